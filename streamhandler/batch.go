@@ -1,0 +1,140 @@
+package streamhandler
+
+import (
+	"math"
+	"strings"
+
+	"github.com/aws/aws-lambda-go/events"
+
+	"github.com/warmflags/warmflags/change"
+)
+
+// batch is what one invocation's records say, one entry for each item.
+type batch struct {
+	source string   // the stream's ARN
+	groups []*group // by prefix, in the order of their first records
+	stats  Stats    // of this batch alone
+	strays []string // sequence numbers of records that could not be read, a few of them
+}
+
+type group struct {
+	prefix string
+	items  []*item // in the order of their first records
+}
+
+// item is one row's changes, coalesced: the last record says what it is now.
+type item struct {
+	change change.Change
+	// first and last are sequence numbers of the item's records in this batch. Retrying must begin at first, not
+	// last: the earlier records are needed to tell again whether the version rose.
+	first, last string
+	// highest is the highest version that the item's records showed so far, before and after each.
+	highest int
+}
+
+// itemID is a row's primary key.
+type itemID struct{ namespace, key string }
+
+// unknownVersion is higher than any: nothing rises above a version that was not seen.
+const unknownVersion = math.MaxInt
+
+// keptStrays bounds how many unreadable records a log line names.
+const keptStrays = 5
+
+func readBatch(records []events.DynamoDBEventRecord) *batch {
+	b := &batch{}
+	b.stats.Batches = 1
+	b.stats.Records = len(records)
+	items := make(map[itemID]*item, len(records))
+	groups := make(map[string]*group, 1)
+	for i := range records {
+		r := &records[i]
+		row, reason := readRow(r)
+		if reason != "" {
+			b.skip(reason, r.Change.SequenceNumber)
+			continue
+		}
+		if b.source == "" {
+			b.source = r.EventSourceArn
+		}
+		it := items[row.id]
+		if it == nil {
+			it = &item{first: r.Change.SequenceNumber}
+			items[row.id] = it
+			g := groups[row.prefix]
+			if g == nil {
+				g = &group{prefix: row.prefix}
+				groups[row.prefix] = g
+				b.groups = append(b.groups, g)
+			}
+			g.items = append(g.items, it)
+		} else {
+			b.stats.Coalesced++
+		}
+		it.record(row, r)
+	}
+	b.stats.Changes = len(items)
+	return b
+}
+
+// record takes in the next record of the item. Its version is told only where it rises above all that this batch
+// showed before: a consumer may expect at least the version that it was told, so after a reset, even one followed
+// by an edit, it must be told that nothing is known.
+func (it *item) record(row row, r *events.DynamoDBEventRecord) {
+	it.last = r.Change.SequenceNumber
+	it.highest = max(it.highest, row.before)
+	it.change = change.Change{Kind: row.kind, Key: row.id.key, Deleted: row.deleted, Time: row.time}
+	if row.after != unknownVersion && row.after > it.highest {
+		it.change.Version = row.after
+	}
+	it.highest = max(it.highest, row.after)
+}
+
+func (b *batch) skip(reason Reason, sequence string) {
+	if b.stats.Skipped == nil {
+		b.stats.Skipped = make(map[Reason]int, 1)
+	}
+	b.stats.Skipped[reason]++
+	if reason == SkippedMalformed && len(b.strays) < keptStrays {
+		b.strays = append(b.strays, sequence)
+	}
+}
+
+// firstUndone is where Lambda must go on from: the lowest sequence number of all records of the items of messages
+// that are not done. All records before it are covered by messages that are done, as each item has one entry in one
+// message. Records after it that are covered too are announced twice.
+func firstUndone(messages []*message) string {
+	lowest, found := "", false
+	for _, m := range messages {
+		if m.done {
+			continue
+		}
+		for _, it := range m.items {
+			if !found || compareSequence(it.first, lowest) < 0 {
+				lowest, found = it.first, true
+			}
+		}
+	}
+	return lowest
+}
+
+func isSequence(s string) bool {
+	return s != "" && strings.Trim(s, "0123456789") == ""
+}
+
+// compareSequence compares sequence numbers: decimal numbers of up to 40 digits, too long for an int64. What is no
+// number comes before all that are.
+// https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_streams_StreamRecord.html
+func compareSequence(a, b string) int {
+	if ok := isSequence(a); ok != isSequence(b) {
+		if ok {
+			return 1
+		}
+		return -1
+	}
+	a, b = strings.TrimLeft(a, "0"), strings.TrimLeft(b, "0")
+	if len(a) != len(b) {
+		return len(a) - len(b)
+	}
+	return strings.Compare(a, b)
+}

@@ -1,0 +1,78 @@
+package streamhandler
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+
+	"github.com/warmflags/warmflags/change"
+)
+
+// Limits of an SNS message, body and attributes together, in bytes.
+// https://docs.aws.amazon.com/sns/latest/api/API_Publish.html
+const (
+	defaultMaxSize = 256 << 10
+	largestMaxSize = 1 << 20
+	// The longest key (1,024 bytes) in the longest namespace (2,048 bytes), with every byte escaped in JSON,
+	// makes a message of less than this: any one change fits.
+	smallestMaxSize = 32 << 10
+)
+
+// Option sets an option of [New]. Wrong and missing options are reported by [Handler.Handle], all at once.
+type Option func(*Handler)
+
+// TopicARN is the topic that messages go to, a standard one. Required.
+func TopicARN(arn string) Option {
+	return func(h *Handler) { h.topic = arn }
+}
+
+// MaxMessageSize is the most bytes that a message may have, attributes included: the topic's MaximumMessageSize.
+// The default is 262144 (256 KiB), the least 32768 and the most 1048576; others are an error.
+func MaxMessageSize(bytes int) Option {
+	return func(h *Handler) { h.maxSize = bytes }
+}
+
+// After has append called once for each batch of which anything was published, with the messages that were, even
+// when others failed, before Handle returns. Its context ends in time for Handle to answer. When it fails, the
+// whole batch fails, and is published and appended again. The default, nil, does nothing.
+func After(appendTo func(ctx context.Context, published []change.Message) error) Option {
+	return func(h *Handler) { h.after = appendTo }
+}
+
+// Logger gets one line for each batch. The default, nil, is [slog.Default].
+func Logger(logger *slog.Logger) Option {
+	return func(h *Handler) { h.logger = logger }
+}
+
+func (h *Handler) check() error {
+	var problems []error
+	if h.publisher == nil {
+		problems = append(problems, errors.New("publisher: nil: pass an SNS client"))
+	}
+	if err := checkTopic(h.topic); err != nil {
+		problems = append(problems, err)
+	}
+	if h.maxSize < smallestMaxSize || h.maxSize > largestMaxSize {
+		problems = append(problems, fmt.Errorf("MaxMessageSize(%d): use %d to %d bytes", h.maxSize, smallestMaxSize, largestMaxSize))
+	}
+	if len(problems) == 0 {
+		return nil
+	}
+	return fmt.Errorf("configure streamhandler: %w", errors.Join(problems...))
+}
+
+func checkTopic(arn string) error {
+	if arn == "" {
+		return errors.New("TopicARN: missing: pass the topic that changes are published to")
+	}
+	parts := strings.Split(arn, ":")
+	if len(parts) != 6 || parts[0] != "arn" || parts[2] != "sns" || parts[5] == "" {
+		return fmt.Errorf("TopicARN(%q): want arn:<partition>:sns:<region>:<account>:<name>", arn)
+	}
+	if strings.HasSuffix(arn, ".fifo") {
+		return fmt.Errorf("TopicARN(%q): a FIFO topic reaches no HTTPS endpoint: use a standard topic", arn)
+	}
+	return nil
+}

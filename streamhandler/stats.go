@@ -1,0 +1,110 @@
+package streamhandler
+
+import (
+	"context"
+	"log/slog"
+	"maps"
+	"slices"
+	"sync"
+)
+
+// Reason says why a record was passed over.
+type Reason string
+
+// Reasons to pass over a record.
+const (
+	// SkippedOwn is a row whose kind begins with "$": LaunchDarkly's $inited, and warmflags' own.
+	SkippedOwn Reason = "own"
+	// SkippedNoItem is a row that neither has nor had the attribute "item": not a flag or a segment.
+	SkippedNoItem Reason = "no_item"
+	// SkippedMalformed is a record whose keys are not those of a flag table (namespace and key, both strings), or
+	// have characters that no message can carry.
+	SkippedMalformed Reason = "malformed"
+)
+
+// Stats counts what a [Handler] did since it was made.
+type Stats struct {
+	Batches   int // batches handled
+	Failures  int // batches that failed, in part or as a whole; Lambda delivers them again
+	Records   int // stream records, those skipped and those delivered again included
+	Skipped   map[Reason]int
+	Changes   int // items that records told of, counted once for each batch
+	Coalesced int // records covered by a later record of the same item in their batch
+	Unknown   int // changes announced without a version
+	Messages  int // messages published
+	Bytes     int // published bytes, attributes included
+}
+
+// totals adds up batches.
+type totals struct {
+	mu    sync.Mutex
+	stats Stats // guarded by mu
+}
+
+func (t *totals) add(s Stats) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	sum := &t.stats
+	sum.Batches += s.Batches
+	sum.Failures += s.Failures
+	sum.Records += s.Records
+	sum.Changes += s.Changes
+	sum.Coalesced += s.Coalesced
+	sum.Unknown += s.Unknown
+	sum.Messages += s.Messages
+	sum.Bytes += s.Bytes
+	for reason, n := range s.Skipped {
+		if sum.Skipped == nil {
+			sum.Skipped = map[Reason]int{}
+		}
+		sum.Skipped[reason] += n
+	}
+}
+
+// Stats returns the counts so far.
+func (h *Handler) Stats() Stats {
+	h.totals.mu.Lock()
+	defer h.totals.mu.Unlock()
+	s := h.totals.stats
+	s.Skipped = maps.Clone(s.Skipped)
+	return s
+}
+
+func (b *batch) count(messages []*message, failure error) {
+	if failure != nil {
+		b.stats.Failures++
+	}
+	for _, m := range messages {
+		for _, c := range m.Changes {
+			if c.Version == 0 {
+				b.stats.Unknown++
+			}
+		}
+		if m.published {
+			b.stats.Messages++
+			b.stats.Bytes += size(m.input)
+		}
+	}
+}
+
+// log writes the batch's one line: counts, never keys or data. Unreadable records are named by sequence number.
+func (h *Handler) log(ctx context.Context, b *batch, failure error, from string) {
+	s := b.stats
+	attrs := []slog.Attr{
+		slog.Int("records", s.Records), slog.Int("changes", s.Changes), slog.Int("coalesced", s.Coalesced),
+		slog.Int("messages", s.Messages), slog.Int("bytes", s.Bytes), slog.Int("unknown_version", s.Unknown),
+	}
+	level := slog.LevelInfo
+	for _, reason := range slices.Sorted(maps.Keys(s.Skipped)) {
+		attrs = append(attrs, slog.Int("skipped_"+string(reason), s.Skipped[reason]))
+	}
+	if len(b.strays) > 0 {
+		level = slog.LevelWarn
+		attrs = append(attrs, slog.Any("malformed_sequence_numbers", b.strays))
+	}
+	if failure != nil {
+		level = slog.LevelError
+		attrs = append(attrs, slog.String("error", failure.Error()), slog.String("retry_from", from))
+	}
+	h.logger.LogAttrs(ctx, level, "stream batch", attrs...)
+}
