@@ -1,0 +1,66 @@
+package dynamostore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/aws/retry"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+)
+
+// Whoever reads for an evaluation wants an answer soon, and has a cache: those calls are made once (the AWS SDK
+// retries them). Whoever writes wants it done: those calls are repeated for as long as retryLimit.
+const (
+	retryLimit   = 30 * time.Second
+	backoffFirst = 25 * time.Millisecond // the most that is waited before the second attempt
+	backoffMost  = 2 * time.Second
+)
+
+// A trier makes a call one time or more.
+type trier func(context.Context, func(context.Context) error) error
+
+func once(ctx context.Context, call func(context.Context) error) error { return call(ctx) }
+
+// patiently makes a call until it succeeds, fails for good, or retryLimit has passed.
+func patiently(ctx context.Context, call func(context.Context) error) error {
+	ctx, cancel := context.WithTimeout(ctx, retryLimit)
+	defer cancel()
+	for attempt := 1; ; attempt++ {
+		err := call(ctx)
+		if err == nil || !isRetryable(err) {
+			return err
+		}
+		if backoff(ctx, attempt) != nil {
+			return fmt.Errorf("gave up after %d attempts: %w", attempt, err)
+		}
+	}
+}
+
+// noSDKRetries turns the AWS SDK's own retries off, where ours would multiply with them.
+func noSDKRetries(o *dynamodb.Options) { o.Retryer = aws.NopRetryer{} }
+
+var awsRetries = retry.NewStandard() // only asked what is retryable: throttling, connections, 5xx
+
+func isRetryable(err error) bool {
+	var conflict *types.TransactionConflictException
+	return errors.As(err, &conflict) || awsRetries.IsErrorRetryable(err)
+}
+
+// backoff waits before the next attempt, exponentially and with full jitter
+// (https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/). Its error is the context's.
+func backoff(ctx context.Context, attempt int) error {
+	most := min(backoffFirst<<min(attempt-1, 10), backoffMost)
+	t := time.NewTimer(rand.N(most))
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return ctx.Err()
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}

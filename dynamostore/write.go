@@ -1,0 +1,223 @@
+package dynamostore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+)
+
+const conditionFailed = "ConditionalCheckFailed" // a cancellation reason
+
+// WriteOptions say how a difference is written.
+type WriteOptions struct {
+	// Fence is the number that [Store.TakeFence] gave. Every transaction then checks that it is still the newest.
+	// 0: no fence.
+	Fence int64
+	// Lower says that items whose version is lower than their rows' are written too. Default: they are held back.
+	Lower bool
+}
+
+// Written is what [Store.Write] did.
+type Written struct {
+	// Transactions is the number of transactions that were made.
+	Transactions int
+	// Kept are items that were not written, because somebody changed their rows after Compare read them, to a
+	// version at least as high.
+	Kept []Item
+}
+
+// Write makes a difference's writes, in transactions of at most 100 rows and 4 MB: items in the order in which
+// they were given, removals after, and LaunchDarkly's $inited marker last. An empty difference makes no call.
+//
+// Each write is conditional on the row as Compare read it. A row that changed meanwhile is kept if its version
+// is at least ours (for a removal: the version that was to be removed), and written otherwise. Throttling and
+// conflicts are retried for at most 30 seconds a transaction. With a fence that is no longer the newest, the
+// error is [ErrFenceLost] and nothing more is written. After any error the transactions that were made stay
+// made, and the next Compare finds the rest.
+func (s *Store) Write(ctx context.Context, d *Difference, o WriteOptions) (Written, error) {
+	var done Written
+	for _, i := range d.Refused {
+		s.refuse(i.Kind, i.Key, i.Reason)
+	}
+	for _, batch := range batches(d.writes, o) {
+		if err := s.transact(ctx, batch, o.Fence, &done); err != nil {
+			return done, fmt.Errorf("write to table %q: %w", s.table, err)
+		}
+	}
+	s.inited.Store(true)
+	return done, nil
+}
+
+// batches splits writes into transactions.
+func batches(writes []*write, o WriteOptions) (all [][]*write) {
+	most := maxTransactionItems
+	if o.Fence != 0 {
+		most-- // for the check
+	}
+	var batch []*write
+	size := 0
+	for _, w := range writes {
+		if w.action == lower && !o.Lower {
+			continue
+		}
+		n := w.bytes()
+		if len(batch) == most || size+n > usableTransactionLen && len(batch) > 0 {
+			all = append(all, batch)
+			batch, size = nil, 0
+		}
+		batch = append(batch, w)
+		size += n
+	}
+	if len(batch) > 0 {
+		all = append(all, batch)
+	}
+	return all
+}
+
+// transact makes one transaction, again and again with what its cancellation left to do.
+func (s *Store) transact(ctx context.Context, batch []*write, fence int64, done *Written) error {
+	ctx, cancel := context.WithTimeout(ctx, retryLimit)
+	defer cancel()
+	for attempt := 1; len(batch) > 0; attempt++ {
+		// The input is new each time, so that the SDK gives each its own idempotency token. If an answer was
+		// lost, the conditions fail, and the rows turn out to be ours.
+		_, err := s.api.TransactWriteItems(ctx, s.transaction(batch, fence), noSDKRetries)
+		if err == nil {
+			done.Transactions++
+			return nil
+		}
+		var canceled *types.TransactionCanceledException
+		if errors.As(err, &canceled) {
+			batch, err = s.settle(ctx, batch, fence, canceled, done)
+			if err != nil {
+				return err
+			}
+		} else if !isRetryable(err) {
+			return err
+		}
+		if len(batch) > 0 && backoff(ctx, attempt) != nil {
+			return fmt.Errorf("gave up after %d attempts: %w", attempt, errors.Join(ctx.Err(), err))
+		}
+	}
+	return nil
+}
+
+// settle looks at why a transaction was cancelled, and returns the writes that are still to be made.
+func (s *Store) settle(ctx context.Context, batch []*write, fence int64, canceled *types.TransactionCanceledException, done *Written) ([]*write, error) {
+	reasons := canceled.CancellationReasons // one for each of the request's items, in its order
+	if fence != 0 && len(reasons) > len(batch) {
+		if aws.ToString(reasons[len(batch)].Code) == conditionFailed {
+			return nil, ErrFenceLost
+		}
+		reasons = reasons[:len(batch)]
+	}
+	if len(reasons) != len(batch) {
+		return nil, fmt.Errorf("%d reasons for %d rows: %w", len(reasons), len(batch), canceled)
+	}
+	var left []*write
+	for i, reason := range reasons {
+		switch code := aws.ToString(reason.Code); code {
+		case "None", "", "TransactionConflict", "ProvisionedThroughputExceeded", "ThrottlingError":
+			left = append(left, batch[i])
+		case conditionFailed:
+			again, err := s.changed(ctx, batch[i], done)
+			if err != nil {
+				return nil, err
+			}
+			if again {
+				left = append(left, batch[i])
+			}
+		default:
+			return nil, fmt.Errorf("row %q %q: %s: %s: %w", batch[i].namespace, batch[i].Key, code, aws.ToString(reason.Message), canceled)
+		}
+	}
+	return left, nil
+}
+
+// changed reads a row again that was not as it had been, and says whether it is still to be written.
+func (s *Store) changed(ctx context.Context, w *write, done *Written) (again bool, err error) {
+	var now row
+	err = patiently(ctx, func(ctx context.Context) (err error) {
+		now, err = s.readRow(ctx, w.namespace, w.Key)
+		return err
+	})
+	if err != nil {
+		return false, err
+	}
+	ours := w.Version
+	switch {
+	case now == nil && w.action == remove, // somebody removed it
+		now != nil && w.action == mark,                // somebody marked it
+		now != nil && w.action != remove && w.is(now): // somebody wrote the same, or we did and the answer was lost
+		return false, nil
+	case w.action == remove:
+		ours = w.Was
+	}
+	if version, err := parseVersion(now); err == nil && version >= ours {
+		done.Kept = append(done.Kept, w.Item)
+		return false, nil
+	}
+	w.old = now
+	return true, nil
+}
+
+// transaction is the request for a batch. The check of the fence, if any, comes after all writes.
+func (s *Store) transaction(batch []*write, fence int64) *dynamodb.TransactWriteItemsInput {
+	in := &dynamodb.TransactWriteItemsInput{}
+	for _, w := range batch {
+		var item types.TransactWriteItem
+		condition, names, values := w.condition()
+		if w.action == remove {
+			item.Delete = &types.Delete{
+				TableName: &s.table, Key: rowKey(w.namespace, w.Key), ConditionExpression: &condition,
+				ExpressionAttributeNames: names, ExpressionAttributeValues: values,
+			}
+		} else {
+			item.Put = &types.Put{
+				TableName: &s.table, Item: w.row(), ConditionExpression: &condition,
+				ExpressionAttributeNames: names, ExpressionAttributeValues: values,
+			}
+		}
+		in.TransactItems = append(in.TransactItems, item)
+	}
+	if fence != 0 {
+		in.TransactItems = append(in.TransactItems, types.TransactWriteItem{ConditionCheck: s.checkFence(fence)})
+	}
+	return in
+}
+
+// condition says that the row is as it was read, whatever was read: also a row that is not LaunchDarkly's.
+func (w *write) condition() (string, map[string]string, row) {
+	if w.old == nil {
+		return "attribute_not_exists(#n)", map[string]string{"#n": attrNamespace}, nil
+	}
+	parts := []string{"attribute_exists(#n)"}
+	names := map[string]string{"#n": attrNamespace, "#v": attrVersion, "#i": attrItem}
+	values := row{}
+	for _, short := range []string{"v", "i"} {
+		if a, ok := w.old[names["#"+short]]; ok {
+			parts = append(parts, fmt.Sprintf("#%s = :%s", short, short))
+			values[":"+short] = a
+		} else {
+			parts = append(parts, fmt.Sprintf("attribute_not_exists(#%s)", short))
+		}
+	}
+	if len(values) == 0 {
+		values = nil // DynamoDB refuses an empty map
+	}
+	return strings.Join(parts, " AND "), names, values
+}
+
+// bytes is what a write adds to its transaction's size: the new row, and the old one in the condition.
+func (w *write) bytes() int {
+	n := rowBytes(w.old)
+	if w.action != remove {
+		n += rowBytes(w.row())
+	}
+	return n
+}
