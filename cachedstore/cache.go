@@ -1,0 +1,216 @@
+package cachedstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/launchdarkly/go-sdk-common/v3/ldlog"
+	"github.com/launchdarkly/go-server-sdk/v7/subsystems"
+	"github.com/launchdarkly/go-server-sdk/v7/subsystems/ldstoreimpl"
+	"github.com/launchdarkly/go-server-sdk/v7/subsystems/ldstoretypes"
+
+	"github.com/warmflags/warmflags/change"
+)
+
+// cache is the engine behind a [Store], from its first client's Build to its last client's Close.
+type cache struct {
+	core    subsystems.PersistentDataStore
+	options options
+	loggers ldlog.Loggers
+	life    context.Context // ends at close
+	finish  context.CancelFunc
+	running sync.WaitGroup // reads and the poller
+
+	inited      atomic.Bool                   // the table holds data; once true it stays
+	collections atomic.Pointer[[]*collection] // one a kind; a published list never changes. Set under mu
+
+	mu         sync.Mutex // guards the fields below, and what slot, collection, lane, flight and outage say
+	tick       uint64     // the number of the latest event
+	invalidAll uint64     // tick of the latest InvalidateAll
+	woken      uint64     // tick of the latest Wake
+	asked      instant    // when the table was last asked whether it holds data
+	outage     outage
+	stats      Stats
+	closed     bool
+}
+
+func newCache(core subsystems.PersistentDataStore, o options, loggers ldlog.Loggers) *cache {
+	s := &cache{core: core, options: o, loggers: loggers}
+	s.life, s.finish = context.WithCancel(context.Background())
+	s.outage.poke = make(chan struct{}, 1)
+	s.collections.Store(&[]*collection{})
+	for _, kind := range ldstoreimpl.AllKinds() {
+		s.collection(kind)
+	}
+	return s
+}
+
+func (s *cache) clock() instant { return s.options.clock() }
+
+// collection finds or makes the place of a kind.
+func (s *cache) collection(kind ldstoretypes.DataKind) *collection {
+	for _, c := range *s.collections.Load() {
+		if c.kind == kind {
+			return c
+		}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	list := *s.collections.Load()
+	for _, c := range list {
+		if c.name == kind.GetName() {
+			return c
+		}
+	}
+	c := &collection{kind: kind, name: kind.GetName()}
+	list = append(slices.Clone(list), c)
+	s.collections.Store(&list)
+	return c
+}
+
+func (s *cache) invalidate(changes []change.Change) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := s.clock()
+	s.tick++
+	s.stats.Invalidations += len(changes)
+	for _, ch := range changes {
+		for _, c := range *s.collections.Load() {
+			if c.name == ch.Kind {
+				s.invalidateLocked(c, ch, now)
+			}
+		}
+	}
+}
+
+func (s *cache) invalidateLocked(c *collection, ch change.Change, now instant) {
+	sl := c.slots.get(ch.Key)
+	if sl == nil {
+		if c.start == 0 && c.flight == nil {
+			return // nothing is known of the key, and nothing is being read
+		}
+		sl = &slot{key: ch.Key}
+		c.slots.add(sl)
+	}
+	sl.invalidate(s.tick)
+	sl.expect, sl.expected, sl.lagging = ch.Version, now, 0
+	c.view.Store(nil)
+}
+
+func (s *cache) invalidateEverything() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.tick++
+	s.stats.InvalidateAll++
+	s.invalidAll = s.tick
+	for _, c := range *s.collections.Load() {
+		c.view.Store(nil)
+		c.slots.each(func(sl *slot) {
+			sl.invalidate(s.tick)
+			sl.expect = 0
+		})
+	}
+}
+
+func (s *cache) wake() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.tick++
+	s.woken = s.tick
+	if s.outage.down {
+		select {
+		case s.outage.poke <- struct{}{}:
+		default: // it will look already
+		}
+	}
+}
+
+// preload reads every collection, and waits for it.
+func (s *cache) preload() {
+	s.mu.Lock()
+	var flights []*flight
+	for _, c := range *s.collections.Load() {
+		flights = append(flights, s.joinLocked(&c.lane, &collectionReader{s, c}, s.invalidAll))
+	}
+	s.mu.Unlock()
+	for _, f := range flights {
+		<-f.done
+	}
+}
+
+func (s *cache) ready(ctx context.Context) error {
+	answer := make(chan error, 1)
+	s.mu.Lock()
+	if s.closed {
+		s.mu.Unlock()
+		return fmt.Errorf("cachedstore: %w", errClosed)
+	}
+	s.running.Add(1)
+	s.mu.Unlock()
+	go func() {
+		defer s.running.Done()
+		switch {
+		case !s.available():
+			answer <- errors.New("cachedstore: the table cannot be read: check its name, region and permissions")
+		case !s.core.IsInitialized():
+			answer <- fmt.Errorf("cachedstore: %w: run the sync, or check the prefix", ErrNoData)
+		default:
+			answer <- nil
+		}
+	}()
+	select {
+	case err := <-answer:
+		return err
+	case <-ctx.Done():
+		return fmt.Errorf("cachedstore: ask the table: %w", ctx.Err())
+	}
+}
+
+// initialized asks the table at most once a second until it holds data.
+func (s *cache) initialized() bool {
+	if s.inited.Load() {
+		return true
+	}
+	s.mu.Lock()
+	now := s.clock()
+	if s.asked != (instant{}) && s.asked.age(now) < time.Second {
+		s.mu.Unlock()
+		return false
+	}
+	s.asked = now
+	s.mu.Unlock()
+	yes := s.core.IsInitialized()
+	if yes {
+		s.inited.Store(true)
+	}
+	return yes
+}
+
+// close ends all reads, and waits for them as long as a read may take.
+func (s *cache) close() error {
+	s.mu.Lock()
+	s.closed = true
+	s.mu.Unlock()
+	s.finish()
+	ended := make(chan struct{})
+	go func() {
+		s.running.Wait()
+		close(ended)
+	}()
+	timer := time.NewTimer(s.options.readLimit)
+	defer timer.Stop()
+	select {
+	case <-ended:
+	case <-timer.C:
+		s.loggers.Warn("cachedstore: closed while a read of the table had not ended")
+	}
+	if err := s.core.Close(); err != nil {
+		return fmt.Errorf("close cachedstore: %w", err)
+	}
+	return nil
+}

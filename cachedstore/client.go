@@ -1,0 +1,119 @@
+package cachedstore
+
+import (
+	"fmt"
+	"slices"
+	"sync"
+
+	"github.com/launchdarkly/go-sdk-common/v3/ldvalue"
+	"github.com/launchdarkly/go-server-sdk/v7/subsystems"
+	"github.com/launchdarkly/go-server-sdk/v7/subsystems/ldstoretypes"
+
+	"github.com/warmflags/warmflags/change"
+)
+
+// client is the data store of one LaunchDarkly client; several may share a cache.
+type client struct {
+	cache *cache
+	sink  subsystems.DataStoreUpdateSink // may be nil
+	close func() error                   // runs once
+}
+
+func (s *cache) client(sink subsystems.DataStoreUpdateSink, release func() error) *client {
+	if sink != nil {
+		s.mu.Lock()
+		s.outage.sinks = append(slices.Clone(s.outage.sinks), sink)
+		s.mu.Unlock()
+	}
+	c := &client{cache: s, sink: sink}
+	c.close = sync.OnceValue(func() error {
+		s.mu.Lock()
+		if i := slices.Index(s.outage.sinks, sink); i >= 0 {
+			s.outage.sinks = slices.Delete(slices.Clone(s.outage.sinks), i, i+1)
+		}
+		s.mu.Unlock()
+		return release()
+	})
+	return c
+}
+
+// Get implements [subsystems.DataStore]. A hit takes no lock.
+func (c *client) Get(kind ldstoretypes.DataKind, key string) (ldstoretypes.ItemDescriptor, error) {
+	coll := c.cache.collection(kind)
+	if sl := coll.slots.get(key); sl != nil {
+		if v := sl.fresh.Load(); v != nil && !v.until.reached(c.cache.clock()) {
+			return v.item, nil
+		}
+	}
+	return c.cache.get(coll, key)
+}
+
+// GetAll implements [subsystems.DataStore]. Callers share the slice and must not change it.
+func (c *client) GetAll(kind ldstoretypes.DataKind) ([]ldstoretypes.KeyedItemDescriptor, error) {
+	coll := c.cache.collection(kind)
+	if v := coll.view.Load(); v != nil && !v.until.reached(c.cache.clock()) {
+		return v.items, nil
+	}
+	return c.cache.getAll(coll)
+}
+
+// Init implements [subsystems.DataStore] for a client that is not in daemon mode: it writes through.
+func (c *client) Init(all []ldstoretypes.Collection) error {
+	serialized := make([]ldstoretypes.SerializedCollection, len(all))
+	for i, coll := range all {
+		items := make([]ldstoretypes.KeyedSerializedItemDescriptor, len(coll.Items))
+		for j, item := range coll.Items {
+			items[j] = ldstoretypes.KeyedSerializedItemDescriptor{Key: item.Key, Item: serialize(coll.Kind, item.Item)}
+		}
+		serialized[i] = ldstoretypes.SerializedCollection{Kind: coll.Kind, Items: items}
+	}
+	err := c.cache.core.Init(serialized)
+	c.cache.invalidateEverything() // also after an error: part of it may have been written
+	if err != nil {
+		c.cache.failed(err)
+		return fmt.Errorf("write all flags: %w", err)
+	}
+	c.cache.inited.Store(true)
+	return nil
+}
+
+// Upsert implements [subsystems.DataStore] for a client that is not in daemon mode: it writes through.
+func (c *client) Upsert(kind ldstoretypes.DataKind, key string, item ldstoretypes.ItemDescriptor) (bool, error) {
+	c.cache.collection(kind)
+	updated, err := c.cache.core.Upsert(kind, key, serialize(kind, item))
+	c.cache.invalidate([]change.Change{{Kind: kind.GetName(), Key: key}})
+	if err != nil {
+		c.cache.failed(err)
+		return false, fmt.Errorf("write %s %q: %w", kind.GetName(), key, err)
+	}
+	return updated, nil
+}
+
+func (s *cache) failed(err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.failedLocked(err)
+}
+
+func serialize(kind ldstoretypes.DataKind, item ldstoretypes.ItemDescriptor) ldstoretypes.SerializedItemDescriptor {
+	return ldstoretypes.SerializedItemDescriptor{
+		Version: item.Version, Deleted: item.Item == nil, SerializedItem: kind.Serialize(item),
+	}
+}
+
+// IsInitialized implements [subsystems.DataStore].
+func (c *client) IsInitialized() bool { return c.cache.initialized() }
+
+// IsStatusMonitoringEnabled implements [subsystems.DataStore]: outages are announced.
+func (c *client) IsStatusMonitoringEnabled() bool { return true }
+
+// Close implements io.Closer. The last client's Close closes the table.
+func (c *client) Close() error { return c.close() }
+
+// DescribeConfiguration implements [subsystems.DiagnosticDescription] with the inner store's description.
+func (s *Store) DescribeConfiguration(context subsystems.ClientContext) ldvalue.Value {
+	if d, ok := s.inner.(subsystems.DiagnosticDescription); ok {
+		return d.DescribeConfiguration(context)
+	}
+	return ldvalue.String("custom")
+}

@@ -1,0 +1,103 @@
+package cachedstore_test
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/warmflags/warmflags/cachedstore"
+)
+
+func TestStalenessIsBoundedByBothClocks(t *testing.T) {
+	const ttl = time.Hour
+	cases := []struct {
+		name       string
+		mono, wall time.Duration
+		fresh      bool
+	}{
+		{"just before the TTL", ttl - 1, ttl - 1, false},
+		{"at the TTL", ttl, ttl, true},
+		{"frozen for a day: the monotonic clock stood still", 0, 24 * time.Hour, true},
+		{"the wall clock was set back an hour, and the TTL passed", ttl, 0, true},
+		{"the wall clock was set back an hour, and nothing else passed", time.Minute, time.Minute - time.Hour, false},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := newSystem(t, newTable(t), cachedstore.TTL(ttl))
+				s.put("flag", 1)
+				require.Equal(t, 1, s.version("flag"))
+				require.Equal(t, map[string]int{"flag": 1}, s.versions())
+				s.put("flag", 2)
+				s.move(c.mono, c.wall)
+				want := 1
+				if c.fresh {
+					want = 2
+				}
+				assert.Equal(t, want, s.version("flag"))
+				assert.Equal(t, map[string]int{"flag": want}, s.versions())
+			})
+		})
+	}
+}
+
+func TestANegativeTTLNeverExpires(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSystem(t, newTable(t), cachedstore.TTL(-1))
+		s.put("flag", 1)
+		s.versions()
+		s.put("flag", 2)
+		s.pass(10_000 * time.Hour)
+		s.freeze(10_000 * time.Hour)
+		assert.Equal(t, 1, s.version("flag"))
+		assert.Equal(t, map[string]int{"flag": 1}, s.versions())
+		s.invalidate("flag", 2)
+		assert.Equal(t, map[string]int{"flag": 2}, s.versions())
+	})
+}
+
+// A read's age counts from its beginning: a slow one does not prolong the TTL.
+func TestAValueIsAsOldAsItsReadsBeginning(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSystem(t, newTable(t), cachedstore.TTL(time.Minute))
+		s.put("flag", 1)
+		release := s.hold("flag")
+		first := async(func() int { return s.version("flag") })
+		synctest.Wait()
+		s.pass(59 * time.Second)
+		release()
+		require.Equal(t, 1, <-first)
+		s.put("flag", 2)
+		s.pass(time.Second)
+		assert.Equal(t, 2, s.version("flag"))
+	})
+}
+
+func TestAReadFromBeforeAFreezeDoesNotCountAfterIt(t *testing.T) {
+	freezes := map[string]func(s *system){
+		"the wall clock tells": func(s *system) { s.freeze(time.Second) },
+		"Wake tells":           func(s *system) { s.store.Wake() },
+	}
+	for name, freeze := range freezes {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := newSystem(t, newTable(t))
+				s.put("flag", 1)
+				release := s.hold("flag")
+				early := async(func() int { return s.version("flag") })
+				synctest.Wait()
+				s.put("flag", 2)
+				freeze(s)
+				late := async(func() int { return s.version("flag") })
+				synctest.Wait()
+				release()
+				assert.Equal(t, 1, <-early)
+				assert.Equal(t, 2, <-late)
+				assert.Equal(t, 2, s.version("flag"))
+			})
+		})
+	}
+}

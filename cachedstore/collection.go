@@ -1,0 +1,238 @@
+package cachedstore
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"sync/atomic"
+
+	"github.com/launchdarkly/go-server-sdk/v7/subsystems/ldstoretypes"
+)
+
+// collection is what is cached of one kind of data. What is not atomic is guarded by cache.mu.
+type collection struct {
+	kind  ldstoretypes.DataKind // never changes
+	name  string                // kind's name
+	slots keymap
+	view  atomic.Pointer[view] // a hit of GetAll; nil: look under the lock. Set and cleared under cache.mu
+
+	lane          // reads of the whole collection
+	start uint64  // tick at which the latest such read that succeeded began; 0: none did
+	taken instant // when it began
+	until instant // fresh until then
+	asked int     // slots made for a Get since unknown keys were last forgotten
+}
+
+// view is the answer to GetAll. It never changes after it was made, and callers share its items.
+type view struct {
+	items []ldstoretypes.KeyedItemDescriptor // sorted by key
+	until instant                            // the earliest of its items' and its collection's
+}
+
+// wholeLocked reports whether the latest read of the whole collection still says which keys there are.
+func (s *cache) wholeLocked(c *collection, now instant) bool {
+	return s.options.ttl != 0 && c.start > s.invalidAll && !c.until.reached(now)
+}
+
+// manyStale is how many items are read one by one for a GetAll; for more, the whole collection is read.
+const manyStale = 25
+
+// getAll is a GetAll that was no hit: it reads the whole collection, or only the keys that were invalidated. In
+// steps: (1) join a read of the collection, unless the latest is still good; (2) join a read of each key that
+// was invalidated since, or read the collection when these are many; (3) put the known values together.
+func (s *cache) getAll(c *collection) ([]ldstoretypes.KeyedItemDescriptor, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.stats.Misses++
+	now := s.clock()
+	if s.outage.down && s.servableWholeLocked(c, now) {
+		s.stats.StaleServes++
+		return s.assembleLocked(c, now), nil
+	}
+	var joined uint64 // values of reads that began then or later are good for this call
+	if !s.wholeLocked(c, now) {
+		f := s.awaitAllLocked(c)
+		if f.err != nil {
+			return s.lastWholeLocked(c, f.err)
+		}
+		joined = f.start
+	}
+	stale := s.staleLocked(c, joined, s.clock())
+	if len(stale) > manyStale {
+		if f := s.awaitAllLocked(c); f.err != nil {
+			return s.lastWholeLocked(c, f.err)
+		}
+	} else {
+		s.awaitItemsLocked(c, stale)
+	}
+	return s.assembleLocked(c, s.clock()), nil
+}
+
+// awaitAllLocked waits for a read of the whole collection, without the lock while it waits.
+func (s *cache) awaitAllLocked(c *collection) *flight {
+	tick := max(s.invalidAll, s.woken)
+	if s.options.ttl == 0 {
+		tick = s.tick
+	}
+	f := s.joinLocked(&c.lane, &collectionReader{s, c}, tick)
+	s.mu.Unlock()
+	<-f.done
+	s.mu.Lock()
+	return f
+}
+
+// awaitItemsLocked waits for a read of each slot, without the lock while it waits.
+func (s *cache) awaitItemsLocked(c *collection, stale []*slot) {
+	flights := make([]*flight, len(stale))
+	for i, sl := range stale {
+		flights[i] = s.joinLocked(&sl.lane, &itemReader{s, c, sl}, s.staleTickLocked(sl))
+	}
+	s.mu.Unlock()
+	for _, f := range flights {
+		<-f.done
+	}
+	s.mu.Lock()
+}
+
+// staleLocked lists the keys whose last known value is not good for a call that joined a read of the collection
+// which began at tick joined (0: it joined none).
+func (s *cache) staleLocked(c *collection, joined uint64, now instant) []*slot {
+	var stale []*slot
+	c.slots.each(func(sl *slot) {
+		v := sl.fresh.Load()
+		switch {
+		case v != nil && !v.until.reached(now):
+		case joined > 0 && sl.last != nil && sl.last.start >= joined:
+		case sl.resting(now): // as last known, or not at all
+		default:
+			stale = append(stale, sl)
+		}
+	})
+	return stale
+}
+
+func (s *cache) servableWholeLocked(c *collection, now instant) bool {
+	return c.start > 0 && s.servable(&value{taken: c.taken}, now)
+}
+
+// lastWholeLocked answers a GetAll whose read failed.
+func (s *cache) lastWholeLocked(c *collection, err error) ([]ldstoretypes.KeyedItemDescriptor, error) {
+	now := s.clock()
+	if !s.servableWholeLocked(c, now) {
+		return nil, err
+	}
+	s.stats.StaleServes++
+	return s.assembleLocked(c, now), nil
+}
+
+// assembleLocked puts the last known values together, and publishes them as a hit when all are fresh.
+func (s *cache) assembleLocked(c *collection, now instant) []ldstoretypes.KeyedItemDescriptor {
+	if v := c.view.Load(); v != nil && !v.until.reached(now) {
+		return v.items
+	}
+	items := []ldstoretypes.KeyedItemDescriptor{}
+	until, fresh := c.until, s.wholeLocked(c, now)
+	c.slots.each(func(sl *slot) {
+		v := sl.fresh.Load()
+		if v == nil || v.until.reached(now) {
+			fresh = false
+		} else {
+			until = until.earlier(v.until)
+		}
+		if sl.last != nil && sl.last.found() {
+			items = append(items, ldstoretypes.KeyedItemDescriptor{Key: sl.key, Item: sl.last.item})
+		}
+	})
+	slices.SortFunc(items, func(a, b ldstoretypes.KeyedItemDescriptor) int { return cmp.Compare(a.Key, b.Key) })
+	if fresh {
+		c.view.Store(&view{items: items, until: until})
+	}
+	return items
+}
+
+// collectionReader reads all of one kind.
+type collectionReader struct {
+	s *cache
+	c *collection
+}
+
+func (r *collectionReader) read(ctx context.Context) (any, error) {
+	var raw []ldstoretypes.KeyedSerializedItemDescriptor
+	var err error
+	if core, ok := r.s.core.(contextReader); ok {
+		raw, err = core.GetAllContext(ctx, r.c.kind)
+	} else {
+		raw, err = r.s.core.GetAll(r.c.kind)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read all %s: %w", r.c.name, err)
+	}
+	found := make(map[string]ldstoretypes.ItemDescriptor, len(raw))
+	for _, item := range raw {
+		decoded, err := r.c.decode(item.Key, item.Item)
+		if err != nil {
+			r.s.loggers.Errorf("cachedstore: %s; it is served as last known", err)
+			decoded = broken
+		}
+		found[item.Key] = decoded
+	}
+	return found, nil
+}
+
+// broken stands for an item that was read but not understood; its last known value stays.
+var broken = ldstoretypes.ItemDescriptor{Version: -2}
+
+// keep gives each slot its value, by the rules of slot.keep. A slot's own read that began after the key was
+// invalidated, when this one began before, is the better one: it would be thrown away if this value were kept.
+func (r *collectionReader) keep(f *flight, result any, now instant) {
+	s, c := r.s, r.c
+	found := result.(map[string]ldstoretypes.ItemDescriptor)
+	var added []*slot
+	for key := range found {
+		if c.slots.get(key) == nil {
+			added = append(added, &slot{key: key})
+		}
+	}
+	c.slots.add(added...)
+	c.start, c.taken, c.until = f.start, f.began, f.began.until(s.options.ttl)
+	frozen := f.began.frozen(now)
+	if f.start <= max(s.invalidAll, s.woken) || frozen {
+		s.stats.Discarded++
+		c.until = f.began // known, but not fresh
+	}
+	c.slots.each(func(sl *slot) {
+		item, ok := found[sl.key]
+		if !ok {
+			item = notFound
+		}
+		if item.Version == broken.Version {
+			sl.fail(now)
+			return
+		}
+		stale := max(sl.invalid, s.invalidAll, s.woken)
+		fresh := f.start > stale && !frozen
+		if !fresh && sl.joinable(stale, now) {
+			return
+		}
+		sl.keep(s.valueLocked(sl, item, f, now), fresh, s.tick)
+	})
+	c.view.Store(nil)
+}
+
+func (r *collectionReader) fail(f *flight, err error, _ instant) { f.err = err }
+
+// decode makes an item of what the table holds, as LaunchDarkly's own wrapper does.
+func (c *collection) decode(key string, raw ldstoretypes.SerializedItemDescriptor) (ldstoretypes.ItemDescriptor, error) {
+	if raw.Deleted || raw.SerializedItem == nil {
+		return ldstoretypes.ItemDescriptor{Version: raw.Version}, nil
+	}
+	item, err := c.kind.Deserialize(raw.SerializedItem)
+	if err != nil {
+		return notFound, &decodeError{fmt.Errorf("decode %s %q: %w", c.name, key, err)}
+	}
+	if raw.Version != 0 {
+		item.Version = raw.Version // the table's own version, where it differs from the JSON's
+	}
+	return item, nil
+}

@@ -1,0 +1,145 @@
+package cachedstore
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/launchdarkly/go-server-sdk/v7/subsystems/ldstoretypes"
+)
+
+var notFound = ldstoretypes.ItemDescriptor{}.NotFound()
+
+// contextReader is what a store may offer beside Get and GetAll, for callers with a deadline (dynamostore does).
+type contextReader interface {
+	GetContext(context.Context, ldstoretypes.DataKind, string) (ldstoretypes.SerializedItemDescriptor, error)
+	GetAllContext(context.Context, ldstoretypes.DataKind) ([]ldstoretypes.KeyedSerializedItemDescriptor, error)
+}
+
+// get is a Get that was no hit.
+func (s *cache) get(c *collection, key string) (ldstoretypes.ItemDescriptor, error) {
+	s.mu.Lock()
+	s.stats.Misses++
+	now := s.clock()
+	sl := c.slots.get(key)
+	if sl == nil {
+		if s.wholeLocked(c, now) {
+			s.mu.Unlock()
+			return notFound, nil // the collection is fresh, and does not have it
+		}
+		s.forgetUnknownLocked(c)
+		sl = &slot{key: key}
+		c.slots.add(sl)
+	}
+	if s.options.ttl != 0 {
+		if v := sl.fresh.Load(); v != nil && !v.until.reached(now) {
+			s.mu.Unlock()
+			return v.item, nil // another call's read has ended since the look without the lock
+		}
+	}
+	if (s.outage.down || sl.resting(now)) && s.servable(sl.last, now) {
+		s.stats.StaleServes++
+		s.mu.Unlock()
+		return sl.last.item, nil
+	}
+	f := s.joinLocked(&sl.lane, &itemReader{s, c, sl}, s.staleTickLocked(sl))
+	s.mu.Unlock()
+	<-f.done
+	return f.item, f.err
+}
+
+// staleTickLocked is the tick at or before which a read of the key must not have begun, to answer a call that
+// starts now.
+func (s *cache) staleTickLocked(sl *slot) uint64 {
+	if s.options.ttl == 0 {
+		return s.tick
+	}
+	return max(sl.invalid, s.invalidAll, s.woken)
+}
+
+// servable reports whether v may be served although it is not fresh.
+func (s *cache) servable(v *value, now instant) bool {
+	switch {
+	case v == nil || s.options.maxStale < 0:
+		return false
+	case s.options.maxStale == 0:
+		return true
+	}
+	return v.taken.age(now) <= s.options.maxStale
+}
+
+// forgetUnknownLocked bounds what is remembered of keys that the table does not have: every maxUnknown slots that
+// were made for a Get, those that hold none go. A slot stays while a read is under way that its order matters
+// to, or while it says that a key was invalidated.
+func (s *cache) forgetUnknownLocked(c *collection) {
+	c.asked++
+	if c.asked < maxUnknown || c.flight != nil {
+		return
+	}
+	c.asked = 0
+	forgotten := 0
+	c.slots.remove(func(sl *slot) bool {
+		known := sl.last != nil && (sl.last.found() || sl.last.start < sl.invalid)
+		pending := sl.last == nil && sl.invalid > 0
+		if known || pending || sl.flight != nil {
+			return false
+		}
+		forgotten++
+		return true
+	})
+	if forgotten > 0 {
+		s.stats.Forgotten += forgotten
+		s.loggers.Warnf("cachedstore: forgot %d unknown keys of %s; are flag keys made from data?", forgotten, c.name)
+	}
+}
+
+// itemReader reads one key.
+type itemReader struct {
+	s  *cache
+	c  *collection
+	sl *slot
+}
+
+func (r *itemReader) read(ctx context.Context) (any, error) {
+	var raw ldstoretypes.SerializedItemDescriptor
+	var err error
+	if core, ok := r.s.core.(contextReader); ok {
+		raw, err = core.GetContext(ctx, r.c.kind, r.sl.key)
+	} else {
+		raw, err = r.s.core.Get(r.c.kind, r.sl.key)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read %s %q: %w", r.c.name, r.sl.key, err)
+	}
+	return r.c.decode(r.sl.key, raw)
+}
+
+func (r *itemReader) keep(f *flight, found any, now instant) {
+	s, sl := r.s, r.sl
+	item := found.(ldstoretypes.ItemDescriptor)
+	stale := max(sl.invalid, s.invalidAll, s.woken)
+	fresh := f.start > stale && !f.began.frozen(now)
+	if !fresh {
+		s.stats.Discarded++
+	}
+	sl.keep(s.valueLocked(sl, item, f, now), fresh, s.tick)
+	r.c.view.Store(nil)
+	f.item = sl.last.item // a read that was thrown away answers with what was kept instead
+}
+
+func (r *itemReader) fail(f *flight, err error, now instant) {
+	r.sl.fail(now)
+	if r.s.servable(r.sl.last, now) {
+		r.s.stats.StaleServes++
+		f.item = r.sl.last.item
+		return
+	}
+	f.item, f.err = notFound, err
+}
+
+func (s *cache) valueLocked(sl *slot, item ldstoretypes.ItemDescriptor, f *flight, now instant) *value {
+	until := f.began.until(s.options.ttl)
+	if served := sl.lag(item.Version, s.options.ttl, now); served != s.options.ttl {
+		until = now.until(served).earlier(until)
+	}
+	return &value{item: item, start: f.start, taken: f.began, until: until}
+}

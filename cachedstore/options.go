@@ -1,0 +1,61 @@
+package cachedstore
+
+import (
+	"errors"
+	"fmt"
+	"time"
+)
+
+// DefaultTTL is how long an item is served without a look at the table, when no message about it came.
+const DefaultTTL = 5 * time.Minute
+
+// DefaultReadLimit is how long a Get waits for one read of the table.
+const DefaultReadLimit = 3 * time.Second
+
+// maxUnknown is how many keys are remembered that the table does not have.
+const maxUnknown = 10_000
+
+// Option changes a [Store]. Wrong options are reported together by [Store.Build].
+type Option func(*options)
+
+type options struct {
+	ttl       time.Duration
+	maxStale  time.Duration
+	readLimit time.Duration
+	preload   bool
+	clock     func() instant
+}
+
+func defaults() options {
+	return options{ttl: DefaultTTL, readLimit: DefaultReadLimit, clock: systemClock}
+}
+
+// TTL sets how long an item is served without a look at the table; the default is 5 minutes ([DefaultTTL]). As
+// in LaunchDarkly's own builder, 0 means no cache (every Get begins a read, or waits for one that begins after
+// it), and a negative value means that an item never expires: only a message makes it read again.
+func TTL(d time.Duration) Option { return func(o *options) { o.ttl = d } }
+
+// MaxStale limits for how long, counted from when it was read, a last known value is served while the table
+// cannot be reached; after that Get returns the error. The default, 0, is no limit; a negative value never
+// serves a last known value.
+func MaxStale(d time.Duration) Option { return func(o *options) { o.maxStale = d } }
+
+// ReadLimit sets how long a Get waits for one read of the table; the default is 3 seconds
+// ([DefaultReadLimit]). A read that takes longer is abandoned: what it finds in the end is neither kept nor
+// returned. It must be positive.
+func ReadLimit(d time.Duration) Option { return func(o *options) { o.readLimit = d } }
+
+// Preload reads the whole table, one Query for each kind of data, when the client is built, which waits for
+// them. The default is to read each item when it is first asked for.
+func Preload() Option { return func(o *options) { o.preload = true } }
+
+func (o *options) validate() error {
+	var errs []error
+	if o.readLimit <= 0 {
+		errs = append(errs, fmt.Errorf("option ReadLimit(%v): must be positive", o.readLimit))
+	}
+	if o.maxStale > 0 && o.ttl > o.maxStale {
+		errs = append(errs, fmt.Errorf("option MaxStale(%v): is below the TTL of %v", o.maxStale, o.ttl))
+	}
+	return errors.Join(errs...)
+}

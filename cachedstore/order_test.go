@@ -1,0 +1,355 @@
+package cachedstore_test
+
+import (
+	"fmt"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/warmflags/warmflags/cachedstore"
+)
+
+// The race that LaunchDarkly's own wrapper loses: a read that saw version 1 ends after version 2 was announced.
+func TestALateFillNeverBeatsAnInvalidation(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSystem(t, newTable(t))
+		s.put("flag", 1)
+		release := s.hold("flag")
+		early := async(func() int { return s.version("flag") })
+		synctest.Wait() // the early read has seen version 1
+
+		s.put("flag", 2)
+		s.invalidate("flag", 2)
+		late := async(func() int { return s.version("flag") })
+		synctest.Wait()
+		assert.Equal(t, 1, s.readsOf("flag"), "the late Get waits for the discarded read to end")
+
+		release()
+		assert.Equal(t, 1, <-early, "the discarded read answers those who had joined it")
+		assert.Equal(t, 2, <-late)
+		assert.Equal(t, 2, s.version("flag"))
+		assert.Equal(t, 2, s.readsOf("flag"))
+	})
+}
+
+func TestAGetWaitsForTwoReadsAtMost(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSystem(t, newTable(t))
+		s.put("flag", 1)
+		release := s.hold("flag")
+		_ = async(func() int { return s.version("flag") })
+		synctest.Wait()
+		s.invalidate("flag", 0)
+		late := async(func() int { return s.version("flag") })
+		synctest.Wait()
+
+		releaseSecond := s.hold("flag")
+		release() // the late Get's own read begins
+		synctest.Wait()
+		for version := 2; version < 10; version++ {
+			s.put("flag", version)
+			s.invalidate("flag", version)
+		}
+		releaseSecond()
+		assert.Equal(t, 1, <-late, "its read was discarded, and answers it all the same")
+		assert.Equal(t, 9, s.version("flag"))
+		assert.Equal(t, 3, s.readsOf("flag"))
+	})
+}
+
+func TestADiscardedReadIsTheLastKnownValue(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSystem(t, newTable(t))
+		s.put("flag", 1)
+		release := s.hold("flag")
+		early := async(func() int { return s.version("flag") })
+		synctest.Wait()
+		s.put("flag", 2)
+		s.invalidate("flag", 2)
+		release()
+		require.Equal(t, 1, <-early)
+
+		s.fail(errTable)
+		assert.Equal(t, 1, s.version("flag"), "the read after it failed")
+	})
+}
+
+func TestOneReadForAnyNumberOfMisses(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSystem(t, newTable(t))
+		s.put("flag", 7)
+		s.put("other", 1)
+		release := s.hold("flag")
+		var waiting []chan int
+		for range 100 {
+			waiting = append(waiting, async(func() int { return s.version("flag") }))
+		}
+		synctest.Wait()
+		assert.Equal(t, 1, s.version("other"), "a slow read holds up no other key")
+		release()
+		for _, w := range waiting {
+			assert.Equal(t, 7, <-w)
+		}
+		assert.Equal(t, 1, s.readsOf("flag"))
+	})
+}
+
+func TestAnItemsReadAndItsCollectionsOverlap(t *testing.T) {
+	t.Run("the item's read ends second", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			s := newSystem(t, newTable(t))
+			s.put("flag", 1)
+			release := s.hold("flag")
+			item := async(func() int { return s.version("flag") }) // sees version 1
+			synctest.Wait()
+			s.put("flag", 2) // its message is still on the way
+			assert.Equal(t, map[string]int{"flag": 2}, s.versions())
+			release()
+			assert.Equal(t, 2, <-item, "its Get takes the fresh entry")
+			assert.Equal(t, 2, s.version("flag"))
+		})
+	})
+	t.Run("the collection's read ends second", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			s := newSystem(t, newTable(t))
+			s.put("flag", 1)
+			s.put("other", 1)
+			release := s.hold(all)
+			whole := async(s.versions) // sees version 1
+			synctest.Wait()
+			s.put("flag", 2)
+			assert.Equal(t, 2, s.version("flag"))
+			release()
+			assert.Equal(t, map[string]int{"flag": 2, "other": 1}, <-whole)
+			assert.Equal(t, 2, s.version("flag"))
+		})
+	})
+	t.Run("an item's read that is fresh, and a collection's that is not", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			s := newSystem(t, newTable(t))
+			s.put("flag", 1)
+			releaseAll := s.hold(all)
+			whole := async(s.versions) // sees version 1
+			synctest.Wait()
+			s.put("flag", 2)
+			s.invalidate("flag", 2)
+			releaseItem := s.hold("flag")
+			item := async(func() int { return s.version("flag") }) // sees version 2
+			synctest.Wait()
+			releaseAll()
+			synctest.Wait() // the collection's value of this key is not kept: the item's read would be thrown away
+			releaseItem()
+			assert.Equal(t, 2, <-item)
+			assert.Equal(t, map[string]int{"flag": 2}, <-whole)
+			assert.Equal(t, 2, s.version("flag"))
+			assert.Equal(t, 1, s.readsOf("flag"))
+		})
+	})
+}
+
+func TestInvalidateDuringACollectionsRead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSystem(t, newTable(t))
+		release := s.hold(all)
+		whole := async(s.versions) // sees nothing
+		synctest.Wait()
+		s.put("new", 1)
+		s.invalidate("new", 1)
+		release()
+		<-whole
+		assert.Equal(t, 1, s.version("new"), "the collection did not have it, and does not count")
+		assert.Equal(t, map[string]int{"new": 1}, s.versions())
+	})
+}
+
+func TestInvalidateAllDiscardsWhatIsRead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSystem(t, newTable(t))
+		s.put("flag", 1)
+		s.put("cached", 1)
+		require.Equal(t, 1, s.version("cached"))
+		release, releaseAll := s.hold("flag"), s.hold(all)
+		item, whole := async(func() int { return s.version("flag") }), async(s.versions)
+		synctest.Wait()
+		s.put("flag", 2)
+		s.put("cached", 2)
+		s.store.InvalidateAll()
+		releaseAll()
+		synctest.Wait()
+		release()
+		assert.Equal(t, 1, <-item)
+		assert.Equal(t, map[string]int{"flag": 1, "cached": 1}, <-whole, "what had joined the read takes its answer")
+		assert.Equal(t, 2, s.version("flag"))
+		assert.Equal(t, 2, s.version("cached"))
+		assert.Equal(t, map[string]int{"flag": 2, "cached": 2}, s.versions())
+	})
+}
+
+func TestTheTableIsFollowedWhateverTheMessagesSay(t *testing.T) {
+	steps := []struct {
+		name             string
+		change           func(s *system)
+		announced, after int
+	}{
+		{"a newer version", func(s *system) { s.put("flag", 6) }, 6, 6},
+		{"a reset to older data", func(s *system) { s.put("flag", 3) }, 0, 3},
+		{"a message about a version that is held already", func(s *system) { s.put("flag", 4) }, 3, 4},
+		{"a message older than the table", func(s *system) { s.put("flag", 9) }, 5, 9},
+		{"a removal", func(s *system) { s.remove("flag") }, 0, -1},
+		{"made again under an old version", func(s *system) { s.put("flag", 9) }, 9, 9},
+		{"a tombstone", func(s *system) { s.raw("flag", 10, `{"key":"flag","version":10,"deleted":true}`) }, 10, 10},
+	}
+	for _, whole := range []bool{false, true} {
+		t.Run(fmt.Sprintf("collection cached %v", whole), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := newSystem(t, newTable(t))
+				s.put("flag", 5)
+				for _, step := range steps {
+					if whole {
+						s.versions()
+					}
+					s.version("flag")
+					step.change(s)
+					s.invalidate("flag", step.announced)
+					assert.Equal(t, step.after, s.version("flag"), step.name)
+					before := s.readsOf("flag")
+					s.version("flag")
+					assert.Equal(t, before, s.readsOf("flag"), "%s: cached", step.name)
+				}
+			})
+		})
+	}
+}
+
+// A message from another region's topic can arrive before the table's replica has the change.
+func TestATableThatLagsBehindItsMessageIsAskedAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSystem(t, newTable(t))
+		s.put("flag", 1)
+		s.invalidate("flag", 2)
+		assert.Equal(t, 1, s.version("flag"))
+		s.invalidate("flag", 2)
+		assert.Equal(t, 1, s.version("flag"))
+		assert.Equal(t, 1, s.version("flag"))
+		assert.Equal(t, 2, s.readsOf("flag"), "not at each Get")
+		s.pass(time.Second)
+		s.put("flag", 2)
+		assert.Equal(t, 2, s.version("flag"))
+
+		s.invalidate("flag", 99) // never comes
+		reads := s.readsOf("flag")
+		for range 600 {
+			s.version("flag")
+			s.pass(time.Second / 5)
+		}
+		assert.Less(t, s.readsOf("flag")-reads, 30)
+		reads = s.readsOf("flag")
+		s.pass(30 * time.Minute)
+		s.version("flag")
+		assert.Equal(t, reads, s.readsOf("flag"), "for a minute, no longer")
+	})
+}
+
+func TestAChangedFlagCostsOneItemEvenForAllFlags(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSystem(t, newTable(t))
+		want := map[string]int{}
+		for i := range 500 {
+			key := fmt.Sprint("flag", i)
+			s.put(key, 1)
+			want[key] = 1
+		}
+		require.Equal(t, want, s.versions())
+		steps := []struct {
+			name, key string
+			change    func(key string)
+		}{
+			{"changed", "flag7", func(key string) { s.put(key, 2); want[key] = 2 }},
+			{"new", "flag500", func(key string) { s.put(key, 1); want[key] = 1 }},
+			{"removed", "flag9", func(key string) { s.remove(key); delete(want, key) }},
+		}
+		for _, step := range steps {
+			step.change(step.key)
+			s.invalidate(step.key, 0)
+			assert.Equal(t, want, s.versions(), step.name)
+			assert.Equal(t, want, s.versions(), step.name)
+			assert.Equal(t, 1, s.readsOf(step.key), step.name)
+		}
+		assert.Equal(t, 1, s.readsOf(all))
+		assert.Equal(t, 4, s.store.Stats().Reads)
+	})
+}
+
+func TestManyChangedFlagsCostOneQuery(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSystem(t, newTable(t))
+		want := map[string]int{}
+		for i := range 100 {
+			s.put(fmt.Sprint("flag", i), 1)
+		}
+		s.versions()
+		for i := range 100 {
+			key := fmt.Sprint("flag", i)
+			s.put(key, 2)
+			want[key] = 2
+			s.invalidate(key, 2)
+		}
+		assert.Equal(t, want, s.versions())
+		assert.Equal(t, 2, s.store.Stats().Reads)
+	})
+}
+
+func TestTTLZeroIsNoCache(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSystem(t, newTable(t), cachedstore.TTL(0))
+		for version := 1; version < 4; version++ {
+			s.put("flag", version)
+			assert.Equal(t, version, s.version("flag"))
+			s.put("flag", 10*version)
+			assert.Equal(t, map[string]int{"flag": 10 * version}, s.versions())
+		}
+		assert.Equal(t, 3, s.readsOf("flag"))
+		assert.Equal(t, 3, s.readsOf(all))
+
+		s.put("flag", 50)
+		release := s.hold("flag")
+		early := async(func() int { return s.version("flag") })
+		synctest.Wait()
+		s.put("flag", 51)
+		late := async(func() int { return s.version("flag") })
+		release()
+		assert.Equal(t, 50, <-early)
+		assert.Equal(t, 51, <-late, "joins no read that began before it")
+	})
+}
+
+func TestUnknownFlagsAreRememberedWithABound(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSystem(t, newTable(t))
+		s.put("flag", 1)
+		s.version("flag")
+		assert.Equal(t, -1, s.version("no"))
+		assert.Equal(t, -1, s.version("no"))
+		assert.Equal(t, 1, s.readsOf("no"))
+
+		s.put("no", 1)
+		s.invalidate("no", 1)
+		assert.Equal(t, 1, s.version("no"))
+		for i := range cachedstore.MaxUnknown {
+			s.version(fmt.Sprint("unknown", i))
+		}
+		assert.Greater(t, s.store.Stats().Forgotten, cachedstore.MaxUnknown/2)
+		s.version("flag")
+		s.version("no")
+		assert.Equal(t, 1, s.readsOf("flag"), "flags that exist stay")
+		assert.Equal(t, 2, s.readsOf("no"))
+
+		s.versions()
+		reads := s.store.Stats().Reads
+		assert.Equal(t, -1, s.version("another"))
+		assert.Equal(t, reads, s.store.Stats().Reads, "the collection does not have it")
+	})
+}

@@ -1,0 +1,209 @@
+package cachedstore_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/launchdarkly/go-sdk-common/v3/ldlog"
+	"github.com/launchdarkly/go-server-sdk/v7/interfaces"
+	"github.com/launchdarkly/go-server-sdk/v7/subsystems"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/warmflags/warmflags/cachedstore"
+)
+
+func TestAnOutageServesTheLastValueAndEndsByItself(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSystem(t, newTable(t))
+		s.put("flag", 1)
+		s.versions()
+		s.put("flag", 2)
+		s.fail(errTable)
+		s.pass(2 * time.Hour)
+		for range 1000 {
+			assert.Equal(t, 1, s.version("flag"))
+			assert.Equal(t, map[string]int{"flag": 1}, s.versions())
+		}
+		assert.LessOrEqual(t, s.store.Stats().Reads, 3, "one read found out")
+		assert.Equal(t, interfaces.DataStoreStatus{Available: false}, <-s.status)
+		_, err := s.client.Get(features, "never read")
+		assert.ErrorIs(t, err, errTable)
+
+		time.Sleep(time.Hour) // the bubble's: the poller looks again and again
+		assert.Len(t, s.log.GetOutput(ldlog.Warn), 1, "one line an outage")
+		s.fail(nil)
+		assert.Equal(t, interfaces.DataStoreStatus{Available: true, NeedsRefresh: true}, <-s.status)
+		s.pass(time.Second) // the pause after a failed read
+		assert.Equal(t, 2, s.version("flag"))
+		assert.Equal(t, map[string]int{"flag": 2}, s.versions())
+		assert.Empty(t, s.status)
+	})
+}
+
+func TestWakeLooksForRecoveryAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSystem(t, newTable(t))
+		s.fail(errTable)
+		_, err := s.client.Get(features, "flag")
+		require.Error(t, err)
+		time.Sleep(time.Hour) // the pauses have grown
+		s.fail(nil)
+		before := time.Now()
+		s.store.Wake()
+		synctest.Wait()
+		assert.Equal(t, -1, s.version("flag"))
+		assert.Equal(t, before, time.Now())
+		assert.Len(t, s.status, 2)
+	})
+}
+
+func TestMaxStalePrefersAnError(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSystem(t, newTable(t), cachedstore.TTL(time.Minute), cachedstore.MaxStale(time.Hour))
+		s.put("flag", 1)
+		s.versions()
+		s.fail(errTable)
+		s.pass(time.Hour)
+		assert.Equal(t, 1, s.version("flag"))
+		assert.Equal(t, map[string]int{"flag": 1}, s.versions())
+		s.freeze(time.Second)
+		_, err := s.client.Get(features, "flag")
+		assert.ErrorIs(t, err, errTable)
+		_, err = s.client.GetAll(features)
+		assert.ErrorIs(t, err, errTable)
+	})
+}
+
+func TestBrokenJSONReplacesNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSystem(t, newTable(t))
+		s.put("flag", 1)
+		s.put("other", 1)
+		s.versions()
+		s.raw("flag", 2, `{"key": `)
+		s.put("other", 2)
+		s.invalidate("flag", 2)
+		assert.Equal(t, 1, s.version("flag"))
+		s.store.InvalidateAll()
+		assert.Equal(t, map[string]int{"flag": 1, "other": 2}, s.versions(), "nothing else is lost with it")
+		assert.Empty(t, s.status, "the table is well")
+		assert.Contains(t, s.log.GetOutput(ldlog.Error)[0], `decode features "flag"`)
+
+		reads := s.store.Stats().Reads
+		s.versions()
+		s.version("flag")
+		assert.Equal(t, reads, s.store.Stats().Reads, "it is not asked for at each Get")
+		s.put("flag", 3)
+		s.pass(time.Minute)
+		assert.Equal(t, 3, s.version("flag"))
+		assert.Equal(t, map[string]int{"flag": 3, "other": 2}, s.versions())
+	})
+}
+
+func TestAPanicInTheStoreFreesTheWaiters(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSystem(t, newTable(t))
+		s.table.mu.Lock()
+		s.panics = true
+		s.table.mu.Unlock()
+		_, err := s.client.Get(features, "flag")
+		assert.ErrorContains(t, err, "planted")
+		_, err = s.client.GetAll(features)
+		assert.ErrorContains(t, err, "planted")
+	})
+}
+
+func TestAReadThatNeverEndsIsAbandoned(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		x := newTable(t)
+		s := newSystem(t, x, cachedstore.ReadLimit(3*time.Second))
+		s.put("flag", 1)
+		require.Equal(t, 1, s.version("flag"))
+		release := s.hold("flag")
+		s.put("flag", 2)
+		s.invalidate("flag", 2)
+		before := time.Now()
+		assert.Equal(t, 1, s.version("flag"), "the last known value, after the time limit")
+		assert.Equal(t, 3*time.Second, time.Since(before))
+
+		s.put("flag", 3)
+		x.mu.Lock()
+		delete(x.holds, "flag")   // later reads answer at once
+		x.reading["flag"] = false // the abandoned one does not count as under way
+		x.mu.Unlock()
+		time.Sleep(time.Minute) // the poller finds the table well
+		s.pass(time.Minute)
+		require.Equal(t, 3, s.version("flag"))
+		release() // the abandoned read comes back with version 2
+		synctest.Wait()
+		assert.Equal(t, 3, s.version("flag"), "neither kept nor returned")
+	})
+}
+
+func TestReady(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		x := newTable(t)
+		assert.ErrorIs(t, cachedstore.New(x).Ready(t.Context()), cachedstore.ErrNotBuilt)
+		s := newSystem(t, x)
+		assert.NoError(t, s.store.Ready(t.Context()))
+		x.mu.Lock()
+		x.inited = false
+		x.mu.Unlock()
+		assert.ErrorIs(t, s.store.Ready(t.Context()), cachedstore.ErrNoData)
+		s.fail(errTable)
+		assert.ErrorContains(t, s.store.Ready(t.Context()), "cannot be read")
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		err := s.store.Ready(ctx)
+		assert.True(t, errors.Is(err, context.Canceled) || err.Error() != "", "%v", err)
+	})
+}
+
+func TestSeveralClientsShareOneCache(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		x := newTable(t)
+		s := newSystem(t, x)
+		second := s.build()
+		s.put("flag", 1)
+		s.version("flag")
+		item, err := second.Get(features, "flag")
+		require.NoError(t, err)
+		assert.Equal(t, 1, item.Version)
+		assert.Equal(t, 1, s.readsOf("flag"))
+		require.NoError(t, second.Close())
+		require.NoError(t, second.Close())
+		assert.Zero(t, x.closed)
+		assert.Equal(t, 1, s.version("flag"))
+		require.NoError(t, s.client.Close())
+		assert.Equal(t, 1, x.closed)
+
+		s.client = s.build() // anew
+		assert.Equal(t, 1, s.version("flag"))
+		assert.Equal(t, 2, s.readsOf("flag"))
+	})
+}
+
+func TestPreloadReadsEachKindOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		x := newTable(t)
+		x.put("flag", 1)
+		s := newSystem(t, x, cachedstore.Preload())
+		assert.Equal(t, 1, s.version("flag"))
+		assert.Equal(t, -1, s.version("no"))
+		s.versions()
+		assert.Equal(t, 2, s.store.Stats().Reads)
+	})
+}
+
+func TestWrongOptionsAreReportedTogether(t *testing.T) {
+	_, err := cachedstore.New(newTable(t), cachedstore.ReadLimit(0), cachedstore.MaxStale(time.Second)).
+		Build(subsystems.BasicClientContext{})
+	assert.ErrorContains(t, err, "ReadLimit(0s)")
+	assert.ErrorContains(t, err, "MaxStale(1s)")
+	_, err = cachedstore.New(nil).Build(subsystems.BasicClientContext{})
+	assert.ErrorContains(t, err, "no inner store")
+}

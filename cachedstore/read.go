@@ -1,0 +1,132 @@
+package cachedstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/launchdarkly/go-server-sdk/v7/subsystems/ldstoretypes"
+)
+
+var (
+	errAbandoned = errors.New("read took too long and was abandoned")
+	errClosed    = errors.New("store is closed")
+)
+
+// flight is one read of the table, and the calls that wait for it. All fields but done are guarded by cache.mu
+// until done is closed, and never change after.
+type flight struct {
+	lane *lane
+	read reader
+	done chan struct{} // closed when the read ended
+
+	start uint64      // tick at which it began
+	began instant     // when it began
+	limit *time.Timer // abandons it
+	ended bool
+
+	item ldstoretypes.ItemDescriptor // the answer to those who joined, where one item was read
+	err  error
+}
+
+// reader is what a flight reads: one item or a collection.
+type reader interface {
+	// read asks the table, without a lock.
+	read(ctx context.Context) (any, error)
+	// keep stores what was read, under cache.mu.
+	keep(f *flight, found any, now instant)
+	// fail answers those who joined when the read failed, under cache.mu.
+	fail(f *flight, err error, now instant)
+}
+
+// lane makes reads of one thing follow each other: flight is in progress, and next begins when it has ended.
+// Guarded by cache.mu.
+type lane struct {
+	flight, next *flight
+}
+
+// joinable reports whether a call that starts now may take the answer of the read in progress: it must have
+// begun after tick, and the process must not have been frozen since.
+func (l *lane) joinable(tick uint64, now instant) bool {
+	return l.flight != nil && l.flight.start > tick && !l.flight.began.frozen(now)
+}
+
+// joinLocked returns a read whose answer is good for a call that starts now, where reads that began at tick
+// or before are not: the read in progress, the one after it, or a new one.
+func (s *cache) joinLocked(l *lane, r reader, tick uint64) *flight {
+	switch {
+	case l.joinable(tick, s.clock()):
+		return l.flight
+	case l.next != nil:
+		return l.next
+	}
+	f := &flight{lane: l, read: r, done: make(chan struct{})}
+	if l.flight != nil {
+		l.next = f
+		return f
+	}
+	l.flight = f
+	s.beginLocked(f)
+	return f
+}
+
+func (s *cache) beginLocked(f *flight) {
+	s.tick++
+	f.start, f.began = s.tick, s.clock()
+	if s.closed {
+		f.ended = true
+		f.read.fail(f, errClosed, f.began)
+		f.lane.flight = nil
+		close(f.done)
+		return
+	}
+	s.stats.Reads++
+	// A context is for stores that look at one; for those that do not, the timer abandons the read.
+	ctx, cancel := context.WithTimeout(s.life, s.options.readLimit)
+	f.limit = time.AfterFunc(s.options.readLimit, func() { s.end(f, nil, errAbandoned) })
+	s.running.Add(1)
+	go func() {
+		defer s.running.Done()
+		defer cancel()
+		found, err := guarded(ctx, f.read)
+		s.end(f, found, err)
+	}()
+}
+
+// guarded reads, and turns a panic of the store into an error, so that those who wait are freed.
+func guarded(ctx context.Context, r reader) (found any, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("store panicked: %v", p)
+		}
+	}()
+	return r.read(ctx)
+}
+
+// end closes a flight with what it found, or as failed, and begins the next. The second end of a flight, when an
+// abandoned read comes back after all, does nothing.
+func (s *cache) end(f *flight, found any, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if f.ended {
+		return
+	}
+	f.ended = true
+	f.limit.Stop()
+	s.tick++
+	now := s.clock()
+	if err == nil {
+		f.read.keep(f, found, now)
+	} else {
+		s.stats.Errors++
+		f.read.fail(f, err, now)
+		s.failedLocked(err)
+	}
+	f.lane.flight = f.lane.next
+	f.lane.next = nil
+	if f.lane.flight != nil {
+		s.beginLocked(f.lane.flight)
+	}
+	close(f.done)
+}

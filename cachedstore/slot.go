@@ -1,0 +1,104 @@
+package cachedstore
+
+import (
+	"sync/atomic"
+	"time"
+
+	"github.com/launchdarkly/go-server-sdk/v7/subsystems/ldstoretypes"
+)
+
+// value is what a read found for one key. It never changes after it was made.
+type value struct {
+	item  ldstoretypes.ItemDescriptor
+	start uint64  // tick at which its read began
+	taken instant // when its read began: its age counts from there
+	until instant // fresh until either hand reaches this
+}
+
+func (v *value) found() bool { return v.item.Version >= 0 }
+
+// slot is the place of one key. Get looks at fresh without a lock; everything else is guarded by cache.mu.
+//
+// The race that a cache of a shared table must win, in steps:
+//
+//  1. read A of the key begins; the table answers with version 1;
+//  2. another process writes version 2, and its message arrives: Invalidate sets invalid to this tick;
+//  3. A ends. Its start is below invalid: it is kept as the last known value, answers the Gets that had joined
+//     it before step 2, and is never fresh;
+//  4. a Get after step 2 did not join A; it waits for next, which begins as soon as A has ended, so that
+//     reads of one key never overlap.
+type slot struct {
+	key   string
+	fresh atomic.Pointer[value] // a hit; nil: look under the lock. Set and cleared under cache.mu
+
+	last    *value // the last known value, nil before the first read was kept
+	kept    uint64 // tick at which last was kept
+	invalid uint64 // tick of the latest invalidation of this key
+	lane           // the key's reads
+
+	expect   int           // the version in the latest message, 0 when unknown
+	expected instant       // when that message came
+	lagging  int           // reads in a row that were older than expect
+	failures int           // reads in a row that failed
+	retry    time.Duration // after a failed read: do not read again before failed is that old
+	failed   instant
+}
+
+// invalidate makes what is known of the key, and what is being read, not fresh. Tick is the present one.
+func (s *slot) invalidate(tick uint64) {
+	s.invalid = tick
+	s.fresh.Store(nil)
+	s.failures, s.retry = 0, 0
+}
+
+// keep stores what a read found, as fresh or only as the last known value, unless something was kept since the
+// read began: two reads that overlapped cannot be ordered, so the one that ended second is thrown away.
+func (s *slot) keep(v *value, fresh bool, tick uint64) {
+	if v.start < s.kept {
+		return
+	}
+	s.last, s.kept = v, tick
+	s.failures, s.retry = 0, 0
+	if fresh {
+		s.fresh.Store(v)
+	} else {
+		s.fresh.Store(nil) // an older value must not be served after this one
+	}
+}
+
+// resting reports whether the last read failed so lately that it is not tried again yet.
+func (s *slot) resting(now instant) bool {
+	return s.failures > 0 && s.failed.age(now) < s.retry
+}
+
+const (
+	firstRetry = 50 * time.Millisecond
+	lastRetry  = 5 * time.Second
+	// lagLimit is how long a table that is older than the newest message is asked again.
+	lagLimit = time.Minute
+)
+
+// fail notes that a read failed, and for how long the last value shall be served before the next.
+func (s *slot) fail(now instant) {
+	s.failures++
+	s.failed, s.retry = now, backoff(s.failures)
+}
+
+// lag returns how long a value of this version may be served: ttl, or less when the newest message spoke of a
+// later version (the topic of another region, a replica that lags).
+func (s *slot) lag(version int, ttl time.Duration, now instant) time.Duration {
+	if s.expect <= version || s.expected.age(now) >= lagLimit {
+		s.lagging = 0
+		return ttl
+	}
+	s.lagging++
+	if again := backoff(s.lagging); ttl < 0 || again < ttl {
+		return again
+	}
+	return ttl
+}
+
+// backoff is the pause after the n-th failure in a row, n > 0.
+func backoff(n int) time.Duration {
+	return min(firstRetry<<min(n-1, 10), lastRetry)
+}
