@@ -1,0 +1,132 @@
+package localaws
+
+import (
+	"context"
+	"sync"
+
+	"github.com/aws/smithy-go"
+)
+
+// Where everything in the account is, as it stands in ARNs and URLs.
+const (
+	region    = "us-east-1"
+	accountID = "000000000000"
+)
+
+// defaultPageSize is how many bytes of items DynamoDB returns in one page.
+const defaultPageSize = 1 << 20
+
+// Cloud is one AWS account in memory. It and its services are safe for concurrent use.
+type Cloud struct {
+	DynamoDB *DynamoDB
+	Streams  *Streams
+
+	mu           sync.Mutex // guards what follows
+	intercept    func(context.Context, string, any) error
+	calls        map[string]int
+	pageSize     int
+	betweenItems func()
+}
+
+// New makes an empty account.
+func New() *Cloud {
+	c := &Cloud{calls: map[string]int{}, pageSize: defaultPageSize}
+	c.DynamoDB = &DynamoDB{cloud: c, tables: map[string]*table{}, tokens: map[string]*token{}}
+	c.Streams = &Streams{db: c.DynamoDB}
+	return c
+}
+
+// Close stops what the account does by itself, and waits for it to end. Calls after it still work.
+func (c *Cloud) Close() {}
+
+// Intercept has f called before every call, with the operation's name and input, such as "GetItem" and a
+// *dynamodb.GetItemInput. When f returns an error, the call returns it, wrapped, and does nothing else. f may block
+// (until its context ends, say), may be called concurrently and may make calls itself. Nil removes it.
+func (c *Cloud) Intercept(f func(ctx context.Context, operation string, input any) error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.intercept = f
+}
+
+// Calls is how many calls of an operation, such as "GetItem", were made so far, failed and intercepted ones included.
+func (c *Cloud) Calls(operation string) int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.calls[operation]
+}
+
+// PageSize limits pages of Query, Scan and GetRecords to so many bytes, at least one item each. Default: 1 MB, which
+// zero and negative values restore.
+func (c *Cloud) PageSize(bytes int) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.pageSize = bytes
+	if bytes <= 0 {
+		c.pageSize = defaultPageSize
+	}
+}
+
+func (c *Cloud) page() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.pageSize
+}
+
+// BetweenItems has f called whenever a TransactWriteItems has applied one of its items and not yet the next. The
+// transaction is decided by then. f may read: like any Query, Scan or GetItem it sees some items new and some old,
+// as in AWS. Nil removes it.
+func (c *Cloud) BetweenItems(f func()) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.betweenItems = f
+}
+
+func (c *Cloud) between() {
+	c.mu.Lock()
+	f := c.betweenItems
+	c.mu.Unlock()
+	if f != nil {
+		f()
+	}
+}
+
+// call is the way into every operation: it counts, lets the interceptor decide, and wraps errors as the SDK does.
+func call[I, O any](ctx context.Context, c *Cloud, service, operation string, in *I, do func(*I) (*O, error)) (*O, error) {
+	if in == nil {
+		in = new(I)
+	}
+	out, err := (*O)(nil), c.enter(ctx, operation, in)
+	if err == nil {
+		out, err = do(in)
+	}
+	if err != nil {
+		return nil, &smithy.OperationError{ServiceID: service, OperationName: operation, Err: err}
+	}
+	return out, nil
+}
+
+func (c *Cloud) enter(ctx context.Context, operation string, in any) error {
+	c.mu.Lock()
+	c.calls[operation]++
+	intercept := c.intercept
+	c.mu.Unlock()
+	if intercept != nil {
+		if err := intercept(ctx, operation, in); err != nil {
+			return err
+		}
+	}
+	if err := ctx.Err(); err != nil {
+		return &smithy.CanceledError{Err: err}
+	}
+	return nil
+}
+
+// apiError is an error of a type that the SDK has no Go type for.
+func apiError(code, message string) error {
+	return &smithy.GenericAPIError{Code: code, Message: message, Fault: smithy.FaultClient}
+}
+
+func validation(message string) error { return apiError("ValidationException", message) }
+
+// unsupported refuses what localaws does not have. It is no error of AWS.
+func unsupported(what string) error { return apiError("LocalAWSUnsupported", "localaws has no "+what) }
