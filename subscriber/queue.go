@@ -1,0 +1,223 @@
+package subscriber
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"strconv"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/aws-sdk-go-v2/service/sns"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+	sqstypes "github.com/aws/aws-sdk-go-v2/service/sqs/types"
+
+	"github.com/warmflags/warmflags/change"
+)
+
+const (
+	longPoll    = 20 * time.Second // the most that SQS allows
+	batch       = 10               // likewise
+	callTimeout = 10 * time.Second // of a call that does not wait, with the SDK's retries
+	newQueue    = 3 * time.Second  // AWS: a queue may be unknown for "at least one second" after CreateQueue
+	renewEvery  = time.Hour        // the heartbeat
+	lookEvery   = 5 * time.Minute  // whether the subscription is still there
+	minBackoff  = time.Second
+	maxBackoff  = time.Minute
+)
+
+// errGone says that the queue is no more, so that messages are lost.
+var errGone = errors.New("the queue is gone")
+
+// QueueSubscriber is made by [Queue].
+type QueueSubscriber struct {
+	*receiver
+	settings settings
+	err      error // wrong options
+}
+
+// Queue is the source for a service: an SQS queue that this process alone reads, subscribed to the topic. Nothing
+// happens before [QueueSubscriber.Run].
+//
+// Its permissions: sqs:CreateQueue, DeleteQueue, GetQueueAttributes, SetQueueAttributes, TagQueue,
+// ReceiveMessage and DeleteMessage on queues named warmflags-*; sns:Subscribe on the topic; sns:Unsubscribe and
+// sns:GetSubscriptionAttributes on its subscriptions.
+func Queue(topicARN string, sink change.Sink, options ...Option) *QueueSubscriber {
+	s, err := newSettings(ofQueue, topicARN, sink, options)
+	return &QueueSubscriber{receiver: newReceiver(s, sink), settings: s, err: err}
+}
+
+// Run makes queue and subscription, calls the sink's InvalidateAll, and then delivers changes until ctx ends. It
+// removes queue and subscription before it returns, within [CleanupTimeout], and returns nil or what could not be
+// removed.
+//
+// It returns an error at once when options are wrong, and when queue or subscription cannot be made at the start.
+// Later, whatever fails is logged, counted and tried again, at growing intervals of a second to a minute; a queue
+// or subscription that is gone is made anew. Each call of Run has a queue of its own.
+func (s *QueueSubscriber) Run(ctx context.Context) error {
+	if s.err != nil {
+		return s.err
+	}
+	snsClient, sqsClient, err := s.clients(ctx)
+	if err != nil {
+		return err
+	}
+	r := &run{receiver: s.receiver, settings: s.settings, sns: snsClient, sqs: sqsClient}
+	if err := r.open(ctx, "queue made"); err != nil {
+		return err
+	}
+	for failures := 0; ctx.Err() == nil; {
+		err := r.turn(ctx)
+		switch {
+		case err == nil:
+			failures = 0
+		case ctx.Err() == nil:
+			failures++
+			r.failed("receive changes", err, "failures", failures)
+			pause(ctx, backoff(failures))
+		}
+	}
+	return r.close(ctx)
+}
+
+// Stats returns the counts so far, of all runs together. It is safe for concurrent use.
+func (s *QueueSubscriber) Stats() Stats { return s.stats() }
+
+func (s *QueueSubscriber) clients(ctx context.Context) (SNS, SQS, error) {
+	set := s.settings
+	if set.sns != nil && set.sqs != nil {
+		return set.sns, set.sqs, nil
+	}
+	if set.awsConfig == nil {
+		loaded, err := config.LoadDefaultConfig(ctx, config.WithRegion(set.topic.Region))
+		if err != nil {
+			return nil, nil, fmt.Errorf("load the AWS configuration: %w", err)
+		}
+		set.awsConfig = &loaded
+	}
+	if set.sns == nil { // a topic is only known in its own region; a queue may be in another
+		set.sns = sns.NewFromConfig(*set.awsConfig, func(o *sns.Options) { o.Region = set.topic.Region })
+	}
+	if set.sqs == nil {
+		set.sqs = sqs.NewFromConfig(*set.awsConfig)
+	}
+	return set.sns, set.sqs, nil
+}
+
+// run is one call of Run. Only its goroutine touches it.
+type run struct {
+	*receiver
+	settings settings
+	sns      SNS
+	sqs      SQS
+
+	queue        *queue    // nil: has to be made
+	listened     time.Time // when the last receive that succeeded began
+	renewed      time.Time // when the heartbeat was last written
+	subscription time.Time // when the subscription was last looked at
+}
+
+// turn is one step: repair what is broken, receive once, deliver, acknowledge.
+func (r *run) turn(ctx context.Context) error {
+	if r.queue == nil {
+		if err := r.open(ctx, "the queue was gone"); err != nil {
+			return err
+		}
+	}
+	if err := r.upkeep(ctx); err != nil {
+		return err
+	}
+	began := time.Now()
+	messages, err := r.poll(ctx)
+	if errors.Is(err, errGone) {
+		r.failed("receive changes", err, "queue", r.queue.url)
+		if err := r.close(ctx); err != nil { // its subscription, most of all
+			r.failed("remove the old subscription", err)
+		}
+		return nil // the next turn makes a new one
+	}
+	if err != nil {
+		return err
+	}
+	if since(r.listened) >= retention {
+		r.invalidateAll("messages may have expired unread")
+	}
+	r.listened = began
+	for _, m := range messages {
+		r.receive(aws.ToString(m.Body))
+	}
+	r.acknowledge(ctx, messages)
+	return nil
+}
+
+// poll waits for messages. None is no error.
+func (r *run) poll(ctx context.Context) ([]sqstypes.Message, error) {
+	ctx, cancel := context.WithTimeout(ctx, longPoll+callTimeout)
+	defer cancel()
+	out, err := r.sqs.ReceiveMessage(ctx, &sqs.ReceiveMessageInput{
+		QueueUrl:            &r.queue.url,
+		MaxNumberOfMessages: batch,
+		WaitTimeSeconds:     int32(longPoll.Seconds()),
+	})
+	if isQueueGone(err) && since(r.queue.made) >= newQueue {
+		return nil, errGone
+	}
+	if err != nil {
+		return nil, fmt.Errorf("receive from queue %q: %w", r.queue.url, err)
+	}
+	return out.Messages, nil
+}
+
+// acknowledge deletes messages that the sink has. One that stays comes again, which does no harm.
+func (r *run) acknowledge(ctx context.Context, messages []sqstypes.Message) {
+	if len(messages) == 0 {
+		return
+	}
+	entries := make([]sqstypes.DeleteMessageBatchRequestEntry, len(messages))
+	for i, m := range messages {
+		entries[i] = sqstypes.DeleteMessageBatchRequestEntry{
+			Id: aws.String(strconv.Itoa(i)), ReceiptHandle: m.ReceiptHandle,
+		}
+	}
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	out, err := r.sqs.DeleteMessageBatch(ctx, &sqs.DeleteMessageBatchInput{QueueUrl: &r.queue.url, Entries: entries})
+	if err != nil {
+		r.failed("acknowledge messages", err)
+		return
+	}
+	for _, f := range out.Failed {
+		r.failed("acknowledge a message", errors.New(aws.ToString(f.Code)+": "+aws.ToString(f.Message)))
+	}
+}
+
+// failed counts and logs what will be tried again.
+func (r *run) failed(what string, err error, details ...any) {
+	r.errors.Add(1)
+	r.complain(slog.LevelWarn, "warmflags: cannot "+what, what, append([]any{"error", err}, details...)...)
+}
+
+// since is how long ago t was, by the clock that says more: the monotonic one stops while a machine sleeps, and
+// the other can be set back.
+func since(t time.Time) time.Duration {
+	now := time.Now()
+	return max(now.Sub(t), now.Round(0).Sub(t.Round(0)))
+}
+
+// backoff doubles with each failure, between minBackoff and maxBackoff, and takes off up to half at random.
+func backoff(failures int) time.Duration {
+	d := min(minBackoff<<min(failures-1, 10), maxBackoff)
+	return d - rand.N(d/2)
+}
+
+func pause(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+}

@@ -1,0 +1,87 @@
+package subscriber
+
+import (
+	"crypto"
+	"crypto/rsa"
+	"crypto/sha1" // SNS's signature version 1, by AllowSHA1 only
+	"crypto/sha256"
+	"crypto/x509"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"strings"
+)
+
+// The types of SNS's messages over HTTPS.
+const (
+	typeNotification   = "Notification"
+	typeSubscription   = "SubscriptionConfirmation"
+	typeUnsubscription = "UnsubscribeConfirmation"
+)
+
+// envelope is a message of SNS over HTTPS. See AWS, "Parsing Amazon SNS message formats".
+type envelope struct {
+	Type             string
+	MessageId        string //nolint:revive // SNS's spelling
+	TopicArn         string
+	Subject          *string // signed only where there is one
+	Message          string
+	Timestamp        string
+	Token            string
+	SubscribeURL     string
+	SignatureVersion string
+	Signature        string
+	SigningCertURL   string
+}
+
+// canonical is what SNS signs: names and values of some fields, in the order of their names, each on a line. See
+// AWS, "Verifying the signatures of Amazon SNS messages".
+func (m envelope) canonical() (string, error) {
+	fields := [][2]string{{"Message", m.Message}, {"MessageId", m.MessageId}}
+	switch m.Type {
+	case typeNotification:
+		if m.Subject != nil {
+			fields = append(fields, [2]string{"Subject", *m.Subject})
+		}
+		fields = append(fields, [2]string{"Timestamp", m.Timestamp})
+	case typeSubscription, typeUnsubscription:
+		fields = append(fields, [2]string{"SubscribeURL", m.SubscribeURL}, [2]string{"Timestamp", m.Timestamp}, [2]string{"Token", m.Token})
+	default:
+		return "", fmt.Errorf("type %q is none of SNS's", m.Type)
+	}
+	fields = append(fields, [2]string{"TopicArn", m.TopicArn}, [2]string{"Type", m.Type})
+	var b strings.Builder
+	for _, f := range fields {
+		// Only Message may have lines: with them elsewhere, one signed text could be read as two different messages.
+		if f[0] != "Message" && strings.Contains(f[1], "\n") {
+			return "", fmt.Errorf("field %s has more than one line", f[0])
+		}
+		b.WriteString(f[0] + "\n" + f[1] + "\n")
+	}
+	return b.String(), nil
+}
+
+// verify checks the signature, RSA with PKCS #1 v1.5, against certificate's key.
+func (m envelope) verify(certificate *x509.Certificate) error {
+	key, ok := certificate.PublicKey.(*rsa.PublicKey)
+	if !ok {
+		return fmt.Errorf("the certificate's key is a %T, not RSA's", certificate.PublicKey)
+	}
+	text, err := m.canonical()
+	if err != nil {
+		return err
+	}
+	signature, err := base64.StdEncoding.DecodeString(m.Signature)
+	if err != nil {
+		return errors.New("the signature is not base64")
+	}
+	switch m.SignatureVersion {
+	case "2":
+		sum := sha256.Sum256([]byte(text))
+		return rsa.VerifyPKCS1v15(key, crypto.SHA256, sum[:], signature)
+	case "1": // the endpoint has refused it already, unless it is allowed
+		sum := sha1.Sum([]byte(text))
+		return rsa.VerifyPKCS1v15(key, crypto.SHA1, sum[:], signature)
+	}
+	return fmt.Errorf("signature version %q is none of SNS's", m.SignatureVersion)
+}
