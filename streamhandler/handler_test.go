@@ -155,7 +155,7 @@ func TestSplitsAtTheSizeLimit(t *testing.T) {
 				records = append(records, rose(fmt.Sprint(i+1), namespace, key, 2))
 			}
 			topic := &topic{limit: limit}
-			response, err := newHandler(topic, streamhandler.MaxMessageSize(limit)).Handle(context.Background(), event(t, records...))
+			response, err := newHandler(topic, streamhandler.MaxMessageSize(limit)).Handle(context.Background(), events.DynamoDBEvent{Records: records})
 			require.NoError(t, err)
 			assert.Equal(t, failures(), response)
 			messages := topic.messages(t)

@@ -1,0 +1,320 @@
+package streamhandler_test
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/aws/aws-lambda-go/events"
+	"github.com/aws/aws-sdk-go-v2/service/sns"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+
+	"github.com/warmflags/warmflags/change"
+	"github.com/warmflags/warmflags/streamhandler"
+)
+
+// A history is what happens to a table, its stream and its topic. Whatever it is, each consumer's view must equal
+// the table in the end, and no message may claim what its batch does not show.
+type history struct {
+	writes []write
+	rounds []round
+	start  int64 // the first sequence number
+}
+
+type write struct {
+	prefix, kind, key int
+	to                string // "rise", "same", "reset", "tombstone" or "remove"
+}
+
+// round is some writes, then one delivery from the stream.
+type round struct {
+	writes, batch int
+	fail          []int // calls to the topic that fail, from 1
+	appendFails   bool
+}
+
+func genHistory(t *rapid.T) history {
+	one := rapid.Custom(func(t *rapid.T) write {
+		return write{
+			prefix: rapid.IntRange(0, 2).Draw(t, "prefix"), kind: rapid.IntRange(0, 1).Draw(t, "kind"),
+			key: rapid.IntRange(0, 19).Draw(t, "key"),
+			to:  rapid.SampledFrom([]string{"rise", "rise", "rise", "same", "reset", "tombstone", "remove"}).Draw(t, "to"),
+		}
+	})
+	step := rapid.Custom(func(t *rapid.T) round {
+		return round{
+			writes: rapid.IntRange(0, 120).Draw(t, "writes"), batch: rapid.IntRange(1, 200).Draw(t, "batch"),
+			fail:        rapid.SliceOfN(rapid.IntRange(1, 6), 0, 4).Draw(t, "fail"),
+			appendFails: rapid.IntRange(0, 5).Draw(t, "append") == 5,
+		}
+	})
+	return history{
+		writes: rapid.SliceOfN(one, 1, 200).Draw(t, "writes"), rounds: rapid.SliceOfN(step, 1, 8).Draw(t, "rounds"),
+		start: rapid.SampledFrom([]int64{1, 95, 999_999_999_999_999_990}).Draw(t, "start"),
+	}
+}
+
+// fault breaks the path on purpose, to show that the property can fail.
+type fault struct {
+	records  func([]events.DynamoDBEventRecord)
+	response func(*events.DynamoDBEventResponse, []events.DynamoDBEventRecord)
+	swallow  int // each so-manieth message is lost although its publishing succeeded
+	extra    int // bytes that the handler takes the limit to be higher than it is
+}
+
+var faults = map[string]fault{
+	"the first record instead of the last": {records: slices.Reverse[[]events.DynamoDBEventRecord]},
+	"the highest version": {records: func(records []events.DynamoDBEventRecord) {
+		slices.SortStableFunc(records, func(a, b events.DynamoDBEventRecord) int {
+			return cmp.Compare(rowVersion(a.Change.NewImage), rowVersion(b.Change.NewImage))
+		})
+	}},
+	"the sequence number after the right one": {response: func(r *events.DynamoDBEventResponse, batch []events.DynamoDBEventRecord) {
+		for i := range r.BatchItemFailures {
+			at := indexOf(batch, r.BatchItemFailures[i].ItemIdentifier)
+			r.BatchItemFailures[i].ItemIdentifier = batch[min(at+1, len(batch)-1)].Change.SequenceNumber
+		}
+	}},
+	"a failure that is not reported": {response: func(r *events.DynamoDBEventResponse, _ []events.DynamoDBEventRecord) {
+		r.BatchItemFailures = nil
+	}},
+	"a message that is skipped":       {swallow: 3},
+	"a size that leaves out a little": {extra: 5 << 10},
+}
+
+func TestConsumersEndWithTheTable(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		w := newWorld(genHistory(t), fault{})
+		require.NoError(t, w.run())
+	})
+}
+
+func TestThePropertyCanFail(t *testing.T) {
+	generator := rapid.Custom(genHistory)
+	for name, broken := range faults {
+		t.Run(name, func(t *testing.T) {
+			for seed := range 300 {
+				if err := newWorld(generator.Example(seed), broken).run(); err != nil {
+					t.Logf("history %d: %v", seed, err)
+					return
+				}
+			}
+			assert.Fail(t, "no history shows this fault")
+		})
+	}
+}
+
+// world runs a history.
+type world struct {
+	history
+	fault
+	table      map[itemID]image
+	view       map[itemID]image // what the consumers hold, all prefixes together
+	journal    map[itemID]image // the same, of those that learn of changes from After
+	stream     []events.DynamoDBEventRecord
+	position   int
+	batch      []events.DynamoDBEventRecord // the one being handled
+	calls      int
+	fails      []int
+	appendFail bool
+	claim      error // the first wrong claim
+	handler    *streamhandler.Handler
+}
+
+type itemID struct{ namespace, key string }
+
+const worldLimit = 32 << 10
+
+func newWorld(h history, f fault) *world {
+	w := &world{history: h, fault: f, table: map[itemID]image{}, view: map[itemID]image{}, journal: map[itemID]image{}}
+	w.handler = newHandler(w, streamhandler.MaxMessageSize(worldLimit+f.extra), streamhandler.After(w.append))
+	return w
+}
+
+func (w *world) run() error {
+	next := 0
+	for _, r := range w.rounds {
+		for range r.writes {
+			w.write(w.writes[next%len(w.writes)])
+			next++
+		}
+		w.fails, w.appendFail = r.fail, r.appendFails
+		if err := w.deliver(r.batch); err != nil {
+			return err
+		}
+	}
+	w.fails, w.appendFail = nil, false
+	for range len(w.stream) + 1 {
+		if w.position == len(w.stream) {
+			return w.judge()
+		}
+		if err := w.deliver(100); err != nil {
+			return err
+		}
+	}
+	return errors.New("the shard is blocked")
+}
+
+func (w *world) write(x write) {
+	id := itemID{[]string{"", "p:", "p:q:"}[x.prefix] + []string{"features", "segments"}[x.kind], strings.Repeat("<", 800) + strconv.Itoa(x.key)}
+	before := w.table[id]
+	version, item := rowVersion(before), fmt.Sprintf(`{"write":%d}`, len(w.stream))
+	switch x.to {
+	case "rise":
+		version++
+	case "reset":
+		version -= 2
+	case "tombstone":
+		version++
+		item = `{"deleted":true,` + item[1:]
+	}
+	var after image
+	if x.to != "remove" {
+		after = with(flag(id.namespace, id.key, strconv.Itoa(max(version, 1))), "item", events.NewStringAttribute(item))
+	}
+	if before == nil && after == nil {
+		return
+	}
+	w.table[id] = after
+	sequence := strconv.FormatInt(w.start+int64(len(w.stream)), 10)
+	w.stream = append(w.stream, record(sequence, id.namespace, id.key, before, after))
+}
+
+// deliver is Lambda's event source: it goes on from the record that the answer names.
+func (w *world) deliver(n int) error {
+	w.batch = w.stream[w.position:min(w.position+n, len(w.stream))]
+	w.calls = 0
+	records := slices.Clone(w.batch)
+	if w.records != nil {
+		w.records(records)
+	}
+	response, err := w.handler.Handle(context.Background(), events.DynamoDBEvent{Records: records})
+	if err != nil {
+		return err
+	}
+	if w.response != nil {
+		w.response(&response, w.batch)
+	}
+	if w.claim != nil {
+		return w.claim
+	}
+	if len(response.BatchItemFailures) == 0 {
+		w.position += len(w.batch)
+		return nil
+	}
+	at := indexOf(w.batch, response.BatchItemFailures[0].ItemIdentifier)
+	if at < 0 {
+		return fmt.Errorf("the answer names record %q, which is not in the batch", response.BatchItemFailures[0].ItemIdentifier)
+	}
+	w.position += at
+	return nil
+}
+
+// Publish is the topic, and all consumers behind it: each looks at the table for what the message names.
+func (w *world) Publish(ctx context.Context, in *sns.PublishInput, o ...func(*sns.Options)) (*sns.PublishOutput, error) {
+	w.calls++
+	if slices.Contains(w.fails, w.calls) {
+		return nil, errDown
+	}
+	if out, err := (&topic{limit: worldLimit}).Publish(ctx, in, o...); err != nil {
+		return out, err
+	}
+	m, err := change.Parse([]byte(*in.Message))
+	if err != nil {
+		w.claim = err
+		return nil, err
+	}
+	if w.swallow > 0 && w.calls%w.swallow == 0 {
+		return &sns.PublishOutput{}, nil
+	}
+	for _, c := range m.Changes {
+		id := rowID(m, c)
+		if err := w.check(id, c); err != nil && w.claim == nil {
+			w.claim = err
+		}
+		w.view[id] = w.table[id]
+	}
+	return &sns.PublishOutput{}, nil
+}
+
+func (w *world) append(_ context.Context, published []change.Message) error {
+	if w.appendFail {
+		return errDown
+	}
+	for _, m := range published {
+		for _, c := range m.Changes {
+			id := rowID(m, c)
+			w.journal[id] = w.table[id]
+		}
+	}
+	return nil
+}
+
+// check holds a change against the batch that it was made of.
+func (w *world) check(id itemID, c change.Change) error {
+	highest, last := 0, (*events.DynamoDBEventRecord)(nil)
+	rising := true
+	for i, r := range w.batch {
+		if r.Change.Keys["namespace"].String() != id.namespace || r.Change.Keys["key"].String() != id.key {
+			continue
+		}
+		last = &w.batch[i]
+		highest = max(highest, rowVersion(r.Change.OldImage))
+		rising = rowVersion(r.Change.NewImage) > highest
+		highest = max(highest, rowVersion(r.Change.NewImage))
+	}
+	if last == nil {
+		return fmt.Errorf("%v was announced and did not change", id)
+	}
+	want := 0
+	if rising {
+		want = rowVersion(last.Change.NewImage)
+	}
+	after := last.Change.NewImage
+	deleted := after == nil || strings.Contains(after["item"].String(), "deleted")
+	if c.Version != want || c.Deleted != deleted {
+		return fmt.Errorf("announced %d, %v, want %d, %v", c.Version, c.Deleted, want, deleted)
+	}
+	return nil
+}
+
+func (w *world) judge() error {
+	for id, row := range w.table {
+		for name, view := range map[string]map[itemID]image{"topic": w.view, "journal": w.journal} {
+			if got, want := text(view[id]), text(row); got != want {
+				return fmt.Errorf("%s: %.8q in %q: a consumer holds %s, the table %s", name, id.key, id.namespace, got, want)
+			}
+		}
+	}
+	return nil
+}
+
+func rowID(m change.Message, c change.Change) itemID {
+	return itemID{strings.TrimPrefix(m.Prefix+":"+c.Kind, ":"), c.Key}
+}
+
+func text(row image) string {
+	if row == nil {
+		return "nothing"
+	}
+	return row["item"].String()
+}
+
+func rowVersion(row image) int {
+	if row == nil {
+		return 0
+	}
+	n, _ := strconv.Atoi(row["version"].Number())
+	return n
+}
+
+func indexOf(batch []events.DynamoDBEventRecord, sequence string) int {
+	return slices.IndexFunc(batch, func(r events.DynamoDBEventRecord) bool { return r.Change.SequenceNumber == sequence })
+}
