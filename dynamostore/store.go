@@ -33,6 +33,12 @@ type Store struct {
 	beforeUpsert func() // a seam for tests: called before Upsert's write; never changed once calls run
 }
 
+// Table is the table's name.
+func (s *Store) Table() string { return s.table }
+
+// Prefix is the name of the LaunchDarkly environment within the table; may be empty.
+func (s *Store) Prefix() string { return s.prefix }
+
 // Stats are counts since the store was made.
 type Stats struct {
 	// BrokenRows counts rows that GetAll passed over, once for each time.

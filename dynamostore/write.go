@@ -93,15 +93,16 @@ func (s *Store) transact(ctx context.Context, batch []*write, fence int64, done 
 		}
 		var canceled *types.TransactionCanceledException
 		if errors.As(err, &canceled) {
-			batch, err = s.settle(ctx, batch, fence, canceled, done)
+			left, err := s.settle(ctx, batch, fence, canceled, done)
 			if err != nil {
 				return err
 			}
+			batch = left
 		} else if !isRetryable(err) {
 			return err
 		}
 		if len(batch) > 0 && backoff(ctx, attempt) != nil {
-			return fmt.Errorf("gave up after %d attempts: %w", attempt, errors.Join(ctx.Err(), err))
+			return fmt.Errorf("gave up after %d attempts: %w", attempt, err)
 		}
 	}
 	return nil

@@ -1,0 +1,189 @@
+package dynamostore_test
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"testing/synctest"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+	"github.com/launchdarkly/go-sdk-common/v3/ldlog"
+	"github.com/launchdarkly/go-sdk-common/v3/ldlogtest"
+	"github.com/launchdarkly/go-sdk-common/v3/ldvalue"
+	"github.com/launchdarkly/go-server-sdk/v7/subsystems"
+	st "github.com/launchdarkly/go-server-sdk/v7/subsystems/ldstoretypes"
+	"github.com/launchdarkly/go-server-sdk/v7/testhelpers/storetest"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/warmflags/warmflags/dynamostore"
+	"github.com/warmflags/warmflags/internal/localaws"
+)
+
+// The suite by which LaunchDarkly judges every persistent store.
+func TestLaunchDarklySuite(t *testing.T) {
+	errDown := errors.New("the table is down")
+	for name, c := range map[string]struct {
+		prefix   string
+		pageSize int
+	}{
+		"no prefix":   {},
+		"prefix":      {prefix: "test"},
+		"small pages": {pageSize: 100},
+	} {
+		t.Run(name, func(t *testing.T) {
+			cloud := localaws.New()
+			if c.pageSize > 0 {
+				cloud.PageSize(c.pageSize)
+			}
+			cloud.CreateFlagTable(table)
+			full := func(prefix string) string { return strings.Trim(c.prefix+"-"+prefix, "-") }
+			factory := func(prefix string) subsystems.ComponentConfigurer[subsystems.PersistentDataStore] {
+				return dynamostore.DataStore(table).Prefix(full(prefix)).Client(cloud.DynamoDB)
+			}
+			broken := &spy{API: cloud.DynamoDB, ops: map[string]int{}, before: func(string, int) error { return errDown }}
+			storetest.NewPersistentDataStoreTestSuite(factory, func(prefix string) error {
+				return clearRows(t.Context(), cloud.DynamoDB, full(prefix))
+			}).ErrorStoreFactory(dynamostore.DataStore(table).Client(broken), func(t assert.TestingT, err error) {
+				assert.ErrorIs(t, err, errDown)
+			}).ConcurrentModificationHook(func(s subsystems.PersistentDataStore, hook func()) {
+				dynamostore.SetBeforeUpsert(s.(*dynamostore.Store), hook)
+			}).Run(t)
+		})
+	}
+}
+
+// clearRows deletes all rows of a prefix.
+func clearRows(ctx context.Context, db *localaws.DynamoDB, prefix string) error {
+	out, err := db.Scan(ctx, &dynamodb.ScanInput{TableName: aws.String(table)})
+	for err == nil {
+		for _, r := range out.Items {
+			namespace := r["namespace"].(*types.AttributeValueMemberS).Value
+			before, _, found := strings.Cut(namespace, ":")
+			if !found {
+				before = ""
+			}
+			if before == prefix {
+				_, err = db.DeleteItem(ctx, &dynamodb.DeleteItemInput{
+					TableName: aws.String(table),
+					Key:       map[string]types.AttributeValue{"namespace": r["namespace"], "key": r["key"]},
+				})
+			}
+		}
+		if len(out.LastEvaluatedKey) == 0 {
+			break
+		}
+		out, err = db.Scan(ctx, &dynamodb.ScanInput{TableName: aws.String(table), ExclusiveStartKey: out.LastEvaluatedKey})
+	}
+	return err
+}
+
+func TestRowsOfLaunchDarklysSchema(t *testing.T) {
+	for prefix, namespace := range map[string]string{"": "features", "staging": "staging:features"} {
+		api := newSpy(t)
+		s := open(t, api, prefix)
+		require.NoError(t, s.Init(data("a:7")))
+		marker := strings.Replace(namespace, "features", "$inited", 1)
+		assert.Equal(t, map[string]types.AttributeValue{
+			"namespace": str(namespace), "key": str("a"), "version": num("7"), "item": str(`{"key":"a","version":7,"salt":"s"}`),
+		}, api.row(t, namespace, "a"))
+		assert.Equal(t, map[string]types.AttributeValue{"namespace": str(marker), "key": str(marker)}, api.row(t, marker, marker))
+	}
+}
+
+func TestBrokenRowsAreNamedAndLoseNothingElse(t *testing.T) {
+	for name, attributes := range map[string]map[string]types.AttributeValue{
+		`attribute "version" is missing`:              {"item": str("{}")},
+		`attribute "item" is missing`:                 {"version": num("1")},
+		`attribute "version" is not a number`:         {"version": str("1"), "item": str("{}")},
+		`attribute "version" is not a whole number`:   {"version": num("1.5"), "item": str("{}")},
+		`attribute "item" is not a string`:            {"version": num("1"), "item": num("2")},
+		"attribute \"version\" is missing\nattribute": {},
+	} {
+		t.Run(name, func(t *testing.T) {
+			api, log := newSpy(t), ldlogtest.NewMockLog()
+			built, err := dynamostore.DataStore(table).Client(api).Build(
+				subsystems.BasicClientContext{Logging: subsystems.LoggingConfiguration{Loggers: log.Loggers}})
+			require.NoError(t, err)
+			s := built.(*dynamostore.Store)
+			require.NoError(t, s.Init(data("good:1")))
+			api.put(t, "features", "bad", attributes)
+
+			_, err = s.Get(features, "bad")
+			require.ErrorContains(t, err, name)
+			require.ErrorContains(t, err, `"features" "bad"`)
+			assert.Equal(t, map[string]int{"good": 1}, flags(t, s))
+			assert.Equal(t, int64(1), s.Stats().BrokenRows)
+			require.Len(t, log.GetOutput(ldlog.Warn), 1)
+			assert.Contains(t, log.GetOutput(ldlog.Warn)[0], `"bad": attribute`)
+
+			require.NoError(t, s.Init(data("good:1", "bad:1")), "Init heals it")
+			assert.Equal(t, map[string]int{"good": 1, "bad": 1}, flags(t, s))
+			api.put(t, "features", "bad", attributes)
+			require.NoError(t, s.Init(data("good:1")), "or removes it")
+			assert.Empty(t, api.row(t, "features", "bad"))
+		})
+	}
+}
+
+func TestUpsertRefusesWhatDoesNotFit(t *testing.T) {
+	s := open(t, newSpy(t), "")
+	require.NoError(t, s.Init(data("a:1")))
+	big := st.SerializedItemDescriptor{Version: 2, SerializedItem: []byte(strings.Repeat("x", 400*1024))}
+	updated, err := s.Upsert(features, "a", big)
+	require.NoError(t, err)
+	assert.False(t, updated)
+	assert.Equal(t, map[string]int{"a": 1}, flags(t, s))
+	assert.Equal(t, dynamostore.Stats{RefusedItems: 1}, s.Stats())
+}
+
+func TestInitializedIsRememberedOnceTrue(t *testing.T) {
+	api := newSpy(t)
+	s := open(t, api, "")
+	assert.False(t, s.IsInitialized())
+	assert.False(t, s.IsInitialized())
+	assert.Equal(t, 2, api.calls)
+	require.NoError(t, open(t, api, "").Init(data()))
+	api.reset()
+	assert.True(t, s.IsInitialized())
+	assert.True(t, s.IsInitialized())
+	assert.Equal(t, 1, api.calls)
+}
+
+func TestReadsEndWithTheirContext(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		api := newSpy(t)
+		s := open(t, api, "")
+		require.NoError(t, s.Init(data("a:1")))
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		api.before = func(string, int) error { return ctx.Err() }
+		_, err := s.GetContext(ctx, features, "a")
+		require.ErrorIs(t, err, context.Canceled)
+		_, err = s.GetAllContext(ctx, features)
+		require.ErrorIs(t, err, context.Canceled)
+		_, err = s.Compare(ctx, data("a:2"))
+		require.ErrorIs(t, err, context.Canceled)
+		assert.False(t, s.IsStoreAvailable())
+	})
+}
+
+func TestConfiguration(t *testing.T) {
+	t.Setenv("AWS_REGION", "")
+	t.Setenv("AWS_CONFIG_FILE", t.TempDir()+"/none")
+	_, err := dynamostore.DataStore("").Open(t.Context())
+	require.ErrorContains(t, err, "table's name is empty", "all problems at once")
+	require.ErrorContains(t, err, "set AWS_REGION")
+	_, err = dynamostore.DataStore(table).Client(newSpy(t)).AWSConfig(aws.Config{}).Open(t.Context())
+	require.ErrorContains(t, err, "both set")
+
+	t.Setenv("AWS_REGION", "eu-west-1")
+	_, err = dynamostore.DataStore(table).Open(t.Context())
+	require.NoError(t, err, "region, endpoint and credentials are the environment's")
+	_, err = dynamostore.DataStore(table).AWSConfig(aws.Config{Region: "eu-west-1"}).Open(t.Context())
+	require.NoError(t, err)
+	assert.Equal(t, ldvalue.String("DynamoDB"), dynamostore.DataStore(table).DescribeConfiguration(subsystems.BasicClientContext{}))
+}
