@@ -1,0 +1,82 @@
+package webhook
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"io"
+	"net/http"
+	"strings"
+
+	"github.com/aws/aws-lambda-go/events"
+)
+
+// Handle serves API Gateway's HTTP APIs and Lambda's function URLs. Its error is about wrong options only: all
+// else is in the response.
+func (h *Handler) Handle(ctx context.Context, e events.APIGatewayV2HTTPRequest) (events.APIGatewayV2HTTPResponse, error) {
+	a := h.handle(ctx, request{
+		id: e.RequestContext.RequestID, method: e.RequestContext.HTTP.Method, from: e.RequestContext.HTTP.SourceIP,
+		signatures: headerValues(e.Headers, signatureHeader),
+		body:       func() ([]byte, error) { return eventBody(e) },
+	})
+	headers := map[string]string{"content-type": "text/plain; charset=utf-8"}
+	if a.status == http.StatusMethodNotAllowed {
+		headers["allow"] = http.MethodPost
+	}
+	return events.APIGatewayV2HTTPResponse{StatusCode: a.status, Headers: headers, Body: a.text + "\n"}, h.err
+}
+
+// eventBody returns the body's exact bytes, which API Gateway may hand over in base64.
+func eventBody(e events.APIGatewayV2HTTPRequest) ([]byte, error) {
+	if !e.IsBase64Encoded {
+		if len(e.Body) > maxBody {
+			return nil, errTooLarge
+		}
+		return []byte(e.Body), nil
+	}
+	if base64.StdEncoding.DecodedLen(len(e.Body)) > maxBody+3 {
+		return nil, errTooLarge
+	}
+	body, err := base64.StdEncoding.DecodeString(e.Body)
+	if err != nil {
+		return nil, &answer{http.StatusBadRequest, "the body is not base64, as it says", err}
+	}
+	return body, nil
+}
+
+// headerValues finds a header in any case. API Gateway writes names in lower case; others may not.
+func headerValues(headers map[string]string, name string) []string {
+	var values []string
+	for k, v := range headers {
+		if strings.EqualFold(k, name) {
+			values = append(values, v)
+		}
+	}
+	return values
+}
+
+// ServeHTTP serves net/http.
+func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	a := h.handle(r.Context(), request{
+		method: r.Method, from: r.RemoteAddr, signatures: r.Header.Values(signatureHeader),
+		body: func() ([]byte, error) {
+			body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+			var tooLarge *http.MaxBytesError
+			switch {
+			case errors.As(err, &tooLarge):
+				return nil, errTooLarge
+			case err != nil:
+				return nil, &answer{http.StatusBadRequest, "the body ended early", err}
+			}
+			return body, nil
+		},
+	})
+	if a.status == http.StatusMethodNotAllowed {
+		w.Header().Set("Allow", http.MethodPost)
+	}
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	w.WriteHeader(a.status)
+	_, _ = io.WriteString(w, a.text+"\n") // the sender is gone if this fails; the request is queued all the same
+}
+
+var errTooLarge = &answer{http.StatusRequestEntityTooLarge, "the body is larger than 5 MiB", nil}

@@ -1,0 +1,258 @@
+package webhook
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+)
+
+const (
+	// Group is the one message group of the queue's requests, so that one synchronization runs at a time. Other
+	// senders to the queue, such as a schedule, use it too.
+	Group = "sync"
+
+	signatureHeader = "X-LD-Signature"
+	maxBody         = 5 << 20 // more than Lambda can be handed: 6 MB, in base64
+	sendTimeout     = 10 * time.Second
+)
+
+// Request is the body of a message in the queue.
+type Request struct {
+	Reason string `json:"reason"` // "webhook"
+	SHA256 string `json:"sha256"` // hex, of the webhook's body
+}
+
+// SQS is what [Handler] uses of *sqs.Client.
+type SQS interface {
+	SendMessage(context.Context, *sqs.SendMessageInput, ...func(*sqs.Options)) (*sqs.SendMessageOutput, error)
+}
+
+// Option sets up a [Handler].
+type Option func(*Handler) error
+
+// Logger gets one line for each request. Default: [slog.Default].
+func Logger(logger *slog.Logger) Option {
+	return func(h *Handler) error {
+		if logger == nil {
+			return errors.New("option Logger: the logger is nil")
+		}
+		h.logger = logger
+		return nil
+	}
+}
+
+// RefreshInterval is how often, at most, a wrong signature makes the handler read the secrets again. Default: one
+// minute. Zero and negative are errors: whoever sends wrong signatures would drive the calls.
+func RefreshInterval(interval time.Duration) Option {
+	return func(h *Handler) error {
+		h.refreshInterval = interval
+		if interval <= 0 {
+			return fmt.Errorf("option RefreshInterval: %v is not positive", interval)
+		}
+		return nil
+	}
+}
+
+// Stats counts the requests since the handler was made, by what became of them.
+type Stats struct {
+	Queued  int64 // 202
+	Refused int64 // 4xx
+	Failed  int64 // 5xx
+}
+
+// Handler verifies webhooks and queues requests. It is made by [New] and safe for concurrent use.
+type Handler struct {
+	queueURL        string
+	secrets         Secrets
+	client          SQS
+	logger          *slog.Logger
+	refreshInterval time.Duration
+	err             error // wrong options
+
+	queued, refused, failed atomic.Int64 // counts of Stats's fields, each of its own
+
+	mu        sync.Mutex // guards refreshed
+	refreshed time.Time  // when a wrong signature last made us read the secrets; wall clock only
+}
+
+// New makes a handler that sends to the FIFO queue at queueURL. What is wrong with its arguments is reported by
+// Handle, and by ServeHTTP as status 500 and a line in the log.
+func New(queueURL string, secrets Secrets, client SQS, options ...Option) *Handler {
+	h := &Handler{queueURL: queueURL, secrets: secrets, client: client, logger: slog.Default(), refreshInterval: time.Minute}
+	var errs []error
+	if queueURL == "" {
+		errs = append(errs, errors.New("the queue's URL is empty"))
+	}
+	if secrets == nil {
+		errs = append(errs, errors.New("secrets is nil"))
+	}
+	if client == nil {
+		errs = append(errs, errors.New("the SQS client is nil"))
+	}
+	for _, o := range options {
+		errs = append(errs, o(h))
+	}
+	if err := errors.Join(errs...); err != nil {
+		h.err = fmt.Errorf("set up the webhook: %w", err)
+	}
+	return h
+}
+
+// Stats returns the counts so far.
+func (h *Handler) Stats() Stats {
+	return Stats{Queued: h.queued.Load(), Refused: h.refused.Load(), Failed: h.failed.Load()}
+}
+
+// request is a webhook as either kind of server has it.
+type request struct {
+	id, method, from string
+	signatures       []string               // the header's values
+	body             func() ([]byte, error) // its error is an answer
+}
+
+// answer is a response, and an error: why it is not 202.
+type answer struct {
+	status int
+	text   string // for the sender; names no secret
+	cause  error  // for the log; may be nil
+}
+
+func (a *answer) Error() string { return a.text }
+
+// handle is the whole of it: method, body, signature, queue.
+func (h *Handler) handle(ctx context.Context, r request) *answer {
+	began := time.Now()
+	sum, size, err := h.accept(ctx, r)
+	a := &answer{status: http.StatusAccepted, text: "queued"}
+	if err != nil && !errors.As(err, &a) {
+		a = &answer{http.StatusInternalServerError, "internal error", err}
+	}
+	level := slog.LevelInfo
+	switch {
+	case a.status == http.StatusAccepted:
+		h.queued.Add(1)
+	case a.status < http.StatusInternalServerError:
+		h.refused.Add(1)
+		level = slog.LevelWarn
+	default:
+		h.failed.Add(1)
+		level = slog.LevelError
+	}
+	h.logger.Log(ctx, level, "webhook", "status", a.status, "answer", a.text, "error", a.cause, "method", r.method,
+		"bytes", size, "sha256", sum, "from", r.from, "request_id", r.id, "duration", time.Since(began))
+	return a
+}
+
+// accept queues the request, or returns an [answer] that says why not.
+func (h *Handler) accept(ctx context.Context, r request) (sum string, size int, err error) {
+	if h.err != nil {
+		return "", 0, h.err
+	}
+	if r.method != http.MethodPost {
+		return "", 0, &answer{http.StatusMethodNotAllowed, "only POST is allowed", nil}
+	}
+	body, err := r.body()
+	if err != nil {
+		return "", 0, err
+	}
+	hash := sha256.Sum256(body)
+	sum = hex.EncodeToString(hash[:])
+	if err := h.verify(ctx, body, r.signatures); err != nil {
+		return sum, len(body), err
+	}
+	return sum, len(body), h.send(ctx, sum)
+}
+
+// verify wants exactly one signature, of any of the secrets. A wrong one may be of a secret that is newer than
+// those we hold: then they are read again, at most once an interval.
+func (h *Handler) verify(ctx context.Context, body []byte, signatures []string) error {
+	switch {
+	case len(signatures) == 0:
+		return &answer{http.StatusUnauthorized, "header " + signatureHeader + " is missing: check \"Sign this webhook\" in LaunchDarkly", nil}
+	case len(signatures) > 1:
+		return &answer{http.StatusUnauthorized, "header " + signatureHeader + " is there more than once", nil}
+	}
+	signature, err := hex.DecodeString(signatures[0])
+	if err != nil || len(signature) != sha256.Size {
+		return &answer{http.StatusUnauthorized, "header " + signatureHeader + " is not the hex of a SHA-256", nil}
+	}
+	matched, err := h.matches(ctx, body, signature, false)
+	if err == nil && !matched && h.mayRefresh() {
+		matched, err = h.matches(ctx, body, signature, true)
+	}
+	switch {
+	case err != nil:
+		return &answer{http.StatusServiceUnavailable, "the secrets cannot be read now", err}
+	case !matched:
+		return &answer{http.StatusUnauthorized, "the signature is wrong", nil}
+	}
+	return nil
+}
+
+// matches compares in constant time, with every secret.
+func (h *Handler) matches(ctx context.Context, body, signature []byte, refresh bool) (bool, error) {
+	secrets, err := h.secrets(ctx, refresh)
+	if err != nil {
+		return false, err
+	}
+	if len(secrets) == 0 {
+		return false, errors.New("there is no secret")
+	}
+	matched := false
+	for _, secret := range secrets {
+		if secret == "" { // anybody can sign with an empty key
+			return false, errors.New("a secret is empty")
+		}
+		mac := hmac.New(sha256.New, []byte(secret))
+		mac.Write(body)
+		if hmac.Equal(mac.Sum(nil), signature) {
+			matched = true
+		}
+	}
+	return matched, nil
+}
+
+func (h *Handler) mayRefresh() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if !olderThan(h.refreshed, h.refreshInterval) {
+		return false
+	}
+	h.refreshed = time.Now().Round(0)
+	return true
+}
+
+func (h *Handler) send(ctx context.Context, sum string) error {
+	ctx, cancel := context.WithTimeout(ctx, sendTimeout)
+	defer cancel()
+	body, err := json.Marshal(Request{Reason: "webhook", SHA256: sum})
+	if err != nil {
+		return err
+	}
+	text, group := string(body), Group
+	_, err = h.client.SendMessage(ctx, &sqs.SendMessageInput{
+		QueueUrl: &h.queueURL, MessageBody: &text, MessageGroupId: &group, MessageDeduplicationId: &sum,
+	})
+	if err != nil {
+		return &answer{http.StatusServiceUnavailable, "the queue cannot be reached now", fmt.Errorf("send to queue %q: %w", h.queueURL, err)}
+	}
+	return nil
+}
+
+// olderThan says whether d has passed since t, which is of the wall clock: the monotonic one stands still while
+// Lambda has frozen us. A clock that was set back counts as passed.
+func olderThan(t time.Time, d time.Duration) bool {
+	age := time.Now().Round(0).Sub(t)
+	return age >= d || age < 0
+}
