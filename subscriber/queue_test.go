@@ -1,0 +1,413 @@
+package subscriber_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"log/slog"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	sqstypes "github.com/aws/aws-sdk-go-v2/service/sqs/types"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/warmflags/warmflags/subscriber"
+)
+
+// service is a process that runs a queue subscriber.
+type service struct {
+	*subscriber.QueueSubscriber
+	*sink
+	log  bytes.Buffer // written by Run only: read it after a synctest.Wait
+	stop context.CancelFunc
+	done chan error // what Run returned
+}
+
+// start runs a subscriber in the bubble until it has nothing left to do.
+func start(a *account, options ...subscriber.Option) *service {
+	s := &service{sink: &sink{}, done: make(chan error, 1)}
+	options = append([]subscriber.Option{
+		subscriber.SNSClient(a), subscriber.SQSClient(a), subscriber.Logger(slog.New(slog.NewTextHandler(&s.log, nil))),
+	}, options...)
+	s.QueueSubscriber = subscriber.Queue(topic, s.sink, options...)
+	var ctx context.Context
+	ctx, s.stop = context.WithCancel(context.Background())
+	go func() { s.done <- s.Run(ctx) }()
+	synctest.Wait()
+	return s
+}
+
+// end cancels Run's context and returns what Run returns.
+func (s *service) end() error {
+	s.stop()
+	return <-s.done
+}
+
+// pass lets virtual time go by.
+func pass(d time.Duration) {
+	time.Sleep(d) // in a synctest bubble
+	synctest.Wait()
+}
+
+// fail has some operations fail.
+func fail(a *account, err error, operations ...string) {
+	a.intercept(func(_ context.Context, operation string) error {
+		for _, o := range operations {
+			if o == operation {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+func TestQueueIsMadeAsPromised(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := newAccount()
+		s := start(a, subscriber.Owner("host!/7"))
+		assert.Equal(t, []string{"CreateQueue", "GetQueueAttributes", "SetQueueAttributes", "Subscribe", "ReceiveMessage"}, a.calls)
+		assert.Equal(t, []string{"*"}, s.take())
+
+		name := *a.last.create.QueueName
+		assert.Regexp(t, `^warmflags-flags-[a-z0-9]{26}$`, name)
+		assert.Equal(t, map[string]string{
+			"MessageRetentionPeriod": "3600", "ReceiveMessageWaitTimeSeconds": "20", "SqsManagedSseEnabled": "true",
+		}, a.last.create.Attributes)
+		assert.Equal(t, map[string]string{
+			subscriber.TagOwner: "host-/7", subscriber.TagTopic: topic, subscriber.TagHeartbeat: time.Now().UTC().Format(time.RFC3339),
+		}, a.last.create.Tags)
+		assert.JSONEq(t, strings.NewReplacer("QUEUE", "arn:aws:sqs:us-east-1:123456789012:"+name, "TOPIC", topic).Replace(`{
+			"Version": "2012-10-17",
+			"Statement": [
+				{"Sid": "TopicSends", "Effect": "Allow", "Principal": {"Service": "sns.amazonaws.com"}, "Action": "sqs:SendMessage",
+				 "Resource": "QUEUE", "Condition": {"ArnEquals": {"aws:SourceArn": "TOPIC"}}},
+				{"Sid": "NobodyElseSends", "Effect": "Deny", "Principal": "*", "Action": "sqs:SendMessage",
+				 "Resource": "QUEUE", "Condition": {"ArnNotEquals": {"aws:SourceArn": "TOPIC"}}},
+				{"Sid": "OnlyTLS", "Effect": "Deny", "Principal": "*", "Action": "sqs:*",
+				 "Resource": "QUEUE", "Condition": {"Bool": {"aws:SecureTransport": "false"}}}
+			]}`), a.last.set.Attributes["Policy"])
+		assert.Equal(t, map[string]string{"RawMessageDelivery": "true"}, a.last.subscribe.Attributes, "and no filter policy")
+		assert.Equal(t, "sqs", *a.last.subscribe.Protocol)
+
+		require.NoError(t, s.end())
+		assert.Equal(t, []string{"Unsubscribe", "DeleteQueue"}, a.calls[len(a.calls)-2:])
+	})
+}
+
+// What changes before the subscription is there is nobody's news: InvalidateAll must come after it.
+func TestQueueInvalidatesAllAfterItSubscribed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a, release := newAccount(), make(chan struct{})
+		a.intercept(func(_ context.Context, operation string) error {
+			if operation == "Subscribe" {
+				<-release
+			}
+			return nil
+		})
+		s := start(a)
+		assert.Empty(t, s.take())
+		close(release)
+		synctest.Wait()
+		assert.Equal(t, []string{"*"}, s.take())
+		require.NoError(t, s.end())
+	})
+}
+
+func TestQueueAcknowledgesOnlyWhatTheSinkHas(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := newAccount()
+		s := start(a)
+		s.take()
+		blocked := make(chan struct{})
+		s.mu.Lock()
+		s.blocked = blocked
+		s.mu.Unlock()
+		a.publish(message("", "a", "b"))
+		pass(time.Second)
+		assert.Zero(t, a.count("DeleteMessageBatch"))
+		close(blocked)
+		synctest.Wait()
+		assert.Equal(t, []string{"a", "b"}, s.take())
+		assert.Equal(t, 1, a.count("DeleteMessageBatch"))
+		_, _, messages := a.left()
+		assert.Zero(t, messages)
+		assert.Equal(t, subscriber.Stats{Messages: 1, Changes: 2, InvalidatedAll: 1, Subscribed: 1}, s.Stats())
+		require.NoError(t, s.end())
+	})
+}
+
+// A consumer that dies before it acknowledges gets the message again.
+func TestQueueMessageComesAgainUntilAcknowledged(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := newAccount()
+		s := start(a)
+		s.take()
+		fail(a, errors.New("cut off"), "DeleteMessageBatch")
+		a.publish(message("", "a"))
+		pass(time.Second)
+		assert.Equal(t, []string{"a"}, s.take())
+		a.intercept(nil)
+		pass(visibility)
+		assert.Equal(t, []string{"a"}, s.take())
+		pass(visibility)
+		assert.Empty(t, s.take(), "acknowledged at last")
+		assert.EqualValues(t, 1, s.Stats().Errors)
+		require.NoError(t, s.end())
+	})
+}
+
+func TestQueueGoneIsMadeAnew(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := newAccount()
+		s := start(a)
+		s.take()
+		pass(time.Minute)
+		a.lose(true, false)
+		a.publish(message("", "lost"))
+		pass(time.Second)
+		assert.Equal(t, []string{"*"}, s.take())
+		queues, subscriptions, _ := a.left()
+		assert.Equal(t, []int{1, 1}, []int{queues, subscriptions}, "the old subscription is removed too")
+
+		a.publish(message("", "a"))
+		pass(time.Second)
+		assert.Equal(t, []string{"a"}, s.take())
+		assert.EqualValues(t, 2, s.Stats().Subscribed)
+		require.NoError(t, s.end())
+	})
+}
+
+// A queue that is gone while SQS or SNS fail is made as soon as they work again.
+func TestQueueIsMadeAnewAfterTrouble(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := newAccount()
+		s := start(a)
+		s.take()
+		pass(time.Minute)
+		fail(a, errors.New("throttled"), "Subscribe")
+		a.lose(true, true)
+		pass(10 * time.Minute)
+		assert.Empty(t, s.take(), "nothing is fresh before there is a subscription")
+		assert.LessOrEqual(t, a.count("CreateQueue"), 30, "at growing intervals")
+		queues, _, _ := a.left()
+		assert.Zero(t, queues, "no half made queue is left behind")
+		a.intercept(nil)
+		pass(time.Minute)
+		assert.Equal(t, []string{"*"}, s.take())
+		require.NoError(t, s.end())
+	})
+}
+
+func TestQueueSubscribesAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := newAccount()
+		s := start(a)
+		s.take()
+		a.lose(false, true)
+		pass(6 * time.Minute)
+		assert.Equal(t, []string{"*"}, s.take())
+		a.publish(message("", "a"))
+		pass(time.Second)
+		assert.Equal(t, []string{"a"}, s.take())
+		assert.Equal(t, 1, a.count("CreateQueue"))
+
+		fail(a, errors.New("access denied"), "GetSubscriptionAttributes")
+		pass(time.Hour)
+		assert.Equal(t, 2, a.count("Subscribe"), "an error does not say that the subscription is gone")
+		assert.Empty(t, s.take())
+		require.NoError(t, s.end())
+	})
+}
+
+func TestQueueOutage(t *testing.T) {
+	for name, c := range map[string]struct {
+		lasts time.Duration
+		want  []string
+	}{
+		"short: the queue kept everything": {30 * time.Minute, []string{"a"}},
+		"long: messages have expired":      {2 * time.Hour, []string{"*"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				a := newAccount()
+				s := start(a)
+				pass(time.Minute)
+				s.take()
+				fail(a, errors.New("no route"), "ReceiveMessage")
+				pass(20 * time.Second) // the receive under way ends
+				before := a.count("ReceiveMessage")
+				a.publish(message("", "a"))
+				pass(c.lasts)
+				tries := a.count("ReceiveMessage") - before
+				assert.InDelta(t, c.lasts.Minutes()*1.5, tries, c.lasts.Minutes()+10, "a try every half minute to minute")
+				a.intercept(nil)
+				pass(2 * time.Minute)
+				assert.Equal(t, c.want, s.take())
+				assert.LessOrEqual(t, strings.Count(s.log.String(), "no route"), int(c.lasts/(10*time.Minute))+1)
+				require.NoError(t, s.end())
+			})
+		})
+	}
+}
+
+func TestQueueCleansUp(t *testing.T) {
+	t.Run("when its context ends", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			a := newAccount()
+			s := start(a)
+			require.NoError(t, s.end())
+			queues, subscriptions, _ := a.left()
+			assert.Equal(t, []int{0, 0}, []int{queues, subscriptions})
+		})
+	})
+	t.Run("what is gone already is no error", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			a := newAccount()
+			s := start(a)
+			a.lose(true, true)
+			require.NoError(t, s.end())
+		})
+	})
+	t.Run("within its own time limit", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			a := newAccount()
+			s := start(a, subscriber.CleanupTimeout(3*time.Second))
+			a.intercept(func(ctx context.Context, _ string) error { <-ctx.Done(); return ctx.Err() })
+			began := time.Now()
+			err := s.end()
+			assert.Equal(t, 3*time.Second, time.Since(began))
+			assert.ErrorIs(t, err, context.DeadlineExceeded)
+			assert.ErrorContains(t, err, "remove subscription")
+			assert.ErrorContains(t, err, "remove queue")
+		})
+	})
+	t.Run("the queue even when the subscription stays", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			a := newAccount()
+			s := start(a)
+			fail(a, errors.New("access denied"), "Unsubscribe")
+			assert.ErrorContains(t, s.end(), "access denied")
+			queues, _, _ := a.left()
+			assert.Zero(t, queues)
+		})
+	})
+	t.Run("what was being made when its context ended", func(t *testing.T) {
+		for _, operation := range []string{"CreateQueue", "GetQueueAttributes", "SetQueueAttributes", "Subscribe"} {
+			synctest.Test(t, func(t *testing.T) {
+				a, release := newAccount(), make(chan struct{})
+				a.intercept(func(_ context.Context, o string) error {
+					if o == operation {
+						<-release
+					}
+					return nil
+				})
+				s := start(a)
+				s.stop()
+				synctest.Wait()
+				close(release)
+				require.NoError(t, <-s.done)
+				queues, subscriptions, _ := a.left()
+				assert.Equal(t, []int{0, 0}, []int{queues, subscriptions}, operation)
+			})
+		}
+	})
+	t.Run("what was made before the start failed", func(t *testing.T) {
+		for _, operation := range []string{"CreateQueue", "GetQueueAttributes", "SetQueueAttributes", "Subscribe"} {
+			synctest.Test(t, func(t *testing.T) {
+				a := newAccount()
+				fail(a, errors.New("access denied"), operation)
+				s := start(a)
+				assert.ErrorContains(t, <-s.done, "access denied")
+				queues, subscriptions, _ := a.left()
+				assert.Equal(t, []int{0, 0}, []int{queues, subscriptions}, operation)
+				assert.Empty(t, s.take())
+			})
+		}
+	})
+}
+
+// AWS: a queue may be unknown for a second after it was made. That is not a queue that is gone.
+func TestQueueIsNotKnownAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := newAccount()
+		began := time.Now()
+		a.intercept(func(_ context.Context, operation string) error {
+			if operation != "CreateQueue" && operation != "Subscribe" && time.Since(began) < 2500*time.Millisecond {
+				return &sqstypes.QueueDoesNotExist{Message: aws.String("not yet")}
+			}
+			return nil
+		})
+		s := start(a)
+		pass(10 * time.Second)
+		assert.Equal(t, 1, a.count("CreateQueue"))
+		assert.Equal(t, []string{"*"}, s.take())
+		require.NoError(t, s.end())
+	})
+}
+
+func TestQueueHeartbeat(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := newAccount()
+		s := start(a)
+		pass(3*time.Hour + time.Minute)
+		assert.Equal(t, 3, a.count("TagQueue"))
+		beat, err := time.Parse(time.RFC3339, a.tag(subscriber.TagHeartbeat))
+		require.NoError(t, err)
+		assert.Less(t, time.Since(beat), 2*time.Minute)
+		assert.NotEmpty(t, a.tag(subscriber.TagOwner), "the other tags stay")
+		require.NoError(t, s.end())
+	})
+}
+
+func TestTwoPrefixesShareATopic(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := newAccount()
+		staging, production := start(a, subscriber.Prefix("staging")), start(a, subscriber.Prefix("production"))
+		staging.take()
+		production.take()
+		a.publish(message("staging", "flag"))
+		a.publish(message("production", "flag", "other"))
+		a.publish(message("", "flag"))
+		pass(time.Second)
+		assert.Equal(t, []string{"flag"}, staging.take())
+		assert.Equal(t, []string{"flag", "other"}, production.take())
+		assert.EqualValues(t, 2, staging.Stats().OtherPrefix)
+		assert.EqualValues(t, 2, production.Stats().OtherPrefix)
+		require.NoError(t, staging.end())
+		require.NoError(t, production.end())
+	})
+}
+
+// Whatever is in the queue, the next message gets through, nothing is lost in silence, and the log stays short.
+func TestQueueBadMessagesBlockNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := newAccount()
+		s := start(a)
+		s.take()
+		for range 20 {
+			a.publish(`{"type":"order.placed"}`)
+			a.publish(`{"type":"warmflags.changed.v1"`)
+			a.publish("")
+			a.publish(message("staging", "a"))
+		}
+		a.publish(message("", "a"))
+		pass(time.Second)
+		assert.Equal(t, []string{"a"}, s.take())
+		assert.Equal(t, subscriber.Stats{
+			Messages: 1, Changes: 1, InvalidatedAll: 1, Subscribed: 1, Foreign: 20, Malformed: 40, OtherPrefix: 20,
+		}, s.Stats())
+		_, _, messages := a.left()
+		assert.Zero(t, messages)
+		assert.Equal(t, 3, strings.Count(s.log.String(), "dropped message"), "once a reason")
+		pass(10 * time.Minute)
+		a.publish("")
+		pass(time.Second)
+		assert.Equal(t, 4, strings.Count(s.log.String(), "dropped message"))
+		assert.Contains(t, s.log.String(), "dropped=41")
+		require.NoError(t, s.end())
+	})
+}
