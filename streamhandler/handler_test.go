@@ -146,12 +146,12 @@ func TestSplitsAtTheSizeLimit(t *testing.T) {
 	for _, limit := range []int{32 << 10, 256 << 10} {
 		for _, prefix := range []string{"", "p:"} {
 			var records []events.DynamoDBEventRecord
-			for i := range 2400 {
+			for i := range 1200 {
 				namespace := prefix + "features"
 				if i%100 == 99 {
 					namespace = fmt.Sprint(prefix, "kind", i)
 				}
-				key := fmt.Sprintf("%04d%s", i, strings.Repeat("<", i%1000))
+				key := fmt.Sprintf("%04d%s", i, strings.Repeat("<", i%700))
 				records = append(records, rose(fmt.Sprint(i+1), namespace, key, 2))
 			}
 			topic := &topic{limit: limit}

@@ -74,7 +74,7 @@ func TestRecordsOfOneItemMakeOneChange(t *testing.T) {
 }
 
 func TestOtherViewTypes(t *testing.T) {
-	old, new := flag(ns, "a", "1"), flag(ns, "a", "2")
+	v1, v2 := flag(ns, "a", "1"), flag(ns, "a", "2")
 	tests := []struct {
 		view, event   string
 		before, after image
@@ -84,12 +84,12 @@ func TestOtherViewTypes(t *testing.T) {
 		{"KEYS_ONLY", "INSERT", nil, nil, 0, false},
 		{"KEYS_ONLY", "MODIFY", nil, nil, 0, false},
 		{"KEYS_ONLY", "REMOVE", nil, nil, 0, true},
-		{"NEW_IMAGE", "INSERT", nil, new, 2, false},
-		{"NEW_IMAGE", "MODIFY", nil, new, 0, false},
+		{"NEW_IMAGE", "INSERT", nil, v2, 2, false},
+		{"NEW_IMAGE", "MODIFY", nil, v2, 0, false},
 		{"NEW_IMAGE", "REMOVE", nil, nil, 0, true},
 		{"OLD_IMAGE", "INSERT", nil, nil, 0, false},
-		{"OLD_IMAGE", "MODIFY", old, nil, 0, false},
-		{"OLD_IMAGE", "REMOVE", old, nil, 0, true},
+		{"OLD_IMAGE", "MODIFY", v1, nil, 0, false},
+		{"OLD_IMAGE", "REMOVE", v1, nil, 0, true},
 		{"", "SOMETHING_NEW", nil, nil, 0, false},
 	}
 	for _, test := range tests {
@@ -109,7 +109,7 @@ func TestOtherViewTypes(t *testing.T) {
 		gone := record("1", ns, "a", nil, nil)
 		gone.EventName = "REMOVE"
 		topic := &topic{}
-		_, err := newHandler(topic).Handle(context.Background(), event(t, gone, record("2", ns, "a", nil, new)))
+		_, err := newHandler(topic).Handle(context.Background(), event(t, gone, record("2", ns, "a", nil, v2)))
 		require.NoError(t, err)
 		assert.Zero(t, topic.changes(t)[0].Version, "it may have been higher")
 	})

@@ -1,0 +1,94 @@
+# Everything that is done to this repository. `make` alone lists it. Tools are pinned in tools/, and installed into
+# .tools/ when a target needs them; `make test` and `make demo` need nothing but Go.
+
+TOOLS  := $(CURDIR)/.tools
+LINT   := $(TOOLS)/bin/golangci-lint
+VENV   := $(TOOLS)/venv
+SAM    := $(VENV)/bin/sam
+PYTHON ?= python3
+
+# The race detector needs a C compiler.
+CC_FOUND := $(shell test "$$(go env CGO_ENABLED)" = 1 && command -v $$(go env CC))
+RACE     := $(if $(CC_FOUND),-race)
+
+# What sam build cannot be told in template.yaml: small binaries, without aws-lambda-go's old RPC mode.
+LAMBDA_GOFLAGS := -tags=lambda.norpc '-ldflags=-s -w'
+
+FUZZTIME   ?= 1m
+BENCHTIME  ?= 1s
+DEMO_FLAGS ?=
+
+# Tools keep what they remember in here too, and tell nobody of us.
+export GOLANGCI_LINT_CACHE := $(TOOLS)/cache
+export __SAM_CLI_APP_DIR   := $(TOOLS)/sam
+export SAM_CLI_TELEMETRY   := 0
+export AWS_DEFAULT_REGION  ?= eu-west-1
+
+.PHONY: help
+help: ## Show this help
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' Makefile
+
+.PHONY: ci
+ci: lint test demo ## What must pass before a change goes in
+
+.PHONY: build
+build: ## Build the command line into bin/, and check that everything compiles
+	go build ./...
+	go build -trimpath -o bin/ ./cmd/...
+
+.PHONY: package
+package: $(SAM) ## Build the Lambda functions as they are deployed, into .aws-sam/
+	GOFLAGS="$(LAMBDA_GOFLAGS)" $(SAM) build
+
+.PHONY: test
+test: ## Vet and test, with the race detector where there is a C compiler
+	go vet ./...
+	$(if $(RACE),,@echo "No C compiler (CGO_ENABLED=1 and CC) is here: testing without the race detector.")
+	go test $(RACE) ./...
+	@echo "make test: all passed, $(if $(RACE),with,without) the race detector."
+
+.PHONY: lint
+lint: $(LINT) $(SAM) ## Check format, style, modules, imports, and the SAM template
+	@unformatted=$$(gofmt -l $$(go list -f '{{.Dir}}' ./...)); \
+		if [ -n "$$unformatted" ]; then echo "Not formatted, run gofmt -w:" $$unformatted; exit 1; fi
+	go vet ./...
+	go mod tidy -diff
+	go -C tools mod tidy -diff
+	$(LINT) run ./...
+	@if go list -deps ./sam/webhook | grep launchdarkly/; then \
+		echo "sam/webhook must start fast: it must not import LaunchDarkly's SDK."; exit 1; fi
+	$(SAM) validate --lint
+	@echo "make lint: nothing to say."
+
+.PHONY: demo
+demo: ## Run the whole path in one process, and measure it (DEMO_FLAGS="--changes 5000")
+	go run ./cmd/warmflags demo $(DEMO_FLAGS)
+
+.PHONY: bench
+bench: ## Run the benchmarks (BENCHTIME=1s)
+	go test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) ./...
+
+.PHONY: fuzz
+fuzz: ## Run each fuzz target for a while (FUZZTIME=1m)
+	@for package in $$(go list ./...); do \
+		for target in $$(go test -list '^Fuzz' $$package | grep '^Fuzz'); do \
+			echo "$$package $$target"; \
+			go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) $$package || exit 1; \
+		done; \
+	done
+
+.PHONY: tools
+tools: $(LINT) $(SAM) ## Install the pinned tools into .tools/
+
+.PHONY: clean
+clean: ## Remove all that was built or installed here
+	rm -rf .tools .aws-sam bin dist
+
+$(LINT): tools/go.mod tools/go.sum
+	GOBIN=$(TOOLS)/bin GOFLAGS= go -C tools install tool
+	@touch $@
+
+$(SAM): tools/requirements.txt
+	$(PYTHON) -m venv --clear $(VENV)
+	$(VENV)/bin/pip install --quiet --disable-pip-version-check --requirement tools/requirements.txt
+	@touch $@

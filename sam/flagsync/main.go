@@ -1,0 +1,49 @@
+// Flagsync is the Lambda function on the queue of requests: it makes the table equal to LaunchDarkly.
+//
+//	TABLE_NAME          the flag table; required
+//	SDK_KEY_PARAMETER   the SSM parameter that holds the SDK key, or a JSON object of prefix to SDK key; required
+package main
+
+import (
+	"context"
+	"log/slog"
+	"os"
+
+	"github.com/aws/aws-lambda-go/lambda"
+	"github.com/aws/aws-lambda-go/lambdacontext"
+	"github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/ssm"
+
+	"github.com/warmflags/warmflags/dynamostore"
+	"github.com/warmflags/warmflags/flagsync"
+	"github.com/warmflags/warmflags/sam/internal/env"
+)
+
+func main() {
+	slog.SetDefault(lambdacontext.NewLogger())
+	handler, err := build(context.Background())
+	if err != nil {
+		slog.Error("flagsync cannot start", "error", err)
+		os.Exit(1)
+	}
+	lambda.Start(handler.Handle)
+}
+
+func build(ctx context.Context) (*flagsync.Handler, error) {
+	vars := env.Read(os.LookupEnv)
+	table := vars.Required("TABLE_NAME", "the flag table")
+	parameter := vars.Required("SDK_KEY_PARAMETER", "the SSM parameter that holds the SDK key")
+	if err := vars.Err(); err != nil {
+		return nil, err
+	}
+	cfg, err := config.LoadDefaultConfig(ctx)
+	if err != nil {
+		return nil, err
+	}
+	client := dynamodb.NewFromConfig(cfg)
+	open := func(ctx context.Context, prefix string) (*dynamostore.Store, error) {
+		return dynamostore.DataStore(table).Prefix(prefix).Client(client).Open(ctx)
+	}
+	return flagsync.NewHandler(open, flagsync.SSMKeys(ssm.NewFromConfig(cfg), parameter)), nil
+}
