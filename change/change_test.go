@@ -1,0 +1,127 @@
+package change_test
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
+
+	"github.com/warmflags/warmflags/change"
+)
+
+func ExampleParse() {
+	m, err := change.Parse([]byte(`{"specversion": "1.0", "type": "warmflags.changed.v1", "id": "1",
+		"source": "/warmflags/streamhandler",
+		"data": {"prefix": "production", "changes": [{"kind": "features", "key": "checkout", "version": 7}]}}`))
+	fmt.Println(m.Prefix, m.Changes[0].Key, m.Changes[0].Version, err)
+	// Output: production checkout 7 <nil>
+}
+
+var when = time.Date(2026, 11, 23, 1, 2, 3, 0, time.UTC)
+
+func TestAMessageIsACloudEvent(t *testing.T) {
+	b, err := json.Marshal(change.Message{ID: "a-1", Prefix: "staging", Time: when, Changes: []change.Change{
+		{Kind: change.KindFeatures, Key: "x", Version: 3, Time: when}, {Kind: change.KindSegments, Key: "s", Deleted: true},
+	}})
+	require.NoError(t, err)
+	assert.JSONEq(t, `{
+		"specversion": "1.0", "id": "a-1", "source": "/warmflags/streamhandler", "type": "warmflags.changed.v1",
+		"time": "2026-11-23T01:02:03Z", "datacontenttype": "application/json",
+		"data": {"prefix": "staging", "changes": [
+			{"kind": "features", "key": "x", "version": 3, "deleted": false, "time": "2026-11-23T01:02:03Z"},
+			{"kind": "segments", "key": "s", "version": 0, "deleted": true}]}}`, string(b))
+}
+
+func TestWhatIsMarshalledParses(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		want := change.Message{ID: rapid.String().Draw(t, "id"), Prefix: rapid.String().Draw(t, "prefix")}
+		if rapid.Bool().Draw(t, "timed") {
+			want.Time = when
+		}
+		for i := range rapid.IntRange(0, 5).Draw(t, "changes") {
+			want.Changes = append(want.Changes, change.Change{
+				Kind: change.KindFeatures, Key: fmt.Sprint("k", i), Version: rapid.Int().Draw(t, "version"),
+				Deleted: rapid.Bool().Draw(t, "deleted"), Time: want.Time,
+			})
+		}
+		b, err := json.Marshal(want)
+		require.NoError(t, err)
+		got, err := change.Parse(b)
+		require.NoError(t, err)
+		assert.Equal(t, want, got)
+	})
+}
+
+func TestParseNamesWhatIsWrong(t *testing.T) {
+	const envelope = `{"type":"warmflags.changed.v1","id":"m1","data":%s}`
+	cases := []struct {
+		name, body, want string
+		foreign          bool
+	}{
+		{"no JSON", `hello`, "parse message", false},
+		{"empty", ``, "parse message", false},
+		{"another event", `{"type":"order.created"}`, `"order.created"`, true},
+		{"no event", `{}`, `type ""`, true},
+		{"no data", `{"type":"warmflags.changed.v1","id":"m1"}`, `"m1": data.changes is missing`, false},
+		{"null changes do not mean everything", fmt.Sprintf(envelope, `{"prefix":"","changes":null}`), "data.changes is missing", false},
+		{"a change without a key", fmt.Sprintf(envelope, `{"changes":[{"kind":"features"}]}`), `change 0: kind "features", key ""`, false},
+		{"a change without a kind", fmt.Sprintf(envelope, `{"changes":[{"kind":"features","key":"a"},{"key":"b"}]}`), "change 1", false},
+		{"a version that is no number", fmt.Sprintf(envelope, `{"changes":[{"kind":"features","key":"a","version":"7"}]}`), "version", false},
+		{"a time that is none", fmt.Sprintf(envelope, `{"changes":[{"kind":"features","key":"a","time":"today"}]}`), "change 0: parse time", false},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			_, err := change.Parse([]byte(c.body))
+			require.ErrorContains(t, err, c.want)
+			assert.Equal(t, c.foreign, isForeign(err))
+		})
+	}
+}
+
+func isForeign(err error) bool { return errors.Is(err, change.ErrForeign) }
+
+func TestUnknownFieldsAreIgnored(t *testing.T) {
+	m, err := change.Parse([]byte(`{"type":"warmflags.changed.v1","traceparent":"x",
+		"data":{"changes":[{"kind":"features","key":"a","actor":"somebody"}],"more":1}}`))
+	require.NoError(t, err)
+	assert.Equal(t, []change.Change{{Kind: "features", Key: "a"}}, m.Changes)
+}
+
+type sink struct {
+	changes []change.Change
+	all     int
+}
+
+func (s *sink) Invalidate(changes ...change.Change) { s.changes = append(s.changes, changes...) }
+func (s *sink) InvalidateAll()                      { s.all++ }
+
+func TestAnEmptyMessageMeansEverything(t *testing.T) {
+	var s sink
+	change.Deliver(change.Message{Changes: []change.Change{{Kind: "features", Key: "a"}}}, &s)
+	assert.Len(t, s.changes, 1)
+	assert.Zero(t, s.all)
+	change.Deliver(change.Message{}, &s)
+	assert.Len(t, s.changes, 1)
+	assert.Equal(t, 1, s.all)
+}
+
+func FuzzParse(f *testing.F) {
+	f.Add([]byte(`{"type":"warmflags.changed.v1","data":{"changes":[]}}`))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		m, err := change.Parse(b)
+		if err != nil {
+			return
+		}
+		again, err := json.Marshal(m)
+		require.NoError(t, err)
+		parsed, err := change.Parse(again)
+		require.NoError(t, err)
+		assert.Equal(t, m.Changes, parsed.Changes)
+	})
+}

@@ -1,0 +1,83 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/warmflags/warmflags/internal/demo"
+)
+
+func demoCommand() *cobra.Command {
+	config := demo.Defaults()
+	var asJSON bool
+	var sabotage string
+	cmd := &cobra.Command{
+		Use:   "demo",
+		Short: "Run the whole path in this process, flip flags, and measure how soon everybody sees them",
+		Long: `Runs a fake LaunchDarkly, the webhook, the sync, a table with its stream, the fan-out and LaunchDarkly
+clients in daemon mode with a TTL of an hour, all in this process, flips flags at random and measures the time
+from each flip to the first evaluation that shows it, for every client.
+
+Exit code 1 means that a flip was lost or an evaluation stale, or that the demo could not run.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			config.Sabotage = demo.Sabotage(sabotage)
+			if bar := cmd.ErrOrStderr(); !asJSON && isTerminal(bar) {
+				config.Progress = func(done, total int) { drawProgress(bar, done, total) }
+			}
+			report, err := demo.Run(cmd.Context(), config)
+			if err != nil {
+				return err
+			}
+			if asJSON {
+				out := json.NewEncoder(cmd.OutOrStdout())
+				out.SetIndent("", "  ")
+				err = out.Encode(report)
+			} else {
+				_, err = report.WriteTo(cmd.OutOrStdout())
+			}
+			if err == nil && !report.OK() {
+				_, _ = fmt.Fprintf(cmd.ErrOrStderr(), "warmflags: %d lost, %d stale reads, %d failed evaluations\n",
+					report.Lost, report.Stale, report.Failures)
+				err = errReported
+			}
+			return err
+		},
+	}
+	flags := cmd.Flags()
+	flags.IntVar(&config.Changes, "changes", config.Changes, "how many flips; at least half of them travel alone")
+	flags.IntVar(&config.Consumers, "consumers", config.Consumers, "how many LaunchDarkly clients; every fifth has an HTTPS endpoint, the others a queue")
+	flags.IntVar(&config.Flags, "flags", config.Flags, "how many flags in the environment")
+	flags.Uint64Var(&config.Seed, "seed", config.Seed, "seed of the order of the flips")
+	flags.BoolVar(&asJSON, "json", false, "print one JSON object")
+	names := make([]string, 0, 3)
+	for _, s := range demo.Sabotages() {
+		names = append(names, string(s))
+	}
+	flags.StringVar(&sabotage, "sabotage", "", "break the path on purpose, to see that it is noticed: "+strings.Join(names, ", "))
+	return cmd
+}
+
+func isTerminal(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	if !ok {
+		return false
+	}
+	info, err := f.Stat()
+	return err == nil && info.Mode()&os.ModeCharDevice != 0
+}
+
+func drawProgress(w io.Writer, done, total int) {
+	const width = 40
+	filled := done * width / total
+	end := "\r"
+	if done == total {
+		end = "\r\033[K" // the table follows
+	}
+	_, _ = fmt.Fprintf(w, "\r[%s%s] %d of %d flips%s", strings.Repeat("=", filled), strings.Repeat(" ", width-filled), done, total, end)
+}
