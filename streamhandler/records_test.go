@@ -209,7 +209,7 @@ func TestBadRecordsAreCountedAndNothingIsLostWithThem(t *testing.T) {
 	topic := &topic{}
 	h := newHandler(topic, logTo(&log))
 	response, err := h.Handle(context.Background(), events.DynamoDBEvent{Records: []events.DynamoDBEventRecord{
-		events.DynamoDBEventRecord{},
+		{},
 		odd(nil),
 		odd(image{"id": events.NewStringAttribute("x")}),
 		odd(image{"namespace": events.NewNumberAttribute("1"), "key": events.NewStringAttribute("a")}),
