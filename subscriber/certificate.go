@@ -14,11 +14,15 @@ import (
 )
 
 const (
-	maxCertificates = 8       // SNS signs with one at a time, and replaces it about once a year
-	maxFetches      = 2       // at once: forged requests must not become a flood to SNS
-	maxFetched      = 1 << 16 // bytes of an answer
+	// maxCertificates are kept. SNS signs with one at a time, and replaces it now and then.
+	maxCertificates = 8
+	// maxFetches are under way at once: forged requests must not become a flood to SNS.
+	maxFetches = 2
+	// maxFetched is how much of an answer is read, in bytes. A certificate has about 2,000.
+	maxFetched = 1 << 16
 )
 
+// certificatePath is all but the host of every SigningCertURL. The id is hex so far.
 var certificatePath = regexp.MustCompile(`^/SimpleNotificationService-[0-9a-zA-Z]{1,64}\.pem$`)
 
 // checkCertificateURL wants exactly https://host/SimpleNotificationService-<id>.pem, with no port, user, query or
@@ -97,6 +101,7 @@ func (c *certificates) get(ctx context.Context, url string) (*x509.Certificate, 
 	return certificate, nil
 }
 
+// cached returns nil for what is not kept, or is no longer valid.
 func (c *certificates) cached(url string) *x509.Certificate {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -107,6 +112,7 @@ func (c *certificates) cached(url string) *x509.Certificate {
 	return certificate
 }
 
+// validNow looks at the certificate's own dates.
 func validNow(c *x509.Certificate) error {
 	if now := time.Now(); now.Before(c.NotBefore) || now.After(c.NotAfter) {
 		return fmt.Errorf("it is valid from %v to %v only", c.NotBefore, c.NotAfter)
@@ -114,6 +120,7 @@ func validNow(c *x509.Certificate) error {
 	return nil
 }
 
+// fetchCertificate wants a PEM file whose first block is a certificate of one of names.
 func fetchCertificate(ctx context.Context, client *http.Client, url string, names []string) (*x509.Certificate, error) {
 	status, body, err := get(ctx, client, url)
 	if err != nil {
@@ -150,7 +157,7 @@ func get(ctx context.Context, client *http.Client, url string) (status int, body
 	if err != nil {
 		return 0, nil, err
 	}
-	defer response.Body.Close() //nolint:errcheck // read to its end or not, there is nothing more to do
+	defer response.Body.Close()
 	body, err = io.ReadAll(io.LimitReader(response.Body, maxFetched))
 	return response.StatusCode, body, err
 }

@@ -72,8 +72,10 @@ func (e *endpoint) Stats() Stats { return e.stats() }
 // refusal is an answer that is not 200.
 type refusal struct {
 	status int
-	reason string // one of few, to count and log by
-	err    error  // nil: the reason says it all
+	// reason is one of few, sent and logged; complain goes by it.
+	reason string
+	// err is for the log only; nil when the reason says it all.
+	err error
 }
 
 func refuse(status int, reason string, err error) *refusal { return &refusal{status, reason, err} }
@@ -85,7 +87,8 @@ func (e *endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusOK)
 		return
 	}
-	if no.status < http.StatusInternalServerError && no.reason != string(malformed) { // the receiver has counted these
+	// A 5xx is counted in Errors, and a malformed message as such.
+	if no.status < http.StatusInternalServerError && no.reason != string(malformed) {
 		e.refused.Add(1)
 	}
 	e.complain(slog.LevelWarn, "warmflags: refused request", no.reason, "status", no.status, "error", no.err, "from", r.RemoteAddr)
@@ -125,7 +128,7 @@ func (e *endpoint) serve(w http.ResponseWriter, r *http.Request) *refusal {
 	case typeSubscription:
 		return e.confirm(r.Context(), m)
 	case typeUnsubscription:
-		e.logger.Warn("warmflags: the subscription was ended: no changes will come", "topic", m.TopicArn, "message_id", m.MessageId)
+		e.logger.Warn("warmflags: the subscription was ended: no changes will come", "topic", m.TopicArn, "message_id", m.MessageID)
 	}
 	return nil
 }
@@ -176,6 +179,7 @@ func (e *endpoint) confirm(ctx context.Context, m envelope) *refusal {
 	return nil
 }
 
+// confirmByAPI needs sns:ConfirmSubscription on the topic.
 func (e *endpoint) confirmByAPI(ctx context.Context, token string) error {
 	topic := e.settings.topic.String()
 	_, err := e.settings.sns.ConfirmSubscription(ctx, &sns.ConfirmSubscriptionInput{TopicArn: &topic, Token: &token})
@@ -185,6 +189,7 @@ func (e *endpoint) confirmByAPI(ctx context.Context, token string) error {
 	return nil
 }
 
+// confirmByURL needs no permission: the token is one.
 func (e *endpoint) confirmByURL(ctx context.Context, token string) error {
 	query := url.Values{"Action": {"ConfirmSubscription"}, "TopicArn": {e.settings.topic.String()}, "Token": {token}}
 	status, _, err := get(ctx, e.settings.httpClient, "https://"+e.host+"/?"+query.Encode())

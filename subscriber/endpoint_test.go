@@ -305,6 +305,14 @@ func TestEndpointRefusesOtherCertificates(t *testing.T) {
 			assert.Equal(t, http.StatusOK, status, "a failure is not kept")
 		})
 	}
+	t.Run("over TLS of another", func(t *testing.T) {
+		w := newWeb(t, oneSigner())
+		w.client.Transport.(*http.Transport).TLSClientConfig.RootCAs = x509.NewCertPool()
+		h := webEndpoint(t, w, &sink{})
+		status, _ := post(h, oneSigner().sign(t, notification(message("", "a"))).json())
+		assert.Equal(t, http.StatusServiceUnavailable, status)
+		assert.Zero(t, w.certificates.Load())
+	})
 	t.Run("expired", func(t *testing.T) {
 		old := *oneSigner().certificate
 		old.NotAfter = time.Now().Add(-time.Minute)

@@ -31,6 +31,9 @@ func (l *LambdaSubscriber) Handle(_ context.Context, event events.SNSEvent) erro
 		return l.err
 	}
 	l.begin.Do(func() { l.invalidateAll("first event of this container") })
+	if w, ok := l.sink.(change.Waker); ok {
+		w.Wake()
+	}
 	for _, record := range event.Records {
 		l.receive(record.SNS.Message)
 	}

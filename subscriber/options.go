@@ -19,8 +19,10 @@ import (
 
 // An Option sets up a source. One that the source has no use for is an error, as is one with a wrong value.
 type Option struct {
-	name  string
-	of    source // the sources that have it
+	name string
+	// of are the sources that have a use for it.
+	of source
+	// apply sets it, and returns what is wrong with it.
 	apply func(*settings) error
 }
 
@@ -38,19 +40,25 @@ func (s source) String() string {
 	return map[source]string{ofQueue: "Queue", ofEndpoint: "Endpoint", ofLambda: "Lambda"}[s]
 }
 
-// settings is what the options come to.
+// settings is what the options come to. Each source uses those that its constructor takes.
 type settings struct {
-	topic          arn.ARN
-	prefix         string
-	logger         *slog.Logger
-	sns            SNS
-	sqs            SQS
-	awsConfig      *aws.Config // nil: the SDK's default
+	topic  arn.ARN
+	prefix string
+	logger *slog.Logger
+
+	// Clients; where nil, they are made from awsConfig, and that from the SDK's defaults.
+	sns       SNS
+	sqs       SQS
+	awsConfig *aws.Config
+
+	// For a queue.
 	owner          string
 	cleanupTimeout time.Duration
-	allowSHA1      bool
-	certificates   func(context.Context, string) (*x509.Certificate, error)
-	httpClient     *http.Client
+
+	// For an endpoint. certificates is nil unless it replaces ours.
+	allowSHA1    bool
+	certificates func(context.Context, string) (*x509.Certificate, error)
+	httpClient   *http.Client
 }
 
 // Prefix is the LaunchDarkly environment that the sink holds, as in the table's namespaces. Default: "", the
@@ -177,6 +185,7 @@ func parseTopic(s string) (arn.ARN, error) {
 	return a, nil
 }
 
+// defaultOwner is what a person can look for: the machine or task, and the process there.
 func defaultOwner() string {
 	host, err := os.Hostname()
 	if err != nil {
@@ -185,6 +194,7 @@ func defaultOwner() string {
 	return fmt.Sprintf("%s/%d", host, os.Getpid())
 }
 
+// refuseIf is an error with problem, or none.
 func refuseIf(wrong bool, problem string) error {
 	if wrong {
 		return errors.New(problem)

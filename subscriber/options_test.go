@@ -47,15 +47,24 @@ func TestWrongOptions(t *testing.T) {
 }
 
 func TestLambda(t *testing.T) {
-	s := &sink{}
+	s := &waker{}
 	l := subscriber.Lambda(s, subscriber.Prefix("staging"))
 	event := events.SNSEvent{}
 	for _, m := range []string{message("staging", "a"), "broken", message("", "b"), message("staging", "c")} {
 		event.Records = append(event.Records, events.SNSEventRecord{SNS: events.SNSEntity{Message: m}})
 	}
 	require.NoError(t, l.Handle(context.Background(), event))
-	assert.Equal(t, []string{"*", "a", "c"}, s.take(), "what came before went to another container")
+	assert.Equal(t, []string{"*", "wake", "a", "c"}, s.take(), "what came before went to another container")
 	require.NoError(t, l.Handle(context.Background(), event))
-	assert.Equal(t, []string{"a", "c"}, s.take())
+	assert.Equal(t, []string{"wake", "a", "c"}, s.take())
 	assert.Equal(t, subscriber.Stats{Messages: 4, Changes: 4, InvalidatedAll: 1, OtherPrefix: 2, Malformed: 2}, l.Stats())
+}
+
+// waker is a sink that wants to know when an invocation begins.
+type waker struct{ sink }
+
+func (w *waker) Wake() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.keys = append(w.keys, "wake")
 }

@@ -19,14 +19,19 @@ import (
 )
 
 const (
-	longPoll    = 20 * time.Second // the most that SQS allows
-	batch       = 10               // likewise
-	callTimeout = 10 * time.Second // of a call that does not wait, with the SDK's retries
-	newQueue    = 3 * time.Second  // AWS: a queue may be unknown for "at least one second" after CreateQueue
-	renewEvery  = time.Hour        // the heartbeat
-	lookEvery   = 5 * time.Minute  // whether the subscription is still there
-	minBackoff  = time.Second
-	maxBackoff  = time.Minute
+	// longPoll and batch are the most that SQS allows.
+	longPoll = 20 * time.Second
+	batch    = 10
+	// callTimeout limits a call that does not wait, with the SDK's retries in it.
+	callTimeout = 10 * time.Second
+	// newQueue is how long a new queue may be unknown. AWS says of CreateQueue "at least one second".
+	newQueue = 3 * time.Second
+	// renewEvery is the heartbeat; lookEvery is how soon a lost subscription is known.
+	renewEvery = time.Hour
+	lookEvery  = 5 * time.Minute
+	// Between failures we wait, from the one to the other.
+	minBackoff = time.Second
+	maxBackoff = time.Minute
 )
 
 // errGone says that the queue is no more, so that messages are lost.
@@ -86,6 +91,7 @@ func (s *QueueSubscriber) Run(ctx context.Context) error {
 // Stats returns the counts so far, of all runs together. It is safe for concurrent use.
 func (s *QueueSubscriber) Stats() Stats { return s.stats() }
 
+// clients are those of the options, or made from a configuration.
 func (s *QueueSubscriber) clients(ctx context.Context) (SNS, SQS, error) {
 	set := s.settings
 	if set.sns != nil && set.sqs != nil {
@@ -114,13 +120,22 @@ type run struct {
 	sns      SNS
 	sqs      SQS
 
-	queue        *queue    // nil: has to be made
-	listened     time.Time // when the last receive that succeeded began
-	renewed      time.Time // when the heartbeat was last written
-	subscription time.Time // when the subscription was last looked at
+	// queue is nil while there is none, which the next turn repairs.
+	queue *queue
+	// listened is when the last receive that succeeded began: what was sent before it, we have or will get.
+	listened time.Time
+	// renewed is when the heartbeat was last written.
+	renewed time.Time
+	// looked is when the subscription was last seen, or looked for.
+	looked time.Time
 }
 
-// turn is one step: repair what is broken, receive once, deliver, acknowledge.
+// turn is one step:
+//
+//  1. repair: make the queue if there is none, renew what is due;
+//  2. receive, for 20 seconds at most. A queue that is gone ends the turn, and the next one makes another;
+//  3. doubt: if messages can have expired since we last listened, everything is stale;
+//  4. deliver to the sink, and only then acknowledge.
 func (r *run) turn(ctx context.Context) error {
 	if r.queue == nil {
 		if err := r.open(ctx, "the queue was gone"); err != nil {
@@ -213,6 +228,7 @@ func backoff(failures int) time.Duration {
 	return d - rand.N(d/2)
 }
 
+// pause waits for d, or until ctx ends.
 func pause(ctx context.Context, d time.Duration) {
 	timer := time.NewTimer(d)
 	defer timer.Stop()

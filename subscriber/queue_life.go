@@ -20,9 +20,12 @@ import (
 
 // Tags of every queue, from which a reaper knows those whose process is dead.
 const (
-	TagOwner     = "warmflags:owner"     // see [Owner]
-	TagHeartbeat = "warmflags:heartbeat" // when the process last said that it lives: RFC 3339, renewed hourly
-	TagTopic     = "warmflags:topic"     // the ARN of the topic that it is subscribed to
+	// TagOwner is the tag that says who made the queue, see [Owner].
+	TagOwner = "warmflags:owner"
+	// TagHeartbeat is the tag that says when the process last lived: RFC 3339, in UTC, renewed every hour.
+	TagHeartbeat = "warmflags:heartbeat"
+	// TagTopic is the tag with the ARN of the topic that the queue is subscribed to.
+	TagTopic = "warmflags:topic"
 )
 
 // retention is how long a queue keeps a message that nobody reads. After that, the sink must look at everything.
@@ -49,9 +52,11 @@ type SNS interface {
 
 // queue is a queue and its subscription.
 type queue struct {
-	url, arn     string
-	subscription string // its ARN; empty: not subscribed
-	made         time.Time
+	url, arn string
+	// subscription is its ARN; empty when there is none, which upkeep repairs.
+	subscription string
+	// made is when we asked for the queue. For newQueue after it, SQS may not know the queue yet.
+	made time.Time
 }
 
 // open makes queue and subscription, then invalidates everything: the sink may hold what changed before. It does
@@ -155,7 +160,7 @@ func (r *run) subscribe(ctx context.Context) error {
 		return fmt.Errorf("subscribe queue %q to topic %q: %w", r.queue.arn, topic, err)
 	}
 	r.queue.subscription = aws.ToString(out.SubscriptionArn)
-	r.subscription = time.Now()
+	r.looked = time.Now()
 	r.subscribed.Add(1)
 	return nil
 }
@@ -174,25 +179,32 @@ func (r *run) upkeep(ctx context.Context) error {
 			r.failed("renew the queue's heartbeat tag", err)
 		}
 	}
-	if r.queue.subscription != "" && since(r.subscription) < lookEvery {
+	if r.isSubscribed(ctx) {
 		return nil
 	}
-	if r.queue.subscription != "" {
-		r.subscription = time.Now()
-		_, err := r.sns.GetSubscriptionAttributes(ctx, &sns.GetSubscriptionAttributesInput{SubscriptionArn: &r.queue.subscription})
-		if !isSubscriptionGone(err) { // all other errors say nothing about the subscription
-			if err != nil {
-				r.failed("look at the subscription", err)
-			}
-			return nil
-		}
-		r.queue.subscription = ""
-	}
+	r.queue.subscription = "" // remembered until subscribe succeeds
 	if err := r.subscribe(ctx); err != nil {
 		return err
 	}
 	r.invalidateAll("the subscription was gone")
 	return nil
+}
+
+// isSubscribed looks, now and then. Only SNS's word that the subscription is gone counts: another error, such as a
+// permission that we do not have, says nothing about it.
+func (r *run) isSubscribed(ctx context.Context) bool {
+	if r.queue.subscription == "" {
+		return false
+	}
+	if since(r.looked) < lookEvery {
+		return true
+	}
+	r.looked = time.Now()
+	_, err := r.sns.GetSubscriptionAttributes(ctx, &sns.GetSubscriptionAttributesInput{SubscriptionArn: &r.queue.subscription})
+	if err != nil && !isSubscriptionGone(err) {
+		r.failed("look at the subscription", err)
+	}
+	return !isSubscriptionGone(err)
 }
 
 // close removes subscription and queue, even when ctx has ended. What is already gone is no error.
@@ -242,6 +254,7 @@ func queuePolicy(queueARN, topicARN string) string {
 	return string(b)
 }
 
+// heartbeat is the tag's value. Its characters are all allowed in tags.
 func heartbeat(t time.Time) string { return t.UTC().Format(time.RFC3339) }
 
 // tagValue makes s fit for a tag: at most 256 of the characters in AWS's "Amazon SQS standard queue quotas".
@@ -255,6 +268,7 @@ func tagValue(s string) string {
 	return string(runes[:min(len(runes), 256)])
 }
 
+// isQueueGone and isSubscriptionGone know AWS's two words for "there is none"; errors from clients wrap them.
 func isQueueGone(err error) bool {
 	var gone *sqstypes.QueueDoesNotExist
 	return errors.As(err, &gone)

@@ -332,21 +332,25 @@ func TestQueueCleansUp(t *testing.T) {
 
 // AWS: a queue may be unknown for a second after it was made. That is not a queue that is gone.
 func TestQueueIsNotKnownAtOnce(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		a := newAccount()
-		began := time.Now()
-		a.intercept(func(_ context.Context, operation string) error {
-			if operation != "CreateQueue" && operation != "Subscribe" && time.Since(began) < 2500*time.Millisecond {
-				return &sqstypes.QueueDoesNotExist{Message: aws.String("not yet")}
-			}
-			return nil
+	for _, operation := range []string{"GetQueueAttributes", "SetQueueAttributes", "ReceiveMessage"} {
+		t.Run(operation, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				a := newAccount()
+				began := time.Now()
+				a.intercept(func(_ context.Context, o string) error {
+					if o == operation && time.Since(began) < 2500*time.Millisecond {
+						return &sqstypes.QueueDoesNotExist{Message: aws.String("not yet")}
+					}
+					return nil
+				})
+				s := start(a)
+				pass(10 * time.Second)
+				assert.Equal(t, 1, a.count("CreateQueue"))
+				assert.Equal(t, []string{"*"}, s.take())
+				require.NoError(t, s.end())
+			})
 		})
-		s := start(a)
-		pass(10 * time.Second)
-		assert.Equal(t, 1, a.count("CreateQueue"))
-		assert.Equal(t, []string{"*"}, s.take())
-		require.NoError(t, s.end())
-	})
+	}
 }
 
 func TestQueueHeartbeat(t *testing.T) {

@@ -16,15 +16,24 @@ const complainEvery = 10 * time.Minute
 
 // Stats counts what a source has seen since it was made.
 type Stats struct {
-	Messages       int64 // delivered to the sink
-	Changes        int64 // in those messages
-	InvalidatedAll int64 // InvalidateAll by the source itself: it began, or may have missed something
-	OtherPrefix    int64 // dropped: of another prefix than the source's
-	Foreign        int64 // dropped: not a message of warmflags
-	Malformed      int64 // dropped: cannot be read
-	Refused        int64 // Endpoint: requests that were not proved to be SNS's, or came wrongly
-	Subscribed     int64 // subscriptions made (Queue) or confirmed (Endpoint): more than one says that one was lost
-	Errors         int64 // calls that failed: receive, acknowledge, renew, confirm, fetch a certificate
+	// Messages were delivered to the sink.
+	Messages int64
+	// Changes were in those messages.
+	Changes int64
+	// InvalidatedAll is how often the source itself called InvalidateAll: it began, or may have missed something.
+	InvalidatedAll int64
+	// OtherPrefix messages were dropped: they are of another prefix than the source's.
+	OtherPrefix int64
+	// Foreign messages were dropped: they are not of warmflags.
+	Foreign int64
+	// Malformed messages were dropped: they cannot be read.
+	Malformed int64
+	// Refused requests, of an Endpoint, were not proved to be SNS's, or came in a wrong way.
+	Refused int64
+	// Subscribed counts subscriptions made (Queue) or confirmed (Endpoint). More than one says that one was lost.
+	Subscribed int64
+	// Errors counts what failed and is tried again: to receive, acknowledge, renew, confirm, fetch a certificate.
+	Errors int64
 }
 
 // receiver is what all sources share: from a message's bytes to the sink, with the counts.

@@ -3,8 +3,8 @@ package subscriber
 import (
 	"crypto"
 	"crypto/rsa"
-	"crypto/sha1" // SNS's signature version 1, by AllowSHA1 only
-	"crypto/sha256"
+	_ "crypto/sha1" //nolint:gosec // SNS's signature version 1, which the endpoint refuses without AllowSHA1
+	_ "crypto/sha256"
 	"crypto/x509"
 	"encoding/base64"
 	"errors"
@@ -22,12 +22,12 @@ const (
 // envelope is a message of SNS over HTTPS. See AWS, "Parsing Amazon SNS message formats".
 type envelope struct {
 	Type             string
-	MessageId        string //nolint:revive // SNS's spelling
+	MessageID        string `json:"MessageId"`
 	TopicArn         string
-	Subject          *string // signed only where there is one
+	Subject          *string // nil: there is none, and it is not signed
 	Message          string
 	Timestamp        string
-	Token            string
+	Token            string // of the two confirmations, as SubscribeURL
 	SubscribeURL     string
 	SignatureVersion string
 	Signature        string
@@ -37,7 +37,7 @@ type envelope struct {
 // canonical is what SNS signs: names and values of some fields, in the order of their names, each on a line. See
 // AWS, "Verifying the signatures of Amazon SNS messages".
 func (m envelope) canonical() (string, error) {
-	fields := [][2]string{{"Message", m.Message}, {"MessageId", m.MessageId}}
+	fields := [][2]string{{"Message", m.Message}, {"MessageId", m.MessageID}}
 	switch m.Type {
 	case typeNotification:
 		if m.Subject != nil {
@@ -75,13 +75,11 @@ func (m envelope) verify(certificate *x509.Certificate) error {
 	if err != nil {
 		return errors.New("the signature is not base64")
 	}
-	switch m.SignatureVersion {
-	case "2":
-		sum := sha256.Sum256([]byte(text))
-		return rsa.VerifyPKCS1v15(key, crypto.SHA256, sum[:], signature)
-	case "1": // the endpoint has refused it already, unless it is allowed
-		sum := sha1.Sum([]byte(text))
-		return rsa.VerifyPKCS1v15(key, crypto.SHA1, sum[:], signature)
+	hash, known := map[string]crypto.Hash{"1": crypto.SHA1, "2": crypto.SHA256}[m.SignatureVersion]
+	if !known {
+		return fmt.Errorf("signature version %q is none of SNS's", m.SignatureVersion)
 	}
-	return fmt.Errorf("signature version %q is none of SNS's", m.SignatureVersion)
+	digest := hash.New()
+	digest.Write([]byte(text))
+	return rsa.VerifyPKCS1v15(key, hash, digest.Sum(nil), signature)
 }
