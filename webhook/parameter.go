@@ -12,7 +12,9 @@ import (
 )
 
 const (
-	keepSecrets = 5 * time.Minute // so long a container accepts a secret that was taken out of the parameter
+	// keepSecrets is how long a container goes on accepting a secret that was taken out of the parameter.
+	keepSecrets = 5 * time.Minute
+	// readTimeout limits GetParameter, with the SDK's retries in it.
 	readTimeout = 5 * time.Second
 )
 
@@ -32,15 +34,20 @@ func Parameter(client SSM, name string) Secrets {
 	return p.get
 }
 
+// parameter is [Parameter]'s state.
 type parameter struct {
 	client SSM
 	name   string
 
-	mu      sync.Mutex // guards all below; held while reading, so that concurrent requests share one call
+	// mu guards all below. It is held while reading, so that concurrent requests share one call.
+	mu sync.Mutex
+	// secrets is never changed, only replaced: it is handed out.
 	secrets []string
-	read    time.Time // wall clock only; zero: never
+	// read is when, by the wall clock; zero: never.
+	read time.Time
 }
 
+// get is the [Secrets].
 func (p *parameter) get(ctx context.Context, refresh bool) ([]string, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -22,15 +22,21 @@ const (
 	// senders to the queue, such as a schedule, use it too.
 	Group = "sync"
 
+	// signatureHeader holds the hex of an HMAC-SHA256 of the body, with the webhook's secret as key
+	// (https://launchdarkly.com/docs/home/infrastructure/webhooks#sign-a-webhook).
 	signatureHeader = "X-LD-Signature"
-	maxBody         = 5 << 20 // more than Lambda can be handed: 6 MB, in base64
-	sendTimeout     = 10 * time.Second
+	// maxBody is more than Lambda can be handed: 6 MB, in base64.
+	maxBody = 5 << 20
+	// sendTimeout limits SendMessage, with the SDK's retries in it.
+	sendTimeout = 10 * time.Second
 )
 
 // Request is the body of a message in the queue.
 type Request struct {
-	Reason string `json:"reason"` // "webhook"
-	SHA256 string `json:"sha256"` // hex, of the webhook's body
+	// Reason is why somebody asks: "webhook", from here.
+	Reason string `json:"reason"`
+	// SHA256 is the hex of the webhook body's hash. It makes each event's request different from the others.
+	SHA256 string `json:"sha256"`
 }
 
 // SQS is what [Handler] uses of *sqs.Client.
@@ -66,9 +72,12 @@ func RefreshInterval(interval time.Duration) Option {
 
 // Stats counts the requests since the handler was made, by what became of them.
 type Stats struct {
-	Queued  int64 // 202
-	Refused int64 // 4xx
-	Failed  int64 // 5xx
+	// Queued requests were answered with 202.
+	Queued int64
+	// Refused requests were answered with a 4xx: something is wrong with them.
+	Refused int64
+	// Failed requests were answered with a 5xx: something is wrong here.
+	Failed int64
 }
 
 // Handler verifies webhooks and queues requests. It is made by [New] and safe for concurrent use.
@@ -78,12 +87,16 @@ type Handler struct {
 	client          SQS
 	logger          *slog.Logger
 	refreshInterval time.Duration
-	err             error // wrong options
+	// err is what is wrong with the arguments; no request is served then.
+	err error
 
-	queued, refused, failed atomic.Int64 // counts of Stats's fields, each of its own
+	// Counts of Stats's fields, each of its own.
+	queued, refused, failed atomic.Int64
 
-	mu        sync.Mutex // guards refreshed
-	refreshed time.Time  // when a wrong signature last made us read the secrets; wall clock only
+	// mu guards refreshed.
+	mu sync.Mutex
+	// refreshed is when a wrong signature last made us read the secrets, by the wall clock.
+	refreshed time.Time
 }
 
 // New makes a handler that sends to the FIFO queue at queueURL. What is wrong with its arguments is reported by
@@ -117,20 +130,24 @@ func (h *Handler) Stats() Stats {
 // request is a webhook as either kind of server has it.
 type request struct {
 	id, method, from string
-	signatures       []string               // the header's values
-	body             func() ([]byte, error) // its error is an answer
+	// signatures are the header's values: one, if all is well.
+	signatures []string
+	// body reads the body. Its error is an [answer].
+	body func() ([]byte, error)
 }
 
 // answer is a response, and an error: why it is not 202.
 type answer struct {
 	status int
-	text   string // for the sender; names no secret
-	cause  error  // for the log; may be nil
+	// text is for the sender, who may be anybody.
+	text string
+	// cause is for the log; may be nil.
+	cause error
 }
 
 func (a *answer) Error() string { return a.text }
 
-// handle is the whole of it: method, body, signature, queue.
+// handle serves a request: it answers, counts, and logs one line.
 func (h *Handler) handle(ctx context.Context, r request) *answer {
 	began := time.Now()
 	sum, size, err := h.accept(ctx, r)
@@ -154,7 +171,8 @@ func (h *Handler) handle(ctx context.Context, r request) *answer {
 	return a
 }
 
-// accept queues the request, or returns an [answer] that says why not.
+// accept queues the request, or returns an [answer] that says why not. In order: method, size, signature, queue;
+// the cheap before the dear. It returns the body's hash and size for the log, once they are known.
 func (h *Handler) accept(ctx context.Context, r request) (sum string, size int, err error) {
 	if h.err != nil {
 		return "", 0, h.err
@@ -209,7 +227,7 @@ func (h *Handler) matches(ctx context.Context, body, signature []byte, refresh b
 	if len(secrets) == 0 {
 		return false, errors.New("there is no secret")
 	}
-	matched := false
+	matched := false // no early return: how long it takes says nothing about which secret it was
 	for _, secret := range secrets {
 		if secret == "" { // anybody can sign with an empty key
 			return false, errors.New("a secret is empty")
@@ -223,6 +241,7 @@ func (h *Handler) matches(ctx context.Context, body, signature []byte, refresh b
 	return matched, nil
 }
 
+// mayRefresh is true at most once an interval.
 func (h *Handler) mayRefresh() bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -233,6 +252,7 @@ func (h *Handler) mayRefresh() bool {
 	return true
 }
 
+// send puts the request into the queue. SQS drops another one with the same hash for five minutes.
 func (h *Handler) send(ctx context.Context, sum string) error {
 	ctx, cancel := context.WithTimeout(ctx, sendTimeout)
 	defer cancel()
