@@ -2,7 +2,10 @@ package localaws
 
 import (
 	"context"
+	"crypto/rand"
+	"fmt"
 	"sync"
+	"time"
 
 	"github.com/aws/smithy-go"
 )
@@ -20,6 +23,7 @@ const defaultPageSize = 1 << 20
 type Cloud struct {
 	DynamoDB *DynamoDB
 	Streams  *Streams
+	SQS      *SQS
 
 	mu           sync.Mutex // guards what follows
 	intercept    func(context.Context, string, any) error
@@ -33,6 +37,7 @@ func New() *Cloud {
 	c := &Cloud{calls: map[string]int{}, pageSize: defaultPageSize}
 	c.DynamoDB = &DynamoDB{cloud: c, tables: map[string]*table{}, tokens: map[string]*token{}}
 	c.Streams = &Streams{db: c.DynamoDB}
+	c.SQS = &SQS{cloud: c, queues: map[string]*queue{}, deleted: map[string]time.Time{}}
 	return c
 }
 
@@ -130,3 +135,11 @@ func validation(message string) error { return apiError("ValidationException", m
 
 // unsupported refuses what localaws does not have. It is no error of AWS.
 func unsupported(what string) error { return apiError("LocalAWSUnsupported", "localaws has no "+what) }
+
+// newID is a random UUID (version 4).
+func newID() string {
+	var b [16]byte
+	_, _ = rand.Read(b[:]) // never fails
+	b[6], b[8] = b[6]&0x0f|0x40, b[8]&0x3f|0x80
+	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
+}

@@ -188,7 +188,7 @@ func TestStreamMappingFollowsShardsInOrder(t *testing.T) {
 		require.True(t, c.RollShard("flags"))
 		put(t, d, flag("a", 2))
 		stop := m.start(t, c, nil, func(attempt int, e events.DynamoDBEvent) (events.DynamoDBEventResponse, error) {
-			assert.Equal(t, attempt > 3, e.Records[0].EventName == "MODIFY", "a child comes after its parent is done")
+			assert.Equal(t, attempt == 4, e.Records[0].EventName == "MODIFY", "a child comes after its parent is done")
 			if attempt <= 2 {
 				return events.DynamoDBEventResponse{}, errors.New("broken")
 			}
