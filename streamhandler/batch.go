@@ -11,12 +11,14 @@ import (
 
 // batch is what one invocation's records say, one entry for each item.
 type batch struct {
-	source string   // the stream's ARN
+	source string   // the stream's ARN: all records of a batch are of one stream
 	groups []*group // by prefix, in the order of their first records
 	stats  Stats    // of this batch alone
 	strays []string // sequence numbers of records that could not be read, a few of them
 }
 
+// group is the items of one prefix, which is one LaunchDarkly environment. Each has consumers of its own, and gets
+// messages of its own.
 type group struct {
 	prefix string
 	items  []*item // in the order of their first records
@@ -41,6 +43,8 @@ const unknownVersion = math.MaxInt
 // keptStrays bounds how many unreadable records a log line names.
 const keptStrays = 5
 
+// readBatch coalesces the records. The records of one item are in the order of its writes, because they are always
+// in one shard; nothing here depends on the order of different items.
 func readBatch(records []events.DynamoDBEventRecord) *batch {
 	b := &batch{}
 	b.stats.Batches = 1
@@ -77,9 +81,12 @@ func readBatch(records []events.DynamoDBEventRecord) *batch {
 	return b
 }
 
-// record takes in the next record of the item. Its version is told only where it rises above all that this batch
-// showed before: a consumer may expect at least the version that it was told, so after a reset, even one followed
-// by an edit, it must be told that nothing is known.
+// record takes in the next record of the item; what earlier ones said is forgotten, but for the highest version.
+//
+// A consumer that is told a version may expect to read that one or a later one, and ask again if it does not. So a
+// version is told only where it rises above all that this batch showed before. After a reset, even one followed by
+// an edit, the consumer must be told that nothing is known: it may expect more than there is now. Earlier
+// batches need not be remembered: the one that went back told 0, or rose above all before.
 func (it *item) record(row row, r *events.DynamoDBEventRecord) {
 	it.last = r.Change.SequenceNumber
 	it.highest = max(it.highest, row.before)
@@ -90,6 +97,7 @@ func (it *item) record(row row, r *events.DynamoDBEventRecord) {
 	it.highest = max(it.highest, row.after)
 }
 
+// skip counts a record that is passed over, and remembers the first few of those that nobody expects.
 func (b *batch) skip(reason Reason, sequence string) {
 	if b.stats.Skipped == nil {
 		b.stats.Skipped = make(map[Reason]int, 1)
@@ -118,6 +126,7 @@ func firstUndone(messages []*message) string {
 	return lowest
 }
 
+// isSequence says whether s is a sequence number that Lambda can be answered with.
 func isSequence(s string) bool {
 	return s != "" && strings.Trim(s, "0123456789") == ""
 }
@@ -132,6 +141,7 @@ func compareSequence(a, b string) int {
 		}
 		return -1
 	}
+	// Of two numbers without leading zeros the longer is the higher, and of equally long ones the text decides.
 	a, b = strings.TrimLeft(a, "0"), strings.TrimLeft(b, "0")
 	if len(a) != len(b) {
 		return len(a) - len(b)

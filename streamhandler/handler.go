@@ -13,24 +13,30 @@ import (
 	"github.com/warmflags/warmflags/change"
 )
 
-// Publisher is what the handler needs of an SNS client. [*sns.Client] is one; it retries what can be retried.
+// Publisher is what the handler needs of an SNS client. [*sns.Client] is one.
+//
+// Publish returns nil only when the topic has the message. The handler calls it for one message after the other, and
+// once for each: retrying what can be retried is the client's (three attempts, by default). It must heed its
+// context, which ends before the invocation does.
 type Publisher interface {
 	Publish(context.Context, *sns.PublishInput, ...func(*sns.Options)) (*sns.PublishOutput, error)
 }
 
 // Handler announces what a table's stream says. Make one with [New]. It is safe for concurrent use.
 type Handler struct {
+	// What follows is set by New and never changes.
 	publisher Publisher
-	topic     string
-	maxSize   int // bytes, attributes included
+	topic     string // its ARN
+	maxSize   int    // bytes of a message, attributes included
 	after     func(context.Context, []change.Message) error
 	logger    *slog.Logger
-	err       error // what is wrong with the options
+	err       error // what is wrong with the options; nil if nothing is
 
-	totals totals
+	totals totals // has its own lock
 }
 
-// New makes a handler that publishes through publisher. [TopicARN] is required.
+// New makes a handler that publishes through publisher. [TopicARN] is required. It calls nothing: wrong options are
+// reported by the first, and every, [Handler.Handle].
 func New(publisher Publisher, options ...Option) *Handler {
 	h := &Handler{publisher: publisher, maxSize: defaultMaxSize}
 	for _, option := range options {
@@ -43,8 +49,14 @@ func New(publisher Publisher, options ...Option) *Handler {
 	return h
 }
 
-// Handle announces one batch of stream records. Where that fails part way, the response names the record to go on
-// from. An error means the whole batch: wrong options, or a failure that has no record to name.
+// Handle announces one batch of stream records, which are of one shard and in its order:
+//
+//  1. It reads the records into one change for each item, and passes over those that are none of ours.
+//  2. It packs each prefix's changes into messages.
+//  3. It publishes them, and hands those that were published to [After].
+//  4. It answers: an empty response when all of it is done, else the record to go on from.
+//
+// An error means the whole batch again: wrong options, or a failure that has no sequence number to name.
 func (h *Handler) Handle(ctx context.Context, event events.DynamoDBEvent) (events.DynamoDBEventResponse, error) {
 	if h.err != nil {
 		return events.DynamoDBEventResponse{}, h.err
@@ -64,7 +76,10 @@ func (h *Handler) Handle(ctx context.Context, event events.DynamoDBEvent) (event
 	if failure == nil {
 		return events.DynamoDBEventResponse{}, nil
 	}
-	if !isSequence(from) { // Lambda would take such an answer for success or for nonsense
+	if !isSequence(from) {
+		// Lambda takes an empty name for the whole batch, and other names that it does not know too
+		// (https://docs.aws.amazon.com/lambda/latest/dg/services-ddb-batchfailurereporting.html); an error
+		// says the same, and is counted where people look.
 		return events.DynamoDBEventResponse{}, failure
 	}
 	return events.DynamoDBEventResponse{
@@ -79,7 +94,7 @@ func (h *Handler) announce(ctx context.Context, messages []*message) error {
 	defer cancel()
 
 	var published []change.Message
-	var firstErr error
+	var firstErr error // the others are most likely the same
 	for _, m := range messages {
 		if err := h.publish(publishing, m); err != nil {
 			if firstErr == nil {
@@ -94,6 +109,8 @@ func (h *Handler) announce(ctx context.Context, messages []*message) error {
 		return firstErr
 	}
 	if err := h.after(appending, published); err != nil {
+		// Those that only learn from After have missed what the topic's subscribers have seen. Only the
+		// same records again can tell them.
 		for _, m := range messages {
 			m.done = false
 		}
@@ -102,6 +119,8 @@ func (h *Handler) announce(ctx context.Context, messages []*message) error {
 	return firstErr
 }
 
+// publish publishes one message, if there is time. A call that was cut off may have been heard: then the message is
+// published twice.
 func (h *Handler) publish(ctx context.Context, m *message) error {
 	err := ctx.Err() // a publisher might try although the time is over
 	if err == nil {

@@ -29,6 +29,7 @@ func pack(b *batch, topic string, maxSize int) ([]*message, error) {
 	now := time.Now().UTC().Round(0) // as it will be parsed
 	var messages []*message
 	for _, g := range b.groups {
+		// Nearly always it fits whole, and needs encoding once.
 		m, err := newMessage(b.source, g.prefix, topic, g.items, now)
 		if err != nil {
 			return nil, err
@@ -52,6 +53,7 @@ func pack(b *batch, topic string, maxSize int) ([]*message, error) {
 	return messages, nil
 }
 
+// newMessage makes the message of these items of one prefix, of whatever size.
 func newMessage(source, prefix, topic string, items []*item, now time.Time) (*message, error) {
 	m := &message{items: items}
 	m.Message = change.Message{ID: messageID(source, prefix, items), Prefix: prefix, Time: now}
@@ -75,6 +77,8 @@ func newMessage(source, prefix, topic string, items []*item, now time.Time) (*me
 	return m, nil
 }
 
+// attributes are what a subscription's filter policy can ask for, so that a queue hears of its own prefix only.
+// https://docs.aws.amazon.com/sns/latest/dg/sns-message-attributes.html
 func attributes(prefix string, kinds []string) map[string]types.MessageAttributeValue {
 	kindsJSON, _ := json.Marshal(kinds) // strings always encode
 	attributes := map[string]types.MessageAttributeValue{
@@ -116,6 +120,7 @@ func split(g *group, maxSize int, now time.Time) ([][]*item, error) {
 		return nil, err
 	}
 	var parts [][]*item
+	// items[start:i] is the part that is being filled; total is its size, and kinds are the kinds in it.
 	start, total, kinds := 0, size(empty.input), map[string]bool{}
 	for i, it := range g.items {
 		alone, err := newMessage("", g.prefix, "", g.items[i:i+1], now)

@@ -17,8 +17,8 @@ type row struct {
 	// before and after are the row's versions: 0 where there was or is no row, unknownVersion where the record
 	// does not say. A rise from the one to the other is a rise only if both are known.
 	before, after int
-	deleted       bool // there is no row any more, or it is a tombstone
-	time          time.Time
+	deleted       bool      // there is no row any more, or it is a tombstone
+	time          time.Time // when it was written, to the second; zero where unknown
 }
 
 // Names of the table's attributes, which are LaunchDarkly's.
@@ -31,7 +31,9 @@ const (
 
 type image = map[string]events.DynamoDBAttributeValue
 
-// readRow reads a record, or says why it is passed over.
+// readRow reads a record, or says why it is passed over. What it cannot judge (no images, because the stream's view
+// type leaves them out; a broken version; an event name of the future) it announces without a version: a look too
+// many costs a read, a look too few is a stale flag.
 func readRow(r *events.DynamoDBEventRecord) (row, Reason) {
 	namespace, key := text(r.Change.Keys, attrNamespace), text(r.Change.Keys, attrKey)
 	prefix, kind, ok := splitNamespace(namespace)
@@ -42,6 +44,7 @@ func readRow(r *events.DynamoDBEventRecord) (row, Reason) {
 		return row{}, SkippedOwn
 	}
 	before, after := r.Change.OldImage, r.Change.NewImage
+	// A stream that has no images, KEYS_ONLY, cannot tell what is an item: then everything is.
 	_, hadItem := before[attrItem]
 	_, hasItem := after[attrItem]
 	if !hadItem && !hasItem && (len(before) > 0 || len(after) > 0) {
@@ -52,6 +55,7 @@ func readRow(r *events.DynamoDBEventRecord) (row, Reason) {
 		id: itemID{namespace, key}, prefix: prefix, kind: kind,
 		before: version(before), after: version(after), time: recordTime(r),
 	}
+	// What the record's kind says, where the images say nothing.
 	switch events.DynamoDBOperationType(r.EventName) {
 	case events.DynamoDBOperationTypeInsert:
 		read.before = 0
@@ -89,7 +93,8 @@ func text(attributes image, name string) string {
 	return value.String()
 }
 
-// version is the version in an image. What the SDKs write is a whole number above 0.
+// version is the version in an image, or unknownVersion where there is none, or none that a change can carry. What
+// the SDKs write is a whole number above 0.
 func version(attributes image) int {
 	value, ok := attributes[attrVersion]
 	if !ok || value.DataType() != events.DataTypeNumber {
@@ -123,6 +128,7 @@ func sendable(s string) bool {
 	return true
 }
 
+// sendableRunes is sendable for text that is not plain ASCII.
 func sendableRunes(s string) bool {
 	for _, c := range s {
 		switch {
@@ -143,11 +149,13 @@ func isTombstone(item string) bool {
 	}
 	var fields map[string]json.RawMessage // a struct would take "Deleted" too
 	if json.Unmarshal([]byte(item), &fields) != nil {
-		return false
+		return false // broken; whoever reads the row will say so
 	}
 	return string(fields["deleted"]) == "true"
 }
 
+// mayBeTombstone is true for every item with "deleted":true at its top level, and for few others: those that have
+// it further down, or in a text.
 func mayBeTombstone(item string) bool {
 	const name = `deleted"`
 	for rest := item; ; {

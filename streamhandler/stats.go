@@ -22,20 +22,20 @@ const (
 	SkippedMalformed Reason = "malformed"
 )
 
-// Stats counts what a [Handler] did since it was made.
+// Stats counts what a [Handler] did since it was made. Records = skipped + coalesced + changes.
 type Stats struct {
-	Batches   int // batches handled
-	Failures  int // batches that failed, in part or as a whole; Lambda delivers them again
-	Records   int // stream records, those skipped and those delivered again included
-	Skipped   map[Reason]int
-	Changes   int // items that records told of, counted once for each batch
-	Coalesced int // records covered by a later record of the same item in their batch
-	Unknown   int // changes announced without a version
-	Messages  int // messages published
-	Bytes     int // published bytes, attributes included
+	Batches   int            // batches handled
+	Failures  int            // batches that failed, in part or as a whole; Lambda delivers them again
+	Records   int            // stream records, those skipped and those delivered again included
+	Skipped   map[Reason]int // records passed over; nil if none
+	Changes   int            // items that records told of, counted once for each batch
+	Coalesced int            // records covered by a later record of the same item in their batch
+	Unknown   int            // changes announced without a version
+	Messages  int            // messages published
+	Bytes     int            // published bytes, attributes included
 }
 
-// totals adds up batches.
+// totals adds up batches. The zero value is ready.
 type totals struct {
 	mu    sync.Mutex
 	stats Stats // guarded by mu
@@ -61,7 +61,7 @@ func (t *totals) add(s Stats) {
 	}
 }
 
-// Stats returns the counts so far.
+// Stats returns the counts so far: a copy, in which no batch is counted in part.
 func (h *Handler) Stats() Stats {
 	h.totals.mu.Lock()
 	defer h.totals.mu.Unlock()
@@ -70,6 +70,7 @@ func (h *Handler) Stats() Stats {
 	return s
 }
 
+// count counts what became of the batch: what Messages and Bytes count was published even if After failed.
 func (b *batch) count(messages []*message, failure error) {
 	if failure != nil {
 		b.stats.Failures++
