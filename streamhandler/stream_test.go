@@ -1,0 +1,126 @@
+package streamhandler_test
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"strconv"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/aws/aws-lambda-go/events"
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+	"github.com/aws/aws-sdk-go-v2/service/sns"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/warmflags/warmflags/internal/localaws"
+	"github.com/warmflags/warmflags/streamhandler"
+)
+
+// put writes a row as LaunchDarkly's SDKs do; a version of 0 makes one of warmflags' own, without an item.
+func put(t *testing.T, cloud *localaws.Cloud, namespace, key string, version int) {
+	t.Helper()
+	text := func(s string) types.AttributeValue { return &types.AttributeValueMemberS{Value: s} }
+	row := map[string]types.AttributeValue{"namespace": text(namespace), "key": text(key)}
+	if version > 0 {
+		row["version"] = &types.AttributeValueMemberN{Value: strconv.Itoa(version)}
+		row["item"] = text(fmt.Sprintf(`{"key":%q,"version":%d}`, key, version))
+	}
+	_, err := cloud.DynamoDB.PutItem(t.Context(), &dynamodb.PutItemInput{TableName: aws.String("flags"), Item: row})
+	require.NoError(t, err)
+}
+
+// dying kills its function in the middle of some batches: in the place of a call to the topic, after the messages
+// before it went out and before the handler answers.
+type dying struct {
+	topic
+	kills []int // calls
+}
+
+func (p *dying) Publish(ctx context.Context, in *sns.PublishInput, o ...func(*sns.Options)) (*sns.PublishOutput, error) {
+	p.mu.Lock()
+	call := p.calls + 1
+	p.mu.Unlock()
+	out, err := p.topic.Publish(ctx, in, o...)
+	for _, kill := range p.kills {
+		if call == kill {
+			panic("killed")
+		}
+	}
+	return out, err
+}
+
+// On a stream, with a function that is killed half way through, a topic that refuses for a while, and records that
+// nobody can read, the newest version of every item is announced to its prefix, and to no other.
+func TestKilledHalfWayLosesNothing(t *testing.T) {
+	want := map[itemID]int{{"prod", "last"}: 1}
+	for i := range 25 {
+		want[itemID{"prod", fmt.Sprint("flag-", i)}] = 4
+		want[itemID{"stage", fmt.Sprint("flag-", i)}] = 14
+	}
+	synctest.Test(t, func(t *testing.T) {
+		announced, h := announce(t, nil)
+		assert.Equal(t, want, announced)
+		assert.Positive(t, h.Stats().Failures)
+		assert.Greater(t, h.Stats().Records, 202, "some were delivered again")
+	})
+	t.Run("can fail", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			announced, _ := announce(t, func(r *events.DynamoDBEventResponse) { r.BatchItemFailures = nil })
+			assert.NotEqual(t, want, announced)
+		})
+	})
+}
+
+// announce runs the handler on a stream of four versions of 25 flags in two prefixes, and returns the last version
+// of each that was published. Broken, where it is given, falsifies the handler's answers.
+func announce(t *testing.T, broken func(*events.DynamoDBEventResponse)) (map[itemID]int, *streamhandler.Handler) {
+	cloud := localaws.New()
+	stream := cloud.CreateFlagTable("flags")
+	put(t, cloud, "prod:$inited", "prod:$inited", 0)
+	put(t, cloud, "prod:", "poison", 1)
+	for version := 1; version <= 4; version++ {
+		for i := range 25 {
+			put(t, cloud, "prod:features", fmt.Sprint("flag-", i), version)
+			put(t, cloud, "stage:features", fmt.Sprint("flag-", i), version+10)
+		}
+	}
+	put(t, cloud, "prod:features", "last", 1)
+
+	topic := &dying{kills: []int{1, 4, 9}}
+	topic.before = failOn(3, 6, 7, 10, 15, 16, 17)
+	h := newHandler(topic)
+	mapping := localaws.StreamMapping{
+		Streams: cloud.Streams, StreamARN: stream, BatchSize: 30, Logger: slog.New(slog.DiscardHandler),
+		Filter: hasItem,
+		Handler: func(ctx context.Context, e events.DynamoDBEvent) (events.DynamoDBEventResponse, error) {
+			response, err := h.Handle(ctx, e)
+			if broken != nil {
+				broken(&response)
+			}
+			return response, err
+		},
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Hour) // virtual: until long after everything is done
+	defer cancel()
+	require.NoError(t, mapping.Run(ctx))
+
+	announced := map[itemID]int{}
+	for _, m := range topic.messages(t) {
+		for _, c := range m.Changes {
+			announced[itemID{m.Prefix, c.Key}] = c.Version
+		}
+	}
+	return announced, h
+}
+
+// hasItem is the filter of template.yaml.
+func hasItem(r events.DynamoDBEventRecord) bool {
+	_, before := r.Change.OldImage["item"]
+	_, after := r.Change.NewImage["item"]
+	return before || after
+}
