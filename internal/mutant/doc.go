@@ -1,0 +1,18 @@
+// Package mutant proves that a test can fail: it plants a fault in a copy of the product's source, and demands
+// that the test notices.
+//
+// A [Mutant] is a named fault, as replacements of text. [Check] builds the package's tests once as they are and
+// once with each mutant, by the go command's -overlay flag, so that nothing in the checkout is touched and no
+// product code has a switch for tests. The first must pass and all others must fail:
+//
+//	func TestPlantedFaults(t *testing.T) {
+//		mutant.Check(t, mutant.Suite{Package: ".", Run: "^TestSim$", Mutants: []mutant.Mutant{
+//			{Name: "the entry is dropped on an error", Edits: []mutant.Edit{
+//				{File: "item.go", Old: "keep(entry)", New: "drop(entry)"},
+//			}},
+//		}})
+//	}
+//
+// A mutant that does not compile, or whose text is not in the source exactly once, is an error of its own kind:
+// it says nothing about the test, and wants to be written anew. It needs the go command only.
+package mutant

@@ -1,0 +1,172 @@
+package mutant
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+)
+
+// Suite is a package's test, and the faults that it has to notice.
+type Suite struct {
+	Package string        // its folder, relative to the working directory: "." is the package under test itself
+	Run     string        // which tests, as in go test -run; it must not match the test that calls Check
+	Args    []string      // further arguments for the test, such as "-sim.seeds=500"
+	Timeout time.Duration // of one run of the test, which then counts as failed; 0 is 1 minute
+	Mutants []Mutant
+}
+
+// Mutant is one planted fault.
+type Mutant struct {
+	Name  string
+	Edits []Edit
+}
+
+// Edit replaces a piece of source.
+type Edit struct {
+	File string // its name in the package's folder
+	Old  string // occurs exactly once in the file, after the edits before this one
+	New  string
+}
+
+var (
+	// ErrSurvived is the cause of [Suite.Try]'s error when the test passed in spite of the fault.
+	ErrSurvived = errors.New("survived: the test passes with the fault planted")
+	// ErrText is the cause when a text to be replaced is not in the file exactly once.
+	ErrText = errors.New("the text to replace must occur exactly once: rewrite the mutant")
+	// ErrBuild is the cause when the mutated package does not compile.
+	ErrBuild = errors.New("does not compile: rewrite the mutant")
+)
+
+// inChild is set in the environment of the tests that are run here, so that they cannot do the same again.
+const inChild = "WARMFLAGS_MUTANT"
+
+// slots bounds how many children are built or run at a time in this process.
+var slots = make(chan struct{}, 2)
+
+// Check fails t unless the suite's test passes on the source as it is and fails with each mutant, which is a
+// parallel subtest of its own. With -v it logs by what each was caught.
+func Check(t *testing.T, s Suite) {
+	t.Helper()
+	if output, err := s.run(t.Context(), Mutant{}, t.TempDir()); err != nil {
+		t.Fatalf("test %q must pass before faults are planted: %v\n%s", s.Run, err, output)
+	}
+	for _, m := range s.Mutants {
+		t.Run(m.Name, func(t *testing.T) {
+			t.Parallel()
+			caught, err := s.Try(t.Context(), m, t.TempDir())
+			if err != nil {
+				t.Fatalf("mutant %q: %v", m.Name, err)
+			}
+			t.Log("caught:", caught)
+		})
+	}
+}
+
+// Try plants m and runs the test, with its files in the folder dir. It returns how the test failed, or an error
+// that wraps [ErrSurvived], [ErrText], [ErrBuild] or ctx's.
+func (s Suite) Try(ctx context.Context, m Mutant, dir string) (caught string, err error) {
+	output, err := s.run(ctx, m, dir)
+	var failed *exec.ExitError
+	switch {
+	case err == nil:
+		return "", fmt.Errorf("%w\n%s", ErrSurvived, output)
+	case ctx.Err() != nil:
+		return "", ctx.Err()
+	case !errors.As(err, &failed) || errors.Is(err, ErrBuild):
+		return "", err
+	}
+	return firstComplaint(output), nil
+}
+
+// run builds the tests with m in dir, and runs them. An [exec.ExitError] that is not an [ErrBuild] says that
+// they failed.
+func (s Suite) run(ctx context.Context, m Mutant, dir string) (output string, err error) {
+	if os.Getenv(inChild) != "" {
+		return "", fmt.Errorf("pattern %q matches the test that plants the faults", s.Run)
+	}
+	overlay, err := s.plant(m, dir)
+	if err != nil {
+		return "", err
+	}
+	slots <- struct{}{}
+	defer func() { <-slots }()
+	binary := filepath.Join(dir, "mutant.test")
+	build := exec.CommandContext(ctx, "go", "test", "-c", "-vet=off", "-ldflags=-w", "-overlay", overlay, "-o", binary, ".") //nolint:gosec // our own arguments
+	build.Dir = s.Package
+	if text, err := build.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("%w: %w\n%s", ErrBuild, err, text)
+	}
+	timeout := s.Timeout
+	if timeout == 0 {
+		timeout = time.Minute
+	}
+	test := exec.CommandContext(ctx, binary, append([]string{ //nolint:gosec // what was just built
+		"-test.run", s.Run, "-test.count=1", "-test.failfast", "-test.timeout", timeout.String()}, s.Args...)...)
+	test.Dir = s.Package
+	test.Env = append(os.Environ(), inChild+"=1")
+	text, err := test.CombinedOutput()
+	return string(text), err
+}
+
+// plant writes the mutated files and the overlay that puts them in the place of the real ones.
+func (s Suite) plant(m Mutant, dir string) (overlay string, err error) {
+	mutated := map[string]string{} // text by file
+	for _, e := range m.Edits {
+		path, err := filepath.Abs(filepath.Join(s.Package, e.File))
+		if err != nil {
+			return "", fmt.Errorf("plant fault in %q: %w", e.File, err)
+		}
+		text, ok := mutated[path]
+		if !ok {
+			read, err := os.ReadFile(path) //nolint:gosec // a source file that the mutant names
+			if err != nil {
+				return "", fmt.Errorf("plant fault: %w", err)
+			}
+			text = string(read)
+		}
+		if n := strings.Count(text, e.Old); n != 1 {
+			return "", fmt.Errorf("plant fault: %w: found %d times in %q:\n%s", ErrText, n, e.File, e.Old)
+		}
+		mutated[path] = strings.Replace(text, e.Old, e.New, 1)
+	}
+	replace := map[string]string{}
+	for path, text := range mutated {
+		replace[path] = filepath.Join(dir, strconv.Itoa(len(replace))+".go")
+		if err := os.WriteFile(replace[path], []byte(text), 0o600); err != nil {
+			return "", fmt.Errorf("plant fault: %w", err)
+		}
+	}
+	overlay = filepath.Join(dir, "overlay.json")
+	file, err := json.Marshal(map[string]any{"Replace": replace})
+	if err == nil {
+		err = os.WriteFile(overlay, file, 0o600)
+	}
+	if err != nil {
+		return "", fmt.Errorf("plant fault: %w", err)
+	}
+	return overlay, nil
+}
+
+// firstComplaint is the line of a failed test's output that says what was wrong.
+func firstComplaint(output string) string {
+	complaint := "(no output)"
+	for line := range strings.Lines(output) {
+		line = strings.TrimSpace(line)
+		switch {
+		case line == "" || strings.HasPrefix(line, "=== "):
+		case strings.HasPrefix(line, "panic:") || strings.Contains(line, "_test.go:"):
+			return line
+		case complaint == "(no output)":
+			complaint = line
+		}
+	}
+	return complaint
+}
