@@ -1,0 +1,21 @@
+// Package flagsync makes a DynamoDB table equal to a LaunchDarkly environment.
+//
+// [Syncer.Sync] is one sync. In this order, it
+//
+//  1. takes the table's fence ([dynamostore.Store.TakeFence]), one higher than any before;
+//  2. fetches the environment with the LaunchDarkly SDK's own streaming client, so that transport,
+//     authentication, proxies and endpoints are the SDK's;
+//  3. reads the table, and checks the difference against the guards below;
+//  4. writes what differs, and nothing else. Every transaction checks that the fence is still the newest;
+//  5. listens a little longer, and writes what arrives: LaunchDarkly's stream may trail its webhook.
+//
+// As the fence is taken before the data is asked for, payloads are ordered by when they were asked for: a sync
+// that was paused, or that holds an old payload, fails with [dynamostore.ErrFenceLost] and undoes nothing. After
+// a crash the next sync completes what is left. Syncing twice costs a few reads and one write, the fence.
+//
+// Guards, all lifted by [Force]: a payload without flags is refused, and so is one that would remove more than
+// a third of a kind's items (and more than 10): [ErrGuard]. An item whose version is lower than the table's is
+// held back, and the rest goes on. A guard that holds keeps holding, loudly, until somebody looks.
+//
+// [Handler] is the Lambda function: a batch of requests from a queue is one sync of each environment.
+package flagsync

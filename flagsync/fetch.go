@@ -1,0 +1,175 @@
+package flagsync
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/launchdarkly/go-sdk-common/v3/ldlog"
+	ld "github.com/launchdarkly/go-server-sdk/v7"
+	"github.com/launchdarkly/go-server-sdk/v7/interfaces"
+	"github.com/launchdarkly/go-server-sdk/v7/ldcomponents"
+	"github.com/launchdarkly/go-server-sdk/v7/subsystems"
+)
+
+// ErrUnauthorized is the cause of [Syncer.Sync]'s error when LaunchDarkly refuses the SDK key: it was rotated,
+// mistyped, or is a mobile or API key.
+var ErrUnauthorized = errors.New("LaunchDarkly refused the SDK key: it must be the environment's current server-side SDK key")
+
+// firstRetry is when a connection that failed is tried again, at first: soon, because somebody waits. The SDK
+// doubles it up to 30s.
+const firstRetry = 100 * time.Millisecond
+
+// feed is a running LaunchDarkly client whose data store is a capture.
+type feed struct {
+	*capture
+	client *ld.LDClient
+	stop   context.CancelFunc
+}
+
+// listen starts the client. Its caller closes the feed.
+func listen(ctx context.Context, sdkKey string, base ld.Config, logger *slog.Logger) (*feed, error) {
+	ctx, stop := context.WithCancel(ctx)
+	c := newCapture()
+	config := base
+	config.DataStore = c
+	if config.DataSource == nil {
+		config.DataSource = ldcomponents.StreamingDataSource().InitialReconnectDelay(firstRetry)
+	}
+	config.Events = ldcomponents.NoEvents()
+	config.DiagnosticOptOut = true
+	config.HTTP = stoppable{ctx, base.HTTP}
+	config.Logging = ldcomponents.Logging().Loggers(loggers(ctx, logger, sdkKey)).
+		LogDataSourceOutageAsErrorAfter(0) // never: it would leave a goroutine behind for a minute
+	client, err := ld.MakeCustomClient(sdkKey, config, 0)
+	if err != nil {
+		stop()
+		return nil, fmt.Errorf("start LaunchDarkly client: %s", redact(err.Error(), sdkKey))
+	}
+	return &feed{c, client, stop}, nil
+}
+
+func (f *feed) close() {
+	f.stop()
+	_ = f.client.Close() // always nil: the capture and the null event processor cannot fail
+}
+
+// first waits for the first payload.
+func (f *feed) first(ctx context.Context, limit time.Duration) error {
+	status := f.client.GetDataSourceStatusProvider()
+	changes := status.AddStatusListener()
+	defer status.RemoveStatusListener(changes)
+	late := time.NewTimer(limit)
+	defer late.Stop()
+	for {
+		now := status.GetStatus()
+		if now.State == interfaces.DataSourceStateOff {
+			return givenUp(now.LastError)
+		}
+		select {
+		case <-f.arrived:
+			return nil
+		case <-changes:
+		case <-late.C:
+			last := ""
+			if now := status.GetStatus().LastError; now.Kind != "" {
+				last = fmt.Sprintf(" (last error: %s)", now)
+			}
+			return fmt.Errorf("fetch flags: no answer from LaunchDarkly within %v%s: "+
+				"check the network's way out (NAT, proxy, DNS) and the configured endpoints", limit, last)
+		case <-ctx.Done():
+			return fmt.Errorf("fetch flags: %w", context.Cause(ctx))
+		}
+	}
+}
+
+// givenUp is the error when the SDK will not try again.
+func givenUp(e interfaces.DataSourceErrorInfo) error {
+	if e.StatusCode == http.StatusUnauthorized || e.StatusCode == http.StatusForbidden {
+		return fmt.Errorf("fetch flags: HTTP status %d: %w", e.StatusCode, ErrUnauthorized)
+	}
+	return fmt.Errorf("fetch flags: LaunchDarkly's client gave up: %s: check the configured endpoints", e)
+}
+
+// stoppable makes the client's HTTP requests end with a context. Without it, the SDK's attempts to connect go on
+// after the client was closed, for good if the service cannot be reached.
+type stoppable struct {
+	ctx   context.Context
+	inner subsystems.ComponentConfigurer[subsystems.HTTPConfiguration]
+}
+
+func (s stoppable) Build(clientContext subsystems.ClientContext) (subsystems.HTTPConfiguration, error) {
+	inner := s.inner
+	if inner == nil {
+		inner = ldcomponents.HTTPConfiguration()
+	}
+	config, err := inner.Build(clientContext)
+	if err != nil {
+		return config, err
+	}
+	create := config.CreateHTTPClient
+	config.CreateHTTPClient = func() *http.Client {
+		client := &http.Client{}
+		if create != nil {
+			client = create()
+		}
+		base := client.Transport
+		if base == nil {
+			base = http.DefaultTransport
+		}
+		client.Transport = transport{s.ctx, base}
+		return client
+	}
+	return config, nil
+}
+
+type transport struct {
+	ctx  context.Context
+	base http.RoundTripper
+}
+
+func (t transport) RoundTrip(r *http.Request) (*http.Response, error) {
+	if t.ctx.Err() != nil {
+		// The SDK repeats a request that fails, but gives up on this status.
+		return &http.Response{
+			Status: "401 sync has ended", StatusCode: http.StatusUnauthorized, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+			Header: http.Header{}, Body: http.NoBody, Request: r,
+		}, nil
+	}
+	ctx, cancel := context.WithCancel(r.Context())
+	context.AfterFunc(t.ctx, cancel) // the sync's context always ends
+	return t.base.RoundTrip(r.WithContext(ctx))
+}
+
+// loggers brings the SDK's warnings and errors to slog, for as long as the sync runs.
+func loggers(ctx context.Context, logger *slog.Logger, sdkKey string) ldlog.Loggers {
+	var l ldlog.Loggers
+	l.SetMinLevel(ldlog.Warn)
+	l.SetBaseLoggerForLevel(ldlog.Warn, bridge{ctx, logger, slog.LevelWarn, sdkKey})
+	l.SetBaseLoggerForLevel(ldlog.Error, bridge{ctx, logger, slog.LevelError, sdkKey})
+	return l
+}
+
+type bridge struct {
+	ctx    context.Context
+	logger *slog.Logger
+	level  slog.Level
+	sdkKey string
+}
+
+func (b bridge) Println(values ...any) { b.print(fmt.Sprintln(values...)) }
+
+func (b bridge) Printf(format string, values ...any) { b.print(fmt.Sprintf(format, values...)) }
+
+func (b bridge) print(message string) {
+	if b.ctx.Err() == nil {
+		b.logger.Log(b.ctx, b.level, "LaunchDarkly client: "+redact(strings.TrimSpace(message), b.sdkKey))
+	}
+}
+
+// redact keeps the key out of the logs, whatever the SDK prints.
+func redact(message, sdkKey string) string { return strings.ReplaceAll(message, sdkKey, "[SDK key]") }

@@ -1,0 +1,55 @@
+package flagsync
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/launchdarkly/go-server-sdk/v7/subsystems/ldstoreimpl"
+	st "github.com/launchdarkly/go-server-sdk/v7/subsystems/ldstoretypes"
+
+	"github.com/warmflags/warmflags/dynamostore"
+)
+
+// ErrGuard is the cause of [Syncer.Sync]'s error when a payload looks wrong. Nothing of it was written. Look at
+// the environment in LaunchDarkly; if the payload is right, sync once with [Force].
+var ErrGuard = errors.New("the payload looks wrong; if it is right, sync once with force")
+
+// A payload may always remove this many items of a kind; of more, no more than a third.
+const (
+	removalsAllowed   = 10
+	removalsOneIn     = 3
+	tooManyRemovalFmt = "LaunchDarkly's payload lacks %d of the %d items of kind %q in the table: %w"
+)
+
+// guard refuses payloads that are more likely an accident (a wrong key, a wrong project, a broken proxy) than
+// a change.
+func guard(data []st.SerializedCollection, d *dynamostore.Difference) error {
+	flags := 0
+	for _, c := range data {
+		if c.Kind == ldstoreimpl.Features() {
+			flags += len(c.Items)
+		}
+	}
+	if flags == 0 {
+		return fmt.Errorf("LaunchDarkly's payload has no flags: %w", ErrGuard)
+	}
+	removed, rows := map[string]int{}, map[string]int{}
+	for _, i := range d.Removed {
+		if !i.Deleted { // a tombstone's removal removes nothing that anybody could see
+			removed[i.Kind]++
+			rows[i.Kind]++
+		}
+	}
+	for _, list := range [][]dynamostore.Item{d.Updated, d.Unchanged, d.Lower} {
+		for _, i := range list {
+			rows[i.Kind]++
+		}
+	}
+	for _, c := range data {
+		kind := c.Kind.GetName()
+		if n := removed[kind]; n > removalsAllowed && n*removalsOneIn > rows[kind] {
+			return fmt.Errorf(tooManyRemovalFmt, n, rows[kind], kind, ErrGuard)
+		}
+	}
+	return nil
+}

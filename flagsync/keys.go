@@ -1,0 +1,74 @@
+package flagsync
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/ssm"
+)
+
+// Keys gives the SDK key of each environment, by the environment's prefix in the table. With refresh, a key was
+// refused: what was remembered is read again. It is safe for concurrent use.
+type Keys func(ctx context.Context, refresh bool) (map[string]string, error)
+
+// SSM is the part of [ssm.Client] that [SSMKeys] uses.
+type SSM interface {
+	GetParameter(context.Context, *ssm.GetParameterInput, ...func(*ssm.Options)) (*ssm.GetParameterOutput, error)
+}
+
+// SSMKeys reads keys from a parameter in SSM's Parameter Store, normally a SecureString, or a secret of Secrets
+// Manager by the name /aws/reference/secretsmanager/<secret>
+// (https://docs.aws.amazon.com/systems-manager/latest/userguide/integration-ps-secretsmanager.html). The value
+// is as [ParseKeys] reads it. It is remembered until a refresh.
+func SSMKeys(client SSM, parameter string) Keys {
+	var mu sync.Mutex // guards known, and makes readers wait for one read
+	var known map[string]string
+	return func(ctx context.Context, refresh bool) (map[string]string, error) {
+		mu.Lock()
+		defer mu.Unlock()
+		if known != nil && !refresh {
+			return known, nil
+		}
+		out, err := client.GetParameter(ctx, &ssm.GetParameterInput{Name: &parameter, WithDecryption: aws.Bool(true)})
+		if err != nil {
+			return nil, fmt.Errorf("read SDK keys from parameter %q: %w", parameter, err)
+		}
+		if out.Parameter == nil {
+			return nil, fmt.Errorf("read SDK keys from parameter %q: the answer is empty", parameter)
+		}
+		keys, err := ParseKeys(aws.ToString(out.Parameter.Value))
+		if err != nil {
+			return nil, fmt.Errorf("read SDK keys from parameter %q: %w", parameter, err)
+		}
+		known = keys
+		return keys, nil
+	}
+}
+
+// ParseKeys reads SDK keys: one key, which belongs to the empty prefix, or a JSON object of prefix to key. Its
+// errors never quote the value.
+func ParseKeys(value string) (map[string]string, error) {
+	value = strings.TrimSpace(value)
+	keys := map[string]string{"": value}
+	if strings.HasPrefix(value, "{") {
+		keys = nil
+		if json.Unmarshal([]byte(value), &keys) != nil {
+			return nil, errors.New("the value begins with { but is no JSON object of prefix to SDK key")
+		}
+	}
+	if len(keys) == 0 {
+		return nil, errors.New("the value has no SDK key")
+	}
+	var problems []error
+	for prefix, key := range keys {
+		if key == "" || strings.ContainsAny(key, " \t\r\n\"{}") {
+			problems = append(problems, fmt.Errorf("the SDK key of prefix %q is empty, or has characters that no key has", prefix))
+		}
+	}
+	return keys, errors.Join(problems...)
+}

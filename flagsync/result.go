@@ -1,0 +1,148 @@
+package flagsync
+
+import (
+	"cmp"
+	"context"
+	"log/slog"
+	"slices"
+	"time"
+
+	"github.com/warmflags/warmflags/dynamostore"
+)
+
+// Result is what a sync did. Each item is in one list; each list is in the order of kind and key.
+type Result struct {
+	// Fence is the sync's number in the table; 0 in a dry run.
+	Fence int64
+	// Added, Updated and Removed were written (in a dry run: would be).
+	Added, Updated, Removed []dynamostore.Item
+	// Unchanged items were equal already.
+	Unchanged []dynamostore.Item
+	// Refused items do not fit into DynamoDB. Their rows, if any, are as they were.
+	Refused []dynamostore.Item
+	// HeldBack items have a lower version than the table's; see [Force].
+	HeldBack []dynamostore.Item
+	// Kept items were changed by another program during the sync, to a version at least as high.
+	Kept []dynamostore.Item
+	// Transactions is the number of writes besides the fence.
+	Transactions int
+}
+
+// Changed says whether the table differed.
+func (r Result) Changed() bool { return len(r.Added)+len(r.Updated)+len(r.Removed) > 0 }
+
+// tally gathers the Result of a sync that compares and writes more than once.
+type tally struct {
+	fence        int64
+	transactions int
+	fates        map[name]fate
+}
+
+type name struct{ kind, key string }
+
+type fate struct {
+	verdict verdict
+	item    dynamostore.Item
+}
+
+type verdict int
+
+const (
+	unchanged verdict = iota
+	added
+	updated
+	removed
+	refused
+	heldBack
+	kept
+)
+
+func newTally() *tally { return &tally{fates: map[name]fate{}} }
+
+func (t *tally) set(v verdict, items []dynamostore.Item) {
+	for _, i := range items {
+		n := name{i.Kind, i.Key}
+		was, seen := t.fates[n]
+		if seen && v == unchanged && was.verdict != refused && was.verdict != heldBack {
+			continue // it is unchanged since our own write
+		}
+		now := v
+		if seen && v == updated && was.verdict == added {
+			now = added // new to the table as a whole
+		}
+		t.fates[n] = fate{now, i}
+	}
+}
+
+func (t *tally) compared(d *dynamostore.Difference, force bool) {
+	t.set(unchanged, d.Unchanged)
+	t.set(added, d.Added)
+	t.set(updated, d.Updated)
+	t.set(removed, d.Removed)
+	t.set(refused, d.Refused)
+	if force {
+		t.set(updated, d.Lower)
+	} else {
+		t.set(heldBack, d.Lower)
+	}
+}
+
+func (t *tally) written(w dynamostore.Written) {
+	t.transactions += w.Transactions
+	t.set(kept, w.Kept)
+}
+
+func (t *tally) result() Result {
+	r := Result{Fence: t.fence, Transactions: t.transactions}
+	lists := map[verdict]*[]dynamostore.Item{
+		unchanged: &r.Unchanged, added: &r.Added, updated: &r.Updated, removed: &r.Removed,
+		refused: &r.Refused, heldBack: &r.HeldBack, kept: &r.Kept,
+	}
+	for _, f := range t.fates {
+		list := lists[f.verdict]
+		*list = append(*list, f.item)
+	}
+	for _, list := range lists {
+		slices.SortFunc(*list, func(a, b dynamostore.Item) int {
+			return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Key, b.Key))
+		})
+	}
+	return r
+}
+
+// keysLogged bounds the keys that a list adds to the log line.
+const keysLogged = 20
+
+// log writes the sync's one line.
+func (s *Syncer) log(ctx context.Context, r Result, took time.Duration, err error) {
+	level, message := slog.LevelInfo, "flags synced"
+	attrs := []any{"table", s.store.Table(), "prefix", s.store.Prefix(), "fence", r.Fence}
+	for _, list := range []struct {
+		name  string
+		items []dynamostore.Item
+		keys  bool
+	}{
+		{"added", r.Added, true}, {"updated", r.Updated, true}, {"removed", r.Removed, true}, {"unchanged", r.Unchanged, false},
+		{"refused", r.Refused, true}, {"held_back", r.HeldBack, true}, {"kept", r.Kept, true},
+	} {
+		attrs = append(attrs, list.name, len(list.items))
+		if list.keys && len(list.items) > 0 {
+			var keys []string
+			for _, i := range list.items[:min(len(list.items), keysLogged)] {
+				keys = append(keys, i.Kind+"/"+i.Key)
+			}
+			attrs = append(attrs, list.name+"_keys", keys)
+		}
+	}
+	attrs = append(attrs, "transactions", r.Transactions, "took", took)
+	switch {
+	case err != nil:
+		level, message = slog.LevelError, "flags not synced"
+		attrs = append(attrs, "error", err)
+	case s.dryRun:
+		message = "flags compared"
+	case len(r.Refused)+len(r.HeldBack) > 0:
+		level = slog.LevelWarn
+	}
+	s.logger.Log(ctx, level, message, attrs...)
+}
