@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"fmt"
+	"log/slog"
 	"sync"
 	"time"
 
@@ -23,7 +24,15 @@ const defaultPageSize = 1 << 20
 type Cloud struct {
 	DynamoDB *DynamoDB
 	Streams  *Streams
+	SNS      *SNS
 	SQS      *SQS
+
+	// Logger gets what is not delivered. Nil: slog.Default(). Set it before use.
+	Logger *slog.Logger
+
+	work     sync.WaitGroup // goroutines of background
+	life     context.Context
+	stopLife context.CancelFunc
 
 	mu           sync.Mutex // guards what follows
 	intercept    func(context.Context, string, any) error
@@ -35,14 +44,51 @@ type Cloud struct {
 // New makes an empty account.
 func New() *Cloud {
 	c := &Cloud{calls: map[string]int{}, pageSize: defaultPageSize}
+	c.life, c.stopLife = context.WithCancel(context.Background())
 	c.DynamoDB = &DynamoDB{cloud: c, tables: map[string]*table{}, tokens: map[string]*token{}}
 	c.Streams = &Streams{db: c.DynamoDB}
+	c.SNS = &SNS{HTTP: newHTTP(), cloud: c, topics: map[string]*topic{}, subscriptions: map[string]*subscription{}}
 	c.SQS = &SQS{cloud: c, queues: map[string]*queue{}, deleted: map[string]time.Time{}}
 	return c
 }
 
-// Close stops what the account does by itself, and waits for it to end. Calls after it still work.
-func (c *Cloud) Close() {}
+// Close stops what the account does by itself, which is SNS's deliveries to HTTP endpoints and its retries, and waits
+// for it to end. Calls still work after it, but nothing is done in the background any more. It can be called twice.
+func (c *Cloud) Close() {
+	c.mu.Lock()
+	c.stopLife()
+	c.mu.Unlock()
+	c.work.Wait()
+	c.SNS.HTTP.CloseIdleConnections()
+}
+
+// background runs f, whose context Close ends, unless the account is closed.
+func (c *Cloud) background(f func(context.Context)) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.life.Err() == nil {
+		c.work.Go(func() { f(c.life) })
+	}
+}
+
+// pause waits, and says whether ctx did not end before.
+func pause(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+func (c *Cloud) log() *slog.Logger {
+	if c.Logger == nil {
+		return slog.Default()
+	}
+	return c.Logger
+}
 
 // Intercept has f called before every call, with the operation's name and input, such as "GetItem" and a
 // *dynamodb.GetItemInput. When f returns an error, the call returns it, wrapped, and does nothing else. f may block

@@ -134,10 +134,7 @@ func (r *queueRun) failed(ctx context.Context, what string, err error) {
 		return
 	}
 	r.Logger.Warn(what+": trying again", "queue", r.QueueURL, "error", err)
-	select {
-	case <-time.After(r.Poll):
-	case <-ctx.Done():
-	}
+	pause(ctx, r.Poll)
 }
 
 // poll delivers one batch after another until ctx ends; its error is that the queue is gone.

@@ -37,7 +37,7 @@ func (r *streamRun) deliver(ctx context.Context, shard string, batch []events.Dy
 			r.giveUp(ctx, shard, "RetryAttemptsExhausted", attempts, batch)
 			return
 		}
-		r.pause(ctx)
+		pause(ctx, r.Poll)
 	}
 }
 

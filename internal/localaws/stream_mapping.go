@@ -191,7 +191,7 @@ func (r *streamRun) shard(ctx context.Context, id string) {
 	last := ""     // the last sequence number that is done
 	for first := true; ctx.Err() == nil; first = false {
 		if at == nil && !first {
-			r.pause(ctx)
+			pause(ctx, r.Poll)
 		}
 		out, err := r.read(ctx, id, at, last)
 		if err != nil {
@@ -214,7 +214,7 @@ func (r *streamRun) shard(ctx context.Context, id string) {
 		}
 		at = out.NextShardIterator
 		if len(out.Records) == 0 {
-			r.pause(ctx)
+			pause(ctx, r.Poll)
 		}
 	}
 }
@@ -233,12 +233,4 @@ func (r *streamRun) read(ctx context.Context, shard string, at *string, last str
 		at = out.ShardIterator
 	}
 	return r.Streams.GetRecords(ctx, &dynamodbstreams.GetRecordsInput{ShardIterator: at, Limit: aws.Int32(int32(r.BatchSize))}) //nolint:gosec // at most 1,000
-}
-
-// pause waits for Poll, or for ctx to end.
-func (r *streamRun) pause(ctx context.Context) {
-	select {
-	case <-time.After(r.Poll):
-	case <-ctx.Done():
-	}
 }
