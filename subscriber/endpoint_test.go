@@ -8,6 +8,8 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"io"
+	"log"
 	"log/slog"
 	"net"
 	"net/http"
@@ -18,6 +20,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/sns"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -242,7 +245,9 @@ func newWeb(t *testing.T, s *signer) *web {
 		_ = pem.Encode(rw, &pem.Block{Type: "CERTIFICATE", Bytes: s.certificate.Raw})
 	})
 	w.answer.Store(&ok)
-	server := httptest.NewTLSServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) { (*w.answer.Load())(rw, r) }))
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) { (*w.answer.Load())(rw, r) }))
+	server.Config.ErrorLog = log.New(io.Discard, "", 0) // of handshakes that a test breaks off
+	server.StartTLS()
 	t.Cleanup(server.Close)
 	pool := x509.NewCertPool()
 	pool.AddCert(server.Certificate())
@@ -369,6 +374,32 @@ func TestEndpointConfirms(t *testing.T) {
 		assert.Empty(t, api.confirmed)
 		assert.Empty(t, s.take())
 	})
+}
+
+// The whole of it over HTTP, with signatures and a certificate that were made by other code.
+func TestEndpointOnATopic(t *testing.T) {
+	a, s := newAccount(t), &sink{}
+	began, got := make(chan struct{}), make(chan struct{})
+	h, err := subscriber.Endpoint(topic, s, subscriber.HTTPClient(&http.Client{Transport: a}), subscriber.Logger(slog.New(slog.DiscardHandler)))
+	require.NoError(t, err)
+	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h.ServeHTTP(w, r)
+		if r.Header.Get("x-amz-sns-message-type") == "Notification" {
+			close(got)
+		} else {
+			close(began)
+		}
+	}))
+	defer server.Close()
+	a.SNS.HTTP = server.Client()
+	_, err = a.SNS.Subscribe(a.own, &sns.SubscribeInput{TopicArn: aws.String(topic), Protocol: aws.String("https"), Endpoint: &server.URL})
+	require.NoError(t, err)
+	<-began
+	assert.Equal(t, []string{"*"}, s.take())
+	a.publish(message("", "a"))
+	<-got
+	assert.Equal(t, []string{"a"}, s.take())
+	assert.Equal(t, subscriber.Stats{Messages: 1, Changes: 1, InvalidatedAll: 1, Subscribed: 1}, stats(h))
 }
 
 // fakeSNS confirms, and has no other method that works.

@@ -29,7 +29,7 @@ import (
 )
 
 const (
-	topic   = "arn:aws:sns:us-east-1:123456789012:flags"
+	topic   = "arn:aws:sns:us-east-1:000000000000:flags"
 	certURL = "https://sns.us-east-1.amazonaws.com/SimpleNotificationService-0123456789abcdef0123456789abcdef.pem"
 )
 

@@ -2,6 +2,7 @@ package subscriber_test
 
 import (
 	"context"
+	"log/slog"
 	"testing"
 
 	"github.com/aws/aws-lambda-go/events"
@@ -48,7 +49,7 @@ func TestWrongOptions(t *testing.T) {
 
 func TestLambda(t *testing.T) {
 	s := &waker{}
-	l := subscriber.Lambda(s, subscriber.Prefix("staging"))
+	l := subscriber.Lambda(s, subscriber.Prefix("staging"), subscriber.Logger(slog.New(slog.DiscardHandler)))
 	event := events.SNSEvent{}
 	for _, m := range []string{message("staging", "a"), "broken", message("", "b"), message("staging", "c")} {
 		event.Records = append(event.Records, events.SNSEventRecord{SNS: events.SNSEntity{Message: m}})

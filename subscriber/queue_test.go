@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/sns"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	sqstypes "github.com/aws/aws-sdk-go-v2/service/sqs/types"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -30,12 +32,11 @@ type service struct {
 // start runs a subscriber in the bubble until it has nothing left to do.
 func start(a *account, options ...subscriber.Option) *service {
 	s := &service{sink: &sink{}, done: make(chan error, 1)}
-	options = append([]subscriber.Option{
-		subscriber.SNSClient(a), subscriber.SQSClient(a), subscriber.Logger(slog.New(slog.NewTextHandler(&s.log, nil))),
-	}, options...)
+	options = append(append(a.options(), subscriber.Logger(slog.New(slog.NewTextHandler(&s.log, nil)))), options...)
 	s.QueueSubscriber = subscriber.Queue(topic, s.sink, options...)
 	var ctx context.Context
 	ctx, s.stop = context.WithCancel(context.Background())
+	a.t.Cleanup(s.stop)
 	go func() { s.done <- s.Run(ctx) }()
 	synctest.Wait()
 	return s
@@ -67,20 +68,21 @@ func fail(a *account, err error, operations ...string) {
 
 func TestQueueIsMadeAsPromised(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		a := newAccount()
+		a := newAccount(t)
 		s := start(a, subscriber.Owner("host!/7"))
 		assert.Equal(t, []string{"CreateQueue", "GetQueueAttributes", "SetQueueAttributes", "Subscribe", "ReceiveMessage"}, a.calls)
 		assert.Equal(t, []string{"*"}, s.take())
 
-		name := *a.last.create.QueueName
+		create := a.inputs["CreateQueue"].(*sqs.CreateQueueInput)
+		name := *create.QueueName
 		assert.Regexp(t, `^warmflags-flags-[a-z0-9]{26}$`, name)
 		assert.Equal(t, map[string]string{
 			"MessageRetentionPeriod": "3600", "ReceiveMessageWaitTimeSeconds": "20", "SqsManagedSseEnabled": "true",
-		}, a.last.create.Attributes)
+		}, create.Attributes)
 		assert.Equal(t, map[string]string{
 			subscriber.TagOwner: "host-/7", subscriber.TagTopic: topic, subscriber.TagHeartbeat: time.Now().UTC().Format(time.RFC3339),
-		}, a.last.create.Tags)
-		assert.JSONEq(t, strings.NewReplacer("QUEUE", "arn:aws:sqs:us-east-1:123456789012:"+name, "TOPIC", topic).Replace(`{
+		}, create.Tags)
+		assert.JSONEq(t, strings.NewReplacer("QUEUE", "arn:aws:sqs:us-east-1:000000000000:"+name, "TOPIC", topic).Replace(`{
 			"Version": "2012-10-17",
 			"Statement": [
 				{"Sid": "TopicSends", "Effect": "Allow", "Principal": {"Service": "sns.amazonaws.com"}, "Action": "sqs:SendMessage",
@@ -89,9 +91,10 @@ func TestQueueIsMadeAsPromised(t *testing.T) {
 				 "Resource": "QUEUE", "Condition": {"ArnNotEquals": {"aws:SourceArn": "TOPIC"}}},
 				{"Sid": "OnlyTLS", "Effect": "Deny", "Principal": "*", "Action": "sqs:*",
 				 "Resource": "QUEUE", "Condition": {"Bool": {"aws:SecureTransport": "false"}}}
-			]}`), a.last.set.Attributes["Policy"])
-		assert.Equal(t, map[string]string{"RawMessageDelivery": "true"}, a.last.subscribe.Attributes, "and no filter policy")
-		assert.Equal(t, "sqs", *a.last.subscribe.Protocol)
+			]}`), a.inputs["SetQueueAttributes"].(*sqs.SetQueueAttributesInput).Attributes["Policy"])
+		subscribe := a.inputs["Subscribe"].(*sns.SubscribeInput)
+		assert.Equal(t, map[string]string{"RawMessageDelivery": "true"}, subscribe.Attributes, "and no filter policy")
+		assert.Equal(t, "sqs", *subscribe.Protocol)
 
 		require.NoError(t, s.end())
 		assert.Equal(t, []string{"Unsubscribe", "DeleteQueue"}, a.calls[len(a.calls)-2:])
@@ -101,7 +104,7 @@ func TestQueueIsMadeAsPromised(t *testing.T) {
 // What changes before the subscription is there is nobody's news: InvalidateAll must come after it.
 func TestQueueInvalidatesAllAfterItSubscribed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		a, release := newAccount(), make(chan struct{})
+		a, release := newAccount(t), make(chan struct{})
 		a.intercept(func(_ context.Context, operation string) error {
 			if operation == "Subscribe" {
 				<-release
@@ -119,7 +122,7 @@ func TestQueueInvalidatesAllAfterItSubscribed(t *testing.T) {
 
 func TestQueueAcknowledgesOnlyWhatTheSinkHas(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		a := newAccount()
+		a := newAccount(t)
 		s := start(a)
 		s.take()
 		blocked := make(chan struct{})
@@ -133,8 +136,7 @@ func TestQueueAcknowledgesOnlyWhatTheSinkHas(t *testing.T) {
 		synctest.Wait()
 		assert.Equal(t, []string{"a", "b"}, s.take())
 		assert.Equal(t, 1, a.count("DeleteMessageBatch"))
-		_, _, messages := a.left()
-		assert.Zero(t, messages)
+		a.requireNoMessages()
 		assert.Equal(t, subscriber.Stats{Messages: 1, Changes: 2, InvalidatedAll: 1, Subscribed: 1}, s.Stats())
 		require.NoError(t, s.end())
 	})
@@ -143,7 +145,7 @@ func TestQueueAcknowledgesOnlyWhatTheSinkHas(t *testing.T) {
 // A consumer that dies before it acknowledges gets the message again.
 func TestQueueMessageComesAgainUntilAcknowledged(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		a := newAccount()
+		a := newAccount(t)
 		s := start(a)
 		s.take()
 		fail(a, errors.New("cut off"), "DeleteMessageBatch")
@@ -162,7 +164,7 @@ func TestQueueMessageComesAgainUntilAcknowledged(t *testing.T) {
 
 func TestQueueGoneIsMadeAnew(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		a := newAccount()
+		a := newAccount(t)
 		s := start(a)
 		s.take()
 		pass(time.Minute)
@@ -170,8 +172,7 @@ func TestQueueGoneIsMadeAnew(t *testing.T) {
 		a.publish(message("", "lost"))
 		pass(time.Second)
 		assert.Equal(t, []string{"*"}, s.take())
-		queues, subscriptions, _ := a.left()
-		assert.Equal(t, []int{1, 1}, []int{queues, subscriptions}, "the old subscription is removed too")
+		assert.Equal(t, [2]int{1, 1}, a.left(), "the old subscription is removed too")
 
 		a.publish(message("", "a"))
 		pass(time.Second)
@@ -184,7 +185,7 @@ func TestQueueGoneIsMadeAnew(t *testing.T) {
 // A queue that is gone while SQS or SNS fail is made as soon as they work again.
 func TestQueueIsMadeAnewAfterTrouble(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		a := newAccount()
+		a := newAccount(t)
 		s := start(a)
 		s.take()
 		pass(time.Minute)
@@ -193,8 +194,7 @@ func TestQueueIsMadeAnewAfterTrouble(t *testing.T) {
 		pass(10 * time.Minute)
 		assert.Empty(t, s.take(), "nothing is fresh before there is a subscription")
 		assert.LessOrEqual(t, a.count("CreateQueue"), 30, "at growing intervals")
-		queues, _, _ := a.left()
-		assert.Zero(t, queues, "no half made queue is left behind")
+		assert.Empty(t, a.queues(), "no half made queue is left behind")
 		a.intercept(nil)
 		pass(time.Minute)
 		assert.Equal(t, []string{"*"}, s.take())
@@ -204,7 +204,7 @@ func TestQueueIsMadeAnewAfterTrouble(t *testing.T) {
 
 func TestQueueSubscribesAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		a := newAccount()
+		a := newAccount(t)
 		s := start(a)
 		s.take()
 		a.lose(false, true)
@@ -233,7 +233,7 @@ func TestQueueOutage(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				a := newAccount()
+				a := newAccount(t)
 				s := start(a)
 				pass(time.Minute)
 				s.take()
@@ -257,16 +257,15 @@ func TestQueueOutage(t *testing.T) {
 func TestQueueCleansUp(t *testing.T) {
 	t.Run("when its context ends", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			a := newAccount()
+			a := newAccount(t)
 			s := start(a)
 			require.NoError(t, s.end())
-			queues, subscriptions, _ := a.left()
-			assert.Equal(t, []int{0, 0}, []int{queues, subscriptions})
+			assert.Equal(t, [2]int{0, 0}, a.left())
 		})
 	})
 	t.Run("what is gone already is no error", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			a := newAccount()
+			a := newAccount(t)
 			s := start(a)
 			a.lose(true, true)
 			require.NoError(t, s.end())
@@ -274,7 +273,7 @@ func TestQueueCleansUp(t *testing.T) {
 	})
 	t.Run("within its own time limit", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			a := newAccount()
+			a := newAccount(t)
 			s := start(a, subscriber.CleanupTimeout(3*time.Second))
 			a.intercept(func(ctx context.Context, _ string) error { <-ctx.Done(); return ctx.Err() })
 			began := time.Now()
@@ -287,18 +286,17 @@ func TestQueueCleansUp(t *testing.T) {
 	})
 	t.Run("the queue even when the subscription stays", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			a := newAccount()
+			a := newAccount(t)
 			s := start(a)
 			fail(a, errors.New("access denied"), "Unsubscribe")
 			assert.ErrorContains(t, s.end(), "access denied")
-			queues, _, _ := a.left()
-			assert.Zero(t, queues)
+			assert.Empty(t, a.queues())
 		})
 	})
 	t.Run("what was being made when its context ended", func(t *testing.T) {
 		for _, operation := range []string{"CreateQueue", "GetQueueAttributes", "SetQueueAttributes", "Subscribe"} {
 			synctest.Test(t, func(t *testing.T) {
-				a, release := newAccount(), make(chan struct{})
+				a, release := newAccount(t), make(chan struct{})
 				a.intercept(func(_ context.Context, o string) error {
 					if o == operation {
 						<-release
@@ -310,20 +308,18 @@ func TestQueueCleansUp(t *testing.T) {
 				synctest.Wait()
 				close(release)
 				require.NoError(t, <-s.done)
-				queues, subscriptions, _ := a.left()
-				assert.Equal(t, []int{0, 0}, []int{queues, subscriptions}, operation)
+				assert.Equal(t, [2]int{0, 0}, a.left(), operation)
 			})
 		}
 	})
 	t.Run("what was made before the start failed", func(t *testing.T) {
 		for _, operation := range []string{"CreateQueue", "GetQueueAttributes", "SetQueueAttributes", "Subscribe"} {
 			synctest.Test(t, func(t *testing.T) {
-				a := newAccount()
+				a := newAccount(t)
 				fail(a, errors.New("access denied"), operation)
 				s := start(a)
 				assert.ErrorContains(t, <-s.done, "access denied")
-				queues, subscriptions, _ := a.left()
-				assert.Equal(t, []int{0, 0}, []int{queues, subscriptions}, operation)
+				assert.Equal(t, [2]int{0, 0}, a.left(), operation)
 				assert.Empty(t, s.take())
 			})
 		}
@@ -335,7 +331,7 @@ func TestQueueIsNotKnownAtOnce(t *testing.T) {
 	for _, operation := range []string{"GetQueueAttributes", "SetQueueAttributes", "ReceiveMessage"} {
 		t.Run(operation, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				a := newAccount()
+				a := newAccount(t)
 				began := time.Now()
 				a.intercept(func(_ context.Context, o string) error {
 					if o == operation && time.Since(began) < 2500*time.Millisecond {
@@ -355,7 +351,7 @@ func TestQueueIsNotKnownAtOnce(t *testing.T) {
 
 func TestQueueHeartbeat(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		a := newAccount()
+		a := newAccount(t)
 		s := start(a)
 		pass(3*time.Hour + time.Minute)
 		assert.Equal(t, 3, a.count("TagQueue"))
@@ -369,7 +365,7 @@ func TestQueueHeartbeat(t *testing.T) {
 
 func TestTwoPrefixesShareATopic(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		a := newAccount()
+		a := newAccount(t)
 		staging, production := start(a, subscriber.Prefix("staging")), start(a, subscriber.Prefix("production"))
 		staging.take()
 		production.take()
@@ -389,13 +385,13 @@ func TestTwoPrefixesShareATopic(t *testing.T) {
 // Whatever is in the queue, the next message gets through, nothing is lost in silence, and the log stays short.
 func TestQueueBadMessagesBlockNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		a := newAccount()
+		a := newAccount(t)
 		s := start(a)
 		s.take()
 		for range 20 {
 			a.publish(`{"type":"order.placed"}`)
 			a.publish(`{"type":"warmflags.changed.v1"`)
-			a.publish("")
+			a.publish("flags!")
 			a.publish(message("staging", "a"))
 		}
 		a.publish(message("", "a"))
@@ -404,11 +400,10 @@ func TestQueueBadMessagesBlockNothing(t *testing.T) {
 		assert.Equal(t, subscriber.Stats{
 			Messages: 1, Changes: 1, InvalidatedAll: 1, Subscribed: 1, Foreign: 20, Malformed: 40, OtherPrefix: 20,
 		}, s.Stats())
-		_, _, messages := a.left()
-		assert.Zero(t, messages)
+		a.requireNoMessages()
 		assert.Equal(t, 3, strings.Count(s.log.String(), "dropped message"), "once a reason")
 		pass(10 * time.Minute)
-		a.publish("")
+		a.publish("flags!")
 		pass(time.Second)
 		assert.Equal(t, 4, strings.Count(s.log.String(), "dropped message"))
 		assert.Contains(t, s.log.String(), "dropped=41")
