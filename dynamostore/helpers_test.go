@@ -40,7 +40,7 @@ func newSpy(t *testing.T) *spy {
 	return &spy{API: cloud.DynamoDB, ops: map[string]int{}}
 }
 
-func spied[In, Out any](s *spy, op string, ctx context.Context, in In, call func(context.Context, In, ...func(*dynamodb.Options)) (Out, error)) (out Out, err error) {
+func spied[In, Out any](ctx context.Context, s *spy, op string, in In, call func(context.Context, In, ...func(*dynamodb.Options)) (Out, error)) (out Out, err error) {
 	s.mu.Lock()
 	s.calls++
 	n := s.calls
@@ -59,26 +59,26 @@ func spied[In, Out any](s *spy, op string, ctx context.Context, in In, call func
 }
 
 func (s *spy) GetItem(ctx context.Context, in *dynamodb.GetItemInput, _ ...func(*dynamodb.Options)) (*dynamodb.GetItemOutput, error) {
-	return spied(s, "GetItem", ctx, in, s.API.GetItem)
+	return spied(ctx, s, "GetItem", in, s.API.GetItem)
 }
 
 func (s *spy) Query(ctx context.Context, in *dynamodb.QueryInput, _ ...func(*dynamodb.Options)) (*dynamodb.QueryOutput, error) {
-	return spied(s, "Query", ctx, in, s.API.Query)
+	return spied(ctx, s, "Query", in, s.API.Query)
 }
 
 func (s *spy) PutItem(ctx context.Context, in *dynamodb.PutItemInput, _ ...func(*dynamodb.Options)) (*dynamodb.PutItemOutput, error) {
-	return spied(s, "PutItem", ctx, in, s.API.PutItem)
+	return spied(ctx, s, "PutItem", in, s.API.PutItem)
 }
 
 func (s *spy) UpdateItem(ctx context.Context, in *dynamodb.UpdateItemInput, _ ...func(*dynamodb.Options)) (*dynamodb.UpdateItemOutput, error) {
-	return spied(s, "UpdateItem", ctx, in, s.API.UpdateItem)
+	return spied(ctx, s, "UpdateItem", in, s.API.UpdateItem)
 }
 
 func (s *spy) TransactWriteItems(ctx context.Context, in *dynamodb.TransactWriteItemsInput, _ ...func(*dynamodb.Options)) (*dynamodb.TransactWriteItemsOutput, error) {
 	if s.meddle != nil {
 		s.meddle(in)
 	}
-	return spied(s, "TransactWriteItems", ctx, in, s.API.TransactWriteItems)
+	return spied(ctx, s, "TransactWriteItems", in, s.API.TransactWriteItems)
 }
 
 // writes is the number of calls so far that could have written.

@@ -108,7 +108,7 @@ func (s *Store) transact(ctx context.Context, batch []*write, fence int64, done 
 	return nil
 }
 
-// settle looks at why a transaction was cancelled, and returns the writes that are still to be made.
+// settle looks at why a transaction was canceled, and returns the writes that are still to be made.
 func (s *Store) settle(ctx context.Context, batch []*write, fence int64, canceled *types.TransactionCanceledException, done *Written) ([]*write, error) {
 	reasons := canceled.CancellationReasons // one for each of the request's items, in its order
 	if fence != 0 && len(reasons) > len(batch) {
