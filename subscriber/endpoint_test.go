@@ -292,7 +292,11 @@ func TestEndpointRefusesOtherCertificates(t *testing.T) {
 		"no PEM":          func(rw http.ResponseWriter, _ *http.Request) { _, _ = rw.Write([]byte("hello")) },
 		"broken PEM":      func(rw http.ResponseWriter, _ *http.Request) { _ = pem.Encode(rw, &pem.Block{Type: "CERTIFICATE"}) },
 		"a redirect": func(rw http.ResponseWriter, r *http.Request) {
-			http.Redirect(rw, r, "https://evil.com/", http.StatusFound)
+			if r.URL.RawQuery == "" {
+				http.Redirect(rw, r, certURL+"?elsewhere", http.StatusFound)
+				return
+			}
+			servePEM(oneSigner().certificate)(rw, r) // good, but not where we asked
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
