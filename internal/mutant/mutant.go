@@ -99,7 +99,7 @@ func (s Suite) run(ctx context.Context, m Mutant, dir string) (output string, er
 	slots <- struct{}{}
 	defer func() { <-slots }()
 	binary := filepath.Join(dir, "mutant.test")
-	build := exec.CommandContext(ctx, "go", "test", "-c", "-vet=off", "-ldflags=-w", "-overlay", overlay, "-o", binary, ".") //nolint:gosec // our own arguments
+	build := exec.CommandContext(ctx, "go", "test", "-c", "-vet=off", "-ldflags=-w", "-overlay", overlay, "-o", binary, ".")
 	build.Dir = s.Package
 	if text, err := build.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("%w: %w\n%s", ErrBuild, err, text)
@@ -108,7 +108,7 @@ func (s Suite) run(ctx context.Context, m Mutant, dir string) (output string, er
 	if timeout == 0 {
 		timeout = time.Minute
 	}
-	test := exec.CommandContext(ctx, binary, append([]string{ //nolint:gosec // what was just built
+	test := exec.CommandContext(ctx, binary, append([]string{
 		"-test.run", s.Run, "-test.count=1", "-test.failfast", "-test.timeout", timeout.String()}, s.Args...)...)
 	test.Dir = s.Package
 	test.Env = append(os.Environ(), inChild+"=1")
@@ -126,7 +126,7 @@ func (s Suite) plant(m Mutant, dir string) (overlay string, err error) {
 		}
 		text, ok := mutated[path]
 		if !ok {
-			read, err := os.ReadFile(path) //nolint:gosec // a source file that the mutant names
+			read, err := os.ReadFile(path)
 			if err != nil {
 				return "", fmt.Errorf("plant fault: %w", err)
 			}
