@@ -2,12 +2,11 @@ package demo
 
 import (
 	"context"
-	"crypto/x509"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
+	"net/http"
 	"net/http/httptest"
 	"sync"
 	"time"
@@ -47,8 +46,10 @@ type path struct {
 	cloud      *localaws.Cloud
 	streams    *streamhandler.Handler
 	webhookURL string
+	endpoints  *http.ServeMux // of the consumers that have one, behind endpointURL
 	consumers  []*consumer
 
+	endpointURL                          string
 	table, queueURL, topicARN, streamARN string // in the cloud
 
 	firstMessages int // published for the first sync
@@ -84,6 +85,11 @@ func startPath(ctx context.Context, c Config, b *board) (p *path, err error) {
 		return p, fmt.Errorf("create queue: %w", err)
 	}
 	p.queueURL = *queue.QueueUrl
+
+	p.endpoints = http.NewServeMux()
+	server := httptest.NewTLSServer(p.endpoints)
+	p.onStop(server.Close)
+	p.endpointURL, p.cloud.SNS.HTTP, p.cloud.Logger = server.URL, server.Client(), p.logger
 
 	p.ld = fakeld.Start(sdkKey, c.Flags, c.Segments)
 	p.onStop(p.ld.Close)
@@ -210,24 +216,17 @@ func (p *path) startConsumers(ctx context.Context, c Config, b *board) error {
 	return nil
 }
 
-// startEndpoint serves an HTTPS endpoint and subscribes it. The topic signs with a certificate of its own.
+// startEndpoint serves an HTTPS endpoint for a consumer, and subscribes it.
 func (p *path) startEndpoint(ctx context.Context, x *consumer) error {
-	certificate := func(context.Context, string) (*x509.Certificate, error) {
-		block, _ := pem.Decode(p.cloud.SigningCertificate())
-		if block == nil {
-			return nil, errors.New("the cloud's certificate is not PEM")
-		}
-		return x509.ParseCertificate(block.Bytes)
-	}
-	handler, err := subscriber.Endpoint(p.topicARN, x, subscriber.Certificates(certificate),
-		subscriber.SNSClient(p.cloud.SNS), subscriber.Logger(p.logger))
+	handler, err := subscriber.Endpoint(p.topicARN, x, subscriber.Logger(p.logger),
+		subscriber.HTTPClient(&http.Client{Transport: p.cloud})) // SNS's certificate, and its confirmation of a subscription
 	if err != nil {
 		return fmt.Errorf("start endpoint of consumer %d: %w", x.id, err)
 	}
-	server := httptest.NewTLSServer(handler)
-	p.onStop(server.Close)
+	place := fmt.Sprintf("/consumer/%d", x.id)
+	p.endpoints.Handle(place, handler)
 	_, err = p.cloud.SNS.Subscribe(ctx, &sns.SubscribeInput{
-		TopicArn: aws.String(p.topicARN), Protocol: aws.String("https"), Endpoint: aws.String(server.URL),
+		TopicArn: aws.String(p.topicARN), Protocol: aws.String("https"), Endpoint: aws.String(p.endpointURL + place),
 	})
 	if err != nil {
 		return fmt.Errorf("subscribe endpoint of consumer %d: %w", x.id, err)
