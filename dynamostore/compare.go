@@ -7,6 +7,15 @@ import (
 	st "github.com/launchdarkly/go-server-sdk/v7/subsystems/ldstoretypes"
 )
 
+// A difference is computed here, and made in write.go:
+//
+//	Compare:  for each kind, read its rows; place each item, and what is left of the rows, in a list
+//	Write:    cut the writes into transactions; make one after the other
+//	          a row was not as it had been read?  read it again, and keep it or try again
+//
+// Between the two anything can happen to the table. That is why each write remembers the row that it was
+// computed from, and why nothing is decided by a row's version alone until it is known to have changed.
+
 // Item is one entry of a [Difference].
 type Item struct {
 	// Kind and Key name the item. The kind is LaunchDarkly's, without the prefix.
@@ -73,6 +82,7 @@ func (s *Store) Compare(ctx context.Context, all []st.SerializedCollection) (*Di
 			d.place(s.newWrite(c.Kind, i.Key, i.Item, rows[i.Key]))
 			delete(rows, i.Key)
 		}
+		// Nothing in the new data matches these rows.
 		var gone []*write
 		for _, key := range keys {
 			if r, left := rows[key]; left {
@@ -109,6 +119,7 @@ func (s *Store) newWrite(kind st.DataKind, key string, item st.SerializedItemDes
 		item:      item,
 	}
 	w.Reason = refusal(w.row())
+	// A row whose version cannot be read counts as older than anything: it is broken, and this write heals it.
 	if v, err := parseVersion(old); err == nil {
 		w.Was = v
 		if w.Version < v {
@@ -125,6 +136,7 @@ func (s *Store) newRemoval(kind st.DataKind, key string, old row) *write {
 		old:       old,
 		action:    remove,
 	}
+	// A broken row goes like any other; it was no tombstone that anybody could have read.
 	if item, err := parseRow(old); err == nil {
 		w.Was = item.Version
 		parsed, err := kind.Deserialize(item.SerializedItem)
@@ -133,7 +145,7 @@ func (s *Store) newRemoval(kind st.DataKind, key string, old row) *write {
 	return w
 }
 
-// place puts a write into the list that it belongs to.
+// place puts a write into the list that it belongs to, and keeps it if there is something to write.
 func (d *Difference) place(w *write) {
 	list := &d.Updated
 	switch {

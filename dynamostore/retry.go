@@ -36,6 +36,7 @@ func patiently(ctx context.Context, call func(context.Context) error) error {
 			return err
 		}
 		if backoff(ctx, attempt) != nil {
+			// The call's own error says more than that time is up.
 			return fmt.Errorf("gave up after %d attempts: %w", attempt, err)
 		}
 	}
@@ -46,6 +47,8 @@ func noSDKRetries(o *dynamodb.Options) { o.Retryer = aws.NopRetryer{} }
 
 var awsRetries = retry.NewStandard() // only asked what is retryable: throttling, connections, 5xx
 
+// isRetryable says whether time may heal an error of a call. A canceled transaction is not asked here: its reasons
+// are looked at one by one in settle.
 func isRetryable(err error) bool {
 	var conflict *types.TransactionConflictException
 	return errors.As(err, &conflict) || awsRetries.IsErrorRetryable(err)

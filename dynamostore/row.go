@@ -12,6 +12,11 @@ import (
 	st "github.com/launchdarkly/go-server-sdk/v7/subsystems/ldstoretypes"
 )
 
+// A row of an item is {namespace: "[prefix:]kind", key, version, item}, where item is LaunchDarkly's JSON as a
+// string, and a deleted item's is a small JSON object that says so. A marker's row has its namespace as its key.
+// Other LaunchDarkly SDKs write the same rows, and other people's programs may have written anything: so a row is
+// only believed after parseRow.
+
 // The attributes of LaunchDarkly's schema. Rows of our own never have an item.
 const (
 	attrNamespace = "namespace"
@@ -25,14 +30,17 @@ const (
 
 // Limits of DynamoDB (https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html).
 const (
-	maxRowBytes          = 400 * 1024
-	maxKeyBytes          = 1024
-	maxTransactionItems  = 100
-	maxTransactionBytes  = 4 * 1024 * 1024
-	unknownVersion       = -1 // also LaunchDarkly's version of an item that does not exist
-	transactionHeadroom  = 64 * 1024
-	usableTransactionLen = maxTransactionBytes - transactionHeadroom
+	maxRowBytes         = 400 * 1024
+	maxKeyBytes         = 1024
+	maxTransactionItems = 100
+	maxTransactionBytes = 4 * 1024 * 1024
+
+	// What a transaction's writes may have, less what the fence's check and the names in expressions need.
+	usableTransactionBytes = maxTransactionBytes - 64*1024
 )
+
+// unknownVersion is also LaunchDarkly's version of an item that does not exist.
+const unknownVersion = -1
 
 // row is a row of the table as it was read; nil when there is none.
 type row = map[string]types.AttributeValue
@@ -116,7 +124,8 @@ func rowBytes(r row) int {
 	return n
 }
 
-// refusal says why DynamoDB could not hold a row; empty when it can.
+// refusal says why DynamoDB could not hold a row; empty when it can. It is asked before anything is written: in a
+// transaction, DynamoDB would refuse all other rows with this one.
 func refusal(r row) string {
 	key, _ := textOf(r, attrKey)
 	switch size := rowBytes(r); {

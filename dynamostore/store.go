@@ -139,13 +139,16 @@ func (s *Store) Upsert(kind st.DataKind, key string, item st.SerializedItemDescr
 		_, err := s.api.PutItem(ctx, &dynamodb.PutItemInput{
 			TableName: &s.table,
 			Item:      r,
-			// A row without a version is broken: this heals it.
+			// As LaunchDarkly's own stores have it: only a higher version is written, so that updates that arrive
+			// out of order do no harm. A row without a version is broken: this heals it.
 			ConditionExpression:       aws.String("attribute_not_exists(#v) OR #v < :v"),
 			ExpressionAttributeNames:  map[string]string{"#v": attrVersion},
 			ExpressionAttributeValues: row{":v": r[attrVersion]},
 		}, noSDKRetries)
 		return err
 	})
+	// That also happens when an earlier attempt was made and only its answer was lost. The item is in the table
+	// then, and whoever asks will find it.
 	var held *types.ConditionalCheckFailedException
 	if errors.As(err, &held) {
 		return false, nil
@@ -227,6 +230,7 @@ func (s *Store) eachRow(ctx context.Context, namespace string, try trier, yield 
 		if len(out.LastEvaluatedKey) == 0 {
 			return nil
 		}
+		// A page may end anywhere, even without a row: only the last has no such key.
 		in.ExclusiveStartKey = out.LastEvaluatedKey
 	}
 }

@@ -66,7 +66,7 @@ func batches(writes []*write, o WriteOptions) (all [][]*write) {
 			continue
 		}
 		n := w.bytes()
-		if len(batch) == most || size+n > usableTransactionLen && len(batch) > 0 {
+		if len(batch) == most || size+n > usableTransactionBytes && len(batch) > 0 {
 			all = append(all, batch)
 			batch, size = nil, 0
 		}
@@ -79,7 +79,10 @@ func batches(writes []*write, o WriteOptions) (all [][]*write) {
 	return all
 }
 
-// transact makes one transaction, again and again with what its cancellation left to do.
+// transact makes one transaction, again and again with what its cancellation left to do. DynamoDB makes all of a
+// transaction's writes or none
+// (https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/transaction-apis.html), so a canceled one has
+// changed nothing, and what is still right in it is simply sent once more.
 func (s *Store) transact(ctx context.Context, batch []*write, fence int64, done *Written) error {
 	ctx, cancel := context.WithTimeout(ctx, retryLimit)
 	defer cancel()
@@ -108,7 +111,9 @@ func (s *Store) transact(ctx context.Context, batch []*write, fence int64, done 
 	return nil
 }
 
-// settle looks at why a transaction was canceled, and returns the writes that are still to be made.
+// settle looks at why a transaction was canceled, and returns the writes that are still to be made: those that
+// others' failure or a full table held up, and those whose row changed but is older than ours. A reason that time
+// does not heal is an error that names the row.
 func (s *Store) settle(ctx context.Context, batch []*write, fence int64, canceled *types.TransactionCanceledException, done *Written) ([]*write, error) {
 	reasons := canceled.CancellationReasons // one for each of the request's items, in its order
 	if fence != 0 && len(reasons) > len(batch) {
@@ -150,7 +155,7 @@ func (s *Store) changed(ctx context.Context, w *write, done *Written) (again boo
 	if err != nil {
 		return false, err
 	}
-	ours := w.Version
+	ours := w.Version // what the row's version must reach to be kept
 	switch {
 	case now == nil && w.action == remove, // somebody removed it
 		now != nil && w.action == mark,                // somebody marked it
@@ -159,6 +164,7 @@ func (s *Store) changed(ctx context.Context, w *write, done *Written) (again boo
 	case w.action == remove:
 		ours = w.Was
 	}
+	// A row that is gone, or broken, has no version: it is written.
 	if version, err := parseVersion(now); err == nil && version >= ours {
 		done.Kept = append(done.Kept, w.Item)
 		return false, nil
@@ -192,7 +198,8 @@ func (s *Store) transaction(batch []*write, fence int64) *dynamodb.TransactWrite
 	return in
 }
 
-// condition says that the row is as it was read, whatever was read: also a row that is not LaunchDarkly's.
+// condition says that the row is as it was read, whatever was read: also a row that is not LaunchDarkly's. It
+// names the item as well as the version, as a reset environment can bring another item under the same version.
 func (w *write) condition() (string, map[string]string, row) {
 	if w.old == nil {
 		return "attribute_not_exists(#n)", map[string]string{"#n": attrNamespace}, nil

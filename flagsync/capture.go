@@ -54,7 +54,8 @@ func (c *capture) Init(all []st.Collection) error {
 	return nil
 }
 
-// Upsert keeps a patch or a deletion, which is an item of nil, if it is newer.
+// Upsert keeps a patch in the old place of its item, or at the end of its kind: a new item refers to old ones more often
+// than the other way round. A deletion is an item of nil. What is not newer is not kept.
 func (c *capture) Upsert(kind st.DataKind, key string, item st.ItemDescriptor) (bool, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

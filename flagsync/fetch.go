@@ -35,6 +35,8 @@ type feed struct {
 func listen(ctx context.Context, sdkKey string, base ld.Config, logger *slog.Logger) (*feed, error) {
 	ctx, stop := context.WithCancel(ctx)
 	c := newCapture()
+	// What is the caller's to say (endpoints, HTTP, data source) is in base; the rest is ours: nothing is evaluated,
+	// so there are no events, and what the client's stream brings goes into the capture and nowhere else.
 	config := base
 	config.DataStore = c
 	if config.DataSource == nil {
@@ -66,6 +68,7 @@ func (f *feed) first(ctx context.Context, limit time.Duration) error {
 	late := time.NewTimer(limit)
 	defer late.Stop()
 	for {
+		// The first look is after AddStatusListener: what happened before it sends nothing.
 		now := status.GetStatus()
 		if now.State == interfaces.DataSourceStateOff {
 			return givenUp(now.LastError)

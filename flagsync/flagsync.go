@@ -109,6 +109,7 @@ func (s *Syncer) Sync(ctx context.Context) (Result, error) {
 }
 
 func (s *Syncer) sync(ctx context.Context, t *tally) (err error) {
+	// First the fence, then the data: whoever takes a higher fence also holds newer data.
 	if !s.dryRun {
 		if t.fence, err = s.store.TakeFence(ctx); err != nil {
 			return err
@@ -125,6 +126,8 @@ func (s *Syncer) sync(ctx context.Context, t *tally) (err error) {
 	if err := s.write(ctx, f, t); err != nil || s.dryRun || s.linger < 0 {
 		return err
 	}
+	// LaunchDarkly's webhook can be faster than its stream: then the payload does not have the change yet that the
+	// webhook told of. It comes as a patch in a moment, and waiting for it here is cheaper than being called again.
 	end := time.NewTimer(s.linger)
 	defer end.Stop()
 	for {
@@ -141,14 +144,15 @@ func (s *Syncer) sync(ctx context.Context, t *tally) (err error) {
 	}
 }
 
-// write brings what the feed holds into the table.
+// write brings what the feed holds into the table: all of it, also when only a patch is new, because comparing all
+// needs no second way of deciding what is safe to write.
 func (s *Syncer) write(ctx context.Context, f *feed, t *tally) error {
 	data := f.snapshot()
 	d, err := s.store.Compare(ctx, data)
 	if err != nil {
 		return err
 	}
-	t.compared(d, s.force)
+	t.compared(d, s.force) // before the guards: who is held up wants to know by what
 	if !s.force {
 		if err := guard(data, d); err != nil {
 			return err

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -121,6 +122,24 @@ func TestLaunchDarklyFails(t *testing.T) {
 			assert.NotContains(t, b.log.String()+err.Error(), sdkKey)
 		})
 	}
+}
+
+func TestABlipIsWaitedOut(t *testing.T) {
+	b := newBench(t)
+	b.ld.set(sdkKey, "a:1")
+	var calls atomic.Int32
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if calls.Add(1) == 1 {
+			w.WriteHeader(http.StatusServiceUnavailable)
+			return
+		}
+		b.ld.Config.Handler.ServeHTTP(w, r)
+	}))
+	t.Cleanup(func() { server.CloseClientConnections(); server.Close() })
+	r, err := b.sync(t, flagsync.LaunchDarkly(ld.Config{ServiceEndpoints: ldcomponents.RelayProxyEndpoints(server.URL)}))
+	require.NoError(t, err)
+	assert.Equal(t, []string{"a", "everyone"}, keys(r.Added))
+	assert.Equal(t, int32(2), calls.Load())
 }
 
 func TestGuards(t *testing.T) {

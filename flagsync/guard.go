@@ -22,7 +22,9 @@ const (
 )
 
 // guard refuses payloads that are more likely an accident (a wrong key, a wrong project, a broken proxy) than
-// a change.
+// a change. They look at the payload as a whole: a wrong one is refused as a whole, because the items that it does
+// have are no more to be trusted than those that it lacks. Deletions that the stream sends one by one are not
+// counted: somebody made each of them.
 func guard(data []st.SerializedCollection, d *dynamostore.Difference) error {
 	flags := 0
 	for _, c := range data {
@@ -40,6 +42,7 @@ func guard(data []st.SerializedCollection, d *dynamostore.Difference) error {
 			rows[i.Kind]++
 		}
 	}
+	// The share is of what the table has now: of all items that have a row.
 	for _, list := range [][]dynamostore.Item{d.Updated, d.Unchanged, d.Lower} {
 		for _, i := range list {
 			rows[i.Kind]++

@@ -78,6 +78,7 @@ func (h *Handler) syncOne(ctx context.Context, prefix, key string) error {
 	if !errors.Is(err, ErrUnauthorized) {
 		return err
 	}
+	// Others may do the same at the same time, each for its own prefix: that costs a read each, and only then.
 	keys, again := h.keys(ctx, true)
 	if again != nil {
 		return errors.Join(err, again)

@@ -59,6 +59,8 @@ const (
 
 func newTally() *tally { return &tally{fates: map[name]fate{}} }
 
+// set gives items a verdict. Of several, the last counts; but what we wrote earlier in the sync, and now find
+// unchanged, is still ours.
 func (t *tally) set(v verdict, items []dynamostore.Item) {
 	for _, i := range items {
 		n := name{i.Kind, i.Key}
