@@ -13,5 +13,7 @@
 // Reads are strongly consistent. Nothing is cached: a cache belongs above the store. Nothing writes but Init,
 // Upsert, Write and TakeFence.
 //
+// [BigSegmentStore] reads LaunchDarkly's big segments from the same table, where the Relay Proxy keeps them.
+//
 // A table that is made by hand has the partition key "namespace" and the sort key "key", both strings.
 package dynamostore
