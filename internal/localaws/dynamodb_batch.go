@@ -82,6 +82,9 @@ func (d *DynamoDB) BatchWriteItem(ctx context.Context, in *dynamodb.BatchWriteIt
 		seen := map[string]map[key]bool{}
 		for _, name := range slices.Sorted(maps.Keys(in.RequestItems)) {
 			seen[name] = map[key]bool{}
+			if len(in.RequestItems[name]) == 0 {
+				return nil, validation("The batch write request list for a table cannot be null or empty: " + name)
+			}
 			for _, asked := range in.RequestItems[name] {
 				w, err := d.batchWrite(name, asked)
 				if err != nil {

@@ -46,8 +46,8 @@ func (d *DynamoDB) read(tableName *string, given item, projection *string, names
 	if err != nil {
 		return read{}, err
 	}
-	if projection == nil && names != nil {
-		return read{}, validation("ExpressionAttributeNames can only be specified when using expressions")
+	if err := checkParams(names, nil, projection != nil); err != nil {
+		return read{}, err
 	}
 	params, err := expression.NewParams(names, nil)
 	if err != nil {
@@ -185,7 +185,8 @@ func (l *listing) parse(params *expression.Params, filter, projection *string, l
 	return nil
 }
 
-// page reads on from start until a limit: the size counts every item that was looked at, before the filter.
+// page reads on from start until a limit: the size counts every item that was looked at, before the filter, and the
+// item that crosses the limit is the page's last. As in AWS, nothing may follow a page that has a last key.
 func (d *DynamoDB) page(l *listing) page {
 	limit := d.cloud.page()
 	d.mu.Lock()
@@ -194,23 +195,17 @@ func (d *DynamoDB) page(l *listing) page {
 	if l.countOnly {
 		p.items = nil
 	}
-	var last item
 	l.each(func(r row) bool {
-		if p.scanned > 0 && p.bytes+r.size > limit {
-			p.last = l.table.keyItem(last)
-			return false
-		}
 		p.bytes += r.size
 		p.scanned++
-		last = r.item
 		if l.filter.Met(r.item) {
 			p.count++
 			if !l.countOnly {
 				p.items = append(p.items, l.projection.Apply(r.item))
 			}
 		}
-		if int(p.scanned) == l.limit {
-			p.last = l.table.keyItem(last)
+		if int(p.scanned) == l.limit || p.bytes > limit {
+			p.last = l.table.keyItem(r.item)
 			return false
 		}
 		return true

@@ -2,6 +2,7 @@ package localaws
 
 import (
 	"context"
+	"fmt"
 	"reflect"
 	"strings"
 	"time"
@@ -180,7 +181,7 @@ func (d *DynamoDB) transactWrites(items []types.TransactWriteItem) ([]*write, er
 		writes[i] = w
 	}
 	if size > maxTransactionSize {
-		return nil, validation("Collection size of items in the transaction request exceeded the limit of 4 MB")
+		return nil, validation(fmt.Sprintf("Transaction payload size cannot exceed 4MB. Payload Size: %d", size))
 	}
 	return writes, nil
 }

@@ -3,7 +3,6 @@ package localaws
 import (
 	"context"
 	"errors"
-	"slices"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -46,8 +45,8 @@ func (d *DynamoDB) write(r request) (*write, error) {
 		return nil, err
 	}
 	w := &write{table: t, returnOld: r.onFailure == types.ReturnValuesOnConditionCheckFailureAllOld}
-	if r.condition == nil && r.update == nil && (r.names != nil || r.values != nil) {
-		return nil, validation("ExpressionAttributeNames and ExpressionAttributeValues can only be specified when using expressions")
+	if err := checkParams(r.names, r.values, r.condition != nil || r.update != nil); err != nil {
+		return nil, err
 	}
 	params, err := expression.NewParams(r.names, r.values)
 	if err == nil {
@@ -63,11 +62,26 @@ func (d *DynamoDB) write(r request) (*write, error) {
 		return nil, validation(err.Error())
 	}
 	for _, a := range t.keyAttributes() {
-		if slices.Contains(w.update.Names(), a.name) {
+		if w.update.Touches(a.name) {
 			return nil, validation("One or more parameter values were invalid: Cannot update attribute " + a.name + ". This attribute is part of the key")
 		}
 	}
 	return w, nil
+}
+
+// checkParams refuses names and values without an expression, or without any in them.
+func checkParams(names map[string]string, values map[string]types.AttributeValue, used bool) error {
+	switch {
+	case names != nil && !used:
+		return validation("ExpressionAttributeNames can only be specified when using expressions")
+	case values != nil && !used:
+		return validation("ExpressionAttributeValues can only be specified when using expressions: the expression is null")
+	case names != nil && len(names) == 0:
+		return validation("ExpressionAttributeNames must not be empty")
+	case values != nil && len(values) == 0:
+		return validation("ExpressionAttributeValues must not be empty")
+	}
+	return nil
 }
 
 func (w *write) put(given item) (*write, error) {
@@ -215,27 +229,15 @@ func checkReturn(given types.ReturnValue, allowed types.ReturnValue) error {
 
 // returned is what ReturnValues asks for.
 func returned(which types.ReturnValue, w *write, before, after item) item {
-	only := func(i item) item {
-		part := item{}
-		for _, name := range w.update.Names() {
-			if v, ok := i[name]; ok {
-				part[name] = v
-			}
-		}
-		if len(part) == 0 {
-			return nil
-		}
-		return expression.Copy(part)
-	}
 	switch which {
 	case types.ReturnValueAllOld:
 		return expression.Copy(before)
 	case types.ReturnValueAllNew:
 		return expression.Copy(after)
 	case types.ReturnValueUpdatedOld:
-		return only(before)
+		return w.update.Touched(before)
 	case types.ReturnValueUpdatedNew:
-		return only(after)
+		return w.update.Touched(after)
 	}
 	return nil
 }

@@ -56,18 +56,21 @@ func (ps *parser) not() Condition {
 
 func (ps *parser) comparison() Condition {
 	if _, ok := ps.sign("("); ok {
+		ps.checkRedundant()
 		c := ps.or()
 		ps.mustSign(")")
 		return c
 	}
-	if f, ok := ps.function(); ok && f != "size" {
+	f, isFunction := ps.function()
+	if isFunction && f != "size" {
 		return ps.predicate(f)
-	} else if ok {
+	} else if isFunction {
 		ps.next -= 2
 	}
 	left := ps.operand()
 	if op, ok := ps.sign("=", "<>", "<", "<=", ">", ">="); ok {
 		right := ps.operand()
+		ps.checkOrdered(op, left, right)
 		return func(i Item) bool { return compareBy(op, left.get(i), right.get(i)) }
 	}
 	if ps.keyword("BETWEEN") {
@@ -83,35 +86,83 @@ func (ps *parser) comparison() Condition {
 		}
 	}
 	if !ps.keyword("IN") {
+		if isFunction {
+			ps.fail("The function is not allowed to be used this way in an expression; function: %s", f)
+		}
 		ps.unexpected()
 	}
 	ps.mustSign("(")
-	list := []operand{ps.operand()}
-	for {
-		if _, ok := ps.sign(","); !ok {
-			break
-		}
-		list = append(list, ps.operand())
-	}
-	ps.mustSign(")")
+	list := ps.operands()
 	return func(i Item) bool {
 		v := left.get(i)
 		return slices.ContainsFunc(list, func(o operand) bool { return compareBy("=", v, o.get(i)) })
 	}
 }
 
+// operands parses a list up to its ")", which is taken.
+func (ps *parser) operands() []operand {
+	list := []operand{ps.operand()}
+	for {
+		if _, ok := ps.sign(","); !ok {
+			ps.mustSign(")")
+			return list
+		}
+		list = append(list, ps.operand())
+	}
+}
+
+// checkRedundant refuses ((...)) after its first "(".
+func (ps *parser) checkRedundant() {
+	if t := ps.peek(); t.kind != sign || t.text != "(" {
+		return
+	}
+	depth := 0
+	for i, t := range ps.list[ps.next:] {
+		if t.kind != sign || t.text != "(" && t.text != ")" {
+			continue
+		}
+		if t.text == "(" {
+			depth++
+		} else if depth--; depth == 0 {
+			if after := ps.list[min(ps.next+i+1, len(ps.list)-1)]; after.kind == sign && after.text == ")" {
+				ps.fail("The expression has redundant parentheses;")
+			}
+			return
+		}
+	}
+}
+
+// checkOrdered refuses constants of types without an order.
+func (ps *parser) checkOrdered(op string, operands ...operand) {
+	for _, o := range operands {
+		t := TypeOf(o.constant)
+		if op != "=" && op != "<>" && o.constant != nil && t != "S" && t != "N" && t != "B" {
+			ps.fail("Incorrect operand type for operator or function; operator or function: %s, operand type: %s", op, t)
+		}
+	}
+}
+
 // checkBounds refuses BETWEEN with constant bounds that no value can lie between.
 func (ps *parser) checkBounds(low, high operand) {
+	ps.checkOrdered("BETWEEN", low, high)
 	if low.constant == nil || high.constant == nil {
 		return
 	}
-	if c, ok := compare(low.constant, high.constant); !ok || c > 0 {
+	c, ok := compare(low.constant, high.constant)
+	if !ok {
+		ps.fail("The BETWEEN operator requires same data type for lower and upper bounds; lower bound operand: AttributeValue: %s, upper bound operand: AttributeValue: %s",
+			describe(low.constant), describe(high.constant))
+	}
+	if c > 0 {
 		ps.fail("The BETWEEN operator requires upper bound to be greater than or equal to lower bound; lower bound operand: AttributeValue: %s, upper bound operand: AttributeValue: %s",
 			describe(low.constant), describe(high.constant))
 	}
 }
 
 func describe(v types.AttributeValue) string {
+	if n, ok := v.(*types.AttributeValueMemberN); ok {
+		return "{N:" + n.Value + "}"
+	}
 	return "{" + TypeOf(v) + ":" + OrderKey(v) + "}"
 }
 
@@ -191,19 +242,18 @@ func (ps *parser) predicate(f string) Condition {
 	if !ok {
 		ps.fail("Invalid function name; function: %s", f)
 	}
-	args := []operand{ps.operand()}
-	for {
-		if _, ok := ps.sign(","); !ok {
-			break
-		}
-		args = append(args, ps.operand())
+	args := ps.operands()
+	if _, compared := ps.sign("=", "<>", "<", "<=", ">", ">="); compared {
+		ps.fail("The function is not allowed to be used this way in an expression; function: %s", f)
 	}
-	ps.mustSign(")")
 	if len(args) != want {
 		ps.fail("Incorrect number of operands for operator or function; operator or function: %s, number of operands: %d", f, len(args))
 	}
 	if strings.HasPrefix(f, "attribute_") && args[0].path == nil {
 		ps.fail("Operator or function requires a document path; operator or function: %s", f)
+	}
+	if len(args) == 2 && args[0].path != nil && slices.Equal(args[0].path, args[1].path) {
+		ps.fail("The first operand must be distinct from the remaining operands for this operator or function; operator: %s, first operand: %s", f, args[0].path)
 	}
 	switch f {
 	case "attribute_exists":
@@ -215,6 +265,9 @@ func (ps *parser) predicate(f string) Condition {
 		if !ok {
 			ps.fail("Incorrect operand type for operator or function; operator or function: attribute_type, operand type: %s", TypeOf(args[1].constant))
 		}
+		if !slices.Contains(typeCodes, t.Value) {
+			ps.fail("Invalid attribute type name found; type: %s, valid types: {%s}", t.Value, strings.Join(typeCodes, ","))
+		}
 		return func(i Item) bool { return TypeOf(args[0].get(i)) == t.Value }
 	case "begins_with":
 		ps.checkPrefix(args[1])
@@ -222,6 +275,9 @@ func (ps *parser) predicate(f string) Condition {
 	}
 	return func(i Item) bool { return contains(args[0].get(i), args[1].get(i)) }
 }
+
+// typeCodes are the names that attribute_type knows.
+var typeCodes = []string{"N", "BS", "L", "B", "NULL", "M", "S", "SS", "NS", "BOOL"}
 
 // checkPrefix refuses a constant that nothing can begin with.
 func (ps *parser) checkPrefix(o operand) {

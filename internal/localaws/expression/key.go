@@ -29,28 +29,37 @@ func (p *Params) KeyCondition(text, partitionKey, sortKey string) (KeyCondition,
 		seen := map[string]bool{}
 		for _, c := range clauses {
 			if seen[c.attribute] {
-				ps.fail("KeyConditionExpressions must only contain one condition per key")
+				refuse("KeyConditionExpressions must only contain one condition per key")
 			}
+			c.checkEmpty()
 			seen[c.attribute] = true
 			switch {
 			case c.attribute == partitionKey && c.op == "=":
 				k.Partition = c.values[0]
 			case c.attribute == partitionKey:
-				panic(syntaxError{fmt.Errorf("Query key condition not supported")}) //nolint:staticcheck // AWS's words
-			case c.attribute == sortKey && c.op != "<>":
+				refuse("Query key condition not supported")
+			case c.attribute == sortKey:
 				k.Sort = c.accepts
 			}
 		}
 		switch {
 		case k.Partition == nil:
-			panic(syntaxError{fmt.Errorf("Query condition missed key schema element: %s", partitionKey)}) //nolint:staticcheck // AWS's words
+			refuse("Query condition missed key schema element: %s", partitionKey)
 		case len(clauses) == 2 && k.Sort == nil && sortKey != "":
-			panic(syntaxError{fmt.Errorf("Query condition missed key schema element: %s", sortKey)}) //nolint:staticcheck // AWS's words
+			refuse("Query condition missed key schema element: %s", sortKey)
 		case len(clauses) > 2 || len(clauses) == 2 && k.Sort == nil:
-			panic(syntaxError{fmt.Errorf("Query key condition not supported")}) //nolint:staticcheck // AWS's words
+			refuse("Query key condition not supported")
 		}
 	})
 	return k, err
+}
+
+// refuse ends the parse with an error that is not about the syntax.
+func refuse(format string, args ...any) { panic(syntaxError{fmt.Errorf(format, args...)}) }
+
+// refuseOperator refuses what other conditions have and key conditions do not.
+func refuseOperator(operator string) {
+	refuse("Invalid operator used in KeyConditionExpression: %s", operator)
 }
 
 // clauses parses clause [AND clause], each of them in parentheses or not.
@@ -58,12 +67,15 @@ func (ps *parser) clauses() []clause {
 	if _, ok := ps.sign("("); ok {
 		list := ps.clauses()
 		ps.mustSign(")")
-		if ps.keyword("AND") {
-			list = append(list, ps.clauses()...)
-		}
-		return list
+		return ps.more(list)
 	}
-	list := []clause{ps.clause()}
+	return ps.more([]clause{ps.clause()})
+}
+
+func (ps *parser) more(list []clause) []clause {
+	if ps.keyword("OR") {
+		refuseOperator("OR")
+	}
 	if ps.keyword("AND") {
 		list = append(list, ps.clauses()...)
 	}
@@ -71,9 +83,15 @@ func (ps *parser) clauses() []clause {
 }
 
 func (ps *parser) clause() clause {
+	if ps.keyword("NOT") {
+		refuseOperator("NOT")
+	}
+	if ps.peek().kind == value {
+		return ps.reversed()
+	}
 	if f, ok := ps.function(); ok {
 		if f != "begins_with" {
-			ps.fail("Invalid operator used in KeyConditionExpression: %s", f)
+			refuseOperator(f)
 		}
 		c := clause{attribute: ps.keyName(), op: f}
 		ps.mustSign(",")
@@ -85,10 +103,13 @@ func (ps *parser) clause() clause {
 	c := clause{attribute: ps.keyName()}
 	if op, ok := ps.sign("=", "<>", "<", "<=", ">", ">="); ok {
 		if op == "<>" {
-			ps.fail("Invalid operator used in KeyConditionExpression: <>")
+			refuseOperator("<>")
 		}
 		c.op, c.values = op, []types.AttributeValue{ps.keyValue()}
 		return c
+	}
+	if ps.keyword("IN") {
+		refuseOperator("IN")
 	}
 	if !ps.keyword("BETWEEN") {
 		ps.unexpected()
@@ -100,6 +121,27 @@ func (ps *parser) clause() clause {
 	high := ps.keyValue()
 	ps.checkBounds(operand{constant: low}, operand{constant: high})
 	return clause{c.attribute, "BETWEEN", []types.AttributeValue{low, high}}
+}
+
+// reversed parses :value < name.
+func (ps *parser) reversed() clause {
+	v := ps.value()
+	op, ok := ps.sign("=", "<", "<=", ">", ">=")
+	if !ok {
+		ps.unexpected()
+	}
+	turned := map[string]string{"=": "=", "<": ">", "<=": ">=", ">": "<", ">=": "<="}
+	return clause{ps.keyName(), turned[op], []types.AttributeValue{v}}
+}
+
+// checkEmpty refuses what no key attribute can be.
+func (c clause) checkEmpty() {
+	for _, v := range c.values {
+		if t := TypeOf(v); OrderKey(v) == "" && (t == "S" || t == "B") {
+			refuse("One or more parameter values are not valid. The AttributeValue for a key attribute cannot contain an empty %s value. Key: %s",
+				map[string]string{"S": "string", "B": "binary"}[t], c.attribute)
+		}
+	}
 }
 
 func (ps *parser) keyName() string {

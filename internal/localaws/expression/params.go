@@ -30,9 +30,13 @@ func NewParams(names map[string]string, values map[string]types.AttributeValue) 
 			return nil, fmt.Errorf("ExpressionAttributeValues contains invalid key: Syntax error; key: %q", v)
 		}
 	}
-	normal, err := Normalize(values)
-	if err != nil {
-		return nil, fmt.Errorf("ExpressionAttributeValues contains invalid value: %w", err)
+	normal := Item{}
+	for _, v := range slices.Sorted(maps.Keys(values)) {
+		one, err := Normalize(Item{v: values[v]})
+		if err != nil {
+			return nil, fmt.Errorf("ExpressionAttributeValues contains invalid value: %w for key %s", err, v)
+		}
+		normal[v] = one[v]
 	}
 	return &Params{names, normal, map[string]bool{}, map[string]bool{}}, nil
 }

@@ -66,17 +66,27 @@ func (u *Update) add(ps *parser, a action) {
 	u.actions = append(u.actions, a)
 }
 
-// Names are the top-level attributes that the update touches, each once.
-func (u *Update) Names() []string {
+// Touches says whether the update is about a top-level attribute, or a part of it.
+func (u *Update) Touches(name string) bool {
+	return u != nil && slices.ContainsFunc(u.actions, func(a action) bool { return a.path[0] == name })
+}
+
+// Touched returns a copy of the item's top-level attributes with what the update's paths lead to; nil for none.
+func (u *Update) Touched(item Item) Item {
 	if u == nil {
 		return nil
 	}
-	var names []string
+	touched := Item{}
 	for _, a := range u.actions {
-		names = append(names, a.path[0].(string))
+		if a.path.get(item) != nil {
+			name := a.path[0].(string)
+			touched[name] = copyValue(item[name])
+		}
 	}
-	slices.Sort(names)
-	return slices.Compact(names)
+	if len(touched) == 0 {
+		return nil
+	}
+	return touched
 }
 
 // Apply returns a changed copy of item. Every operand is the value before the update.
@@ -172,23 +182,44 @@ func (ps *parser) removeAction() action {
 func (ps *parser) setAction() action {
 	p := ps.path()
 	ps.mustSign("=")
+	return action{path: p, value: ps.sum().get}
+}
+
+// term is an operand of SET, which must exist when it is evaluated.
+type term struct {
+	get      func(Item) (types.AttributeValue, error)
+	constant types.AttributeValue // of a :value
+}
+
+// sum parses term [+ term] or term [- term].
+func (ps *parser) sum() term {
 	left := ps.term()
 	op, ok := ps.sign("+", "-")
 	if !ok {
-		return action{path: p, value: left}
+		return left
 	}
 	right := ps.term()
-	return action{path: p, value: func(i Item) (types.AttributeValue, error) {
-		a, err := left(i)
+	ps.checkConstants(op, "N", left, right)
+	return term{get: func(i Item) (types.AttributeValue, error) {
+		a, err := left.get(i)
 		if err != nil {
 			return nil, err
 		}
-		b, err := right(i)
+		b, err := right.get(i)
 		if err != nil {
 			return nil, err
 		}
 		return sum(a, b, op)
 	}}
+}
+
+// checkConstants refuses operands that can only be of the wrong type.
+func (ps *parser) checkConstants(operator, want string, terms ...term) {
+	for _, t := range terms {
+		if got := TypeOf(t.constant); t.constant != nil && got != want {
+			ps.fail("Incorrect operand type for operator or function; operator or function: %s, operand type: %s", operator, got)
+		}
+	}
 }
 
 func sum(a, b types.AttributeValue, op string) (types.AttributeValue, error) {
@@ -213,23 +244,23 @@ func sum(a, b types.AttributeValue, op string) (types.AttributeValue, error) {
 	return &types.AttributeValueMemberN{Value: m.String()}, err
 }
 
-// term is an operand of SET, which must exist: a path, a :value, if_not_exists(path, term) or list_append(term, term).
-func (ps *parser) term() func(Item) (types.AttributeValue, error) {
+// term parses a path, a :value, if_not_exists(path, term), list_append(term, term) or a sum in parentheses.
+func (ps *parser) term() term {
 	if f, ok := ps.function(); ok {
-		return ps.termFunction(f)
+		return term{get: ps.termFunction(f)}
 	}
 	if _, ok := ps.sign("("); ok {
-		t := ps.term()
+		t := ps.sum()
 		ps.mustSign(")")
 		return t
 	}
 	o := ps.operand()
-	return func(i Item) (types.AttributeValue, error) {
+	return term{constant: o.constant, get: func(i Item) (types.AttributeValue, error) {
 		if v := o.get(i); v != nil {
 			return v, nil
 		}
 		return nil, errNoAttribute
-	}
+	}}
 }
 
 func (ps *parser) termFunction(f string) func(Item) (types.AttributeValue, error) {
@@ -246,23 +277,26 @@ func (ps *parser) termFunction(f string) func(Item) (types.AttributeValue, error
 			if v := p.get(i); v != nil {
 				return v, nil
 			}
-			return otherwise(i)
+			return otherwise.get(i)
 		}
 	case "list_append":
 		first := ps.term()
 		ps.mustSign(",")
 		second := ps.term()
 		ps.mustSign(")")
+		ps.checkConstants(f, "L", first, second)
 		return func(i Item) (types.AttributeValue, error) { return appendLists(i, first, second) }
+	case "size", "attribute_exists", "attribute_not_exists", "attribute_type", "begins_with", "contains":
+		ps.fail("The function is not allowed in an update expression; function: %s", f)
 	}
 	ps.fail("Invalid function name; function: %s", f)
 	return nil
 }
 
-func appendLists(i Item, terms ...func(Item) (types.AttributeValue, error)) (types.AttributeValue, error) {
+func appendLists(i Item, terms ...term) (types.AttributeValue, error) {
 	var all []types.AttributeValue
 	for _, t := range terms {
-		v, err := t(i)
+		v, err := t.get(i)
 		if err != nil {
 			return nil, err
 		}
@@ -287,7 +321,7 @@ func (ps *parser) addAction() action {
 		case TypeOf(v) == "N":
 			return sum(old, v, "+")
 		default:
-			return setOf(v, append(without(old, v), elements(v)...)), nil
+			return setOf(v, slices.Concat(elements(old), without(v, old))), nil
 		}
 	}}
 }
@@ -317,7 +351,7 @@ func (ps *parser) pathAndValue(operator string, allowed ...string) (path, types.
 	}
 	v := ps.value()
 	if t := TypeOf(v); !slices.Contains(allowed, t) {
-		ps.fail("Incorrect operand type for operator or function; operator: %s, operand type: %s", operator, typeNames[t])
+		ps.fail("Incorrect operand type for operator or function; operator: %s, operand type: %s, typeSet: ALLOWED_FOR_%s_OPERAND", operator, typeNames[t], operator)
 	}
 	return p, v
 }

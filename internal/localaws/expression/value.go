@@ -3,7 +3,6 @@ package expression
 import (
 	"bytes"
 	"errors"
-	"fmt"
 	"slices"
 	"strings"
 
@@ -62,7 +61,10 @@ func copyValue(v types.AttributeValue) types.AttributeValue {
 // Normalize returns a deep copy of an item with its numbers as DynamoDB stores them, or says what is invalid in it.
 func Normalize(item Item) (Item, error) {
 	c := Copy(item)
-	for _, v := range c {
+	for name, v := range c {
+		if name == "" {
+			return nil, errors.New("Empty attribute name") //nolint:staticcheck // AWS's words
+		}
 		if err := normalizeValue(v); err != nil {
 			return nil, err
 		}
@@ -99,7 +101,10 @@ func normalizeValue(v types.AttributeValue) error {
 				return err
 			}
 		}
-		return checkSet(v.Value, "An number set  may not be empty")
+		if err := checkSet(v.Value, "An number set  may not be empty"); len(v.Value) == 0 || err == nil {
+			return err
+		}
+		return errors.New("Input collection contains duplicates") //nolint:staticcheck // AWS's words
 	case *types.AttributeValueMemberSS:
 		return checkSet(v.Value, "An string set  may not be empty")
 	case *types.AttributeValueMemberBS:
@@ -125,7 +130,7 @@ func checkSet(set []string, empty string) error {
 	seen := make(map[string]bool, len(set))
 	for _, e := range set {
 		if seen[e] {
-			return invalidParameter("Input collection " + fmt.Sprint(set) + " contains duplicates.")
+			return invalidParameter("Input collection [" + strings.Join(set, ", ") + "] contains duplicates.")
 		}
 		seen[e] = true
 	}
