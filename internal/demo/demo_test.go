@@ -1,0 +1,66 @@
+package demo_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/warmflags/warmflags/internal/demo"
+)
+
+func small() demo.Config {
+	c := demo.Defaults()
+	c.Changes, c.Consumers, c.Flags, c.Segments = 30, 5, 20, 3
+	return c
+}
+
+func TestNothingIsLostOrStale(t *testing.T) {
+	c := small()
+	var progress []int
+	c.Progress = func(done, _ int) { progress = append(progress, done) }
+	r, err := demo.Run(t.Context(), c)
+	require.NoError(t, err)
+	assert.True(t, r.OK(), "%+v", r)
+	assert.GreaterOrEqual(t, 2*r.Alone, r.Changes, "at least half of the flips travel alone")
+	assert.GreaterOrEqual(t, r.Messages, r.Alone)
+	assert.Equal(t, r.Changes, r.Messages+r.Coalesced)
+	assert.Equal(t, c.Changes, progress[len(progress)-1])
+	assert.LessOrEqual(t, r.TableWrites, 2*(r.Syncs+1), "a fence and a transaction each")
+	assert.Positive(t, r.Evaluations)
+	assert.Positive(t, r.P50)
+	assert.LessOrEqual(t, r.P50, r.P99)
+
+	var text strings.Builder
+	_, err = r.WriteTo(&text)
+	require.NoError(t, err)
+	for _, want := range []string{"lost         0", "stale reads  0", "flip to evaluation", "##"} {
+		assert.Contains(t, text.String(), want)
+	}
+}
+
+func TestEachSabotageIsNoticed(t *testing.T) {
+	for _, sabotage := range demo.Sabotages() {
+		t.Run(string(sabotage), func(t *testing.T) {
+			c := small()
+			c.Sabotage, c.Patience = sabotage, 300*time.Millisecond
+			r, err := demo.Run(t.Context(), c)
+			require.NoError(t, err)
+			assert.False(t, r.OK())
+			assert.Positive(t, r.Lost)
+			if sabotage != demo.DropMessage { // where nobody was told, nobody is stale
+				assert.Positive(t, r.Stale)
+				assert.NotEmpty(t, r.Examples)
+			}
+		})
+	}
+}
+
+func TestWrongConfigurationsAreReportedTogether(t *testing.T) {
+	_, err := demo.Run(t.Context(), demo.Config{Changes: -1, Consumers: 1, Segments: -1, Sabotage: "unplug"})
+	for _, want := range []string{"--changes -1", "--flags 0", "segments -1", "patience 0s", `--sabotage "unplug": must be one of drop-message`} {
+		assert.ErrorContains(t, err, want)
+	}
+}
