@@ -128,7 +128,7 @@ func (d *DynamoDB) Scan(ctx context.Context, in *dynamodb.ScanInput, _ ...func(*
 		if err != nil {
 			return nil, err
 		}
-		segment, total := uint64(aws.ToInt32(in.Segment)), uint64(aws.ToInt32(in.TotalSegments)) //nolint:gosec // negative ones are refused below
+		segment, total := uint64(aws.ToInt32(in.Segment)), uint64(aws.ToInt32(in.TotalSegments))
 		if (in.Segment == nil) != (in.TotalSegments == nil) || in.TotalSegments != nil && (*in.TotalSegments < 1 || *in.Segment < 0 || segment >= total) {
 			return nil, validation("The Segment parameter is zero-based and must be less than parameter TotalSegments; both or neither must be given")
 		}

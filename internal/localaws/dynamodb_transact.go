@@ -126,7 +126,7 @@ func cancel(reasons []types.CancellationReason) error {
 		codes[i] = *r.Code
 	}
 	return &types.TransactionCanceledException{
-		Message:             aws.String("Transaction cancelled, please refer cancellation reasons for specific reasons [" + strings.Join(codes, ", ") + "]"),
+		Message:             aws.String("Transaction cancelled, please refer cancellation reasons for specific reasons [" + strings.Join(codes, ", ") + "]"), //nolint:misspell // AWS's spelling
 		CancellationReasons: reasons,
 	}
 }

@@ -141,7 +141,7 @@ func (r *queueRun) failed(ctx context.Context, what string, err error) {
 func (r *queueRun) poll(ctx context.Context) error {
 	for ctx.Err() == nil {
 		out, err := r.SQS.ReceiveMessage(ctx, &sqs.ReceiveMessageInput{
-			QueueUrl: aws.String(r.QueueURL), MaxNumberOfMessages: int32(r.BatchSize), WaitTimeSeconds: maxWait, //nolint:gosec // at most 10
+			QueueUrl: aws.String(r.QueueURL), MaxNumberOfMessages: int32(r.BatchSize), WaitTimeSeconds: maxWait,
 			MessageAttributeNames: []string{"All"}, MessageSystemAttributeNames: []types.MessageSystemAttributeName{types.MessageSystemAttributeNameAll},
 		})
 		switch {

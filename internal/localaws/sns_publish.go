@@ -120,12 +120,12 @@ func newNotification(message, subject, structure *string, attributes map[string]
 		return nil, invalidParameter("Subject")
 	}
 	for name, a := range attributes {
-		err := checkAttribute(name, aws.ToString(a.DataType), aws.ToString(a.StringValue), a.BinaryValue)
-		if err == nil && aws.ToString(a.DataType) == "String.Array" {
-			err = checkArray(name, *a.StringValue)
+		wrong := checkAttribute(name, aws.ToString(a.DataType), aws.ToString(a.StringValue), a.BinaryValue)
+		if wrong == "" && aws.ToString(a.DataType) == "String.Array" {
+			wrong = checkArray(name, *a.StringValue)
 		}
-		if err != nil {
-			return nil, &types.InvalidParameterValueException{Message: aws.String(err.Error())}
+		if wrong != "" {
+			return nil, &types.InvalidParameterValueException{Message: aws.String(wrong)}
 		}
 	}
 	copied := make(map[string]types.MessageAttributeValue, len(attributes))
@@ -137,7 +137,7 @@ func newNotification(message, subject, structure *string, attributes map[string]
 }
 
 // checkArray wants a JSON array of strings, numbers, booleans and nulls.
-func checkArray(name, text string) error {
+func checkArray(name, text string) (wrong string) {
 	var list []any
 	err := json.Unmarshal([]byte(text), &list)
 	for _, v := range list {
@@ -147,9 +147,9 @@ func checkArray(name, text string) error {
 		}
 	}
 	if err != nil {
-		return fmt.Errorf("The message attribute '%s' has an invalid value for type 'String.Array': it must be a JSON array of strings, numbers, booleans and nulls", name) //nolint:staticcheck // as AWS's others
+		return fmt.Sprintf("The message attribute '%s' has an invalid value for type 'String.Array': it must be a JSON array of strings, numbers, booleans and nulls", name)
 	}
-	return nil
+	return ""
 }
 
 // publish delivers to queues, and starts deliveries to HTTP endpoints.
@@ -193,7 +193,7 @@ type Delivery struct {
 	Attempt                             int // 1 for the first
 }
 
-// ErrLost, returned by an interceptor of "Deliver", loses the message for that subscription. With any other error the
+// ErrLost is for an interceptor of "Deliver" to return: it loses the message for that subscription. With any other error the
 // delivery is tried again, as after a failure in AWS.
 var ErrLost = errors.New("message lost on purpose")
 

@@ -168,8 +168,8 @@ func (q *queue) check(e types.SendMessageBatchRequestEntry) error {
 		return invalidValue("Number of message attributes [%d] exceeds the allowed maximum [10].", len(e.MessageAttributes))
 	}
 	for name, a := range e.MessageAttributes {
-		if err := checkAttribute(name, aws.ToString(a.DataType), aws.ToString(a.StringValue), a.BinaryValue); err != nil {
-			return invalidValue("%v", err)
+		if wrong := checkAttribute(name, aws.ToString(a.DataType), aws.ToString(a.StringValue), a.BinaryValue); wrong != "" {
+			return invalidValue("%s", wrong)
 		}
 	}
 	if e.DelaySeconds < 0 || e.DelaySeconds > 900 {
@@ -190,24 +190,24 @@ func (q *queue) check(e types.SendMessageBatchRequestEntry) error {
 	return nil
 }
 
-// checkAttribute checks a message attribute of SQS or SNS.
-func checkAttribute(name, dataType, text string, binary []byte) error {
+// checkAttribute says what is wrong with a message attribute of SQS or SNS, if anything is.
+func checkAttribute(name, dataType, text string, binary []byte) (wrong string) {
 	base, _, _ := strings.Cut(dataType, ".")
 	switch {
 	case !validName(name, 1, 256, "_-."):
-		return fmt.Errorf("Message (user) attribute name %q is invalid: it can contain A-Z, a-z, 0-9, underscore (_), hyphen (-), and period (.) characters", name) //nolint:staticcheck // AWS's words
+		return fmt.Sprintf("Message (user) attribute name %q is invalid: it can contain A-Z, a-z, 0-9, underscore (_), hyphen (-), and period (.) characters", name)
 	case base != "String" && base != "Number" && base != "Binary":
-		return fmt.Errorf("The message attribute '%s' has an invalid message attribute type, the set of supported type prefixes is Binary, Number, and String.", name) //nolint:staticcheck,revive // AWS's words
+		return fmt.Sprintf("The message attribute '%s' has an invalid message attribute type, the set of supported type prefixes is Binary, Number, and String.", name)
 	case base == "Binary" && len(binary) == 0, base != "Binary" && text == "":
-		return fmt.Errorf("The message attribute '%s' must contain non-empty message attribute value for message attribute type '%s'.", name, dataType) //nolint:staticcheck,revive // AWS's words
+		return fmt.Sprintf("The message attribute '%s' must contain non-empty message attribute value for message attribute type '%s'.", name, dataType)
 	case base == "Number":
 		if _, err := strconv.ParseFloat(text, 64); err != nil {
-			return fmt.Errorf("Can't cast the value of message (user) attribute '%s' to a number.", name) //nolint:staticcheck,revive // AWS's words
+			return fmt.Sprintf("Can't cast the value of message (user) attribute '%s' to a number.", name)
 		}
 	case !validText(text):
-		return fmt.Errorf("Message (user) attribute '%s' value contains invalid characters.", name) //nolint:staticcheck,revive // AWS's words
+		return fmt.Sprintf("Message (user) attribute '%s' value contains invalid characters.", name)
 	}
-	return nil
+	return ""
 }
 
 // validText says whether SQS accepts a text's characters.
@@ -322,8 +322,8 @@ func milliseconds(t time.Time) string { return strconv.FormatInt(t.UnixMilli(), 
 // askedFor says whether MessageAttributeNames ("All", ".*", "name", "prefix.*") ask for an attribute.
 func askedFor(names []string, name string) bool {
 	return slices.ContainsFunc(names, func(n string) bool {
-		prefix, any := strings.CutSuffix(n, ".*")
-		return n == "All" || n == name || any && strings.HasPrefix(name, prefix)
+		prefix, wild := strings.CutSuffix(n, ".*")
+		return n == "All" || n == name || wild && strings.HasPrefix(name, prefix)
 	})
 }
 

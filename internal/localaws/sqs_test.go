@@ -379,7 +379,9 @@ func TestQueueMappingErrors(t *testing.T) {
 			return nil
 		})
 		m := &localaws.QueueMapping{SQS: c.SQS, QueueURL: *q.url, Logger: slog.New(slog.NewTextHandler(io.Discard, nil)), Concurrency: 1,
-			Handler: func(context.Context, events.SQSEvent) (r events.SQSEventResponse, err error) { return }}
+			Handler: func(context.Context, events.SQSEvent) (events.SQSEventResponse, error) {
+				return events.SQSEventResponse{}, nil
+			}}
 		ended := make(chan error)
 		go func() { ended <- m.Run(t.Context()) }()
 		pass(time.Minute)

@@ -63,10 +63,10 @@ func sequence(number int64) string { return fmt.Sprintf("1%020d", number) }
 func parseSequence(s string) (int64, error) {
 	var number int64
 	if len(s) != 21 || s[0] != '1' {
-		return 0, fmt.Errorf("Invalid SequenceNumber: %q", s) //nolint:staticcheck // AWS's words
+		return 0, validation("Invalid SequenceNumber: " + s)
 	}
 	if _, err := fmt.Sscanf(s[1:], "%d", &number); err != nil {
-		return 0, fmt.Errorf("Invalid SequenceNumber: %q", s) //nolint:staticcheck // AWS's words
+		return 0, validation("Invalid SequenceNumber: " + s)
 	}
 	return number, nil
 }

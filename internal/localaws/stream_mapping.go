@@ -232,5 +232,5 @@ func (r *streamRun) read(ctx context.Context, shard string, at *string, last str
 		}
 		at = out.ShardIterator
 	}
-	return r.Streams.GetRecords(ctx, &dynamodbstreams.GetRecordsInput{ShardIterator: at, Limit: aws.Int32(int32(r.BatchSize))}) //nolint:gosec // at most 1,000
+	return r.Streams.GetRecords(ctx, &dynamodbstreams.GetRecordsInput{ShardIterator: at, Limit: aws.Int32(int32(r.BatchSize))})
 }

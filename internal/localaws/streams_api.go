@@ -145,7 +145,7 @@ func (s *Streams) GetShardIterator(ctx context.Context, in *dynamodbstreams.GetS
 			at.number = st.next
 		case streamtypes.ShardIteratorTypeAtSequenceNumber, streamtypes.ShardIteratorTypeAfterSequenceNumber:
 			if at.number, err = parseSequence(aws.ToString(in.SequenceNumber)); err != nil {
-				return nil, validation(err.Error())
+				return nil, err
 			}
 			if in.ShardIteratorType == streamtypes.ShardIteratorTypeAfterSequenceNumber {
 				at.number++

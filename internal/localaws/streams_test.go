@@ -148,7 +148,9 @@ func TestStreamMapping(t *testing.T) {
 		first func(e events.DynamoDBEvent) (events.DynamoDBEventResponse, error)
 		want  [][]string
 	}{
-		"success":     {func(events.DynamoDBEvent) (r events.DynamoDBEventResponse, err error) { return }, [][]string{whole}},
+		"success": {func(events.DynamoDBEvent) (events.DynamoDBEventResponse, error) {
+			return events.DynamoDBEventResponse{}, nil
+		}, [][]string{whole}},
 		"from lowest": {func(e events.DynamoDBEvent) (events.DynamoDBEventResponse, error) { return failAt(e, 3, 2), nil }, [][]string{whole, {"c", "d"}}},
 		"no identifier": {func(events.DynamoDBEvent) (events.DynamoDBEventResponse, error) {
 			return events.DynamoDBEventResponse{BatchItemFailures: []events.DynamoDBBatchItemFailure{{}}}, nil
@@ -292,8 +294,8 @@ func TestStreamMappingOptions(t *testing.T) {
 		require.ErrorContains(t, err, text)
 	}
 	c := localaws.New()
-	m := &localaws.StreamMapping{Streams: c.Streams, StreamARN: "arn:none", Handler: func(context.Context, events.DynamoDBEvent) (r events.DynamoDBEventResponse, err error) {
-		return
+	m := &localaws.StreamMapping{Streams: c.Streams, StreamARN: "arn:none", Handler: func(context.Context, events.DynamoDBEvent) (events.DynamoDBEventResponse, error) {
+		return events.DynamoDBEventResponse{}, nil
 	}}
 	var missing *streamtypes.ResourceNotFoundException
 	require.ErrorAs(t, m.Run(t.Context()), &missing)

@@ -180,7 +180,7 @@ func (t *table) put(k key, next item, now time.Time) {
 			t.partitions = slices.Delete(t.partitions, i, i+1)
 		}
 	}
-	if t.stream != nil && !(old == nil && next == nil) && !expression.EqualItems(old, next) {
+	if t.stream != nil && (old != nil || next != nil) && !expression.EqualItems(old, next) {
 		t.stream.append(t, old, next, now)
 	}
 }

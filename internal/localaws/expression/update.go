@@ -2,7 +2,6 @@ package expression
 
 import (
 	"cmp"
-	"errors"
 	"slices"
 	"strings"
 
@@ -11,9 +10,9 @@ import (
 
 // What applying an update can fail with, in DynamoDB's words.
 var (
-	errNoAttribute = errors.New("The provided expression refers to an attribute that does not exist in the item") //nolint:staticcheck // AWS's words
-	errBadOperand  = errors.New("An operand in the update expression has an incorrect data type")                 //nolint:staticcheck // AWS's words
-	errBadPath     = errors.New("The document path provided in the update expression is invalid for update")      //nolint:staticcheck // AWS's words
+	errNoAttribute = says("The provided expression refers to an attribute that does not exist in the item")
+	errBadOperand  = says("An operand in the update expression has an incorrect data type")
+	errBadPath     = says("The document path provided in the update expression is invalid for update")
 )
 
 // Update is an update expression. The nil Update changes nothing.

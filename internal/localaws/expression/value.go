@@ -2,7 +2,6 @@ package expression
 
 import (
 	"bytes"
-	"errors"
 	"slices"
 	"strings"
 
@@ -63,7 +62,7 @@ func Normalize(item Item) (Item, error) {
 	c := Copy(item)
 	for name, v := range c {
 		if name == "" {
-			return nil, errors.New("Empty attribute name") //nolint:staticcheck // AWS's words
+			return nil, says("Empty attribute name")
 		}
 		if err := normalizeValue(v); err != nil {
 			return nil, err
@@ -76,7 +75,7 @@ func Normalize(item Item) (Item, error) {
 func normalizeValue(v types.AttributeValue) error {
 	switch v := v.(type) {
 	case nil:
-		return errors.New("Supplied AttributeValue is empty, must contain exactly one of the supported datatypes") //nolint:staticcheck // AWS's words
+		return says("Supplied AttributeValue is empty, must contain exactly one of the supported datatypes")
 	case *types.AttributeValueMemberN:
 		return normalizeNumber(&v.Value)
 	case *types.AttributeValueMemberNULL:
@@ -104,7 +103,7 @@ func normalizeValue(v types.AttributeValue) error {
 		if err := checkSet(v.Value, "An number set  may not be empty"); len(v.Value) == 0 || err == nil {
 			return err
 		}
-		return errors.New("Input collection contains duplicates") //nolint:staticcheck // AWS's words
+		return says("Input collection contains duplicates")
 	case *types.AttributeValueMemberSS:
 		return checkSet(v.Value, "An string set  may not be empty")
 	case *types.AttributeValueMemberBS:
@@ -114,7 +113,7 @@ func normalizeValue(v types.AttributeValue) error {
 }
 
 func invalidParameter(text string) error {
-	return errors.New("One or more parameter values were invalid: " + text) //nolint:staticcheck // AWS's words
+	return says("One or more parameter values were invalid: %s", text)
 }
 
 func normalizeNumber(s *string) error {
