@@ -83,11 +83,7 @@ func (e *Environment) Streams() int {
 
 // Close ends all streams and the service.
 func (e *Environment) Close() {
-	e.mu.Lock()
-	for s := range e.streams {
-		_ = s.Close()
-	}
-	e.mu.Unlock()
+	e.server.CloseClientConnections() // not the streams' own Close: it panics when it meets a client that leaves
 	e.server.Close()
 }
 
@@ -142,7 +138,6 @@ func (e *Environment) stream(w http.ResponseWriter, r *http.Request) {
 		e.mu.Lock()
 		delete(e.streams, control)
 		e.mu.Unlock()
-		_ = control.Close()
 	}()
 	handler.ServeHTTP(w, r)
 }
