@@ -27,7 +27,10 @@ type cache struct {
 	running sync.WaitGroup // reads and the poller
 
 	inited      atomic.Bool                   // the table holds data; once true it stays
+	timed       atomic.Bool                   // hits need no clock: see timekeeper.go; once true it stays
 	collections atomic.Pointer[[]*collection] // one a kind; a published list never changes. Set under mu
+
+	hits atomic.Int64 // one in hitSample
 
 	mu         sync.Mutex // guards the fields below, and what slot, collection, lane, flight and outage say
 	tick       uint64     // the number of the latest event
@@ -35,9 +38,14 @@ type cache struct {
 	woken      uint64     // tick of the latest Wake
 	asked      instant    // when the table was last asked whether it holds data
 	outage     outage
+	refresher  refresher
+	keeping    bool // the timekeeper was started
 	stats      Stats
 	closed     bool
 }
+
+// hitSample is how many hits are counted as one: an atomic counter would cost as much as the hit.
+const hitSample = 64
 
 func newCache(core subsystems.PersistentDataStore, o options, loggers ldlog.Loggers) *cache {
 	s := &cache{core: core, options: o, loggers: loggers}
@@ -46,6 +54,11 @@ func newCache(core subsystems.PersistentDataStore, o options, loggers ldlog.Logg
 	s.collections.Store(&[]*collection{})
 	for _, kind := range ldstoreimpl.AllKinds() {
 		s.collection(kind)
+	}
+	if o.background {
+		s.mu.Lock()
+		s.keepTimeLocked()
+		s.mu.Unlock()
 	}
 	return s
 }
@@ -100,6 +113,9 @@ func (s *cache) invalidateLocked(c *collection, ch change.Change, now instant) {
 	sl.invalidate(s.tick)
 	sl.expect, sl.expected, sl.lagging = ch.Version, now, 0
 	c.view.Store(nil)
+	if sl.last != nil || c.start > 0 {
+		s.refreshLocked(job{c, sl}, refreshSpread)
+	}
 }
 
 func (s *cache) invalidateEverything() {
@@ -114,6 +130,7 @@ func (s *cache) invalidateEverything() {
 			sl.invalidate(s.tick)
 			sl.expect = 0
 		})
+		s.refreshWholeLocked(c, refreshAllSpread)
 	}
 }
 
@@ -122,6 +139,8 @@ func (s *cache) wake() {
 	defer s.mu.Unlock()
 	s.tick++
 	s.woken = s.tick
+	s.keepTimeLocked()
+	s.sweepLocked(s.clock())
 	if s.outage.down {
 		select {
 		case s.outage.poke <- struct{}{}:
@@ -189,6 +208,22 @@ func (s *cache) initialized() bool {
 		s.inited.Store(true)
 	}
 	return yes
+}
+
+func (s *cache) statistics() Stats {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	stats, now := s.stats, s.clock()
+	stats.Hits = int(s.hits.Load()) * hitSample
+	for _, c := range *s.collections.Load() {
+		c.slots.each(func(sl *slot) {
+			stats.Items++
+			if v := sl.fresh.Load(); v != nil && !v.until.reached(now) {
+				stats.Oldest = max(stats.Oldest, v.taken.age(now))
+			}
+		})
+	}
+	return stats
 }
 
 // close ends all reads, and waits for them as long as a read may take.

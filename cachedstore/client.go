@@ -2,6 +2,7 @@ package cachedstore
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"sync"
 
@@ -41,7 +42,10 @@ func (s *cache) client(sink subsystems.DataStoreUpdateSink, release func() error
 func (c *client) Get(kind ldstoretypes.DataKind, key string) (ldstoretypes.ItemDescriptor, error) {
 	coll := c.cache.collection(kind)
 	if sl := coll.slots.get(key); sl != nil {
-		if v := sl.fresh.Load(); v != nil && !v.until.reached(c.cache.clock()) {
+		if v := sl.fresh.Load(); v != nil && c.cache.fresh(v.until) {
+			if rand.Uint32()%hitSample == 0 {
+				c.cache.hits.Add(1)
+			}
 			return v.item, nil
 		}
 	}
@@ -51,7 +55,7 @@ func (c *client) Get(kind ldstoretypes.DataKind, key string) (ldstoretypes.ItemD
 // GetAll implements [subsystems.DataStore]. Callers share the slice and must not change it.
 func (c *client) GetAll(kind ldstoretypes.DataKind) ([]ldstoretypes.KeyedItemDescriptor, error) {
 	coll := c.cache.collection(kind)
-	if v := coll.view.Load(); v != nil && !v.until.reached(c.cache.clock()) {
+	if v := coll.view.Load(); v != nil && c.cache.fresh(v.until) {
 		return v.items, nil
 	}
 	return c.cache.getAll(coll)

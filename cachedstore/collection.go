@@ -17,11 +17,12 @@ type collection struct {
 	slots keymap
 	view  atomic.Pointer[view] // a hit of GetAll; nil: look under the lock. Set and cleared under cache.mu
 
-	lane          // reads of the whole collection
-	start uint64  // tick at which the latest such read that succeeded began; 0: none did
-	taken instant // when it began
-	until instant // fresh until then
-	asked int     // slots made for a Get since unknown keys were last forgotten
+	lane           // reads of the whole collection
+	start  uint64  // tick at which the latest such read that succeeded began; 0: none did
+	taken  instant // when it began
+	until  instant // fresh until then
+	expiry instant // before then nothing of it expires
+	asked  int     // slots made for a Get since unknown keys were last forgotten
 }
 
 // view is the answer to GetAll. It never changes after it was made, and callers share its items.
@@ -147,6 +148,7 @@ func (s *cache) assembleLocked(c *collection, now instant) []ldstoretypes.KeyedI
 	slices.SortFunc(items, func(a, b ldstoretypes.KeyedItemDescriptor) int { return cmp.Compare(a.Key, b.Key) })
 	if fresh {
 		c.view.Store(&view{items: items, until: until})
+		c.expiry = c.expiry.earlier(until)
 	}
 	return items
 }
@@ -215,7 +217,7 @@ func (r *collectionReader) keep(f *flight, result any, now instant) {
 		if !fresh && sl.joinable(stale, now) {
 			return
 		}
-		sl.keep(s.valueLocked(sl, item, f, now), fresh, s.tick)
+		c.expiry = c.expiry.earlier(sl.keep(s.valueLocked(sl, item, f, now), fresh, s.tick))
 	})
 	c.view.Store(nil)
 }

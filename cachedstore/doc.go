@@ -23,11 +23,23 @@
 //     AllFlagsState over a cached collection.
 //   - In daemon mode nothing is ever written to the table.
 //
+// # Clocks and goroutines
+//
+// A hit takes no lock, and in a service it looks at no clock: a timekeeper takes away what has expired, ten times a
+// second. After the whole process was stopped, what has expired can be served until it runs again; with
+// [StrictClock] each Get looks. In Lambda (AWS_LAMBDA_FUNCTION_NAME is set) each Get looks at the clock, until
+// [Store.Wake] is called for the first time: then only Wake does, at the start of each invocation, and the
+// timekeeper in long ones.
+//
+// In a service what was cached and was invalidated is read again in the background, a few items at a time and after a
+// random pause; in Lambda nothing is.
+//
 // # How a read is ordered
 //
 // All that is not a hit happens under one mutex, and gets a number, its tick: a read begins, a read ends, an
 // item is invalidated. A read counts as fresh when it began after the latest invalidation of its key. Its
 // value is kept when it began after the value at hand was kept, so that of two reads that overlap (an item's
 // and its collection's) the one that ends second is thrown away. File slot.go has these rules for one key,
-// collection.go for a kind, read.go runs the reads, outage.go is for when they fail.
+// collection.go for a kind, read.go runs the reads, outage.go is for when they fail, timekeeper.go
+// and refresh.go are the goroutines.
 package cachedstore

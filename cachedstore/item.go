@@ -121,7 +121,7 @@ func (r *itemReader) keep(f *flight, found any, now instant) {
 	if !fresh {
 		s.stats.Discarded++
 	}
-	sl.keep(s.valueLocked(sl, item, f, now), fresh, s.tick)
+	r.c.expiry = r.c.expiry.earlier(sl.keep(s.valueLocked(sl, item, f, now), fresh, s.tick))
 	r.c.view.Store(nil)
 	f.item = sl.last.item // a read that was thrown away answers with what was kept instead
 }

@@ -3,6 +3,7 @@ package cachedstore
 import (
 	"errors"
 	"fmt"
+	"os"
 	"time"
 )
 
@@ -23,11 +24,17 @@ type options struct {
 	maxStale  time.Duration
 	readLimit time.Duration
 	preload   bool
-	clock     func() instant
+	strict    bool
+	// refreshAhead and background: see refresh.go. Background is false in Lambda.
+	refreshAhead, background bool
+	clock                    func() instant
 }
 
 func defaults() options {
-	return options{ttl: DefaultTTL, readLimit: DefaultReadLimit, clock: systemClock}
+	return options{
+		ttl: DefaultTTL, readLimit: DefaultReadLimit, clock: systemClock,
+		background: os.Getenv("AWS_LAMBDA_FUNCTION_NAME") == "",
+	}
 }
 
 // TTL sets how long an item is served without a look at the table; the default is 5 minutes ([DefaultTTL]). As
@@ -48,6 +55,16 @@ func ReadLimit(d time.Duration) Option { return func(o *options) { o.readLimit =
 // Preload reads the whole table, one Query for each kind of data, when the client is built, which waits for
 // them. The default is to read each item when it is first asked for.
 func Preload() Option { return func(o *options) { o.preload = true } }
+
+// RefreshAhead reads what is cached again in the background before its TTL is over, in the TTL's last tenth, so that
+// nobody waits for a read: by one Query a TTL where the whole collection is cached, item by item otherwise. It
+// costs these reads also for flags that nobody asks for any more. The default is to read when somebody asks. In
+// Lambda, and without a positive TTL, it does nothing.
+func RefreshAhead() Option { return func(o *options) { o.refreshAhead = true } }
+
+// StrictClock looks at the clock at each Get. The default spares a hit the clock, as the package's comment says:
+// after the whole process was stopped, what has expired may be served until the timekeeper runs again.
+func StrictClock() Option { return func(o *options) { o.strict = true } }
 
 func (o *options) validate() error {
 	var errs []error

@@ -52,18 +52,20 @@ func (s *slot) invalidate(tick uint64) {
 }
 
 // keep stores what a read found, as fresh or only as the last known value, unless something was kept since the
-// read began: two reads that overlapped cannot be ordered, so the one that ended second is thrown away.
-func (s *slot) keep(v *value, fresh bool, tick uint64) {
+// read began: two reads that overlapped cannot be ordered, so the one that ended second is thrown away. It
+// returns when what it made fresh expires.
+func (s *slot) keep(v *value, fresh bool, tick uint64) instant {
 	if v.start < s.kept {
-		return
+		return never
 	}
 	s.last, s.kept = v, tick
 	s.failures, s.retry = 0, 0
-	if fresh {
-		s.fresh.Store(v)
-	} else {
+	if !fresh {
 		s.fresh.Store(nil) // an older value must not be served after this one
+		return never
 	}
+	s.fresh.Store(v)
+	return v.until
 }
 
 // resting reports whether the last read failed so lately that it is not tried again yet.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 
 	"github.com/launchdarkly/go-server-sdk/v7/subsystems"
 
@@ -17,6 +18,7 @@ type Store struct {
 	inner   subsystems.ComponentConfigurer[subsystems.PersistentDataStore]
 	options options
 
+	build   sync.Mutex // makes Build and the last Close follow each other; taken before mu
 	mu      sync.Mutex // guards the fields below; taken before cache.mu
 	cache   *cache     // nil before the first client is built and after the last was closed
 	clients int        // that use cache
@@ -48,9 +50,9 @@ func New(inner subsystems.ComponentConfigurer[subsystems.PersistentDataStore], o
 // Build is called by LaunchDarkly's client. The first one opens the table; others, built while one is open, share
 // the cache. The last one's Close closes it.
 func (s *Store) Build(clientContext subsystems.ClientContext) (subsystems.DataStore, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.cache == nil {
+	s.build.Lock()
+	defer s.build.Unlock()
+	if s.current() == nil {
 		if err := s.options.validate(); err != nil {
 			return nil, fmt.Errorf("build cachedstore: %w", err)
 		}
@@ -61,25 +63,34 @@ func (s *Store) Build(clientContext subsystems.ClientContext) (subsystems.DataSt
 		if err != nil {
 			return nil, fmt.Errorf("build cachedstore: %w", err)
 		}
-		s.cache = newCache(core, s.options, clientContext.GetLogging().Loggers)
+		c := newCache(core, s.options, clientContext.GetLogging().Loggers)
+		s.mu.Lock()
+		s.cache = c
+		s.mu.Unlock()
 		if s.options.preload {
-			s.cache.preload()
+			c.preload() // and is invalidated meanwhile
 		}
 	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	s.clients++
 	return s.cache.client(clientContext.GetDataStoreUpdateSink(), s.release), nil
 }
 
 // release is called once for each client that is closed.
 func (s *Store) release() error {
+	s.build.Lock()
+	defer s.build.Unlock()
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	s.clients--
-	if s.clients > 0 {
+	c, last := s.cache, s.clients == 0
+	if last {
+		s.cache = nil
+	}
+	s.mu.Unlock()
+	if !last {
 		return nil
 	}
-	c := s.cache
-	s.cache = nil
 	return c.close()
 }
 
@@ -125,6 +136,7 @@ func (s *Store) Ready(ctx context.Context) error {
 
 // Stats are counts since the first client was built, except where they say otherwise.
 type Stats struct {
+	Hits          int // Gets that were a hit; an estimate from one in 64, so that counting costs a hit nothing
 	Misses        int // Gets and GetAlls that were no hit
 	Reads         int // reads of the table that began: items and whole collections
 	Errors        int // reads that failed, those that took too long included
@@ -133,6 +145,9 @@ type Stats struct {
 	Invalidations int // changes that were delivered
 	InvalidateAll int // times that all was invalidated
 	Forgotten     int // unknown keys that were forgotten to bound memory
+
+	Items  int           // keys at hand now, those that the table does not have included
+	Oldest time.Duration // age of the oldest item that is served as fresh now; 0 when there is none
 }
 
 // Stats returns the counts so far; zero while no client uses the store.
@@ -141,7 +156,5 @@ func (s *Store) Stats() Stats {
 	if c == nil {
 		return Stats{}
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.stats
+	return c.statistics()
 }

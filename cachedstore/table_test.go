@@ -20,7 +20,7 @@ import (
 	"github.com/warmflags/warmflags/change"
 )
 
-var features, segments = ldstoreimpl.Features(), ldstoreimpl.Segments()
+var features = ldstoreimpl.Features()
 
 const all = "*" // in read counts and holds: the whole collection
 
@@ -199,18 +199,21 @@ func (x *table) Close() error {
 	return nil
 }
 
-// hands is a clock whose two hands a test moves apart.
+// hands is a clock whose two hands a test moves apart. Both also follow the bubble's time.
 type hands struct {
-	mu         sync.Mutex
+	start time.Time
+
+	mu         sync.Mutex // guards the fields below
 	mono, wall time.Duration
 }
 
-func newHands() *hands { return &hands{mono: time.Hour, wall: 500_000 * time.Hour} }
+func newHands() *hands { return &hands{start: time.Now(), mono: time.Hour, wall: 500_000 * time.Hour} }
 
 func (h *hands) now() (mono, wall time.Duration) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	return h.mono, h.wall
+	passed := time.Since(h.start)
+	return h.mono + passed, h.wall + passed
 }
 
 func (h *hands) move(mono, wall time.Duration) {
@@ -245,7 +248,10 @@ type system struct {
 func newSystem(t testing.TB, x *table, opts ...cachedstore.Option) *system {
 	s := &system{t: t, table: x, hands: newHands(), status: make(statuses, 100), log: ldlogtest.NewMockLog()}
 	s.log.Loggers.SetMinLevel(ldlog.Debug)
-	opts = append([]cachedstore.Option{cachedstore.TTL(time.Hour), cachedstore.Clock(s.hands.now)}, opts...)
+	// By default without goroutines of its own, so that a test sees each read that it asks for.
+	opts = append([]cachedstore.Option{
+		cachedstore.TTL(time.Hour), cachedstore.Clock(s.hands.now), cachedstore.StrictClock(), cachedstore.InLambda(true),
+	}, opts...)
 	s.store = cachedstore.New(x, opts...)
 	s.client = s.build()
 	t.Cleanup(func() { require.NoError(t, s.client.Close()) })

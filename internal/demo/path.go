@@ -29,7 +29,7 @@ import (
 
 const (
 	sdkKey        = "sdk-demo"
-	webhookSecret = "demo-webhook-secret"
+	webhookSecret = "demo-webhook-secret" //nolint:gosec // of the fake LaunchDarkly
 	tableName     = "flags"
 	// poll is how often the stream is looked at when nothing comes. Lambda does it four times a second: the demo
 	// measures warmflags, not Lambda's pause.

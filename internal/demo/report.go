@@ -14,7 +14,7 @@ import (
 // (from a flip to a consumer's first evaluation that shows it) where they do not say otherwise.
 type Report struct {
 	Changes     int      `json:"changes"`   // flips that were made
-	Alone       int      `json:"alone"`     // flips that travelled alone
+	Alone       int      `json:"alone"`     // flips that went alone
 	Consumers   int      `json:"consumers"` // clients that evaluated flags
 	Flags       int      `json:"flags"`
 	Seed        uint64   `json:"seed"`
@@ -27,7 +27,7 @@ type Report struct {
 	P50         float64  `json:"p50_ms"`
 	P99         float64  `json:"p99_ms"`
 	Max         float64  `json:"max_ms"`
-	Hops        []Hop    `json:"hops"`         // of the flips that travelled alone
+	Hops        []Hop    `json:"hops"`         // of the flips that went alone
 	TableReads  int      `json:"table_reads"`  // GetItem and Query calls of everybody
 	TableWrites int      `json:"table_writes"` // transactions and single writes
 	Messages    int      `json:"messages"`     // SNS messages published

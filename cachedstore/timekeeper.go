@@ -1,0 +1,78 @@
+package cachedstore
+
+import "time"
+
+// The timekeeper takes from fresh what has expired, so that a hit need not look at a clock. It lives in services,
+// and in Lambda from the first Wake, which is a tick of its own: after a thaw it comes before the first Get.
+//
+// When the whole process was stopped (a suspended machine, a paused container) and nothing calls Wake, the timekeeper
+// learns of it when it next runs: a Get in the meantime may serve what has expired. StrictClock is for those who
+// mind.
+
+// tick is the timekeeper's pause.
+const tick = 100 * time.Millisecond
+
+// keepTimeLocked starts the timekeeper, once. With StrictClock it only runs for RefreshAhead, and hits look at the
+// clock all the same.
+func (s *cache) keepTimeLocked() {
+	ahead := s.options.refreshAhead && s.options.background
+	if s.keeping || s.closed || s.options.strict && !ahead {
+		return
+	}
+	s.keeping = true
+	if !s.options.strict {
+		s.sweepLocked(s.clock())
+		s.timed.Store(true)
+	}
+	s.running.Add(1)
+	go func() {
+		defer s.running.Done()
+		ticker := time.NewTicker(tick)
+		defer ticker.Stop()
+		for {
+			select {
+			case <-s.life.Done():
+				return
+			case <-ticker.C:
+				s.mu.Lock()
+				now := s.clock()
+				s.sweepLocked(now)
+				if ahead {
+					s.refreshAgingLocked(now)
+				}
+				s.mu.Unlock()
+			}
+		}
+	}()
+}
+
+// fresh reports whether v, found without the lock, is a hit. With a timekeeper it is: what expires is taken away.
+func (s *cache) fresh(until instant) bool {
+	return s.timed.Load() || !until.reached(s.clock())
+}
+
+// sweepLocked takes away what has expired.
+func (s *cache) sweepLocked(now instant) {
+	for _, c := range *s.collections.Load() {
+		if !c.expiry.reached(now) {
+			continue
+		}
+		c.expiry = never
+		if v := c.view.Load(); v != nil {
+			if v.until.reached(now) {
+				c.view.Store(nil)
+			} else {
+				c.expiry = v.until
+			}
+		}
+		c.slots.each(func(sl *slot) {
+			if v := sl.fresh.Load(); v == nil {
+				return
+			} else if v.until.reached(now) {
+				sl.fresh.Store(nil)
+			} else {
+				c.expiry = c.expiry.earlier(v.until)
+			}
+		})
+	}
+}
