@@ -46,6 +46,23 @@ func (s *Store) TakeFence(ctx context.Context) (int64, error) {
 	return fence, nil
 }
 
+// holdsFence reads the fence. Its error is [ErrFenceLost] when somebody has taken a newer one.
+func (s *Store) holdsFence(ctx context.Context, fence int64) error {
+	namespace := s.namespace(markerSync)
+	var now row
+	err := patiently(ctx, func(ctx context.Context) (err error) {
+		now, err = s.readRow(ctx, namespace, namespace)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	if version, err := parseVersion(now); err != nil || int64(version) != fence {
+		return ErrFenceLost // also when somebody removed the row: the next sync counts from one again
+	}
+	return nil
+}
+
 // checkFence is true in a transaction as long as nobody has taken a newer fence.
 func (s *Store) checkFence(fence int64) *types.ConditionCheck {
 	namespace := s.namespace(markerSync)

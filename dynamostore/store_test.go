@@ -172,7 +172,9 @@ func TestReadsEndWithTheirContext(t *testing.T) {
 }
 
 func TestConfiguration(t *testing.T) {
-	t.Setenv("AWS_REGION", "")
+	for _, name := range []string{"AWS_REGION", "AWS_DEFAULT_REGION", "AWS_PROFILE", "AWS_DEFAULT_PROFILE"} {
+		t.Setenv(name, "")
+	}
 	t.Setenv("AWS_CONFIG_FILE", t.TempDir()+"/none")
 	_, err := dynamostore.DataStore("").Open(t.Context())
 	require.ErrorContains(t, err, "table's name is empty", "all problems at once")

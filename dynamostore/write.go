@@ -20,6 +20,9 @@ type WriteOptions struct {
 	Fence int64
 	// Lower says that items whose version is lower than their rows' are written too. Default: they are held back.
 	Lower bool
+	// Progress is called before the first transaction and after each, with the number of rows that are done and of
+	// all. Nil: nobody is told.
+	Progress func(done, total int)
 }
 
 // Written is what [Store.Write] did.
@@ -32,7 +35,9 @@ type Written struct {
 }
 
 // Write makes a difference's writes, in transactions of at most 100 rows and 4 MB: items in the order in which
-// they were given, removals after, and LaunchDarkly's $inited marker last. An empty difference makes no call.
+// they were given, removals after, and LaunchDarkly's $inited marker last. An empty difference makes no call without a
+// fence. With one, it reads the fence: so with a fence, no error means that the table agreed with the data, but for
+// what is in Kept, at a moment when nobody had taken a newer one.
 //
 // Each write is conditional on the row as Compare read it. A row that changed meanwhile is kept if its version
 // is at least ours (for a removal: the version that was to be removed), and written otherwise. Throttling and
@@ -44,13 +49,34 @@ func (s *Store) Write(ctx context.Context, d *Difference, o WriteOptions) (Writt
 	for _, i := range d.Refused {
 		s.refuse(i.Kind, i.Key, i.Reason)
 	}
-	for _, batch := range batches(d.writes, o) {
+	all := batches(d.writes, o)
+	total, rows := 0, 0
+	for _, batch := range all {
+		total += len(batch)
+	}
+	if len(all) > 0 {
+		o.progress(0, total)
+	}
+	for _, batch := range all {
 		if err := s.transact(ctx, batch, o.Fence, &done); err != nil {
+			return done, fmt.Errorf("write to table %q: %w", s.table, err)
+		}
+		rows += len(batch)
+		o.progress(rows, total)
+	}
+	if o.Fence != 0 && done.Transactions == 0 { // no transaction has checked it
+		if err := s.holdsFence(ctx, o.Fence); err != nil {
 			return done, fmt.Errorf("write to table %q: %w", s.table, err)
 		}
 	}
 	s.inited.Store(true)
 	return done, nil
+}
+
+func (o WriteOptions) progress(done, total int) {
+	if o.Progress != nil {
+		o.Progress(done, total)
+	}
 }
 
 // batches splits writes into transactions.
