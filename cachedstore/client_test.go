@@ -8,61 +8,149 @@ import (
 	"github.com/launchdarkly/go-sdk-common/v3/ldlog"
 	"github.com/launchdarkly/go-sdk-common/v3/ldreason"
 	"github.com/launchdarkly/go-sdk-common/v3/ldvalue"
+	"github.com/launchdarkly/go-server-sdk-evaluation/v3/ldbuilders"
 	ld "github.com/launchdarkly/go-server-sdk/v7"
+	"github.com/launchdarkly/go-server-sdk/v7/interfaces"
 	"github.com/launchdarkly/go-server-sdk/v7/ldcomponents"
+	"github.com/launchdarkly/go-server-sdk/v7/subsystems/ldstoreimpl"
+	"github.com/launchdarkly/go-server-sdk/v7/subsystems/ldstoretypes"
 	"github.com/launchdarkly/go-server-sdk/v7/testhelpers/ldtestdata"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/warmflags/warmflags/cachedstore"
+	"github.com/warmflags/warmflags/change"
 )
 
-func TestARealClientInDaemonMode(t *testing.T) {
-	x := newTable(t)
-	x.put("flag", 1)
-	store := cachedstore.New(x, cachedstore.TTL(time.Hour))
+// modes are those that LaunchDarkly's own wrapper is tested in.
+var modes = []struct {
+	name string
+	ttl  time.Duration
+}{{"a TTL", time.Hour}, {"for ever", -1}, {"no cache", 0}}
+
+var user = ldcontext.New("member")
+
+func daemon(t *testing.T, store *cachedstore.Store) *ld.LDClient {
 	client, err := ld.MakeCustomClient("", ld.Config{
 		DataStore: store, DataSource: ldcomponents.ExternalUpdatesOnly(), Events: ldcomponents.NoEvents(),
 		Logging: ldcomponents.Logging().MinLevel(ldlog.None),
 	}, time.Second)
 	require.NoError(t, err)
-	assert.True(t, client.GetDataStoreStatusProvider().IsStatusMonitoringEnabled())
+	t.Cleanup(func() { require.NoError(t, client.Close()) })
+	return client
+}
 
-	value, detail, err := client.IntVariationDetail("flag", ldcontext.New("u"), 0)
+// fill puts a flag with a prerequisite and a segment into the table; the segment's version decides who is in it.
+func fill(x *table, segmentVersion int, included ...string) {
+	gate := ldbuilders.NewFlagBuilder("gate").Version(1).On(true).Variations(ldvalue.Bool(false), ldvalue.Bool(true)).
+		FallthroughVariation(0).OffVariation(0).
+		AddRule(ldbuilders.NewRuleBuilder().ID("members").Variation(1).Clauses(ldbuilders.SegmentMatchClause("members"))).Build()
+	flag := ldbuilders.NewFlagBuilder("flag").Version(1).On(true).Variations(ldvalue.String("no"), ldvalue.String("yes")).
+		FallthroughVariation(1).OffVariation(0).AddPrerequisite("gate", 1).Build()
+	segment := ldbuilders.NewSegmentBuilder("members").Version(segmentVersion).Included(included...).Build()
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	put := func(kind ldstoretypes.DataKind, key string, item ldstoretypes.ItemDescriptor) {
+		x.rows[kind.GetName()][key] = ldstoretypes.SerializedItemDescriptor{Version: item.Version, SerializedItem: kind.Serialize(item)}
+	}
+	put(features, "gate", ldstoretypes.ItemDescriptor{Version: 1, Item: &gate})
+	put(features, "flag", ldstoretypes.ItemDescriptor{Version: 1, Item: &flag})
+	put(ldstoreimpl.Segments(), "members", ldstoretypes.ItemDescriptor{Version: segmentVersion, Item: &segment})
+}
+
+func TestARealClientInDaemonMode(t *testing.T) {
+	for _, mode := range modes {
+		t.Run(mode.name, func(t *testing.T) {
+			x := newTable(t)
+			fill(x, 1, "somebody")
+			store := cachedstore.New(x, cachedstore.TTL(mode.ttl))
+			client := daemon(t, store)
+
+			value, detail, err := client.StringVariationDetail("flag", user, "default")
+			require.NoError(t, err)
+			assert.Equal(t, "no", value)
+			assert.Equal(t, ldreason.EvalReasonPrerequisiteFailed, detail.Reason.GetKind())
+			assert.Equal(t, "gate", detail.Reason.GetPrerequisiteKey())
+			_, detail, err = client.BoolVariationDetail("unknown", user, false)
+			require.Error(t, err)
+			assert.Equal(t, ldreason.EvalErrorFlagNotFound, detail.Reason.GetErrorKind())
+
+			fill(x, 2, user.Key()) // only the segment changes
+			store.Invalidate(change.Change{Kind: change.KindSegments, Key: "members", Version: 2})
+			value, detail, err = client.StringVariationDetail("flag", user, "default")
+			require.NoError(t, err)
+			assert.Equal(t, "yes", value)
+			assert.Equal(t, ldreason.EvalReasonFallthrough, detail.Reason.GetKind())
+			all := client.AllFlagsState(user)
+			assert.Equal(t, map[string]ldvalue.Value{"flag": ldvalue.String("yes"), "gate": ldvalue.Bool(true)}, all.ToValuesMap())
+			x.mu.Lock()
+			assert.Zero(t, x.writes, "daemon mode is read only")
+			x.mu.Unlock()
+		})
+	}
+}
+
+func TestARealClientHearsOfAnOutage(t *testing.T) {
+	x := newTable(t)
+	fill(x, 1)
+	store := cachedstore.New(x, cachedstore.TTL(time.Hour))
+	client := daemon(t, store)
+	provider := client.GetDataStoreStatusProvider()
+	assert.True(t, provider.IsStatusMonitoringEnabled())
+	heard := provider.AddStatusListener()
+	require.Equal(t, "no", value(t, client))
+	x.fail(errTable)
+	store.InvalidateAll()
+	assert.Equal(t, "no", value(t, client), "the last known value")
+	assert.Equal(t, interfaces.DataStoreStatus{Available: false}, <-heard)
+	x.fail(nil)
+	assert.True(t, (<-heard).Available)
+}
+
+func value(t *testing.T, client *ld.LDClient) string {
+	v, err := client.StringVariation("flag", user, "default")
 	require.NoError(t, err)
-	assert.Equal(t, 1, value)
-	assert.Equal(t, ldreason.EvalReasonFallthrough, detail.Reason.GetKind())
-	_, detail, err = client.IntVariationDetail("unknown", ldcontext.New("u"), 0)
-	require.Error(t, err)
-	assert.Equal(t, ldreason.EvalErrorFlagNotFound, detail.Reason.GetErrorKind())
-
-	x.put("flag", 2)
-	s := system{store: store}
-	s.invalidate("flag", 2)
-	flags := client.AllFlagsState(ldcontext.New("u"))
-	assert.Equal(t, ldvalue.Int(2), flags.GetValue("flag"))
-	require.NoError(t, client.Close())
-	assert.Zero(t, x.writes, "daemon mode is read only")
-	assert.Equal(t, 1, x.closed)
+	return v
 }
 
 // A client that is not in daemon mode writes through, and reads what it wrote.
 func TestARealClientThatWrites(t *testing.T) {
+	for _, mode := range modes {
+		t.Run(mode.name, func(t *testing.T) {
+			x := newTable(t)
+			data := ldtestdata.DataSource()
+			data.Update(data.Flag("flag").ValueForAll(ldvalue.Int(1)))
+			client, err := ld.MakeCustomClient("", ld.Config{
+				DataStore: cachedstore.New(x, cachedstore.TTL(mode.ttl)), DataSource: data, Events: ldcomponents.NoEvents(),
+				Logging: ldcomponents.Logging().MinLevel(ldlog.None),
+			}, time.Second)
+			require.NoError(t, err)
+			defer func() { require.NoError(t, client.Close()) }()
+			for version := 2; version < 5; version++ {
+				data.Update(data.Flag("flag").ValueForAll(ldvalue.Int(version)))
+				got, err := client.IntVariation("flag", user, 0)
+				require.NoError(t, err)
+				assert.Equal(t, version, got)
+			}
+			x.mu.Lock()
+			assert.Equal(t, 1+3, x.writes, "Init, and each update")
+			x.mu.Unlock()
+		})
+	}
+}
+
+func TestTheSDKsNextDataSystemReadsIt(t *testing.T) {
 	x := newTable(t)
-	data := ldtestdata.DataSource()
-	data.Update(data.Flag("flag").ValueForAll(ldvalue.Int(1)))
+	fill(x, 1, user.Key())
 	client, err := ld.MakeCustomClient("", ld.Config{
-		DataStore: cachedstore.New(x, cachedstore.TTL(time.Hour)), DataSource: data, Events: ldcomponents.NoEvents(),
-		Logging: ldcomponents.Logging().MinLevel(ldlog.None),
+		DataSystem: ldcomponents.DataSystem().Daemon(cachedstore.New(x, cachedstore.TTL(time.Hour))),
+		Events:     ldcomponents.NoEvents(), Logging: ldcomponents.Logging().MinLevel(ldlog.None),
 	}, time.Second)
 	require.NoError(t, err)
-	defer func() { require.NoError(t, client.Close()) }()
-	assert.Equal(t, 1, x.writes, "Init")
-	data.Update(data.Flag("flag").ValueForAll(ldvalue.Int(2)))
-	value, err := client.IntVariation("flag", ldcontext.New("u"), 0)
-	require.NoError(t, err)
-	assert.Equal(t, 2, value)
-	assert.Equal(t, 2, x.writes)
+	assert.Equal(t, "yes", value(t, client))
+	require.NoError(t, client.Close())
+	assert.Equal(t, 1, x.closed)
+	assert.Zero(t, x.writes)
 }
 
 func TestDescribeConfigurationAsksTheInnerStore(t *testing.T) {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/launchdarkly/go-sdk-common/v3/ldlog"
+	"github.com/launchdarkly/go-sdk-common/v3/ldlogtest"
 	"github.com/launchdarkly/go-server-sdk/v7/interfaces"
 	"github.com/launchdarkly/go-server-sdk/v7/subsystems"
 	"github.com/stretchr/testify/assert"
@@ -196,6 +197,26 @@ func TestPreloadReadsEachKindOnce(t *testing.T) {
 		assert.Equal(t, -1, s.version("no"))
 		s.versions()
 		assert.Equal(t, 2, s.store.Stats().Reads)
+	})
+}
+
+func TestAnInvalidationDuringPreloadIsNotLost(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		x := newTable(t)
+		x.put("flag", 1)
+		release := x.hold(all)
+		s := &system{t: t, table: x, hands: newHands(), status: make(statuses, 100), log: ldlogtest.NewMockLog()}
+		s.store = cachedstore.New(x, cachedstore.Preload(), cachedstore.TTL(time.Hour), cachedstore.InLambda(true))
+		building := async(s.build)
+		synctest.Wait() // the preload has seen version 1
+		x.put("flag", 2)
+		s.invalidate("flag", 2)
+		x.put("new", 1)
+		s.invalidate("new", 1)
+		release()
+		s.client = <-building
+		assert.Equal(t, map[string]int{"flag": 2, "new": 1}, s.versions())
+		require.NoError(t, s.client.Close())
 	})
 }
 

@@ -13,7 +13,10 @@ import (
 	"github.com/warmflags/warmflags/cachedstore"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	// LaunchDarkly's wrapper leaves the goroutine of its go-cache behind: see rival_test.go.
+	goleak.VerifyTestMain(m, goleak.IgnoreTopFunction("github.com/patrickmn/go-cache.(*janitor).Run"))
+}
 
 // service is a system with the goroutines that it has in a service.
 func service(t *testing.T, opts ...cachedstore.Option) *system {

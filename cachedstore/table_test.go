@@ -36,6 +36,8 @@ type table struct {
 	closed  int
 	err     error                    // what reads and availability checks fail with
 	holds   map[string]chan struct{} // a read of the key has seen the rows, and answers when the channel is closed
+	written map[string]int           // by key: the version that the latest Init wrote
+	began   map[string]chan struct{} // closed when a read of the key has seen the rows
 	inited  bool
 	panics  bool
 }
@@ -45,6 +47,7 @@ func newTable(t testing.TB) *table {
 		t: t, inited: true,
 		rows:  map[string]map[string]ldstoretypes.SerializedItemDescriptor{"features": {}, "segments": {}},
 		reads: map[string]int{}, reading: map[string]bool{}, holds: map[string]chan struct{}{},
+		written: map[string]int{}, began: map[string]chan struct{}{},
 	}
 }
 
@@ -91,6 +94,14 @@ func (x *table) hold(key string) (release func()) {
 	}
 }
 
+// notify returns a channel that is closed when a read of key has begun.
+func (x *table) notify(key string) <-chan struct{} {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.began[key] = make(chan struct{})
+	return x.began[key]
+}
+
 func (x *table) fail(err error) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -112,6 +123,10 @@ func (x *table) begin(key string) (gate chan struct{}, err error) {
 	x.reading[key] = true
 	if x.panics {
 		panic("planted")
+	}
+	if began := x.began[key]; began != nil {
+		close(began)
+		delete(x.began, key)
 	}
 	return x.holds[key], x.err
 }
@@ -162,10 +177,15 @@ func (x *table) GetAll(kind ldstoretypes.DataKind) ([]ldstoretypes.KeyedSerializ
 	return items, nil
 }
 
-func (x *table) Init([]ldstoretypes.SerializedCollection) error {
+func (x *table) Init(all []ldstoretypes.SerializedCollection) error {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	x.writes++
+	for _, c := range all {
+		for _, item := range c.Items {
+			x.written[item.Key] = item.Item.Version
+		}
+	}
 	return x.err
 }
 

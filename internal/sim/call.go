@@ -1,0 +1,204 @@
+package sim
+
+import (
+	"fmt"
+	"math"
+	"strconv"
+	"time"
+
+	"github.com/launchdarkly/go-server-sdk-evaluation/v3/ldmodel"
+	"github.com/launchdarkly/go-server-sdk/v7/subsystems/ldstoretypes"
+)
+
+// call is a client's Get or GetAll, and what the model knew when it began.
+type call struct {
+	id, kind int
+	item     int // -1: GetAll
+	begin    stamp
+	joined   []*read // that it could have joined: under way when it began
+
+	floor   [items]int  // the latest row of each item that a call had returned
+	inv     [items]int  // event: when each item had last been invalidated
+	freezes int         // that the cache can know of
+	wakes   int         //
+	excused [items]bool // the table could not be reached at some moment since it began
+	hit     bool        // all it asks for is cached and fresh: no read may begin
+	base    bool        // a GetAll of a cached collection: no read of the collection may begin
+	stale   [items]bool // of such a GetAll: the items that have to be read
+	prompt  bool        // the store is known to be down, and a last known value is there
+
+	lag     [items]int // the oldest row that a lagging read brought meanwhile
+	wholes  int        // reads of its collection that ended since it began
+	singles [items]int // reads of each item that ended since it began, and since its collection's last
+	inStep  bool       // it has not outlived the step that it began in
+}
+
+func (c *call) covers(x int) bool { return c.item == x || c.item < 0 && kindOf[x] == c.kind }
+
+// call begins a Get of item x, or a GetAll of a kind where x is negative.
+func (w *world) call(n, x, kind int) {
+	w.mu.Lock()
+	if !w.ready() {
+		w.mu.Unlock()
+		return
+	}
+	client := w.clients[n%len(w.clients)]
+	if client.store == nil {
+		client = w.clients[0]
+	}
+	c := w.beginCall(x, kind)
+	store := client.store
+	w.mu.Unlock()
+	go func() {
+		var err error
+		var found [items]row
+		defer func() {
+			if p := recover(); p != nil {
+				err = fmt.Errorf("panic: %v", p)
+			}
+			w.endCall(c, found, err)
+		}()
+		if x >= 0 {
+			var item ldstoretypes.ItemDescriptor
+			item, err = store.Get(kinds[kind], keys[x])
+			found[x] = content(item, keys[x])
+			return
+		}
+		var all []ldstoretypes.KeyedItemDescriptor
+		all, err = store.GetAll(kinds[kind])
+		for _, each := range all {
+			if y := place(kind, each.Key); y < 0 || found[y] != (row{}) || each.Item.Version < 0 {
+				err = fmt.Errorf("GetAll listed %q, version %d, twice or in vain", each.Key, each.Item.Version)
+			} else {
+				found[y] = content(each.Item, each.Key)
+			}
+		}
+	}()
+}
+
+// place is the item of a kind with this key, or -1.
+func place(kind int, key string) int {
+	for x := range keys {
+		if kindOf[x] == kind && keys[x] == key {
+			return x
+		}
+	}
+	return -1
+}
+
+// content is what a data store's answer says of an item; a row that no table ever held when it is nonsense.
+func content(item ldstoretypes.ItemDescriptor, key string) row {
+	nonsense := row{version: item.Version, serial: -2, state: live}
+	var salt string
+	switch data := item.Item.(type) {
+	case nil:
+		if item.Version < 0 {
+			return row{}
+		}
+		return row{version: item.Version, state: tombstone}
+	case *ldmodel.FeatureFlag:
+		if data.Key != key || data.Version != item.Version {
+			return nonsense
+		}
+		salt = data.Salt
+	case *ldmodel.Segment:
+		if data.Key != key || data.Version != item.Version {
+			return nonsense
+		}
+		salt = data.Salt
+	}
+	serial, err := strconv.Atoi(salt)
+	if err != nil {
+		return nonsense
+	}
+	return row{version: item.Version, serial: serial, state: live}
+}
+
+func (w *world) beginCall(x, kind int) *call {
+	now := w.event()
+	c := &call{id: now.n, kind: kind, item: x, begin: now, freezes: w.freezes, wakes: w.wakes, inStep: true}
+	for _, l := range w.leaps { // those that a timekeeper has not looked at are not known
+		if now.mono-l.at < w.tick() {
+			c.begin.wall -= l.by
+			c.freezes--
+		}
+	}
+	down := w.isDown()
+	for y, i := range w.items {
+		c.floor[y], c.inv[y], c.lag[y] = i.floor, i.invalidated, math.MaxInt
+		if i.failing && !down && !w.sawFailure && now.mono-i.failed.mono >= time.Second { // TEMP
+			i.failing = false
+		}
+		if i.failing && !w.outage && now.mono-i.failed.mono > w.subject.Recovery {
+			i.failing = false
+		}
+		c.excused[y] = down || i.failing
+	}
+	for _, r := range w.flying {
+		if !r.done && r.kind == kind && (x < 0 || r.item < 0 || r.item == x) {
+			c.joined = append(c.joined, r)
+		}
+	}
+	w.judgeNeed(c, now)
+	c.prompt = down && w.script.TTL != 0 && len(c.joined) == 0 && w.lastKnown(c, now)
+	w.calls = append(w.calls, c)
+	w.callRaces(c)
+	w.tracef("call %d: %s begins", c.id, w.callName(c))
+	return c
+}
+
+func (w *world) callName(c *call) string {
+	if c.item < 0 {
+		return "GetAll " + kinds[c.kind].GetName()
+	}
+	return "Get " + w.name(c.item)
+}
+
+func (w *world) endCall(c *call, found [items]row, err error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	now := w.event()
+	for n, other := range w.calls {
+		if other == c {
+			w.calls = append(w.calls[:n], w.calls[n+1:]...)
+			break
+		}
+	}
+	if err != nil {
+		w.tracef("call %d ends: %v", c.id, err)
+		w.judgeError(c, now, err)
+		return
+	}
+	for x, i := range w.items {
+		if !c.covers(x) {
+			continue
+		}
+		w.tracef("call %d returns %s %v", c.id, w.name(x), found[x])
+		pos := w.judgeValue(c, x, found[x])
+		if w.broken != nil {
+			return
+		}
+		w.valueRaces(c, x, pos)
+		i.floor = max(i.floor, min(pos, c.lag[x]))
+	}
+}
+
+// tick is how much later the cache may know of time that has passed.
+func (w *world) tick() time.Duration {
+	if w.script.Strict || w.script.Lambda && w.wakes == 0 {
+		return 0
+	}
+	return w.subject.Tick
+}
+
+func (w *world) isDown() bool {
+	for _, c := range w.clients {
+		if c.down {
+			return true
+		}
+	}
+	return false
+}
+
+// memory is how long a message's version counts, for reads that bring an older one.
+const memory = time.Minute

@@ -1,0 +1,142 @@
+package sim
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+// Campaign runs many seeds.
+type Campaign struct {
+	First uint64 // the first seed; the others follow
+	Seeds int    // how many
+	Steps int    // in each script; 0 is 100
+}
+
+// Run runs the seeds on all cores. It fails t at the first broken promise, with the seed and a script that was
+// shrunk, or when a race did not occur in any of them, and logs what was done.
+func (c Campaign) Run(t *testing.T, subject Subject) {
+	t.Helper()
+	if c.Steps == 0 {
+		c.Steps = 100
+	}
+	var (
+		next   atomic.Int64 // seeds handed out
+		failed atomic.Bool  // a shard found a broken promise: the others stop
+		mu     sync.Mutex   // guards races
+		races  = NewRaces()
+		begun  = time.Now()
+	)
+	t.Run("seeds", func(t *testing.T) {
+		for shard := range runtime.GOMAXPROCS(0) {
+			t.Run(fmt.Sprint("shard ", shard), func(t *testing.T) {
+				t.Parallel()
+				own := NewRaces()
+				for !failed.Load() {
+					n := next.Add(1) - 1
+					if n >= int64(c.Seeds) {
+						break
+					}
+					seed := c.First + uint64(n)
+					script := Draw(seed, c.Steps)
+					if err := Run(t, script, subject, own); err != nil {
+						failed.Store(true)
+						Report(t, fmt.Sprint("seed ", seed), script, subject)
+					}
+				}
+				mu.Lock()
+				defer mu.Unlock()
+				races.Add(own)
+			})
+		}
+	})
+	if failed.Load() {
+		return
+	}
+	seconds := time.Since(begun).Seconds()
+	t.Logf("%d seeds from %d, %d steps, in %.1f seconds: no promise was broken.\n%v",
+		c.Seeds, c.First, c.Seeds*c.Steps, seconds, races)
+	for _, name := range names {
+		if races[name] == 0 {
+			t.Errorf("the race %q never occurred", name)
+		}
+	}
+}
+
+// String lists the races with their counts.
+func (r Races) String() string {
+	var b strings.Builder
+	for _, name := range slices.Sorted(maps.Keys(r)) {
+		fmt.Fprintf(&b, "%9d  %s\n", r[name], name)
+	}
+	return b.String()
+}
+
+// Report fails t with the smallest script it finds that still breaks the same promise, and all that happens in it.
+func Report(t *testing.T, name string, script Script, subject Subject) {
+	t.Helper()
+	judge := func(s Script) *Broken {
+		var broken *Broken
+		errors.As(Trace(t, s, subject), &broken)
+		return broken
+	}
+	first := judge(script)
+	if first == nil {
+		t.Fatalf("%s broke a promise once, and not again: the cache, or the simulator, leaves something to chance", name)
+	}
+	shrunk := Shrink(script, func(s Script) bool {
+		broken := judge(s)
+		return broken != nil && broken.Promise == first.Promise
+	})
+	broken := judge(shrunk)
+	if broken == nil {
+		broken, shrunk = first, script
+	}
+	t.Fatalf("%s: %v\nThe shrunk script, for Parse:\n%v\n\nWhat happens in it (step, time):\n%s",
+		name, broken, shrunk, broken.Trace)
+}
+
+// Shrink leaves out what it can from a script that fails: halves of the steps first, then smaller parts, then what
+// sets it up and the numbers in it, and again until nothing changes.
+func Shrink(script Script, fails func(Script) bool) Script {
+	smaller := true
+	try := func(change func(*Script)) bool {
+		less := script
+		less.Steps = slices.Clone(script.Steps)
+		change(&less)
+		if less.String() == script.String() || !fails(less) {
+			return false
+		}
+		script, smaller = less, true
+		return true
+	}
+	for smaller {
+		smaller = false
+		for size := len(script.Steps); size > 0; size /= 2 {
+			for at := 0; at < len(script.Steps); {
+				if !try(func(s *Script) { s.Steps = slices.Delete(s.Steps, at, min(at+size, len(s.Steps))) }) {
+					at += size
+				}
+			}
+		}
+		try(func(s *Script) { s.Preload = false })
+		try(func(s *Script) { s.Lag = false })
+		try(func(s *Script) { s.Held = false })
+		try(func(s *Script) { s.Strict = false })
+		try(func(s *Script) { s.Lambda = true })
+		try(func(s *Script) { s.MaxStale = 0 })
+		try(func(s *Script) { s.TTL = max(time.Minute, s.MaxStale) })
+		for n := range script.Steps {
+			try(func(s *Script) { s.Steps[n].A = 0 })
+			try(func(s *Script) { s.Steps[n].B = 0 })
+		}
+	}
+	return script
+}

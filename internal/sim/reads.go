@@ -1,0 +1,186 @@
+package sim
+
+// The second half of the model: when the cache may read the table, and how long a call may wait.
+
+// fresh says whether item x is certainly cached and fresh: a Get must not read. Where a promise leaves a cache
+// a choice it says no.
+func (w *world) fresh(x int, now stamp) bool {
+	i := w.items[x]
+	for n := len(i.over) - 1; n >= 0; n-- {
+		r := i.over[n]
+		if r.begin.n < i.invalidated {
+			return false // as are all before
+		}
+		asked := i.rumor.at.n > 0 && r.begin.mono-i.rumor.at.mono <= memory && r.pos[x] >= 0 && i.rows[r.pos[x]].version < max(1, i.rumor.version) // TEMP
+		if !asked && !r.contested[x] && !i.failing && w.sound(r, now) {
+			return true
+		}
+	}
+	return false
+}
+
+// sound says whether a read ended well, and so that a cache has to believe it, and is no older than the TTL.
+func (w *world) sound(r *read, now stamp) bool {
+	return r.done && !r.failed && !r.maybe && w.script.TTL != 0 && r.end.n < now.n &&
+		r.freezes[0] == r.freezes[1] && r.wakes[0] == r.wakes[1] && r.backs[0] == w.backs && !w.sawFailure &&
+		(w.script.TTL < 0 || !older(r, now, w.script.TTL-w.tick()-1))
+}
+
+// judgeNeed decides which reads the call may cause.
+func (w *world) judgeNeed(c *call, now stamp) {
+	if c.item >= 0 {
+		c.hit = w.fresh(c.item, now)
+		return
+	}
+	for n := len(w.reads) - 1; n >= 0 && !c.base; n-- {
+		r := w.reads[n]
+		if r.begin.n < w.allInv {
+			break
+		}
+		c.base = r.item < 0 && r.kind == c.kind && w.sound(r, now)
+	}
+	c.hit = c.base
+	for x := range w.items {
+		c.stale[x] = c.covers(x) && !w.fresh(x, now)
+		c.hit = c.hit && !c.stale[x]
+	}
+}
+
+// judgeBegin checks a read that begins now.
+func (w *world) judgeBegin(r *read) {
+	if w.under(r.kind, r.item) != nil {
+		w.brokef(1, "a read of %s begins while another is under way", w.readName(r))
+	}
+	if r.item < 0 && w.building[r.kind] {
+		w.building[r.kind] = false
+		return
+	}
+	sharing := 0
+	for _, c := range w.calls {
+		if c.kind == r.kind && w.needs(c, r) {
+			sharing++
+		}
+	}
+	if sharing == 0 && !w.unasked(r) {
+		w.brokef(5, "read %d of %s begins, and no call needs it", r.id, w.readName(r))
+	}
+}
+
+// needs says whether the call can be the reason for a read that begins now.
+func (w *world) needs(c *call, r *read) bool {
+	if c.item >= 0 && c.item != r.item || c.hit && c.inStep {
+		return false
+	}
+	if c.base && c.inStep && (r.item < 0 || !c.stale[r.item]) {
+		return false
+	}
+	if w.script.TTL == 0 && c.item < 0 && r.item >= 0 {
+		return true // without a cache, what an overlapping read made useless is read again
+	}
+	reads := w.reads
+	if r.item >= 0 {
+		reads = w.items[r.item].over
+	}
+	for n := len(reads) - 1; n >= 0; n-- {
+		if q := reads[n]; q.kind == c.kind && (r.item >= 0 || q.item < 0) && w.answers(q, c, r) {
+			return false
+		}
+	}
+	return true
+}
+
+// answers says whether the read q, which ended, settled what the call would want r for.
+func (w *world) answers(q *read, c *call, r *read) bool {
+	invalidated := w.allInv
+	switch {
+	case c.item >= 0:
+		invalidated = c.inv[c.item]
+	case r.item >= 0:
+		invalidated = w.items[r.item].invalidated
+	}
+	if !q.done || q.end.n < c.begin.n || q.begin.n < invalidated ||
+		w.script.TTL == 0 && (q.begin.n < c.begin.n || q.item != r.item) {
+		return false
+	}
+	if c.item >= 0 && q.item < 0 { // TEMP
+		return false
+	}
+	if r.item >= 0 && (q.contested[r.item] || q.item < 0 && (q.failed || q.maybe)) {
+		return false
+	}
+	return q.freezes[0] == q.freezes[1] && q.wakes[0] == q.wakes[1] && q.backs[0] == q.backs[1] &&
+		(c.item >= 0 || !w.expired(q, r.begin))
+}
+
+// unasked says whether a cache may begin this read without a call, as a service does: of an item that a message said
+// to be newer than what was read, or that was invalidated since it was read last, or whose last read was in vain.
+func (w *world) unasked(r *read) bool {
+	for x, i := range w.items {
+		if w.script.Lambda || !r.covers(x) || len(i.over) == 0 {
+			continue
+		}
+		last := i.over[len(i.over)-1]
+		old := last.pos[x] < 0 || i.rows[last.pos[x]].version < max(1, i.rumor.version) // TEMP
+		if old && r.begin.mono-i.rumor.at.mono <= memory || i.invalidated > last.begin.n ||
+			last.done && (last.failed || last.maybe || last.freezes[0] < last.freezes[1] || last.wakes[0] < last.wakes[1]) {
+			return true
+		}
+	}
+	return false
+}
+
+// judgeWaiting checks the calls that have not returned although nothing moves any more.
+func (w *world) judgeWaiting(now stamp) {
+	for _, c := range w.calls {
+		first := c.inStep
+		c.inStep = false
+		switch {
+		case c.hit && first:
+			w.brokef(5, "call %d, %s, waits though what it asks for is cached and fresh", c.id, w.callName(c))
+		case c.prompt && first:
+			w.brokef(4, "call %d, %s, waits though the store is known to be down", c.id, w.callName(c))
+		case !w.mayWait(c):
+			w.brokef(2, "call %d, %s, still waits: for nothing, another key, or a third read", c.id, w.callName(c))
+		case now.mono-c.begin.mono > 2*readLimit && c.item >= 0, now.mono-c.begin.mono > 4*readLimit:
+			w.brokef(2, "call %d, %s, has waited for %v", c.id, w.callName(c), now.mono-c.begin.mono)
+		}
+	}
+}
+
+// mayWait says whether there is a read under way that the call may wait for: one that was when it began, or
+// the next after that.
+func (w *world) mayWait(c *call) bool {
+	until := c.begin.step
+	for _, r := range c.joined {
+		if !r.done {
+			return true
+		}
+		until = max(until, r.end.step)
+	}
+	for _, r := range w.flying {
+		if r.done || r.kind != c.kind {
+			continue
+		}
+		switch {
+		case c.item < 0 && r.item < 0 && c.wholes < 2,
+			c.item < 0 && r.item >= 0 && c.singles[r.item] < 2,
+			c.item >= 0 && (r.item < 0 || r.item == c.item) && r.begin.step <= until:
+			return true
+		}
+	}
+	return false
+}
+
+// noteEnd lets the calls that wait know that one more read has ended.
+func (w *world) noteEnd(r *read) {
+	for _, c := range w.calls {
+		switch {
+		case c.item >= 0 || c.kind != r.kind:
+		case r.item >= 0:
+			c.singles[r.item]++
+		default:
+			c.wholes++
+			c.singles = [items]int{}
+		}
+	}
+}

@@ -1,0 +1,309 @@
+package sim
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/launchdarkly/go-server-sdk/v7/subsystems"
+	"github.com/launchdarkly/go-server-sdk/v7/subsystems/ldstoreimpl"
+	"github.com/launchdarkly/go-server-sdk/v7/subsystems/ldstoretypes"
+
+	"github.com/warmflags/warmflags/change"
+)
+
+// System is a cache under judgment: LaunchDarkly builds a data store of it for each client, and changes are
+// delivered to it. It may be a [change.Waker].
+type System interface {
+	subsystems.ComponentConfigurer[subsystems.DataStore]
+	change.Sink
+}
+
+// Setup is what a cache is made of.
+type Setup struct {
+	Table     subsystems.ComponentConfigurer[subsystems.PersistentDataStore]
+	Hands     func() (mono, wall time.Duration) // the clock; timers are package time's
+	TTL       time.Duration                     // this and the next as in [Script]
+	MaxStale  time.Duration
+	ReadLimit time.Duration // after which a read is abandoned
+	Preload   bool
+	Lambda    bool
+	Strict    bool
+}
+
+// Subject is a sort of cache, and what is peculiar to it.
+type Subject struct {
+	New func(Setup) System
+	// Tick is how much later it may know of a freeze or the TTL's end; 0 is at once. It counts where the script
+	// does not ask for strict clocks, and in Lambda once the cache has been woken.
+	Tick     time.Duration
+	Recovery time.Duration // within which it finds that the table is well again; 0 is a minute
+}
+
+// What there is in the table: a flag that does not exist at first among them.
+const items = 4
+
+var (
+	kinds   = [2]ldstoretypes.DataKind{ldstoreimpl.Features(), ldstoreimpl.Segments()}
+	kindOf  = [items]int{0, 0, 0, 1}
+	keys    = [items]string{"a", "b", "new", "a"}
+	choices = [8]int{0, 0, 0, 0, 1, 1, 2, 3} // of items, by a step's number
+)
+
+// world is one run of a script.
+type world struct {
+	script  Script
+	subject Subject
+	system  System
+	races   Races
+	trace   *strings.Builder // nil: none is kept
+
+	mu       sync.Mutex // guards the fields below; the cache's goroutines report here too
+	start    time.Time
+	offset   time.Duration // of the wall clock
+	events   int
+	step     int
+	freezes  int
+	backs    int
+	wakes    int
+	leaps    []leap
+	serial   int
+	items    [items]*item
+	allInv   int // event: the last InvalidateAll
+	reads    []*read
+	flying   []*read // not answered yet, those that were abandoned too
+	calls    []*call // not ended
+	clients  []*client
+	building [len(kinds)]bool // the cache is preloading, and may read this kind
+	queue    []message
+	broken   *Broken // the first broken promise
+
+	held, late, outage bool
+	lag                int
+	healed             time.Duration // when reads were last neither held nor failing, or -1
+	sawWell            bool          // since the store was last told to be down
+	sawFailure         bool          // since it was last told to be up
+	mustTell           bool          // the last read failed because of an outage
+	lastFailure        stamp
+}
+
+// leap is a forward jump of the wall clock.
+type leap struct{ at, by time.Duration }
+
+// Broken says which promise a cache did not keep. It is what [Run] returns.
+type Broken struct {
+	Promise int // its number in DESIGN.md
+	Step    int // during which it was broken, from 0
+	Text    string
+	Trace   string // what had happened, if it was asked for
+}
+
+func (b *Broken) Error() string {
+	return fmt.Sprintf("promise %d is broken at step %d: %s", b.Promise, b.Step, b.Text)
+}
+
+// stuck is how long a run may take in real time: a goroutine that waits for a mutex for ever stops a bubble.
+const stuck = time.Minute
+
+// Run carries out the script on a new cache, in a bubble of its own, and returns a [*Broken] for the first promise
+// that the cache did not keep. Races that occurred are counted, unless races is nil.
+func Run(t *testing.T, script Script, subject Subject, races Races) error {
+	if races == nil {
+		races = NewRaces()
+	}
+	return run(t, &world{script: script, subject: subject, races: races})
+}
+
+// Trace runs the script as Run does, and its [*Broken] tells all that happened.
+func Trace(t *testing.T, script Script, subject Subject) error {
+	return run(t, &world{script: script, subject: subject, races: NewRaces(), trace: &strings.Builder{}})
+}
+
+func run(t *testing.T, w *world) error {
+	watchdog := time.AfterFunc(stuck, func() {
+		panic(fmt.Sprintf("sim: the cache is stuck, or a goroutine of it waits for a mutex. The script:\n%v", w.script))
+	})
+	defer watchdog.Stop()
+	w.bubble(t)
+	if w.broken == nil {
+		return nil
+	}
+	if w.trace != nil {
+		w.broken.Trace = w.trace.String()
+	}
+	return w.broken
+}
+
+func (w *world) bubble(t *testing.T) {
+	defer func() {
+		if p := recover(); p != nil {
+			w.brokef(5, "the cache leaves goroutines behind: %v", p)
+		}
+	}()
+	synctest.Test(t, func(*testing.T) {
+		w.begin()
+		for n, step := range w.script.Steps {
+			if w.broken != nil {
+				break
+			}
+			w.mu.Lock()
+			w.step = n
+			w.mu.Unlock()
+			w.do(step)
+			w.settle()
+		}
+		w.finale()
+	})
+}
+
+func (w *world) begin() {
+	w.start, w.healed = time.Now(), -1
+	if w.subject.Recovery == 0 {
+		w.subject.Recovery = time.Minute
+	}
+	for x := range w.items {
+		w.items[x] = &item{kind: kindOf[x], key: keys[x], shown: -1, rows: make([]row, 1, 8)}
+		if keys[x] != "new" {
+			w.serial++
+			w.items[x].rows[0] = row{version: 10, serial: w.serial, state: live}
+		}
+	}
+	w.system = w.subject.New(Setup{
+		Table: table{w}, Hands: w.hands, ReadLimit: readLimit,
+		TTL: w.script.TTL, MaxStale: w.script.MaxStale, Preload: w.script.Preload,
+		Lambda: w.script.Lambda, Strict: w.script.Strict,
+	})
+	w.hold(w.script.Held, false)
+	w.step = -1
+	w.build()
+	w.settle()
+}
+
+// hands is the clock: its monotonic hand is the bubble's time.
+func (w *world) hands() (mono, wall time.Duration) {
+	mono = time.Since(w.start) + time.Hour
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return mono, mono + 400_000*time.Hour + w.offset
+}
+
+// event stamps something that happens now.
+func (w *world) event() stamp {
+	w.events++
+	mono := time.Since(w.start)
+	now := stamp{n: w.events, step: w.step, mono: mono, wall: mono + w.offset}
+	w.sweep(now)
+	return now
+}
+
+func (w *world) brokef(promise int, format string, args ...any) {
+	if w.broken == nil {
+		w.broken = &Broken{Promise: promise, Step: w.step, Text: fmt.Sprintf(format, args...)}
+		w.tracef("BROKEN: %v", w.broken)
+	}
+}
+
+func (w *world) tracef(format string, args ...any) {
+	if w.trace != nil {
+		fmt.Fprintf(w.trace, "%4d %8v  %s\n", w.step, time.Since(w.start), fmt.Sprintf(format, args...))
+	}
+}
+
+func (w *world) name(x int) string { return kinds[kindOf[x]].GetName() + "/" + keys[x] }
+
+func (w *world) readName(r *read) string {
+	if r.item < 0 {
+		return "all " + kinds[r.kind].GetName()
+	}
+	return w.name(r.item)
+}
+
+// under is the read of just this item, or kind, that is under way and has not been abandoned.
+func (w *world) under(kind, x int) *read {
+	for _, r := range w.flying {
+		if r.kind == kind && r.item == x && !r.done {
+			return r
+		}
+	}
+	return nil
+}
+
+// settle waits until nothing moves, and looks at what should have happened by now.
+func (w *world) settle() {
+	synctest.Wait()
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	now := w.event()
+	w.judgeWaiting(now)
+	w.judgeStatus(now)
+}
+
+// sleep lets time pass.
+func (w *world) sleep(d time.Duration) {
+	time.Sleep(d)
+	w.settle()
+}
+
+// hold decides how reads that begin from now on are answered.
+func (w *world) hold(held, late bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.held, w.late = held, late
+	w.heal()
+}
+
+// heal notes since when the table answers well.
+func (w *world) heal() {
+	switch well := !w.held && !w.outage; {
+	case !well:
+		w.healed = -1
+	case w.healed < 0:
+		w.healed = time.Since(w.start)
+	}
+}
+
+// rest is how long a cache may need until it has recovered from what is past.
+func (w *world) rest() time.Duration {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	failing := w.isDown()
+	for _, i := range w.items {
+		failing = failing || i.failing
+	}
+	if failing {
+		return w.subject.Recovery + time.Second
+	}
+	return time.Second
+}
+
+// finale ends all that is under way, and sees whether the cache ends in a state that it should be in.
+func (w *world) finale() {
+	w.mu.Lock()
+	w.step, w.outage, w.lag = len(w.script.Steps), false, 0
+	held := slices.Clone(w.flying)
+	w.mu.Unlock()
+	w.hold(false, false)
+	for _, r := range held {
+		if r.gate != nil {
+			r.gate <- well
+		}
+		w.settle()
+	}
+	w.sleep(w.subject.Recovery + time.Second)
+	for n := range items + len(kinds) {
+		w.mu.Lock()
+		w.step++
+		w.mu.Unlock()
+		if w.broken == nil {
+			w.call(0, [...]int{0, 1, 2, 3, -1, -1}[n], [...]int{0, 0, 0, 1, 0, 1}[n])
+			w.settle()
+		}
+	}
+	for n := len(w.clients) - 1; n >= 0; n-- {
+		w.close(n)
+	}
+}
