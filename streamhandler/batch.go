@@ -3,18 +3,18 @@ package streamhandler
 import (
 	"math"
 	"strings"
-
-	"github.com/aws/aws-lambda-go/events"
+	"time"
 
 	"github.com/warmflags/warmflags/change"
 )
 
 // batch is what one invocation's records say, one entry for each item.
 type batch struct {
-	source string   // the stream's ARN: all records of a batch are of one stream
-	groups []*group // by prefix, in the order of their first records
-	stats  Stats    // of this batch alone
-	strays []string // sequence numbers of records that could not be read, a few of them
+	source string    // the stream's ARN: all records of a batch are of one stream
+	groups []*group  // by prefix, in the order of their first records
+	stats  Stats     // of this batch alone
+	strays []string  // sequence numbers of records that could not be read, a few of them
+	oldest time.Time // when the first record was made; zero where unknown
 }
 
 // group is the items of one prefix, which is one LaunchDarkly environment. Each has consumers of its own, and gets
@@ -45,7 +45,7 @@ const keptStrays = 5
 
 // readBatch coalesces the records. The records of one item are in the order of its writes, because they are always
 // in one shard; nothing here depends on the order of different items.
-func readBatch(records []events.DynamoDBEventRecord) *batch {
+func readBatch(records []record) *batch {
 	b := &batch{}
 	b.stats.Batches = 1
 	b.stats.Records = len(records)
@@ -53,17 +53,20 @@ func readBatch(records []events.DynamoDBEventRecord) *batch {
 	groups := make(map[string]*group, 1)
 	for i := range records {
 		r := &records[i]
+		if t := sendableTime(r.time); !t.IsZero() && (b.oldest.IsZero() || t.Before(b.oldest)) {
+			b.oldest = t
+		}
 		row, reason := readRow(r)
 		if reason != "" {
-			b.skip(reason, r.Change.SequenceNumber)
+			b.skip(reason, r.sequence)
 			continue
 		}
 		if b.source == "" {
-			b.source = r.EventSourceArn
+			b.source = r.source
 		}
 		it := items[row.id]
 		if it == nil {
-			it = &item{first: r.Change.SequenceNumber}
+			it = &item{first: r.sequence}
 			items[row.id] = it
 			g := groups[row.prefix]
 			if g == nil {
@@ -87,8 +90,8 @@ func readBatch(records []events.DynamoDBEventRecord) *batch {
 // version is told only where it rises above all that this batch showed before. After a reset, even one followed by
 // an edit, the consumer must be told that nothing is known: it may expect more than there is now. Earlier
 // batches need not be remembered: the one that went back told 0, or rose above all before.
-func (it *item) record(row row, r *events.DynamoDBEventRecord) {
-	it.last = r.Change.SequenceNumber
+func (it *item) record(row row, r *record) {
+	it.last = r.sequence
 	it.highest = max(it.highest, row.before)
 	it.change = change.Change{Kind: row.kind, Key: row.id.key, Deleted: row.deleted, Time: row.time}
 	if row.after != unknownVersion && row.after > it.highest {

@@ -293,13 +293,53 @@ func TestLogsOneLineABatchAndNoFlagData(t *testing.T) {
 	require.NoError(t, err)
 	var line map[string]any
 	require.NoError(t, json.Unmarshal(log.Bytes(), &line), "one line")
-	delete(line, "time")
-	delete(line, "bytes")
+	require.Equal(t, []string{"warmflags"}, metricNamespaces(t, line))
+	for _, name := range []string{"time", "_aws", "MessageBytes", "PublishLatency", "OldestRecordAge"} {
+		assert.Contains(t, line, name)
+		delete(line, name)
+	}
 	assert.Equal(t, map[string]any{
-		"level": "ERROR", "msg": "stream batch", "records": 3.0, "changes": 2.0, "coalesced": 0.0, "messages": 1.0,
-		"unknown_version": 0.0, "skipped_own": 1.0, "retry_from": "2",
-		"error": `publish to "` + topicARN + `": topic is down`,
+		"level": "ERROR", "msg": "stream batch", "Records": 3.0, "Changes": 2.0, "Coalesced": 0.0, "Messages": 1.0,
+		"UnknownVersion": 0.0, "SkippedOwn": 1.0, "SkippedNoItem": 0.0, "SkippedForeign": 0.0, "SkippedMalformed": 0.0,
+		"Refused": 0.0, "Failures": 1.0, "retry_from": "2", "error": `publish to "` + topicARN + `": topic is down`,
 	}, line)
 	assert.NotContains(t, log.String(), "hush")
 	assert.NotContains(t, *topic.inputs[0].Message, "hush")
+}
+
+// metricNamespaces checks that the line has every metric that it declares.
+func metricNamespaces(t *testing.T, line map[string]any) (namespaces []string) {
+	t.Helper()
+	var declared struct {
+		CloudWatchMetrics []struct {
+			Namespace string
+			Metrics   []struct{ Name, Unit string }
+		}
+	}
+	encoded, err := json.Marshal(line["_aws"])
+	require.NoError(t, err)
+	require.NoError(t, json.Unmarshal(encoded, &declared))
+	for _, d := range declared.CloudWatchMetrics {
+		namespaces = append(namespaces, d.Namespace)
+		assert.NotEmpty(t, d.Metrics)
+		for _, m := range d.Metrics {
+			assert.IsType(t, 0.0, line[m.Name], m.Name)
+			assert.NotEmpty(t, m.Unit)
+		}
+	}
+	return namespaces
+}
+
+func TestMetricsOfTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log bytes.Buffer
+		topic := &topic{before: func(int) error { time.Sleep(1500 * time.Millisecond); return nil }}
+		first, second := rose("1", "a:features", "x", 2), rose("2", "b:features", "x", 2)
+		first.Change.ApproximateCreationDateTime.Time = time.Now().Add(-2 * time.Second)
+		second.Change.ApproximateCreationDateTime.Time = time.Now().Add(-7 * time.Second)
+		_, err := newHandler(topic, logTo(&log)).Handle(context.Background(), events.DynamoDBEvent{Records: []events.DynamoDBEventRecord{first, second}})
+		require.NoError(t, err)
+		assert.Contains(t, log.String(), `"PublishLatency":3000,`)
+		assert.Contains(t, log.String(), `"OldestRecordAge":10,`)
+	})
 }

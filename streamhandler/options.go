@@ -20,42 +20,69 @@ const (
 	smallestMaxSize = 32 << 10
 )
 
-// Option sets an option of [New]. Wrong and missing options are reported by [Handler.Handle], all at once.
-type Option func(*Handler)
+// Option sets an option of [New] or [NewExpired]. Wrong and missing options are reported by each call of Handle, all
+// at once.
+type Option func(*settings)
 
 // TopicARN is the topic that messages go to, a standard one. Required.
 func TopicARN(arn string) Option {
-	return func(h *Handler) { h.topic = arn }
+	return func(s *settings) { s.topic = arn }
 }
 
-// MaxMessageSize is the most bytes that a message may have, attributes included: the topic's MaximumMessageSize.
-// The default is 262144 (256 KiB), the least 32768 and the most 1048576; others are an error.
+// MaxMessageSize is the most bytes that a message may have, attributes included, and messages that are published with
+// one call together: the topic's MaximumMessageSize. The default is 262144 (256 KiB), the least 32768 and the most
+// 1048576; others are an error.
 func MaxMessageSize(bytes int) Option {
-	return func(h *Handler) { h.maxSize = bytes }
+	return func(s *settings) { s.maxSize = bytes }
 }
 
 // After has append called once for each batch of which anything was published, with the messages that were, even
-// when others failed, before Handle returns. Its context ends in time for Handle to answer. When it fails, the
-// whole batch fails, and is published and appended again. The default, nil, does nothing.
+// when others failed, before Handle returns. A message without changes says that anything of its prefix may have
+// changed: it stands in the place of one that SNS refused, or, in [Expired], of records that were lost. Its context
+// ends in time for Handle to answer. When it fails, the whole batch fails, and is published and appended again. The
+// default, nil, does nothing.
 func After(appendTo func(ctx context.Context, published []change.Message) error) Option {
-	return func(h *Handler) { h.after = appendTo }
+	return func(s *settings) { s.after = appendTo }
 }
 
 // Logger gets one line for each batch. The default, nil, is [slog.Default].
 func Logger(logger *slog.Logger) Option {
-	return func(h *Handler) { h.logger = logger }
+	return func(s *settings) { s.logger = logger }
 }
 
-func (h *Handler) check() error {
-	var problems []error
-	if h.publisher == nil {
+// settings are what the options say. They never change once they are complete.
+type settings struct {
+	publisher Publisher
+	batches   BatchPublisher // the same; nil where it is none
+	topic     string         // its ARN
+	maxSize   int            // bytes of a message, attributes included
+	after     func(context.Context, []change.Message) error
+	logger    *slog.Logger
+	err       error // what is wrong with them; nil if nothing is
+}
+
+func newSettings(publisher Publisher, options []Option, problems ...error) settings {
+	s := settings{publisher: publisher, maxSize: defaultMaxSize}
+	for _, option := range options {
+		option(&s)
+	}
+	if s.logger == nil {
+		s.logger = slog.Default()
+	}
+	s.batches, _ = publisher.(BatchPublisher)
+	s.err = s.check(problems)
+	return s
+}
+
+func (s *settings) check(problems []error) error {
+	if s.publisher == nil {
 		problems = append(problems, errors.New("publisher: nil: pass an SNS client"))
 	}
-	if err := checkTopic(h.topic); err != nil {
+	if err := checkTopic(s.topic); err != nil {
 		problems = append(problems, err)
 	}
-	if h.maxSize < smallestMaxSize || h.maxSize > largestMaxSize {
-		problems = append(problems, fmt.Errorf("MaxMessageSize(%d): use %d to %d bytes", h.maxSize, smallestMaxSize, largestMaxSize))
+	if s.maxSize < smallestMaxSize || s.maxSize > largestMaxSize {
+		problems = append(problems, fmt.Errorf("MaxMessageSize(%d): use %d to %d bytes", s.maxSize, smallestMaxSize, largestMaxSize))
 	}
 	if len(problems) == 0 {
 		return nil

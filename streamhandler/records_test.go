@@ -168,6 +168,8 @@ func TestNamespaces(t *testing.T) {
 		{namespace: "", skipped: streamhandler.SkippedMalformed},
 		{namespace: "pr\x00d:features", skipped: streamhandler.SkippedMalformed},
 		{namespace: "pr\uFFFEd:features", skipped: streamhandler.SkippedMalformed},
+		{namespace: "prod:big_segments_user", skipped: streamhandler.SkippedForeign},
+		{namespace: "big_segments_metadata", skipped: streamhandler.SkippedForeign},
 		{namespace: "prød:features", prefix: "prød", kind: "features"},
 	}
 	for _, test := range tests {
@@ -227,7 +229,9 @@ func TestBadRecordsAreCountedAndNothingIsLostWithThem(t *testing.T) {
 		{Kind: "features", Key: "strange", Version: 1},
 	}, topic.changes(t))
 	stats := h.Stats()
-	assert.Equal(t, map[streamhandler.Reason]int{streamhandler.SkippedMalformed: 7, streamhandler.SkippedNoItem: 1}, stats.Skipped)
+	assert.Equal(t, map[streamhandler.Reason]int{
+		streamhandler.SkippedMalformed: 5, streamhandler.SkippedForeign: 2, streamhandler.SkippedNoItem: 1,
+	}, stats.Skipped)
 	assert.Equal(t, 10, stats.Records)
 	assert.Contains(t, log.String(), `"malformed_sequence_numbers":["","666","666","666","666"]`, "a few are named")
 }

@@ -1,6 +1,7 @@
 package streamhandler
 
 import (
+	"bytes"
 	"encoding/json"
 	"strconv"
 	"strings"
@@ -29,43 +30,88 @@ const (
 	attrItem      = "item"
 )
 
-type image = map[string]events.DynamoDBAttributeValue
+// record is what is read of a stream record, however it came: decoded by Lambda's library, or by [decodeEvent].
+type record struct {
+	source, sequence string // the stream's ARN; the sequence number
+	event            string // its name: what was done to the row
+	namespace, key   string // empty where the keys have no such text
+	foreign          bool   // it has keys, and they are not those of a flag table
+	before, after    image
+	time             time.Time
+}
+
+// image is what is read of a row as it was before or after, if it was and if the stream's view type tells.
+type image struct {
+	exists    bool // has any attribute
+	hasItem   bool
+	version   int  // or unknownVersion
+	tombstone bool // told of new images only
+}
+
+type attributes = map[string]events.DynamoDBAttributeValue
+
+// fromEvent reads what Lambda's library decoded.
+func fromEvent(e *events.DynamoDBEventRecord) record {
+	_, hasNamespace := e.Change.Keys[attrNamespace]
+	_, hasKey := e.Change.Keys[attrKey]
+	r := record{
+		source: e.EventSourceArn, sequence: e.Change.SequenceNumber, event: e.EventName,
+		namespace: text(e.Change.Keys, attrNamespace), key: text(e.Change.Keys, attrKey),
+		foreign: len(e.Change.Keys) > 0 && !(hasNamespace && hasKey),
+		before:  imageOf(e.Change.OldImage), after: imageOf(e.Change.NewImage),
+		time: e.Change.ApproximateCreationDateTime.Time,
+	}
+	r.after.tombstone = isTombstone([]byte(text(e.Change.NewImage, attrItem)))
+	return r
+}
+
+func imageOf(row attributes) image {
+	_, hasItem := row[attrItem]
+	i := image{exists: len(row) > 0, hasItem: hasItem, version: unknownVersion}
+	if value, ok := row[attrVersion]; ok && value.DataType() == events.DataTypeNumber {
+		i.version = parseVersion(value.Number())
+	}
+	return i
+}
 
 // readRow reads a record, or says why it is passed over. What it cannot judge (no images, because the stream's view
 // type leaves them out; a broken version; an event name of the future) it announces without a version: a look too
 // many costs a read, a look too few is a stale flag.
-func readRow(r *events.DynamoDBEventRecord) (row, Reason) {
-	namespace, key := text(r.Change.Keys, attrNamespace), text(r.Change.Keys, attrKey)
-	prefix, kind, ok := splitNamespace(namespace)
-	if !ok || key == "" || !sendable(namespace) || !sendable(key) {
+func readRow(r *record) (row, Reason) {
+	if r.foreign {
+		return row{}, SkippedForeign
+	}
+	prefix, kind, ok := splitNamespace(r.namespace)
+	if !ok || r.key == "" || !sendable(r.namespace) || !sendable(r.key) {
 		return row{}, SkippedMalformed
 	}
-	if kind[0] == '$' {
+	switch {
+	case kind[0] == '$':
 		return row{}, SkippedOwn
+	case strings.HasPrefix(kind, "big_segments_"):
+		return row{}, SkippedForeign
 	}
-	before, after := r.Change.OldImage, r.Change.NewImage
+	before, after := r.before, r.after
 	// A stream that has no images, KEYS_ONLY, cannot tell what is an item: then everything is.
-	_, hadItem := before[attrItem]
-	_, hasItem := after[attrItem]
-	if !hadItem && !hasItem && (len(before) > 0 || len(after) > 0) {
+	if !before.hasItem && !after.hasItem && (before.exists || after.exists) {
 		return row{}, SkippedNoItem
 	}
 
 	read := row{
-		id: itemID{namespace, key}, prefix: prefix, kind: kind,
-		before: version(before), after: version(after), time: recordTime(r),
+		id: itemID{r.namespace, r.key}, prefix: prefix, kind: kind,
+		before: before.version, after: after.version, time: sendableTime(r.time),
 	}
 	// What the record's kind says, where the images say nothing.
-	switch events.DynamoDBOperationType(r.EventName) {
+	switch events.DynamoDBOperationType(r.event) {
 	case events.DynamoDBOperationTypeInsert:
 		read.before = 0
 	case events.DynamoDBOperationTypeRemove:
 		read.after, read.deleted = 0, true
 	}
 	switch {
-	case hasItem:
-		read.deleted = isTombstone(text(after, attrItem))
-	case hadItem && len(after) > 0: // the row has lost its item: for readers it is gone
+	case after.hasItem:
+		read.deleted = after.tombstone
+	case before.hasItem && after.exists: // the row has lost its item: for readers it is gone
 		read.after, read.deleted = 0, true
 	}
 	return read, ""
@@ -85,32 +131,28 @@ func splitNamespace(namespace string) (prefix, kind string, ok bool) {
 }
 
 // text is a string attribute, or "" where there is none of that type.
-func text(attributes image, name string) string {
-	value, ok := attributes[name]
+func text(row attributes, name string) string {
+	value, ok := row[name]
 	if !ok || value.DataType() != events.DataTypeString {
 		return ""
 	}
 	return value.String()
 }
 
-// version is the version in an image, or unknownVersion where there is none, or none that a change can carry. What
-// the SDKs write is a whole number above 0.
-func version(attributes image) int {
-	value, ok := attributes[attrVersion]
-	if !ok || value.DataType() != events.DataTypeNumber {
-		return unknownVersion
-	}
-	n, err := strconv.Atoi(value.Number())
+// parseVersion reads a version, or returns unknownVersion where it is none that a change can carry. What the SDKs
+// write is a whole number above 0.
+func parseVersion(number string) int {
+	n, err := strconv.Atoi(number)
 	if err != nil || n < 1 {
 		return unknownVersion
 	}
 	return n
 }
 
-// recordTime is zero where the record has no time, or one that could not be written in a message.
-func recordTime(r *events.DynamoDBEventRecord) time.Time {
-	t := r.Change.ApproximateCreationDateTime.UTC()
-	if year := t.Year(); year < 1970 || year > 9999 {
+// sendableTime is zero where the record has no time, or one that could not be written in a message.
+func sendableTime(t time.Time) time.Time {
+	t = t.UTC()
+	if t.Unix() <= 0 || t.Year() > 9999 {
 		return time.Time{}
 	}
 	return t
@@ -141,34 +183,41 @@ func sendableRunes(s string) bool {
 }
 
 // isTombstone says whether an item's JSON has "deleted":true at its top level. Nearly all items are told by a
-// search: without that text anywhere, or an escape that could hide its letters, they are not deleted. The few
-// others are parsed. (LaunchDarkly's SDKs write "deleted":false into every item, and a tombstone is short.)
-func isTombstone(item string) bool {
-	if !mayBeTombstone(item) {
-		return false
-	}
-	var fields map[string]json.RawMessage // a struct would take "Deleted" too
-	if json.Unmarshal([]byte(item), &fields) != nil {
-		return false // broken; whoever reads the row will say so
-	}
-	return string(fields["deleted"]) == "true"
+// search: LaunchDarkly's SDKs write "deleted":false into each, and a tombstone is short. The others are parsed.
+func isTombstone(item []byte) bool {
+	// The letters of "deleted" lie between U+0064 and U+0074.
+	hidden := bytes.Contains(item, []byte(`\u006`)) || bytes.Contains(item, []byte(`\u007`))
+	return (hidden || mayBeTombstone(item, `":false`)) && parseTombstone(item)
 }
 
-// mayBeTombstone is true for every item with "deleted":true at its top level, and for few others: those that have
-// it further down, or in a text.
-func mayBeTombstone(item string) bool {
-	const name = `deleted"`
+// isTombstone is the same of an item that is still in the event's JSON.
+func (l literal) isTombstone() bool {
+	if l.unicode {
+		return isTombstone(l.text())
+	}
+	return mayBeTombstone(l.quoted, `\":false`) && parseTombstone(l.text())
+}
+
+// mayBeTombstone is true for every item that has the name "deleted" at its top level and something else in the place
+// of false, and for few others: those that have that further down, or in a text.
+func mayBeTombstone(item []byte, isFalse string) bool {
+	const name = "deleted"
 	for rest := item; ; {
-		at := strings.Index(rest, name)
+		at := bytes.Index(rest, []byte(name))
 		if at < 0 {
-			break
+			return false
 		}
 		rest = rest[at+len(name):]
-		value := strings.TrimLeft(rest, " \t\r\n:")
-		if strings.HasPrefix(value, "true") {
+		if !bytes.HasPrefix(rest, []byte(isFalse)) {
 			return true
 		}
 	}
-	// The letters of "deleted" lie between U+0064 and U+0074.
-	return strings.Contains(item, `\u006`) || strings.Contains(item, `\u007`)
+}
+
+func parseTombstone(item []byte) bool {
+	var fields map[string]json.RawMessage // a struct would take "Deleted" too
+	if json.Unmarshal(item, &fields) != nil {
+		return false // broken; whoever reads the row will say so
+	}
+	return string(fields["deleted"]) == "true"
 }

@@ -1,10 +1,7 @@
 package streamhandler
 
 import (
-	"context"
-	"log/slog"
 	"maps"
-	"slices"
 	"sync"
 )
 
@@ -17,8 +14,10 @@ const (
 	SkippedOwn Reason = "own"
 	// SkippedNoItem is a row that neither has nor had the attribute "item": not a flag or a segment.
 	SkippedNoItem Reason = "no_item"
-	// SkippedMalformed is a record whose keys are not those of a flag table (namespace and key, both strings), or
-	// have characters that no message can carry.
+	// SkippedForeign is a row of another kind of table, or of LaunchDarkly's big segments.
+	SkippedForeign Reason = "foreign"
+	// SkippedMalformed is a record whose namespace or key cannot be read (both are strings that are not empty), or
+	// has characters that no message can carry.
 	SkippedMalformed Reason = "malformed"
 )
 
@@ -32,6 +31,7 @@ type Stats struct {
 	Coalesced int            // records covered by a later record of the same item in their batch
 	Unknown   int            // changes announced without a version
 	Messages  int            // messages published
+	Refused   int            // of these, empty ones in the place of one that SNS refused
 	Bytes     int            // published bytes, attributes included
 }
 
@@ -52,6 +52,7 @@ func (t *totals) add(s Stats) {
 	sum.Coalesced += s.Coalesced
 	sum.Unknown += s.Unknown
 	sum.Messages += s.Messages
+	sum.Refused += s.Refused
 	sum.Bytes += s.Bytes
 	for reason, n := range s.Skipped {
 		if sum.Skipped == nil {
@@ -83,29 +84,10 @@ func (b *batch) count(messages []*message, failure error) {
 		}
 		if m.published {
 			b.stats.Messages++
-			b.stats.Bytes += size(m.input)
+			if m.refusal != nil {
+				b.stats.Refused++
+			}
+			b.stats.Bytes += m.size()
 		}
 	}
-}
-
-// log writes the batch's one line: counts, never keys or data. Unreadable records are named by sequence number.
-func (h *Handler) log(ctx context.Context, b *batch, failure error, from string) {
-	s := b.stats
-	attrs := []slog.Attr{
-		slog.Int("records", s.Records), slog.Int("changes", s.Changes), slog.Int("coalesced", s.Coalesced),
-		slog.Int("messages", s.Messages), slog.Int("bytes", s.Bytes), slog.Int("unknown_version", s.Unknown),
-	}
-	level := slog.LevelInfo
-	for _, reason := range slices.Sorted(maps.Keys(s.Skipped)) {
-		attrs = append(attrs, slog.Int("skipped_"+string(reason), s.Skipped[reason]))
-	}
-	if len(b.strays) > 0 {
-		level = slog.LevelWarn
-		attrs = append(attrs, slog.Any("malformed_sequence_numbers", b.strays))
-	}
-	if failure != nil {
-		level = slog.LevelError
-		attrs = append(attrs, slog.String("error", failure.Error()), slog.String("retry_from", from))
-	}
-	h.logger.LogAttrs(ctx, level, "stream batch", attrs...)
 }
