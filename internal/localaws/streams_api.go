@@ -217,8 +217,11 @@ func (s *Streams) GetRecords(ctx context.Context, in *dynamodbstreams.GetRecords
 			return nil, trimmed()
 		}
 		count := int(aws.ToInt32(in.Limit))
-		if count <= 0 || count > maxRecords {
+		if in.Limit == nil {
 			count = maxRecords
+		}
+		if count < 1 || count > maxRecords {
+			return nil, validation("1 validation error detected: Value at 'limit' failed to satisfy constraint: Member must have value between 1 and 1000")
 		}
 		out := &dynamodbstreams.GetRecordsOutput{Records: one.read(&at.number, count, limit)}
 		if one.end == 0 || at.number < one.end {

@@ -71,6 +71,7 @@ func (ps *parser) comparison() Condition {
 	if op, ok := ps.sign("=", "<>", "<", "<=", ">", ">="); ok {
 		right := ps.operand()
 		ps.checkOrdered(op, left, right)
+		ps.checkDistinct(op, left, right)
 		return func(i Item) bool { return compareBy(op, left.get(i), right.get(i)) }
 	}
 	if ps.keyword("BETWEEN") {
@@ -139,6 +140,13 @@ func (ps *parser) checkOrdered(op string, operands ...operand) {
 		if op != "=" && op != "<>" && o.constant != nil && t != "S" && t != "N" && t != "B" {
 			ps.fail("Incorrect operand type for operator or function; operator or function: %s, operand type: %s", op, t)
 		}
+	}
+}
+
+// checkDistinct refuses to compare an attribute with itself.
+func (ps *parser) checkDistinct(op string, first, second operand) {
+	if first.path != nil && slices.Equal(first.path, second.path) {
+		ps.fail("The first operand must be distinct from the remaining operands for this operator or function; operator: %s, first operand: %s", op, first.path)
 	}
 }
 
@@ -252,8 +260,8 @@ func (ps *parser) predicate(f string) Condition {
 	if strings.HasPrefix(f, "attribute_") && args[0].path == nil {
 		ps.fail("Operator or function requires a document path; operator or function: %s", f)
 	}
-	if len(args) == 2 && args[0].path != nil && slices.Equal(args[0].path, args[1].path) {
-		ps.fail("The first operand must be distinct from the remaining operands for this operator or function; operator: %s, first operand: %s", f, args[0].path)
+	if len(args) == 2 {
+		ps.checkDistinct(f, args[0], args[1])
 	}
 	switch f {
 	case "attribute_exists":
