@@ -126,6 +126,7 @@ func (s *cache) invalidateEverything() {
 	s.invalidAll = s.tick
 	for _, c := range *s.collections.Load() {
 		c.view.Store(nil)
+		c.failures = 0
 		c.slots.each(func(sl *slot) {
 			sl.invalidate(s.tick)
 			sl.expect = 0

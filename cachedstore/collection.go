@@ -17,7 +17,8 @@ type collection struct {
 	slots keymap
 	view  atomic.Pointer[view] // a hit of GetAll; nil: look under the lock. Set and cleared under cache.mu
 
-	lane           // reads of the whole collection
+	lane // reads of the whole collection
+	setback
 	start  uint64  // tick at which the latest such read that succeeded began; 0: none did
 	taken  instant // when it began
 	until  instant // fresh until then
@@ -47,13 +48,13 @@ func (s *cache) getAll(c *collection) ([]ldstoretypes.KeyedItemDescriptor, error
 	defer s.mu.Unlock()
 	s.stats.Misses++
 	now := s.clock()
-	if s.outage.down && s.servableWholeLocked(c, now) {
-		s.stats.StaleServes++
-		return s.assembleLocked(c, now), nil
+	whole := s.wholeLocked(c, now)
+	if s.outage.down && s.servableWholeLocked(c, now) || !whole && c.resting(now) {
+		return s.lastWholeLocked(c, c.failure)
 	}
 	var joined uint64 // values of reads that began then or later are good for this call
-	if !s.wholeLocked(c, now) {
-		f := s.awaitAllLocked(c)
+	if !whole {
+		f := s.awaitAllLocked(c, 0)
 		if f.err != nil {
 			return s.lastWholeLocked(c, f.err)
 		}
@@ -61,7 +62,7 @@ func (s *cache) getAll(c *collection) ([]ldstoretypes.KeyedItemDescriptor, error
 	}
 	stale := s.staleLocked(c, joined, s.clock())
 	if len(stale) > manyStale {
-		if f := s.awaitAllLocked(c); f.err != nil {
+		if f := s.awaitAllLocked(c, latestInvalid(stale)); f.err != nil {
 			return s.lastWholeLocked(c, f.err)
 		}
 	} else {
@@ -70,9 +71,16 @@ func (s *cache) getAll(c *collection) ([]ldstoretypes.KeyedItemDescriptor, error
 	return s.assembleLocked(c, s.clock()), nil
 }
 
-// awaitAllLocked waits for a read of the whole collection, without the lock while it waits.
-func (s *cache) awaitAllLocked(c *collection) *flight {
-	tick := max(s.invalidAll, s.woken)
+func latestInvalid(slots []*slot) (tick uint64) {
+	for _, sl := range slots {
+		tick = max(tick, sl.invalid)
+	}
+	return tick
+}
+
+// awaitAllLocked waits for a read of the whole collection that began after a tick, without the lock while it waits.
+func (s *cache) awaitAllLocked(c *collection, after uint64) *flight {
+	tick := max(after, s.invalidAll, s.woken)
 	if s.options.ttl == 0 {
 		tick = s.tick
 	}
@@ -170,47 +178,52 @@ func (r *collectionReader) read(ctx context.Context) (any, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read all %s: %w", r.c.name, err)
 	}
-	found := make(map[string]ldstoretypes.ItemDescriptor, len(raw))
+	result := contents{items: make(map[string]ldstoretypes.ItemDescriptor, len(raw)), broken: map[string]error{}}
 	for _, item := range raw {
 		decoded, err := r.c.decode(item.Key, item.Item)
 		if err != nil {
 			r.s.loggers.Errorf("cachedstore: %s; it is served as last known", err)
-			decoded = broken
+			result.broken[item.Key] = err
+			decoded = notFound
 		}
-		found[item.Key] = decoded
+		result.items[item.Key] = decoded
 	}
-	return found, nil
+	return result, nil
 }
 
-// broken stands for an item that was read but not understood; its last known value stays.
-var broken = ldstoretypes.ItemDescriptor{Version: -2}
+// contents is what a read of a whole collection found.
+type contents struct {
+	items  map[string]ldstoretypes.ItemDescriptor
+	broken map[string]error // of items that were read but not understood: their last known values stay
+}
 
 // keep gives each slot its value, by the rules of slot.keep. A slot's own read that began after the key was
 // invalidated, when this one began before, is the better one: it would be thrown away if this value were kept.
 func (r *collectionReader) keep(f *flight, result any, now instant) {
 	s, c := r.s, r.c
-	found := result.(map[string]ldstoretypes.ItemDescriptor)
+	found := result.(contents)
 	var added []*slot
-	for key := range found {
+	for key := range found.items {
 		if c.slots.get(key) == nil {
 			added = append(added, &slot{key: key})
 		}
 	}
 	c.slots.add(added...)
 	c.start, c.taken, c.until = f.start, f.began, f.began.until(s.options.ttl)
+	c.failures = 0
 	frozen := f.began.frozen(now)
 	if f.start <= max(s.invalidAll, s.woken) || frozen {
 		s.stats.Discarded++
 		c.until = f.began // known, but not fresh
 	}
 	c.slots.each(func(sl *slot) {
-		item, ok := found[sl.key]
+		if err := found.broken[sl.key]; err != nil {
+			sl.fail(err, now)
+			return
+		}
+		item, ok := found.items[sl.key]
 		if !ok {
 			item = notFound
-		}
-		if item.Version == broken.Version {
-			sl.fail(now)
-			return
 		}
 		stale := max(sl.invalid, s.invalidAll, s.woken)
 		fresh := f.start > stale && !frozen
@@ -222,7 +235,10 @@ func (r *collectionReader) keep(f *flight, result any, now instant) {
 	c.view.Store(nil)
 }
 
-func (r *collectionReader) fail(f *flight, err error, _ instant) { f.err = err }
+func (r *collectionReader) fail(f *flight, err error, now instant) {
+	r.c.fail(err, now)
+	f.err = err
+}
 
 // decode makes an item of what the table holds, as LaunchDarkly's own wrapper does.
 func (c *collection) decode(key string, raw ldstoretypes.SerializedItemDescriptor) (ldstoretypes.ItemDescriptor, error) {

@@ -22,9 +22,9 @@ func (s *cache) get(c *collection, key string) (ldstoretypes.ItemDescriptor, err
 	now := s.clock()
 	sl := c.slots.get(key)
 	if sl == nil {
-		if s.wholeLocked(c, now) {
+		if s.wholeLocked(c, now) || s.outage.down && s.servableWholeLocked(c, now) {
 			s.mu.Unlock()
-			return notFound, nil // the collection is fresh, and does not have it
+			return notFound, nil // the collection does not have it
 		}
 		s.forgetUnknownLocked(c)
 		sl = &slot{key: key}
@@ -36,10 +36,16 @@ func (s *cache) get(c *collection, key string) (ldstoretypes.ItemDescriptor, err
 			return v.item, nil // another call's read has ended since the look without the lock
 		}
 	}
-	if (s.outage.down || sl.resting(now)) && s.servable(sl.last, now) {
-		s.stats.StaleServes++
-		s.mu.Unlock()
-		return sl.last.item, nil
+	if s.outage.down || sl.resting(now) {
+		if s.servable(sl.last, now) {
+			s.stats.StaleServes++
+			s.mu.Unlock()
+			return sl.last.item, nil
+		}
+		if sl.resting(now) {
+			s.mu.Unlock()
+			return notFound, sl.failure
+		}
 	}
 	f := s.joinLocked(&sl.lane, &itemReader{s, c, sl}, s.staleTickLocked(sl))
 	s.mu.Unlock()
@@ -78,9 +84,10 @@ func (s *cache) forgetUnknownLocked(c *collection) {
 	c.asked = 0
 	forgotten := 0
 	c.slots.remove(func(sl *slot) bool {
-		known := sl.last != nil && (sl.last.found() || sl.last.start < sl.invalid)
-		pending := sl.last == nil && sl.invalid > 0
-		if known || pending || sl.flight != nil {
+		if sl.flight != nil || sl.last != nil && sl.last.found() {
+			return false
+		}
+		if sl.invalid > s.invalidAll && (sl.last == nil || sl.last.start < sl.invalid) {
 			return false
 		}
 		forgotten++
@@ -127,7 +134,7 @@ func (r *itemReader) keep(f *flight, found any, now instant) {
 }
 
 func (r *itemReader) fail(f *flight, err error, now instant) {
-	r.sl.fail(now)
+	r.sl.fail(err, now)
 	if r.s.servable(r.sl.last, now) {
 		r.s.stats.StaleServes++
 		f.item = r.sl.last.item

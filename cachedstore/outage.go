@@ -2,7 +2,6 @@ package cachedstore
 
 import (
 	"errors"
-	"fmt"
 	"time"
 
 	"github.com/launchdarkly/go-server-sdk/v7/interfaces"
@@ -16,8 +15,10 @@ const (
 	steady = 30 * time.Second
 )
 
-// outage is what is known of the table's health. Guarded by cache.mu. One goroutine, the poller, lives while
-// the table is down; it alone tells the SDK's clients, so that they hear of each end after its beginning.
+// outage is what is known of the table's health. Guarded by cache.mu. A read that fails starts one goroutine, the
+// poller, which asks the table: when it answers, only the read was unlucky (throttled, or of a row that cannot be
+// read). Otherwise the table is down, and the poller lives until it is up again. It alone tells the SDK's
+// clients, so that they hear of each end after its beginning.
 type outage struct {
 	down    bool
 	polling bool          // the poller lives
@@ -41,44 +42,48 @@ func (s *cache) failedLocked(err error) {
 		s.loggers.Errorf("cachedstore: %s; it is served as last known", err)
 		return
 	}
-	if s.outage.down || s.closed {
+	o := &s.outage
+	o.cause = err
+	if o.polling || s.closed {
 		return
 	}
+	o.polling = true
+	s.running.Add(1)
+	go func() {
+		defer s.running.Done()
+		s.poll()
+	}()
+}
+
+// poll asks whether the table is down, and lives as long as it is. It announces both ends of an outage.
+func (s *cache) poll() {
+	if s.available() {
+		s.mu.Lock()
+		cause := s.outage.cause
+		s.outage.polling = false
+		s.mu.Unlock()
+		s.loggers.Warnf("cachedstore: %s; the table can be read otherwise", cause)
+		return
+	}
+	s.mu.Lock()
 	o := &s.outage
-	o.down, o.cause = true, err
+	o.down = true
+	cause := o.cause
 	if o.wait == 0 || o.up.age(s.clock()) > steady {
 		o.wait = firstPoll
 	}
-	if !o.polling {
-		o.polling = true
-		s.running.Add(1)
-		go func() {
-			defer s.running.Done()
-			s.poll()
-		}()
+	s.mu.Unlock()
+	s.loggers.Warnf("cachedstore: the table cannot be read, last known values are served until it can: %s", cause)
+	s.announce(interfaces.DataStoreStatus{Available: false})
+	if !s.awaitRecovery() {
+		return // closed
 	}
-}
-
-// poll lives as long as the table is down, and announces both ends of each outage.
-func (s *cache) poll() {
-	for {
-		s.mu.Lock()
-		if !s.outage.down || s.closed {
-			s.outage.polling = false
-			s.mu.Unlock()
-			return
-		}
-		cause := s.outage.cause
-		s.mu.Unlock()
-		s.loggers.Warnf("cachedstore: the table cannot be read, last known values are served until it can: %s", cause)
-		s.announce(interfaces.DataStoreStatus{Available: false})
-		if !s.awaitRecovery() {
-			continue
-		}
-		s.loggers.Warn("cachedstore: the table can be read again")
-		// Writes of a client that is not in daemon mode may have been lost: it should send its data again.
-		s.announce(interfaces.DataStoreStatus{Available: true, NeedsRefresh: true})
-	}
+	s.loggers.Warn("cachedstore: the table can be read again")
+	// Writes of a client that is not in daemon mode may have been lost: it should send its data again.
+	s.announce(interfaces.DataStoreStatus{Available: true, NeedsRefresh: true})
+	s.mu.Lock()
+	o.polling = false // a read that failed since then starts another poller when it is tried again
+	s.mu.Unlock()
 }
 
 // awaitRecovery returns true when the table is up again, false when the store was closed.
@@ -100,20 +105,39 @@ func (s *cache) awaitRecovery() bool {
 		if s.available() {
 			s.mu.Lock()
 			s.outage.down, s.outage.up = false, s.clock()
+			for _, c := range *s.collections.Load() {
+				c.failures = 0
+				c.slots.each(func(sl *slot) { sl.failures = 0 })
+			}
 			s.mu.Unlock()
 			return true
 		}
 	}
 }
 
-// available asks the table, and takes a panic for a no.
-func (s *cache) available() (yes bool) {
-	defer func() {
-		if p := recover(); p != nil {
-			s.loggers.Errorf("cachedstore: %s", fmt.Errorf("store panicked: %v", p))
-		}
+// available asks the table, for as long as a read may take. A panic is a no.
+func (s *cache) available() bool {
+	answer := make(chan bool, 1)
+	s.running.Add(1) // by a goroutine that is counted itself: never from zero
+	go func() {
+		defer s.running.Done()
+		defer func() {
+			if p := recover(); p != nil {
+				s.loggers.Errorf("cachedstore: store panicked: %v", p)
+				answer <- false
+			}
+		}()
+		answer <- s.core.IsStoreAvailable()
 	}()
-	return s.core.IsStoreAvailable()
+	timer := time.NewTimer(s.options.readLimit)
+	defer timer.Stop()
+	select {
+	case yes := <-answer:
+		return yes
+	case <-timer.C:
+	case <-s.life.Done():
+	}
+	return false
 }
 
 func (s *cache) announce(status interfaces.DataStoreStatus) {

@@ -31,8 +31,7 @@ func TestAnOutageServesTheLastValueAndEndsByItself(t *testing.T) {
 		}
 		assert.LessOrEqual(t, s.store.Stats().Reads, 3, "one read found out")
 		assert.Equal(t, interfaces.DataStoreStatus{Available: false}, <-s.status)
-		_, err := s.client.Get(features, "never read")
-		assert.ErrorIs(t, err, errTable)
+		assert.Equal(t, -1, s.version("never read"), "the collection, as last known, does not have it")
 
 		time.Sleep(time.Hour) // the bubble's: the poller looks again and again
 		assert.Len(t, s.log.GetOutput(ldlog.Warn), 1, "one line an outage")
@@ -42,6 +41,53 @@ func TestAnOutageServesTheLastValueAndEndsByItself(t *testing.T) {
 		assert.Equal(t, 2, s.version("flag"))
 		assert.Equal(t, map[string]int{"flag": 2}, s.versions())
 		assert.Empty(t, s.status)
+	})
+}
+
+// A throttled read, or a row that cannot be read, is no outage: other flags are read, and nobody is alarmed.
+func TestOneReadThatFailsIsNoOutage(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSystem(t, newTable(t))
+		s.put("flag", 1)
+		s.put("other", 1)
+		s.version("flag")
+		s.put("flag", 2)
+		s.invalidate("flag", 2)
+		s.failOnly("flag", errTable)
+		assert.Equal(t, 1, s.version("flag"))
+		synctest.Wait()
+		assert.Empty(t, s.status)
+		assert.Equal(t, 1, s.version("other"))
+		assert.Equal(t, 1, s.version("flag"))
+		assert.Equal(t, 2, s.readsOf("flag"), "it is left alone for a moment")
+		s.failOnly("flag", nil)
+		s.pass(time.Second)
+		assert.Equal(t, 2, s.version("flag"))
+
+		s.failOnly("new", errTable)
+		for range 100 {
+			_, err := s.client.Get(features, "new")
+			assert.ErrorIs(t, err, errTable)
+		}
+		assert.Equal(t, 1, s.readsOf("new"))
+	})
+}
+
+// A table whose answer to "are you there?" never comes is down, and up when it answers again.
+func TestATableThatHangs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSystem(t, newTable(t), cachedstore.ReadLimit(time.Second))
+		s.put("flag", 1)
+		s.version("flag")
+		release, releaseAsked := s.hold("flag"), s.hold("available")
+		s.invalidate("flag", 2)
+		assert.Equal(t, 1, s.version("flag"), "after a second")
+		time.Sleep(time.Second)
+		assert.False(t, (<-s.status).Available)
+		release()
+		releaseAsked()
+		assert.True(t, (<-s.status).Available)
+		assert.Equal(t, 1, s.version("flag"))
 	})
 }
 

@@ -36,19 +36,17 @@ type slot struct {
 	invalid uint64 // tick of the latest invalidation of this key
 	lane           // the key's reads
 
-	expect   int           // the version in the latest message, 0 when unknown
-	expected instant       // when that message came
-	lagging  int           // reads in a row that were older than expect
-	failures int           // reads in a row that failed
-	retry    time.Duration // after a failed read: do not read again before failed is that old
-	failed   instant
+	expect   int     // the version in the latest message, 0 when unknown
+	expected instant // when that message came
+	lagging  int     // reads in a row that were older than expect
+	setback          // of the key's reads
 }
 
 // invalidate makes what is known of the key, and what is being read, not fresh. Tick is the present one.
 func (s *slot) invalidate(tick uint64) {
 	s.invalid = tick
 	s.fresh.Store(nil)
-	s.failures, s.retry = 0, 0
+	s.failures = 0
 }
 
 // keep stores what a read found, as fresh or only as the last known value, unless something was kept since the
@@ -59,7 +57,7 @@ func (s *slot) keep(v *value, fresh bool, tick uint64) instant {
 		return never
 	}
 	s.last, s.kept = v, tick
-	s.failures, s.retry = 0, 0
+	s.failures = 0
 	if !fresh {
 		s.fresh.Store(nil) // an older value must not be served after this one
 		return never
@@ -68,23 +66,12 @@ func (s *slot) keep(v *value, fresh bool, tick uint64) instant {
 	return v.until
 }
 
-// resting reports whether the last read failed so lately that it is not tried again yet.
-func (s *slot) resting(now instant) bool {
-	return s.failures > 0 && s.failed.age(now) < s.retry
-}
-
 const (
 	firstRetry = 50 * time.Millisecond
 	lastRetry  = 5 * time.Second
 	// lagLimit is how long a table that is older than the newest message is asked again.
 	lagLimit = time.Minute
 )
-
-// fail notes that a read failed, and for how long the last value shall be served before the next.
-func (s *slot) fail(now instant) {
-	s.failures++
-	s.failed, s.retry = now, backoff(s.failures)
-}
 
 // lag returns how long a value of this version may be served: ttl, or less when the newest message spoke of a
 // later version (the topic of another region, a replica that lags).
@@ -98,6 +85,23 @@ func (s *slot) lag(version int, ttl time.Duration, now instant) time.Duration {
 		return again
 	}
 	return ttl
+}
+
+// setback is what is known of reads in a row that failed: the table is left alone for a while.
+type setback struct {
+	failures int
+	failed   instant // when the last one ended
+	failure  error   // its error
+}
+
+func (b *setback) fail(err error, now instant) {
+	b.failures++
+	b.failure, b.failed = err, now
+}
+
+// resting reports whether the last read failed so lately that it is not tried again yet.
+func (b *setback) resting(now instant) bool {
+	return b.failures > 0 && b.failed.age(now) < backoff(b.failures)
 }
 
 // backoff is the pause after the n-th failure in a row, n > 0.

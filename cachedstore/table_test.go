@@ -35,6 +35,7 @@ type table struct {
 	writes  int
 	closed  int
 	err     error                    // what reads and availability checks fail with
+	errs    map[string]error         // what reads of a key fail with
 	holds   map[string]chan struct{} // a read of the key has seen the rows, and answers when the channel is closed
 	written map[string]int           // by key: the version that the latest Init wrote
 	began   map[string]chan struct{} // closed when a read of the key has seen the rows
@@ -47,7 +48,7 @@ func newTable(t testing.TB) *table {
 		t: t, inited: true,
 		rows:  map[string]map[string]ldstoretypes.SerializedItemDescriptor{"features": {}, "segments": {}},
 		reads: map[string]int{}, reading: map[string]bool{}, holds: map[string]chan struct{}{},
-		written: map[string]int{}, began: map[string]chan struct{}{},
+		errs: map[string]error{}, written: map[string]int{}, began: map[string]chan struct{}{},
 	}
 }
 
@@ -108,6 +109,12 @@ func (x *table) fail(err error) {
 	x.err = err
 }
 
+func (x *table) failOnly(key string, err error) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.errs[key] = err
+}
+
 func (x *table) readsOf(key string) int {
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -128,7 +135,7 @@ func (x *table) begin(key string) (gate chan struct{}, err error) {
 		close(began)
 		delete(x.began, key)
 	}
-	return x.holds[key], x.err
+	return x.holds[key], errors.Join(x.err, x.errs[key])
 }
 
 func (x *table) finish(key string, gate chan struct{}) {
@@ -207,6 +214,12 @@ func (x *table) IsInitialized() bool {
 }
 
 func (x *table) IsStoreAvailable() bool {
+	x.mu.Lock()
+	gate := x.holds["available"]
+	x.mu.Unlock()
+	if gate != nil {
+		<-gate
+	}
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	return x.err == nil
