@@ -175,6 +175,7 @@ func updateExpressions(t T, a Account) {
 	out, err := tab.UpdateItem(t.Context(), &dynamodb.UpdateItemInput{TableName: tab.name, Key: key("fence"), UpdateExpression: aws.String("ADD version :one"), ExpressionAttributeValues: attributes{":one": whole(1)}, ReturnValues: types.ReturnValueUpdatedNew})
 	require.NoError(t, err)
 	assert.Equal(t, attributes{"version": whole(1)}, out.Attributes, "only what was updated")
+	assert.Equal(t, with(key("fence"), attributes{"version": whole(1)}), tab.get("fence"))
 }
 
 func numbersAreNormalized(t T, a Account) {

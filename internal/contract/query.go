@@ -46,7 +46,7 @@ func queriesPage(t T, a Account) {
 		require.NoError(t, err)
 		got = append(got, keysOf(page.Items)...)
 		sizes = append(sizes, len(page.Items))
-		assert.Equal(t, int(page.Count), len(page.Items))
+		assert.Len(t, page.Items, int(page.Count))
 	}
 	assert.Equal(t, want, got)
 	assert.Greater(t, len(sizes), 2, "2.7 MB in pages of 1 MB: %v", sizes)

@@ -77,7 +77,8 @@ func change() map[string]types.MessageAttributeValue {
 	}
 }
 
-const awkward = "{\"a\":\"<é> & 😀\\n\"}"
+// awkward is a text whose every part somebody could escape or cut.
+const awkward = "<é> & 😀\n \"{subscription}\" \\u0041"
 
 func rawDelivery(t T, a Account) {
 	p := newTopic(t, a)

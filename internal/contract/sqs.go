@@ -2,6 +2,7 @@ package contract
 
 import (
 	"fmt"
+	"maps"
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -58,12 +59,11 @@ func newQueue(t T, a Account, attributes map[string]string) *queue {
 	return &queue{t, a.SQS, out.QueueUrl}
 }
 
-func newFIFO(t T, a Account, more ...string) *queue {
+// newFIFO makes a FIFO queue, with more attributes or nil.
+func newFIFO(t T, a Account, more map[string]string) *queue {
 	t.Helper()
 	attributes := map[string]string{"FifoQueue": "true"}
-	for i := 0; i < len(more); i += 2 {
-		attributes[more[i]] = more[i+1]
-	}
+	maps.Copy(attributes, more)
 	return newQueue(t, a, attributes)
 }
 

@@ -11,7 +11,7 @@ import (
 
 // fifoOrder: a group that has a message out waits, other groups do not.
 func fifoOrder(t T, a Account) {
-	q := newFIFO(t, a)
+	q := newFIFO(t, a, nil)
 	q.sendAll("x", "x1", "x2", "x3")
 	q.sendAll("y", "y1")
 	first := q.receive(1, 1)
@@ -25,7 +25,7 @@ func fifoOrder(t T, a Account) {
 }
 
 func fifoRefusals(t T, a Account) {
-	q := newFIFO(t, a)
+	q := newFIFO(t, a, nil)
 	_, noGroup := q.SendMessage(t.Context(), &sqs.SendMessageInput{QueueUrl: q.url, MessageBody: aws.String("x"), MessageDeduplicationId: aws.String("x")})
 	assert.Equal(t, "MissingParameter", codeOf(noGroup))
 	assert.Equal(t, "InvalidParameterValue", codeOf(q.sendTo("g", nil, "x")), "no id, and the queue makes none")
@@ -39,7 +39,7 @@ func standardRefusesID(t T, a Account) {
 }
 
 func fifoDeduplicates(t T, a Account) {
-	q := newFIFO(t, a)
+	q := newFIFO(t, a, nil)
 	require.NoError(t, q.sendTo("g", aws.String("one"), "first"))
 	require.NoError(t, q.sendTo("g", aws.String("one"), "another body under the same id"))
 	require.NoError(t, q.sendTo("g", aws.String("two"), "first"))
@@ -47,7 +47,7 @@ func fifoDeduplicates(t T, a Account) {
 }
 
 func fifoDeduplicatesContent(t T, a Account) {
-	q := newFIFO(t, a, "ContentBasedDeduplication", "true")
+	q := newFIFO(t, a, map[string]string{"ContentBasedDeduplication": "true"})
 	require.NoError(t, q.sendTo("g", nil, "a"))
 	require.NoError(t, q.sendTo("g", nil, "a"))
 	require.NoError(t, q.sendTo("g", nil, "b"))
@@ -56,7 +56,7 @@ func fifoDeduplicatesContent(t T, a Account) {
 
 // fifoDeduplicatesDeleted: the id counts for five minutes, whatever became of the message.
 func fifoDeduplicatesDeleted(t T, a Account) {
-	q := newFIFO(t, a)
+	q := newFIFO(t, a, nil)
 	q.sendAll("g", "a")
 	require.Equal(t, []string{"a"}, q.drain())
 	q.sendAll("g", "a", "b")
@@ -82,8 +82,8 @@ func deadLetters(t T, a Account) {
 
 // deadLettersFIFO: with the message out of the way, its group goes on.
 func deadLettersFIFO(t T, a Account) {
-	dead := newFIFO(t, a)
-	q := newFIFO(t, a, "VisibilityTimeout", "1", "RedrivePolicy", redrive(dead, 1))
+	dead := newFIFO(t, a, nil)
+	q := newFIFO(t, a, map[string]string{"VisibilityTimeout": "1", "RedrivePolicy": redrive(dead, 1)})
 	q.sendAll("g", "a", "b")
 	require.Equal(t, []string{"a"}, bodiesOf(q.receive(1, 1)))
 	assert.Equal(t, []string{"b"}, bodiesOf(q.receive(1, 10)))

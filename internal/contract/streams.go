@@ -36,6 +36,9 @@ func (t *table) iterator(kind streamtypes.ShardIteratorType, after *string) (*st
 	return out.ShardIterator, nil
 }
 
+// all is more records than a case makes.
+const all = 1000
+
 // read reads from an iterator until it has count records, or an answer without any; at most limit at a time.
 func (t *table) read(at *string, count int, limit *int32) (records []streamtypes.Record, next *string) {
 	t.Helper()
@@ -53,13 +56,13 @@ func (t *table) read(at *string, count int, limit *int32) (records []streamtypes
 	return records, at
 }
 
-// records reads the stream from its beginning, to its end or most records.
-func (t *table) records(most int) []streamtypes.Record {
+// records reads the stream from its beginning to its end.
+func (t *table) records() []streamtypes.Record {
 	t.Helper()
 	at, err := t.iterator(streamtypes.ShardIteratorTypeTrimHorizon, nil)
 	require.NoError(t, err)
-	all, _ := t.read(at, most, nil)
-	return all
+	records, _ := t.read(at, all, nil)
+	return records
 }
 
 // summary is a record as "EVENT key old>new".
@@ -89,7 +92,7 @@ func recordsInOrder(t T, a Account) {
 	tab.put(flag("b", 5))
 	_, err := tab.UpdateItem(t.Context(), &dynamodb.UpdateItemInput{TableName: tab.name, Key: key("fence"), UpdateExpression: aws.String("ADD version :one"), ExpressionAttributeValues: attributes{":one": whole(1)}})
 	require.NoError(t, err)
-	records := tab.records(100)
+	records := tab.records()
 	assert.Equal(t, []string{"INSERT a >1", "INSERT b >1", "MODIFY a 1>2", "MODIFY a 2>1", "REMOVE b 1>", "INSERT b >5", "INSERT fence >1"}, summaries(records))
 	last := ""
 	for _, r := range records {
@@ -118,7 +121,7 @@ func recordsOfNothing(t T, a Account) {
 	require.NoError(t, err)
 	_, err = tab.BatchWriteItem(t.Context(), &dynamodb.BatchWriteItemInput{RequestItems: map[string][]types.WriteRequest{*tab.name: {{PutRequest: &types.PutRequest{Item: flag("a", 1)}}}}})
 	require.NoError(t, err)
-	assert.Equal(t, []string{"INSERT a >1"}, summaries(tab.records(100)))
+	assert.Equal(t, []string{"INSERT a >1"}, summaries(tab.records()))
 }
 
 // recordsOfTransactions: one for each write that changed something, none for a check or a canceled transaction.
@@ -132,7 +135,7 @@ func recordsOfTransactions(t T, a Account) {
 	require.Error(t, err)
 	_, err = tab.BatchWriteItem(t.Context(), &dynamodb.BatchWriteItemInput{RequestItems: map[string][]types.WriteRequest{*tab.name: {{PutRequest: &types.PutRequest{Item: flag("c", 1)}}, {DeleteRequest: &types.DeleteRequest{Key: key("a")}}}}})
 	require.NoError(t, err)
-	got := summaries(tab.records(100))
+	got := summaries(tab.records())
 	assert.ElementsMatch(t, []string{"INSERT a >1", "INSERT b >1", "INSERT c >1", "REMOVE a 1>"}, got, "order is promised for each item only")
 }
 
@@ -143,7 +146,7 @@ func recordViews(t T, a Account) {
 	} {
 		tab := newTableWithView(t, a, view)
 		tab.put(flag("a", 1), flag("a", 2))
-		records := tab.records(100)
+		records := tab.records()
 		require.Len(t, records, 2, view)
 		change := records[1].Dynamodb
 		assert.Equal(t, want, []bool{change.NewImage != nil, change.OldImage != nil}, view)
@@ -156,14 +159,14 @@ func iteratorsBegin(t T, a Account) {
 	tab.put(flag("a", 1), flag("a", 2), flag("a", 3))
 	latest, err := tab.iterator(streamtypes.ShardIteratorTypeLatest, nil)
 	require.NoError(t, err)
-	second := tab.records(100)[1].Dynamodb.SequenceNumber
+	second := tab.records()[1].Dynamodb.SequenceNumber
 	for kind, want := range map[streamtypes.ShardIteratorType][]string{
 		streamtypes.ShardIteratorTypeAtSequenceNumber:    {"MODIFY a 1>2", "MODIFY a 2>3"},
 		streamtypes.ShardIteratorTypeAfterSequenceNumber: {"MODIFY a 2>3"},
 	} {
 		at, err := tab.iterator(kind, second)
 		require.NoError(t, err)
-		records, _ := tab.read(at, 100, nil)
+		records, _ := tab.read(at, all, nil)
 		assert.Equal(t, want, summaries(records), kind)
 	}
 	tab.put(flag("a", 4))
@@ -178,7 +181,7 @@ func iteratorsBegin(t T, a Account) {
 
 	first, err := tab.iterator(streamtypes.ShardIteratorTypeTrimHorizon, nil)
 	require.NoError(t, err)
-	records, _ = tab.read(first, 100, aws.Int32(2))
+	records, _ = tab.read(first, all, aws.Int32(2))
 	assert.Len(t, records, 5, "in steps of two")
 }
 

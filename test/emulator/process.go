@@ -44,7 +44,7 @@ func start(c command, port int) (*process, error) {
 		return nil, fmt.Errorf("start %s: %w: install it with make integration", c.name, err)
 	}
 	log := filepath.Join(Home(), c.name+".log")
-	output, err := os.Create(log) //nolint:gosec // in our own folder
+	output, err := os.Create(log)
 	if err != nil {
 		return nil, fmt.Errorf("start %s: %w", c.name, err)
 	}
