@@ -1,6 +1,7 @@
 package flagsync
 
 import (
+	"slices"
 	"sync"
 
 	"github.com/launchdarkly/go-server-sdk/v7/subsystems"
@@ -10,13 +11,15 @@ import (
 // capture is the data store of the LaunchDarkly client that fetches: it keeps what the stream delivers, in the
 // order that the SDK asks persistent stores to write it in. It is safe for concurrent use.
 type capture struct {
-	arrived chan struct{} // closed once there is a payload
-	news    chan struct{} // holds one value when something changed after the payload's last snapshot
+	news chan struct{} // holds one value when something came that was not taken yet
 
-	mu   sync.Mutex // guards data and index
+	mu   sync.Mutex // guards what follows
 	data []st.Collection
 	// index finds items in data.
 	index map[st.DataKind]map[string]int
+	// whole is true when a payload came since the last take; until then, changed has what patches came for.
+	whole   bool
+	changed map[st.DataKind][]string
 }
 
 var (
@@ -25,7 +28,7 @@ var (
 )
 
 func newCapture() *capture {
-	return &capture{arrived: make(chan struct{}), news: make(chan struct{}, 1)}
+	return &capture{news: make(chan struct{}, 1), changed: map[st.DataKind][]string{}}
 }
 
 // Build hands the SDK the capture itself.
@@ -35,7 +38,6 @@ func (c *capture) Build(subsystems.ClientContext) (subsystems.DataStore, error) 
 func (c *capture) Init(all []st.Collection) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	first := c.data == nil
 	c.data = make([]st.Collection, 0, len(all))
 	c.index = make(map[st.DataKind]map[string]int, len(all))
 	for _, collection := range all {
@@ -46,11 +48,8 @@ func (c *capture) Init(all []st.Collection) error {
 			c.index[collection.Kind][item.Key] = i
 		}
 	}
-	if first {
-		close(c.arrived)
-	} else {
-		c.tell()
-	}
+	c.whole = true
+	c.tell()
 	return nil
 }
 
@@ -74,6 +73,9 @@ func (c *capture) Upsert(kind st.DataKind, key string, item st.ItemDescriptor) (
 			c.index[kind][key] = len(collection.Items)
 			collection.Items = append(collection.Items, st.KeyedItemDescriptor{Key: key, Item: item})
 		}
+		if !slices.Contains(c.changed[kind], key) {
+			c.changed[kind] = append(c.changed[kind], key)
+		}
 		c.tell()
 		return true, nil
 	}
@@ -88,24 +90,38 @@ func (c *capture) tell() {
 	}
 }
 
-// snapshot is what has been delivered so far, in the form that the table holds.
-func (c *capture) snapshot() []st.SerializedCollection {
+// take is what came since the last take, in the form that the table holds: all there is when a payload came (then
+// whole is true), otherwise the items that were patched.
+func (c *capture) take() (data []st.SerializedCollection, whole bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	select {
-	case <-c.news: // it is in this snapshot
+	case <-c.news: // it is in what is taken now
 	default:
 	}
-	all := make([]st.SerializedCollection, len(c.data))
-	for n, collection := range c.data {
-		all[n] = st.SerializedCollection{Kind: collection.Kind, Items: make([]st.KeyedSerializedItemDescriptor, len(collection.Items))}
-		for i, item := range collection.Items {
-			all[n].Items[i] = st.KeyedSerializedItemDescriptor{Key: item.Key, Item: st.SerializedItemDescriptor{
-				Version: item.Item.Version, Deleted: item.Item.Item == nil, SerializedItem: collection.Kind.Serialize(item.Item),
-			}}
+	for _, collection := range c.data {
+		items := collection.Items
+		if !c.whole {
+			items = nil
+			for _, key := range c.changed[collection.Kind] {
+				items = append(items, collection.Items[c.index[collection.Kind][key]])
+			}
 		}
+		data = append(data, serialize(collection.Kind, items))
 	}
-	return all
+	whole, c.whole = c.whole, false
+	clear(c.changed)
+	return data, whole
+}
+
+func serialize(kind st.DataKind, items []st.KeyedItemDescriptor) st.SerializedCollection {
+	c := st.SerializedCollection{Kind: kind, Items: make([]st.KeyedSerializedItemDescriptor, len(items))}
+	for i, item := range items {
+		c.Items[i] = st.KeyedSerializedItemDescriptor{Key: item.Key, Item: st.SerializedItemDescriptor{
+			Version: item.Item.Version, Deleted: item.Item.Item == nil, SerializedItem: kind.Serialize(item.Item),
+		}}
+	}
+	return c
 }
 
 // Get, GetAll and IsInitialized are for evaluations, and nobody evaluates here.
@@ -116,12 +132,9 @@ func (c *capture) Get(st.DataKind, string) (st.ItemDescriptor, error) {
 func (c *capture) GetAll(st.DataKind) ([]st.KeyedItemDescriptor, error) { return nil, nil }
 
 func (c *capture) IsInitialized() bool {
-	select {
-	case <-c.arrived:
-		return true
-	default:
-		return false
-	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.data != nil
 }
 
 func (c *capture) IsStatusMonitoringEnabled() bool { return false }

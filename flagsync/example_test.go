@@ -22,7 +22,8 @@ func ExampleSyncer_Sync() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	result, err := flagsync.New(store, os.Getenv("LAUNCHDARKLY_SDK_KEY"), flagsync.DryRun()).Sync(ctx)
+	keys := flagsync.StaticKeys(map[string]string{"production": os.Getenv("LAUNCHDARKLY_SDK_KEY")})
+	result, err := flagsync.New(store, keys, flagsync.DryRun()).Sync(ctx)
 	if err != nil {
 		log.Fatal(err)
 	}

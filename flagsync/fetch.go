@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/launchdarkly/go-sdk-common/v3/ldlog"
@@ -27,8 +28,10 @@ const firstRetry = 100 * time.Millisecond
 // feed is a running LaunchDarkly client whose data store is a capture.
 type feed struct {
 	*capture
-	client *ld.LDClient
-	stop   context.CancelFunc
+	client  *ld.LDClient
+	stop    context.CancelFunc
+	off     chan error     // gets why the client will not try again
+	watched sync.WaitGroup // the goroutine that looks at the client's status
 }
 
 // listen starts the client. Its caller closes the feed.
@@ -52,50 +55,80 @@ func listen(ctx context.Context, sdkKey string, base ld.Config, logger *slog.Log
 		stop()
 		return nil, fmt.Errorf("start LaunchDarkly client: %s", redact(err.Error(), sdkKey))
 	}
-	return &feed{c, client, stop}, nil
+	f := &feed{capture: c, client: client, stop: stop, off: make(chan error, 1)}
+	changes := client.GetDataSourceStatusProvider().AddStatusListener()
+	f.look() // after AddStatusListener: what happened before it sends nothing
+	f.watched.Go(func() {
+		for range changes { // until close; somebody must always read, or the client waits
+			f.look()
+		}
+	})
+	return f, nil
 }
 
 func (f *feed) close() {
 	f.stop()
 	_ = f.client.Close() // always nil: the capture and the null event processor cannot fail
+	f.watched.Wait()
+}
+
+// look passes on that the client has given up.
+func (f *feed) look() {
+	now := f.client.GetDataSourceStatusProvider().GetStatus()
+	if now.State != interfaces.DataSourceStateOff || now.LastError.Kind == "" { // without an error, we closed it
+		return
+	}
+	select {
+	case f.off <- givenUp(now.LastError):
+	default:
+	}
 }
 
 // first waits for the first payload.
 func (f *feed) first(ctx context.Context, limit time.Duration) error {
-	status := f.client.GetDataSourceStatusProvider()
-	changes := status.AddStatusListener()
-	defer status.RemoveStatusListener(changes)
 	late := time.NewTimer(limit)
 	defer late.Stop()
-	for {
-		// The first look is after AddStatusListener: what happened before it sends nothing.
-		now := status.GetStatus()
-		if now.State == interfaces.DataSourceStateOff {
-			return givenUp(now.LastError)
-		}
-		select {
-		case <-f.arrived:
-			return nil
-		case <-changes:
-		case <-late.C:
-			last := ""
-			if now := status.GetStatus().LastError; now.Kind != "" {
-				last = fmt.Sprintf(" (last error: %s)", now)
-			}
-			return fmt.Errorf("fetch flags: no answer from LaunchDarkly within %v%s: "+
-				"check the network's way out (NAT, proxy, DNS) and the configured endpoints", limit, last)
-		case <-ctx.Done():
-			return fmt.Errorf("fetch flags: %w", context.Cause(ctx))
-		}
+	news, err := f.wait(ctx, late.C)
+	switch {
+	case err != nil:
+		return fmt.Errorf("fetch flags: %w", err)
+	case news:
+		return nil
+	}
+	last := ""
+	if e := f.client.GetDataSourceStatusProvider().GetStatus().LastError; e.Kind != "" {
+		last = fmt.Sprintf(" (last error: %s)", e)
+	}
+	return fmt.Errorf("fetch flags: no answer from LaunchDarkly within %v%s: "+
+		"check the network's way out (NAT, proxy, DNS) and the configured endpoints", limit, last)
+}
+
+// wait waits for news, and says whether it came before the end. Its error is ctx's, or says that LaunchDarkly's client
+// has given up.
+func (f *feed) wait(ctx context.Context, end <-chan time.Time) (news bool, err error) {
+	select {
+	case <-f.news: // before anything else that is ready as well
+		return true, nil
+	default:
+	}
+	select {
+	case <-f.news:
+		return true, nil
+	case err := <-f.off:
+		return false, err
+	case <-end:
+		return false, nil
+	case <-ctx.Done():
+		return false, context.Cause(ctx)
 	}
 }
 
 // givenUp is the error when the SDK will not try again.
 func givenUp(e interfaces.DataSourceErrorInfo) error {
 	if e.StatusCode == http.StatusUnauthorized || e.StatusCode == http.StatusForbidden {
-		return fmt.Errorf("fetch flags: HTTP status %d: %w", e.StatusCode, ErrUnauthorized)
+		return fmt.Errorf("HTTP status %d: %w", e.StatusCode, ErrUnauthorized)
 	}
-	return fmt.Errorf("fetch flags: LaunchDarkly's client gave up: %s: check the configured endpoints", e)
+	return fmt.Errorf("LaunchDarkly's client gave up: %s: check the configured endpoints", e)
 }
 
 // stoppable makes the client's HTTP requests end with a context. Without it, the SDK's attempts to connect go on

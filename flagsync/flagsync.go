@@ -25,6 +25,9 @@ type options struct {
 	base            ld.Config
 	force, dryRun   bool
 	logger          *slog.Logger
+	progress        func(done, total int)
+	queue           Visibility
+	queueURL        string
 	problems        []error
 }
 
@@ -71,58 +74,54 @@ func DryRun() Option { return func(o *options) { o.dryRun = true } }
 // Logger gets one line a sync, and the warnings of LaunchDarkly's client. Default: [slog.Default].
 func Logger(l *slog.Logger) Option { return func(o *options) { o.logger = l } }
 
+// Progress is called before a payload's first transaction and after each, with the number of rows that are written
+// and of all that will be. Default: nobody is told.
+func Progress(f func(done, total int)) Option { return func(o *options) { o.progress = f } }
+
 // Syncer syncs one LaunchDarkly environment to its rows in a table. It is safe for concurrent use: of two syncs
 // at once, the one that began later wins.
 type Syncer struct {
-	store  *dynamostore.Store
-	sdkKey string
+	store *dynamostore.Store
+	keys  Keys
 	options
 }
 
-// New makes a syncer of the environment that a server-side SDK key belongs to. Wrong options are reported by Sync.
-func New(store *dynamostore.Store, sdkKey string, options ...Option) *Syncer {
-	s := &Syncer{store: store, sdkKey: sdkKey, options: newOptions(options)}
-	if sdkKey == "" {
-		s.problems = append(s.problems, errors.New("the SDK key is empty"))
-	}
-	return s
+// New makes a syncer of the environment whose SDK key the keys have for the store's prefix. Wrong options are
+// reported by Sync and Watch.
+func New(store *dynamostore.Store, keys Keys, options ...Option) *Syncer {
+	return &Syncer{store: store, keys: keys, options: newOptions(options)}
 }
 
 // Sync makes the table equal to the environment, as the package's comment says, and logs one line.
 //
-// Its error wraps [ErrUnauthorized] when LaunchDarkly refuses the key, [ErrGuard] when the payload looks wrong
-// and nothing of it was written, or [dynamostore.ErrFenceLost] when a newer sync has begun. The Result of a sync
-// that failed says what was found to differ, as far as it came.
+// Its error wraps [ErrUnauthorized] when LaunchDarkly refuses the key, also after it was read again, [ErrGuard] when
+// the payload looks wrong and nothing of it was written, or [dynamostore.ErrFenceLost] when a newer sync has begun.
+// The Result of a sync that failed says what was found to differ, as far as it came.
 func (s *Syncer) Sync(ctx context.Context) (Result, error) {
-	start := time.Now()
 	t := newTally()
 	err := errors.Join(s.problems...)
 	if err == nil {
-		err = s.sync(ctx, t)
+		err = s.withKey(ctx, func(key string) error { return s.sync(ctx, key, t) })
 	}
-	result := t.result()
-	if err != nil {
-		err = fmt.Errorf("sync prefix %q of table %q: %w", s.store.Prefix(), s.store.Table(), err)
-	}
-	s.log(ctx, result, time.Since(start), err)
-	return result, err
+	err = s.named(err)
+	s.log(ctx, t, err)
+	return t.result(), err
 }
 
-func (s *Syncer) sync(ctx context.Context, t *tally) (err error) {
-	// First the fence, then the data: whoever takes a higher fence also holds newer data.
-	if !s.dryRun {
-		if t.fence, err = s.store.TakeFence(ctx); err != nil {
-			return err
-		}
+// named says in an error which sync it was.
+func (s *Syncer) named(err error) error {
+	if err == nil {
+		return nil
 	}
-	f, err := listen(ctx, s.sdkKey, s.base, s.logger)
+	return fmt.Errorf("sync prefix %q of table %q: %w", s.store.Prefix(), s.store.Table(), err)
+}
+
+func (s *Syncer) sync(ctx context.Context, key string, t *tally) error {
+	f, err := s.begin(ctx, key, t)
 	if err != nil {
 		return err
 	}
 	defer f.close()
-	if err := f.first(ctx, s.timeout); err != nil {
-		return err
-	}
 	if err := s.write(ctx, f, t); err != nil || s.dryRun || s.linger < 0 {
 		return err
 	}
@@ -130,30 +129,52 @@ func (s *Syncer) sync(ctx context.Context, t *tally) (err error) {
 	// webhook told of. It comes as a patch in a moment, and waiting for it here is cheaper than being called again.
 	end := time.NewTimer(s.linger)
 	defer end.Stop()
-	for {
-		select {
-		case <-f.news:
-			if err := s.write(ctx, f, t); err != nil {
-				return err
-			}
-		case <-end.C:
-			return nil
-		case <-ctx.Done():
-			return fmt.Errorf("listen for late changes: %w", context.Cause(ctx))
+	for began := time.Now(); time.Since(began) < s.linger; { // also when news does not end
+		news, err := f.wait(ctx, end.C)
+		if err != nil {
+			return fmt.Errorf("listen for late changes: %w", err)
+		}
+		if !news {
+			break
+		}
+		if err := s.write(ctx, f, t); err != nil {
+			return err
 		}
 	}
+	return nil
 }
 
-// write brings what the feed holds into the table: all of it, also when only a patch is new, because comparing all
-// needs no second way of deciding what is safe to write.
+// begin takes the fence and waits for the first payload. Its caller closes the feed.
+func (s *Syncer) begin(ctx context.Context, key string, t *tally) (f *feed, err error) {
+	// First the fence, then the data: whoever takes a higher fence also holds newer data.
+	if !s.dryRun {
+		if t.fence, err = s.store.TakeFence(ctx); err != nil {
+			return nil, err
+		}
+	}
+	if f, err = listen(ctx, key, s.base, s.logger); err != nil {
+		return nil, err
+	}
+	if err := f.first(ctx, s.timeout); err != nil {
+		f.close()
+		return nil, err
+	}
+	return f, nil
+}
+
+// write brings what is new in the feed into the table: a payload as a whole, or patches one by one.
 func (s *Syncer) write(ctx context.Context, f *feed, t *tally) error {
-	data := f.snapshot()
-	d, err := s.store.Compare(ctx, data)
+	data, whole := f.take()
+	compare := s.store.CompareItems
+	if whole {
+		compare = s.store.Compare
+	}
+	d, err := compare(ctx, data)
 	if err != nil {
 		return err
 	}
 	t.compared(d, s.force) // before the guards: who is held up wants to know by what
-	if !s.force {
+	if whole && !s.force { // a patch cannot empty an environment: somebody made each of them
 		if err := guard(data, d); err != nil {
 			return err
 		}
@@ -161,7 +182,7 @@ func (s *Syncer) write(ctx context.Context, f *feed, t *tally) error {
 	if s.dryRun {
 		return nil
 	}
-	written, err := s.store.Write(ctx, d, dynamostore.WriteOptions{Fence: t.fence, Lower: s.force})
+	written, err := s.store.Write(ctx, d, dynamostore.WriteOptions{Fence: t.fence, Lower: s.force, Progress: s.progress})
 	t.written(written)
 	return err
 }

@@ -58,12 +58,57 @@ func TestSyncWritesOnlyTheDifference(t *testing.T) {
 
 	lines := b.log.lines(t, "flags synced")
 	require.Len(t, lines, 4, "one line a sync")
+	assert.Len(t, lines[0]["added"], 20, "a line stays readable")
+	assert.EqualValues(t, 481, lines[0]["added_more"])
 	assert.Equal(t, map[string]any{
-		"table": table, "prefix": "", "fence": 4.0, "added": 1.0, "added_keys": []any{"features/new"}, "updated": 0.0,
-		"removed": 1.0, "removed_keys": []any{"features/flag-499"}, "unchanged": 499.0, "refused": 0.0, "held_back": 1.0,
-		"held_back_keys": []any{"features/flag-007"}, "kept": 0.0, "transactions": 1.0, "level": "WARN", "msg": "flags synced",
-	}, without(lines[3], "time", "took"))
-	assert.Len(t, lines[0]["added_keys"], 20, "a line stays readable")
+		"table": table, "prefix": "", "fence": 4.0, "level": "WARN", "msg": "flags synced",
+		"added": []any{"features/new"}, "removed": []any{"features/flag-499"}, "held_back": []any{"features/flag-007"},
+		"Prefix": "-", "ItemsAdded": 1.0, "ItemsUpdated": 0.0, "ItemsRemoved": 1.0, "ItemsUnchanged": 499.0, "ItemsRefused": 0.0,
+		"ItemsHeldBack": 1.0, "ItemsKept": 0.0, "GuardEmpty": 0.0, "GuardRemovals": 0.0, "FencesLost": 0.0, "KeysRefused": 0.0,
+		"SyncFailures": 0.0, "SyncTransactions": 1.0,
+	}, without(lines[3], "time", "SyncDuration", "_aws"))
+}
+
+// The metrics that an alarm may be set on, where they count.
+func TestMetricsOfFailures(t *testing.T) {
+	b := newBench(t)
+	b.ld.set(sdkKey, many(30)...)
+	_, err := b.sync(t)
+	require.NoError(t, err)
+	failed := func() map[string]any {
+		_, err := b.sync(t)
+		require.Error(t, err)
+		lines := b.log.lines(t, "flags not synced")
+		return lines[len(lines)-1]
+	}
+	names := []string{"GuardEmpty", "GuardRemovals", "FencesLost", "KeysRefused", "SyncFailures"}
+	check := func(one string, line map[string]any) {
+		for _, name := range names {
+			want := 0.0
+			if name == one || name == "SyncFailures" {
+				want = 1
+			}
+			assert.Equal(t, want, line[name], "%s: %s", one, name)
+		}
+	}
+	b.ld.set(sdkKey, many(10)...)
+	line := failed()
+	check("GuardRemovals", line)
+	assert.Equal(t, 20.0, line["ItemsRemoved"])
+	assert.Len(t, line["removed"], 20, "who looks wants to know which")
+	b.ld.set(sdkKey)
+	check("GuardEmpty", failed())
+	b.ld.remove(sdkKey)
+	check("KeysRefused", failed())
+	b.ld.set(sdkKey, many(30)...)
+	b.cloud.Intercept(func(ctx context.Context, operation string, _ any) error {
+		if operation == "Query" {
+			_, err := b.store(t, "").TakeFence(ctx)
+			return err
+		}
+		return nil
+	})
+	check("FencesLost", failed())
 }
 
 func without(m map[string]any, keys ...string) map[string]any {
@@ -238,7 +283,7 @@ func TestLateChanges(t *testing.T) {
 		}
 		return nil
 	})
-	r, err := flagsync.New(b.store(t, ""), sdkKey, b.options(flagsync.Linger(time.Hour))...).Sync(ctx)
+	r, err := flagsync.New(b.store(t, ""), oneKey(sdkKey), b.options(flagsync.Linger(time.Hour))...).Sync(ctx)
 	require.ErrorIs(t, err, context.Canceled)
 	assert.Equal(t, int64(2), r.Fence)
 	assert.Equal(t, []string{"new"}, keys(r.Added))
@@ -310,10 +355,11 @@ func TestAnotherProgramsNewerItemIsKept(t *testing.T) {
 
 func TestWrongConfiguration(t *testing.T) {
 	b := newBench(t)
-	_, err := flagsync.New(b.store(t, "p"), "", flagsync.Timeout(-time.Second)).Sync(t.Context())
+	_, err := flagsync.New(b.store(t, "p"), flagsync.StaticKeys(nil), flagsync.Timeout(-time.Second)).Sync(t.Context())
 	require.ErrorContains(t, err, "option Timeout is -1s")
-	require.ErrorContains(t, err, "SDK key is empty")
-	_, err = flagsync.New(b.store(t, "p"), "sdk\nsecret", b.options()...).Sync(t.Context())
+	_, err = flagsync.New(b.store(t, "p"), oneKey("sdk-secret"), b.options()...).Sync(t.Context())
+	require.ErrorContains(t, err, `there is no SDK key for prefix "p", only for [""]`)
+	_, err = flagsync.New(b.store(t, ""), oneKey("sdk\nsecret"), b.options()...).Sync(t.Context())
 	require.ErrorContains(t, err, "invalid characters")
 	assert.NotContains(t, b.log.String(), "secret")
 }

@@ -14,11 +14,16 @@ import (
 // the environment in LaunchDarkly; if the payload is right, sync once with [Force].
 var ErrGuard = errors.New("the payload looks wrong; if it is right, sync once with force")
 
+// The guards, told apart for their metrics.
+var (
+	errEmpty    = fmt.Errorf("LaunchDarkly's payload has no flags: %w", ErrGuard)
+	errRemovals = fmt.Errorf("that is too many: %w", ErrGuard)
+)
+
 // A payload may always remove this many items of a kind; of more, no more than a third.
 const (
-	removalsAllowed   = 10
-	removalsOneIn     = 3
-	tooManyRemovalFmt = "LaunchDarkly's payload lacks %d of the %d items of kind %q in the table: %w"
+	removalsAllowed = 10
+	removalsOneIn   = 3
 )
 
 // guard refuses payloads that are more likely an accident (a wrong key, a wrong project, a broken proxy) than
@@ -33,7 +38,7 @@ func guard(data []st.SerializedCollection, d *dynamostore.Difference) error {
 		}
 	}
 	if flags == 0 {
-		return fmt.Errorf("LaunchDarkly's payload has no flags: %w", ErrGuard)
+		return errEmpty
 	}
 	removed, rows := map[string]int{}, map[string]int{}
 	for _, i := range d.Removed {
@@ -51,7 +56,7 @@ func guard(data []st.SerializedCollection, d *dynamostore.Difference) error {
 	for _, c := range data {
 		kind := c.Kind.GetName()
 		if n := removed[kind]; n > removalsAllowed && n*removalsOneIn > rows[kind] {
-			return fmt.Errorf(tooManyRemovalFmt, n, rows[kind], kind, ErrGuard)
+			return fmt.Errorf("LaunchDarkly's payload lacks %d of the %d items of kind %q in the table: %w", n, rows[kind], kind, errRemovals)
 		}
 	}
 	return nil

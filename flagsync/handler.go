@@ -4,23 +4,52 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
+	"strconv"
 	"sync"
+	"time"
 
 	"github.com/aws/aws-lambda-go/events"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/warmflags/warmflags/dynamostore"
+	"github.com/warmflags/warmflags/internal/emf"
 )
 
-// atOnce bounds the environments that are synced at the same time: each is in memory as a whole.
-const atOnce = 4
+const (
+	// atOnce bounds the environments that are synced at the same time: each is in memory as a whole.
+	atOnce = 4
+	// reserve is what is left of the function's time for what follows the syncs: the log line and the retry.
+	reserve = 5 * time.Second
+	// firstRetryAfter and lastRetryAfter bound the time until a failed batch comes again. It doubles with each try.
+	firstRetryAfter, lastRetryAfter = 1, 60 // seconds
+)
+
+// Visibility is the part of [sqs.Client] that [Retry] uses.
+type Visibility interface {
+	ChangeMessageVisibility(context.Context, *sqs.ChangeMessageVisibilityInput, ...func(*sqs.Options)) (*sqs.ChangeMessageVisibilityOutput, error)
+}
+
+// Retry makes a [Handler] shorten the visibility of the requests that it failed, so that they come again soon: after 1s,
+// then 2s, 4s and so on, at most 60s. Meanwhile nothing else of their FIFO group comes, but each try syncs everything.
+// Default: they come again when the queue's own visibility time-out ends, which must be longer than a sync.
+func Retry(client Visibility, queueURL string) Option {
+	return func(o *options) {
+		o.queue, o.queueURL = client, queueURL
+		if client == nil || queueURL == "" {
+			o.problems = append(o.problems, errors.New("option Retry needs an SQS client and the queue's URL"))
+		}
+	}
+}
 
 // Handler syncs all environments of a table when Lambda hands it requests from the queue. It is safe for
 // concurrent use.
 type Handler struct {
 	open    func(ctx context.Context, prefix string) (*dynamostore.Store, error)
 	keys    Keys
-	options []Option
+	list    []Option
+	options options
 
 	mu     sync.Mutex // guards stores
 	stores map[string]*dynamostore.Store
@@ -28,65 +57,77 @@ type Handler struct {
 
 // NewHandler makes a handler. Open makes the store of a prefix, once each; keys says which prefixes there are.
 func NewHandler(open func(ctx context.Context, prefix string) (*dynamostore.Store, error), keys Keys, options ...Option) *Handler {
-	return &Handler{open: open, keys: keys, options: options, stores: map[string]*dynamostore.Store{}}
+	return &Handler{open: open, keys: keys, list: options, options: newOptions(options), stores: map[string]*dynamostore.Store{}}
 }
 
 // Handle is one sync of each environment, however many requests there are and whatever they say: a request is a
 // reason to look. An environment that fails does not stop the others. Then the error joins all failures, and
-// all requests come again: every event is given as failed, which only matters where the error is not seen.
+// all requests come again: every event is given as failed, which only matters where the error is not seen. So no
+// request is acknowledged by a sync that failed, lost its fence, or was held by a guard.
 func (h *Handler) Handle(ctx context.Context, event events.SQSEvent) (events.SQSEventResponse, error) {
-	err := h.syncAll(ctx)
+	inTime := ctx
+	if end, ok := ctx.Deadline(); ok {
+		end = end.Add(-min(reserve, time.Until(end)/2))
+		var cancel context.CancelFunc
+		inTime, cancel = context.WithDeadlineCause(ctx, end, errors.New("the function's time is up"))
+		defer cancel()
+	}
+	o := &outcome{}
+	err := h.syncAll(inTime, o)
 	var response events.SQSEventResponse
 	if err != nil {
 		for _, record := range event.Records {
 			response.BatchItemFailures = append(response.BatchItemFailures, events.SQSBatchItemFailure{ItemIdentifier: record.MessageId})
 		}
+		h.retrySoon(ctx, event.Records)
 	}
+	h.log(ctx, event.Records, o, err)
 	return response, err
 }
 
-func (h *Handler) syncAll(ctx context.Context) error {
+// outcome is what became of a batch's environments.
+type outcome struct {
+	mu                                   sync.Mutex // guards all
+	environments, failed, held, refusing int
+	failures                             []error
+}
+
+func (h *Handler) syncAll(ctx context.Context, o *outcome) error {
 	keys, err := h.keys(ctx, false)
 	if err != nil {
 		return err
 	}
+	o.environments = len(keys)
 	var group errgroup.Group // without a context: one that fails must not cancel the others
 	group.SetLimit(atOnce)
-	var mu sync.Mutex // guards failures
-	var failures []error
-	for prefix, key := range keys {
+	for prefix := range keys {
 		group.Go(func() error {
-			if err := h.syncOne(ctx, prefix, key); err != nil {
-				mu.Lock()
-				defer mu.Unlock()
-				failures = append(failures, err)
-			}
+			r, err := h.syncOne(ctx, prefix)
+			o.add(r, err)
 			return nil
 		})
 	}
 	_ = group.Wait()
-	return errors.Join(failures...)
+	return errors.Join(o.failures...)
 }
 
-// syncOne syncs an environment. When its key is refused, it was perhaps rotated: it is read again, once.
-func (h *Handler) syncOne(ctx context.Context, prefix, key string) error {
+func (o *outcome) add(r Result, err error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if err != nil {
+		o.failures = append(o.failures, err)
+	}
+	o.failed += one(err != nil)
+	o.held += one(errors.Is(err, ErrGuard) || len(r.HeldBack) > 0)
+	o.refusing += one(len(r.Refused) > 0)
+}
+
+func (h *Handler) syncOne(ctx context.Context, prefix string) (Result, error) {
 	store, err := h.store(ctx, prefix)
 	if err != nil {
-		return fmt.Errorf("open prefix %q: %w", prefix, err)
+		return Result{}, fmt.Errorf("open prefix %q: %w", prefix, err)
 	}
-	_, err = New(store, key, h.options...).Sync(ctx)
-	if !errors.Is(err, ErrUnauthorized) {
-		return err
-	}
-	// Others may do the same at the same time, each for its own prefix: that costs a read each, and only then.
-	keys, again := h.keys(ctx, true)
-	if again != nil {
-		return errors.Join(err, again)
-	}
-	if fresh := keys[prefix]; fresh != "" && fresh != key {
-		_, err = New(store, fresh, h.options...).Sync(ctx)
-	}
-	return err
+	return New(store, h.keys, h.list...).Sync(ctx)
 }
 
 func (h *Handler) store(ctx context.Context, prefix string) (*dynamostore.Store, error) {
@@ -100,4 +141,63 @@ func (h *Handler) store(ctx context.Context, prefix string) (*dynamostore.Store,
 		h.stores[prefix] = s
 	}
 	return s, err
+}
+
+// retrySoon makes failed requests visible again soon. Where that fails, they come again later.
+func (h *Handler) retrySoon(ctx context.Context, requests []events.SQSMessage) {
+	if h.options.queue == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), reserve/2)
+	defer cancel()
+	after := retryAfter(requests)
+	for _, r := range requests {
+		_, err := h.options.queue.ChangeMessageVisibility(ctx, &sqs.ChangeMessageVisibilityInput{
+			QueueUrl: &h.options.queueURL, ReceiptHandle: &r.ReceiptHandle, VisibilityTimeout: after,
+		})
+		if err != nil {
+			h.options.logger.WarnContext(ctx, "a failed request comes again later than it could", "message", r.MessageId, "error", err)
+		}
+	}
+}
+
+// retryAfter is when, in seconds: the same for the whole batch, as one that stays away holds up the others of its group.
+func retryAfter(requests []events.SQSMessage) int32 {
+	tries := 1
+	for _, r := range requests {
+		n, _ := strconv.Atoi(r.Attributes["ApproximateReceiveCount"]) // 0 if it is not there
+		tries = max(tries, n)
+	}
+	return int32(min(firstRetryAfter<<min(tries-1, 10), lastRetryAfter))
+}
+
+// log writes a batch's line. Its metrics have no dimension, so that an alarm needs no environment's name.
+func (h *Handler) log(ctx context.Context, requests []events.SQSMessage, o *outcome, err error) {
+	level := slog.LevelInfo
+	if err != nil {
+		level = slog.LevelError
+	}
+	now := time.Now()
+	var age time.Duration // of the oldest request
+	for _, r := range requests {
+		if ms, err := strconv.ParseInt(r.Attributes["SentTimestamp"], 10, 64); err == nil {
+			age = max(age, now.Sub(time.UnixMilli(ms)))
+		}
+	}
+	metric := func(name, unit string, value float64) emf.Metric {
+		return emf.Metric{Name: name, Unit: unit, Value: value}
+	}
+	attrs := emf.Attrs(now, nil, []emf.Metric{
+		metric("Requests", emf.Count, float64(len(requests))),
+		metric("RequestAge", emf.Seconds, age.Seconds()),
+		metric("Environments", emf.Count, float64(o.environments)),
+		metric("EnvironmentsFailed", emf.Count, float64(o.failed)),
+		metric("EnvironmentsHeld", emf.Count, float64(o.held)),
+		metric("EnvironmentsRefusing", emf.Count, float64(o.refusing)),
+		metric("BatchFailures", emf.Count, float64(one(err != nil))),
+	})
+	if err != nil {
+		attrs = append(attrs, slog.String("error", err.Error()))
+	}
+	h.options.logger.LogAttrs(ctx, level, "requests handled", attrs...)
 }

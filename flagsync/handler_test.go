@@ -98,9 +98,7 @@ func TestARotatedKeyNeedsNoDeployment(t *testing.T) {
 	_, err := h.Handle(t.Context(), batch("m1"))
 	require.NoError(t, err)
 
-	b.ld.mu.Lock()
-	delete(b.ld.environments, "sdk-old")
-	b.ld.mu.Unlock()
+	b.ld.remove("sdk-old")
 	b.ld.set("sdk-new", "a:2")
 	p.value = aws.String("sdk-new\n")
 	_, err = h.Handle(t.Context(), batch("m2"))

@@ -89,6 +89,13 @@ func (l *launchDarkly) setData(key string, data *ldservices.ServerSDKData) {
 	l.environments[key] = environment{handler, stream}
 }
 
+// remove revokes a key.
+func (l *launchDarkly) remove(key string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.environments, key)
+}
+
 // patch sends a changed flag down the open streams, or its deletion.
 func (l *launchDarkly) patch(key, flag string, deleted bool) {
 	name, version := split(flag)
@@ -148,9 +155,11 @@ func (b *bench) options(more ...flagsync.Option) []flagsync.Option {
 	}, more...)
 }
 
+func oneKey(key string) flagsync.Keys { return flagsync.StaticKeys(map[string]string{"": key}) }
+
 func (b *bench) sync(t *testing.T, more ...flagsync.Option) (flagsync.Result, error) {
 	t.Helper()
-	return flagsync.New(b.store(t, ""), sdkKey, b.options(more...)...).Sync(t.Context())
+	return flagsync.New(b.store(t, ""), oneKey(sdkKey), b.options(more...)...).Sync(t.Context())
 }
 
 // flags are the table's flags, key to version; tombstones have the negative version.

@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"sync"
 
@@ -15,6 +17,44 @@ import (
 // Keys gives the SDK key of each environment, by the environment's prefix in the table. With refresh, a key was
 // refused: what was remembered is read again. It is safe for concurrent use.
 type Keys func(ctx context.Context, refresh bool) (map[string]string, error)
+
+// StaticKeys are keys that never change.
+func StaticKeys(keys map[string]string) Keys {
+	return func(context.Context, bool) (map[string]string, error) { return keys, nil }
+}
+
+// key is the key of the syncer's environment.
+func (s *Syncer) key(ctx context.Context, refresh bool) (string, error) {
+	keys, err := s.keys(ctx, refresh)
+	if err != nil {
+		return "", err
+	}
+	key := keys[s.store.Prefix()]
+	if key == "" {
+		return "", fmt.Errorf("there is no SDK key for prefix %q, only for %q", s.store.Prefix(), slices.Sorted(maps.Keys(keys)))
+	}
+	return key, nil
+}
+
+// withKey calls run with the environment's key. When it is refused, it was perhaps rotated: it is read again, once.
+func (s *Syncer) withKey(ctx context.Context, run func(key string) error) error {
+	key, err := s.key(ctx, false)
+	if err != nil {
+		return err
+	}
+	if err = run(key); !errors.Is(err, ErrUnauthorized) {
+		return err
+	}
+	// Others may do the same at the same time, each for its own prefix: that costs a read each, and only then.
+	fresh, again := s.key(ctx, true)
+	switch {
+	case again != nil:
+		return errors.Join(err, again)
+	case fresh == key:
+		return err
+	}
+	return run(fresh)
+}
 
 // SSM is the part of [ssm.Client] that [SSMKeys] uses.
 type SSM interface {

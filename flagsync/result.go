@@ -2,8 +2,6 @@ package flagsync
 
 import (
 	"cmp"
-	"context"
-	"log/slog"
 	"slices"
 	"time"
 
@@ -33,6 +31,8 @@ func (r Result) Changed() bool { return len(r.Added)+len(r.Updated)+len(r.Remove
 
 // tally gathers the Result of a sync that compares and writes more than once.
 type tally struct {
+	start        time.Time
+	took         time.Duration // from start until the first payload was written; 0: it was not
 	fence        int64
 	transactions int
 	fates        map[name]fate
@@ -57,7 +57,7 @@ const (
 	kept
 )
 
-func newTally() *tally { return &tally{fates: map[name]fate{}} }
+func newTally() *tally { return &tally{start: time.Now(), fates: map[name]fate{}} }
 
 // set gives items a verdict. Of several, the last counts; but what we wrote earlier in the sync, and now find
 // unchanged, is still ours.
@@ -90,6 +90,9 @@ func (t *tally) compared(d *dynamostore.Difference, force bool) {
 }
 
 func (t *tally) written(w dynamostore.Written) {
+	if t.took == 0 {
+		t.took = time.Since(t.start)
+	}
 	t.transactions += w.Transactions
 	t.set(kept, w.Kept)
 }
@@ -110,41 +113,4 @@ func (t *tally) result() Result {
 		})
 	}
 	return r
-}
-
-// keysLogged bounds the keys that a list adds to the log line.
-const keysLogged = 20
-
-// log writes the sync's one line.
-func (s *Syncer) log(ctx context.Context, r Result, took time.Duration, err error) {
-	level, message := slog.LevelInfo, "flags synced"
-	attrs := []any{"table", s.store.Table(), "prefix", s.store.Prefix(), "fence", r.Fence}
-	for _, list := range []struct {
-		name  string
-		items []dynamostore.Item
-		keys  bool
-	}{
-		{"added", r.Added, true}, {"updated", r.Updated, true}, {"removed", r.Removed, true}, {"unchanged", r.Unchanged, false},
-		{"refused", r.Refused, true}, {"held_back", r.HeldBack, true}, {"kept", r.Kept, true},
-	} {
-		attrs = append(attrs, list.name, len(list.items))
-		if list.keys && len(list.items) > 0 {
-			var keys []string
-			for _, i := range list.items[:min(len(list.items), keysLogged)] {
-				keys = append(keys, i.Kind+"/"+i.Key)
-			}
-			attrs = append(attrs, list.name+"_keys", keys)
-		}
-	}
-	attrs = append(attrs, "transactions", r.Transactions, "took", took)
-	switch {
-	case err != nil:
-		level, message = slog.LevelError, "flags not synced"
-		attrs = append(attrs, "error", err)
-	case s.dryRun:
-		message = "flags compared"
-	case len(r.Refused)+len(r.HeldBack) > 0:
-		level = slog.LevelWarn
-	}
-	s.logger.Log(ctx, level, message, attrs...)
 }

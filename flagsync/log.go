@@ -1,0 +1,98 @@
+package flagsync
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"time"
+
+	"github.com/warmflags/warmflags/dynamostore"
+	"github.com/warmflags/warmflags/internal/emf"
+)
+
+// keysLogged bounds the keys that a list adds to the log line: Lambda cuts a line at 256 KB, and people sooner.
+const keysLogged = 20
+
+// noPrefix stands for the empty prefix in metrics: CloudWatch has no empty dimension.
+const noPrefix = "-"
+
+// log writes the one line of a sync, which CloudWatch also reads as metrics, told apart by the dimension Prefix.
+func (s *Syncer) log(ctx context.Context, t *tally, err error) {
+	r := t.result()
+	took := t.took
+	if err != nil || took == 0 {
+		took = time.Since(t.start)
+	}
+	level, message := slog.LevelInfo, "flags synced"
+	switch {
+	case err != nil:
+		level, message = slog.LevelError, "flags not synced"
+	case s.dryRun:
+		message = "flags compared"
+	case len(r.Refused)+len(r.HeldBack) > 0:
+		level = slog.LevelWarn
+	}
+	attrs := []slog.Attr{slog.String("table", s.store.Table()), slog.String("prefix", s.store.Prefix()), slog.Int64("fence", r.Fence)}
+	for _, list := range []struct {
+		name  string
+		items []dynamostore.Item
+	}{
+		{"added", r.Added}, {"updated", r.Updated}, {"removed", r.Removed},
+		{"refused", r.Refused}, {"held_back", r.HeldBack}, {"kept", r.Kept},
+	} {
+		attrs = append(attrs, keyAttrs(list.name, list.items)...)
+	}
+	if err != nil {
+		attrs = append(attrs, slog.String("error", err.Error()))
+	}
+	if !s.dryRun {
+		attrs = append(attrs, emf.Attrs(time.Now(), s.dimensions(), metrics(r, took, err))...)
+	}
+	s.logger.LogAttrs(ctx, level, message, attrs...)
+}
+
+// keyAttrs are the first keys of a list, and how many more there are.
+func keyAttrs(list string, items []dynamostore.Item) (attrs []slog.Attr) {
+	if len(items) == 0 {
+		return nil
+	}
+	var keys []string
+	for _, i := range items[:min(len(items), keysLogged)] {
+		keys = append(keys, i.Kind+"/"+i.Key)
+	}
+	attrs = append(attrs, slog.Any(list, keys))
+	if more := len(items) - len(keys); more > 0 {
+		attrs = append(attrs, slog.Int(list+"_more", more))
+	}
+	return attrs
+}
+
+func (s *Syncer) dimensions() []emf.Dimension {
+	prefix := s.store.Prefix()
+	if prefix == "" {
+		prefix = noPrefix
+	}
+	return []emf.Dimension{{Name: "Prefix", Value: prefix}}
+}
+
+// metrics are a sync's, by the names that docs/syncing.md explains.
+func metrics(r Result, took time.Duration, err error) []emf.Metric {
+	count := func(name string, n int) emf.Metric { return emf.Metric{Name: name, Unit: emf.Count, Value: float64(n)} }
+	is := func(name string, target error) emf.Metric { return count(name, one(errors.Is(err, target))) }
+	return []emf.Metric{
+		count("ItemsAdded", len(r.Added)), count("ItemsUpdated", len(r.Updated)), count("ItemsRemoved", len(r.Removed)),
+		count("ItemsUnchanged", len(r.Unchanged)), count("ItemsRefused", len(r.Refused)),
+		count("ItemsHeldBack", len(r.HeldBack)), count("ItemsKept", len(r.Kept)),
+		is("GuardEmpty", errEmpty), is("GuardRemovals", errRemovals),
+		is("FencesLost", dynamostore.ErrFenceLost), is("KeysRefused", ErrUnauthorized),
+		count("SyncFailures", one(err != nil)), count("SyncTransactions", r.Transactions),
+		{Name: "SyncDuration", Unit: emf.Milliseconds, Value: float64(took.Microseconds()) / 1000},
+	}
+}
+
+func one(is bool) int {
+	if is {
+		return 1
+	}
+	return 0
+}
