@@ -76,6 +76,10 @@ integration: $(DYNAMODB) $(MINISTACK) ## Hold it to DynamoDB Local, MiniStack an
 	go -C test test $(RACE) -count=1 -timeout 8m ./...
 	@echo "make integration: all passed."
 
+.PHONY: testdata
+testdata: ## Write testdata/ anew
+	go generate ./internal/testenv
+
 .PHONY: bench
 bench: ## Run the benchmarks (BENCHTIME=1s)
 	go test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) ./...
