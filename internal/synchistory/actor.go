@@ -1,0 +1,197 @@
+package synchistory
+
+import (
+	"context"
+	"errors"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+	"github.com/aws/smithy-go"
+
+	"github.com/warmflags/warmflags/dynamostore"
+)
+
+// errCrash is the error of every call after a crash: nothing the process would do reaches anybody.
+var errCrash = errors.New("crashed")
+
+// actor is somebody who works on the table: a sync, or another SDK. It is also the DynamoDB client of that sync, and
+// its LaunchDarkly. It runs only between a turn that the scheduler gives it and its next pause.
+type actor struct {
+	history *history
+	name    string
+	turn    chan struct{}
+	crashes int // at this call; 0: never
+	calls   int
+	sdk     bool // another program: its writes are not judged
+
+	// What it does now.
+	mood      mood
+	stalled   bool // LaunchDarkly's stream brings nothing after its payload
+	fence     int64
+	asked     int          // changes in its payload
+	delivered bool         // it has its payload
+	confirmed bool         // it held the newest fence after it read the table
+	seen      map[name]row // the table as it was compared with the payload
+}
+
+var _ dynamostore.API = (*actor)(nil)
+
+// begin forgets the last sync, and draws how LaunchDarkly will answer the next.
+func (a *actor) begin() {
+	a.fence, a.asked, a.delivered, a.confirmed, a.seen = 0, 0, false, false, map[name]row{}
+	a.mood, a.stalled = well, a.history.chance(2)
+	if a.history.chance(6) {
+		a.mood = []mood{down, empty, refuses}[a.history.rng.IntN(3)]
+	}
+}
+
+func (a *actor) asks(changes int) { a.asked = changes }
+
+// pause lets others go on. Its error is that the actor crashed.
+func (a *actor) pause() error {
+	if a.history.calm {
+		return nil
+	}
+	a.history.paused <- a
+	<-a.turn
+	a.calls++
+	if a.crashes > 0 && a.calls > a.crashes {
+		a.history.report.Crashes++
+		return errCrash
+	}
+	return nil
+}
+
+// disturb is what happens to a call instead of it, or, with after, to its answer.
+func (a *actor) disturb(after bool, transaction []types.TransactWriteItem) error {
+	h := a.history
+	switch {
+	case h.calm:
+		return nil
+	case after && a.crashes > 0 && a.calls >= a.crashes:
+		return errCrash // after the call was made
+	case after && h.chance(30):
+		return &smithy.GenericAPIError{Code: "RequestTimeout"}
+	case after:
+		return nil
+	case h.chance(8):
+		return &types.ProvisionedThroughputExceededException{}
+	case transaction != nil && h.chance(8):
+		canceled := &types.TransactionCanceledException{}
+		for range transaction {
+			code := []string{"None", "TransactionConflict", "ThrottlingError"}[h.rng.IntN(3)]
+			canceled.CancellationReasons = append(canceled.CancellationReasons, types.CancellationReason{Code: &code})
+		}
+		return canceled
+	}
+	return nil
+}
+
+// call makes a call, disturbed, and notes what it did.
+func call[In, Out any](ctx context.Context, a *actor, in In, do func(context.Context, In, ...func(*dynamodb.Options)) (Out, error), note func(Out), transaction []types.TransactWriteItem) (Out, error) {
+	var none Out
+	if err := a.pause(); err != nil {
+		return none, err
+	}
+	if err := a.disturb(false, transaction); err != nil {
+		return none, err
+	}
+	out, err := do(ctx, in)
+	if err != nil {
+		return out, err
+	}
+	note(out)
+	if err := a.disturb(true, transaction); err != nil {
+		return none, err
+	}
+	return out, nil
+}
+
+// GetItem reads a row; of the fence's, it notes whether the fence was confirmed.
+func (a *actor) GetItem(ctx context.Context, in *dynamodb.GetItemInput, _ ...func(*dynamodb.Options)) (*dynamodb.GetItemOutput, error) {
+	return call(ctx, a, in, a.history.client.GetItem, func(*dynamodb.GetItemOutput) {
+		if text(in.Key["key"]) == a.history.namespace("$sync") {
+			a.confirmed = a.fence != 0 && a.history.fence() == a.fence
+		}
+	}, nil)
+}
+
+// Query reads a kind's rows.
+func (a *actor) Query(ctx context.Context, in *dynamodb.QueryInput, _ ...func(*dynamodb.Options)) (*dynamodb.QueryOutput, error) {
+	return call(ctx, a, in, a.history.client.Query, func(out *dynamodb.QueryOutput) {
+		for _, r := range out.Items {
+			if n, ok := a.history.nameOf(r); ok {
+				a.seen[n] = rowOf(r)
+			}
+		}
+	}, nil)
+}
+
+// PutItem is another SDK's upsert.
+func (a *actor) PutItem(ctx context.Context, in *dynamodb.PutItemInput, _ ...func(*dynamodb.Options)) (*dynamodb.PutItemOutput, error) {
+	return call(ctx, a, in, a.history.client.PutItem, func(*dynamodb.PutItemOutput) {
+		if n, ok := a.history.nameOf(in.Item); ok {
+			a.history.foreign(n, rowOf(in.Item))
+		}
+	}, nil)
+}
+
+// UpdateItem takes a fence.
+func (a *actor) UpdateItem(ctx context.Context, in *dynamodb.UpdateItemInput, _ ...func(*dynamodb.Options)) (*dynamodb.UpdateItemOutput, error) {
+	return call(ctx, a, in, a.history.client.UpdateItem, func(*dynamodb.UpdateItemOutput) {
+		a.fence, a.confirmed = a.history.fence(), false
+	}, nil)
+}
+
+// TransactWriteItems writes, and is judged.
+func (a *actor) TransactWriteItems(ctx context.Context, in *dynamodb.TransactWriteItemsInput, _ ...func(*dynamodb.Options)) (*dynamodb.TransactWriteItemsOutput, error) {
+	var before map[name]row
+	var fence int64
+	do := func(ctx context.Context, in *dynamodb.TransactWriteItemsInput, o ...func(*dynamodb.Options)) (*dynamodb.TransactWriteItemsOutput, error) {
+		before, fence = a.history.table(), a.history.fence()
+		return a.history.client.TransactWriteItems(ctx, in, o...)
+	}
+	return call(ctx, a, in, do, func(*dynamodb.TransactWriteItemsOutput) { a.history.judge(a, before, fence) }, in.TransactItems)
+}
+
+// row is an item's row: its version and its JSON; the zero row is none.
+type row struct {
+	version int
+	item    string
+}
+
+func text(v types.AttributeValue) string {
+	s, _ := v.(*types.AttributeValueMemberS)
+	if s == nil {
+		return ""
+	}
+	return s.Value
+}
+
+// open is the store of whoever works through this client.
+func (h *history) open(ctx context.Context, api dynamostore.API) (*dynamostore.Store, error) {
+	return dynamostore.DataStore(h.Table).Prefix(h.Prefix).Client(api).Open(ctx)
+}
+
+// namespace is the partition key of a kind or a marker.
+func (h *history) namespace(of string) string {
+	if h.Prefix == "" {
+		return of
+	}
+	return h.Prefix + ":" + of
+}
+
+// fence is the table's own.
+func (h *history) fence() int64 {
+	n := h.namespace("$sync")
+	out, err := h.client.GetItem(h.ctx, &dynamodb.GetItemInput{
+		TableName: &h.Table, ConsistentRead: aws.Bool(true),
+		Key: map[string]types.AttributeValue{"namespace": &types.AttributeValueMemberS{Value: n}, "key": &types.AttributeValueMemberS{Value: n}},
+	})
+	if err != nil {
+		h.wrong("read the fence: %v", err)
+		return 0
+	}
+	return int64(rowOf(out.Item).version)
+}
