@@ -18,8 +18,8 @@ import (
 // Names are taken as AWS writes them, in their case.
 func decodeEvent(payload []byte) ([]record, error) {
 	d := &decoder{b: payload}
-	var records []record
-	isEvent := d.next() == '{' || d.next() == 'n' // null is an empty event, as for encoding/json
+	records := make([]record, 0, len(payload)/2048+1) // a record with two flags has some kilobytes
+	isEvent := d.next() == '{' || d.next() == 'n'     // null is an empty event, as for encoding/json
 	for name := range d.members {
 		if string(name) != "Records" {
 			d.skip()
@@ -269,11 +269,12 @@ func (d *decoder) literal() literal {
 		case escape:
 			l.plain = false
 			n := escaped(b[i:])
-			l.unicode = l.unicode || n > 2 || b[i+1] == '\\' && i+2 < len(b) && b[i+2] == 'u'
-			if i += n - 1; n == 0 {
+			if n == 0 {
 				d.fail("wrong escape in a string")
 				return literal{}
 			}
+			l.unicode = l.unicode || n > 2 || b[i+1] == '\\' && i+2 < len(b) && b[i+2] == 'u'
+			i += n - 1
 		case notASCII:
 			l.plain = false
 		case control:
@@ -407,8 +408,8 @@ func (d *decoder) keys(r *record) {
 
 // image reads a row, and the literal of its item.
 func (d *decoder) image() (image, literal) {
+	var row image
 	var item literal
-	row := image{version: unknownVersion}
 	for name := range d.members {
 		row.exists = true
 		switch string(name) {

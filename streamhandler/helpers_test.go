@@ -5,14 +5,20 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/aws/aws-lambda-go/events"
+	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/sns"
+	"github.com/aws/aws-sdk-go-v2/service/sns/types"
+	"github.com/aws/smithy-go"
 	"github.com/stretchr/testify/require"
+	"pgregory.net/rapid"
 
 	"github.com/warmflags/warmflags/change"
 	"github.com/warmflags/warmflags/streamhandler"
@@ -25,14 +31,19 @@ const (
 
 var recordTime = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 
-// topic is a publisher that keeps what it is given. It refuses what SNS refuses.
+// topic is a publisher that keeps what it is given. It refuses what SNS refuses, and what is not as documented.
 type topic struct {
 	mu     sync.Mutex
 	inputs []*sns.PublishInput // guarded by mu
 	calls  int                 // guarded by mu; those that failed included
 	limit  int                 // bytes, attributes included; 0: 256 KiB
 	before func(call int) error
+	refuse func(*sns.PublishInput) bool
 }
+
+var errRefused = &smithy.OperationError{ServiceID: "SNS", OperationName: "Publish", Err: &types.InvalidParameterException{
+	Message: aws.String("Invalid parameter: something"),
+}}
 
 func (p *topic) Publish(ctx context.Context, in *sns.PublishInput, _ ...func(*sns.Options)) (*sns.PublishOutput, error) {
 	p.mu.Lock()
@@ -43,21 +54,92 @@ func (p *topic) Publish(ctx context.Context, in *sns.PublishInput, _ ...func(*sn
 			return nil, err
 		}
 	}
-	size := len(*in.Message)
-	for name, value := range in.MessageAttributes {
-		if *value.StringValue == "" {
-			return nil, errors.New("InvalidParameterValue: empty attribute")
-		}
-		size += len(name) + len(*value.DataType) + len(*value.StringValue)
-	}
-	if limit := max(p.limit, 32<<10); size > limit && (p.limit > 0 || size > 256<<10) {
-		return nil, errors.New("InvalidParameter: message too long")
-	}
-	p.inputs = append(p.inputs, in)
-	return &sns.PublishOutput{}, ctx.Err()
+	return &sns.PublishOutput{}, p.acceptLocked(ctx, in)
 }
 
-func (p *topic) messages(t testing.TB) []change.Message {
+func (p *topic) acceptLocked(ctx context.Context, in *sns.PublishInput) error {
+	for _, value := range in.MessageAttributes {
+		if *value.StringValue == "" {
+			return errors.New("empty attribute")
+		}
+	}
+	if n := sizeOf(in.Message, in.MessageAttributes); n > p.maxSize() {
+		return fmt.Errorf("message too long: %d bytes", n)
+	}
+	if p.refuse != nil && p.refuse(in) {
+		return errRefused
+	}
+	if err := checkSchema(*in.Message); err != nil {
+		return err
+	}
+	p.inputs = append(p.inputs, in)
+	return ctx.Err()
+}
+
+func (p *topic) maxSize() int {
+	if p.limit > 0 {
+		return p.limit
+	}
+	return 256 << 10
+}
+
+// sizeOf is what SNS counts.
+func sizeOf(body *string, attributes map[string]types.MessageAttributeValue) int {
+	n := len(*body)
+	for name, value := range attributes {
+		n += len(name) + len(*value.DataType) + len(*value.StringValue)
+	}
+	return n
+}
+
+// batchTopic has PublishBatch too. Its entries' numbers, counted over all calls, may fail each by itself.
+type batchTopic struct {
+	topic
+	batches    int // calls of PublishBatch
+	entries    int
+	failEntry  func(entry int) error
+	failBatch  func(call int) error
+	forgetOnes bool // leaves failed entries out of its answer
+}
+
+func (p *batchTopic) PublishBatch(ctx context.Context, in *sns.PublishBatchInput, _ ...func(*sns.Options)) (*sns.PublishBatchOutput, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.batches++
+	if p.failBatch != nil {
+		if err := p.failBatch(p.batches); err != nil {
+			return nil, err
+		}
+	}
+	total, ids := 0, map[string]bool{}
+	for _, e := range in.PublishBatchRequestEntries {
+		total += sizeOf(e.Message, e.MessageAttributes)
+		ids[*e.Id] = true
+	}
+	if n := len(in.PublishBatchRequestEntries); n < 1 || n > 10 || len(ids) != n || total > p.maxSize() {
+		return nil, fmt.Errorf("wrong batch: %d entries, %d names, %d bytes", n, len(ids), total)
+	}
+	out := &sns.PublishBatchOutput{}
+	for _, e := range in.PublishBatchRequestEntries {
+		p.entries++
+		var err error
+		if p.failEntry != nil {
+			err = p.failEntry(p.entries)
+		}
+		if err == nil {
+			err = p.acceptLocked(ctx, &sns.PublishInput{TopicArn: in.TopicArn, Message: e.Message, MessageAttributes: e.MessageAttributes})
+		}
+		switch {
+		case err == nil:
+			out.Successful = append(out.Successful, types.PublishBatchResultEntry{Id: e.Id})
+		case !p.forgetOnes:
+			out.Failed = append(out.Failed, types.BatchResultErrorEntry{Id: e.Id, Code: aws.String("InternalError")})
+		}
+	}
+	return out, nil
+}
+
+func (p *topic) messages(t rapid.TB) []change.Message {
 	t.Helper()
 	var all []change.Message
 	for _, in := range p.inputs {
@@ -68,7 +150,7 @@ func (p *topic) messages(t testing.TB) []change.Message {
 	return all
 }
 
-func (p *topic) changes(t testing.TB) []change.Change {
+func (p *topic) changes(t rapid.TB) []change.Change {
 	t.Helper()
 	var all []change.Change
 	for _, m := range p.messages(t) {
@@ -149,3 +231,5 @@ func failures(ids ...string) events.DynamoDBEventResponse {
 func logTo(b *bytes.Buffer) streamhandler.Option {
 	return streamhandler.Logger(slog.New(slog.NewJSONHandler(b, nil)))
 }
+
+func sorted(names []string) []string { slices.Sort(names); return names }

@@ -1,7 +1,6 @@
 package streamhandler_test
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -12,7 +11,7 @@ import (
 
 	"github.com/aws/aws-lambda-go/events"
 	"github.com/aws/aws-sdk-go-v2/service/sns"
-	"github.com/stretchr/testify/assert"
+	"github.com/aws/aws-sdk-go-v2/service/sns/types"
 	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
 
@@ -26,6 +25,10 @@ type history struct {
 	writes []write
 	rounds []round
 	start  int64 // the first sequence number
+	// batches says that the topic takes several messages in a call.
+	batches bool
+	// poison is the number of a key, of any prefix, that SNS refuses in messages; -1: none.
+	poison int
 }
 
 type write struct {
@@ -36,7 +39,8 @@ type write struct {
 // round is some writes, then one delivery from the stream.
 type round struct {
 	writes, batch int
-	fail          []int // calls to the topic that fail, from 1
+	fail          []int // messages that the topic fails to take, from 1
+	failFrom      int   // it fails to take these too; 0: none
 	appendFails   bool
 }
 
@@ -51,70 +55,25 @@ func genHistory(t *rapid.T) history {
 	step := rapid.Custom(func(t *rapid.T) round {
 		return round{
 			writes: rapid.IntRange(0, 120).Draw(t, "writes"), batch: rapid.IntRange(1, 200).Draw(t, "batch"),
-			fail:        rapid.SliceOfN(rapid.IntRange(1, 6), 0, 4).Draw(t, "fail"),
+			fail:        rapid.SliceOfN(rapid.IntRange(1, 9), 0, 4).Draw(t, "fail"),
+			failFrom:    max(rapid.IntRange(-6, 6).Draw(t, "fail from"), 0),
 			appendFails: rapid.IntRange(0, 5).Draw(t, "append") == 5,
 		}
 	})
 	return history{
 		writes: rapid.SliceOfN(one, 1, 200).Draw(t, "writes"), rounds: rapid.SliceOfN(step, 1, 8).Draw(t, "rounds"),
-		start: rapid.SampledFrom([]int64{1, 95, 999_999_999_999_999_990}).Draw(t, "start"),
+		start:   rapid.SampledFrom([]int64{1, 95, 999_999_999_999_999_990}).Draw(t, "start"),
+		batches: rapid.Bool().Draw(t, "batches"), poison: rapid.IntRange(-1, 3).Draw(t, "poison"),
 	}
-}
-
-// fault breaks the path on purpose, to show that the property can fail.
-type fault struct {
-	records  func([]events.DynamoDBEventRecord)
-	response func(*events.DynamoDBEventResponse, []events.DynamoDBEventRecord)
-	swallow  int // each so-manieth message is lost although its publishing succeeded
-	extra    int // bytes that the handler takes the limit to be higher than it is
-}
-
-var faults = map[string]fault{
-	"the first record instead of the last": {records: slices.Reverse[[]events.DynamoDBEventRecord]},
-	"the highest version": {records: func(records []events.DynamoDBEventRecord) {
-		slices.SortStableFunc(records, func(a, b events.DynamoDBEventRecord) int {
-			return cmp.Compare(rowVersion(a.Change.NewImage), rowVersion(b.Change.NewImage))
-		})
-	}},
-	"the sequence number after the right one": {response: func(r *events.DynamoDBEventResponse, batch []events.DynamoDBEventRecord) {
-		for i := range r.BatchItemFailures {
-			at := indexOf(batch, r.BatchItemFailures[i].ItemIdentifier)
-			r.BatchItemFailures[i].ItemIdentifier = batch[min(at+1, len(batch)-1)].Change.SequenceNumber
-		}
-	}},
-	"a failure that is not reported": {response: func(r *events.DynamoDBEventResponse, _ []events.DynamoDBEventRecord) {
-		r.BatchItemFailures = nil
-	}},
-	"a message that is skipped":       {swallow: 3},
-	"a size that leaves out a little": {extra: 16 << 10},
 }
 
 func TestConsumersEndWithTheTable(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		w := newWorld(genHistory(t), fault{})
-		require.NoError(t, w.run())
-	})
-}
-
-func TestThePropertyCanFail(t *testing.T) {
-	generator := rapid.Custom(genHistory)
-	for name, broken := range faults {
-		t.Run(name, func(t *testing.T) {
-			for seed := range 300 {
-				if err := newWorld(generator.Example(seed), broken).run(); err != nil {
-					t.Logf("history %d: %v", seed, err)
-					return
-				}
-			}
-			assert.Fail(t, "no history shows this fault")
-		})
-	}
+	rapid.Check(t, func(t *rapid.T) { require.NoError(t, newWorld(genHistory(t)).run()) })
 }
 
 // world runs a history.
 type world struct {
 	history
-	fault
 	table      map[itemID]image
 	view       map[itemID]image // what the consumers hold, all prefixes together
 	journal    map[itemID]image // the same, of those that learn of changes from After
@@ -123,6 +82,7 @@ type world struct {
 	batch      []events.DynamoDBEventRecord // the one being handled
 	calls      int
 	fails      []int
+	failFrom   int
 	appendFail bool
 	claim      error // the first wrong claim
 	handler    *streamhandler.Handler
@@ -132,9 +92,16 @@ type itemID struct{ namespace, key string }
 
 const worldLimit = 32 << 10
 
-func newWorld(h history, f fault) *world {
-	w := &world{history: h, fault: f, table: map[itemID]image{}, view: map[itemID]image{}, journal: map[itemID]image{}}
-	w.handler = newHandler(w, streamhandler.MaxMessageSize(worldLimit+f.extra), streamhandler.After(w.append))
+// longPrefix makes attributes count.
+var longPrefix = strings.Repeat("p:q", 300)
+
+func newWorld(h history) *world {
+	w := &world{history: h, table: map[itemID]image{}, view: map[itemID]image{}, journal: map[itemID]image{}}
+	var publisher streamhandler.Publisher = w
+	if h.batches {
+		publisher = worldWithBatches{w}
+	}
+	w.handler = newHandler(publisher, streamhandler.MaxMessageSize(worldLimit), streamhandler.After(w.append))
 	return w
 }
 
@@ -145,12 +112,12 @@ func (w *world) run() error {
 			w.write(w.writes[next%len(w.writes)])
 			next++
 		}
-		w.fails, w.appendFail = r.fail, r.appendFails
+		w.fails, w.failFrom, w.appendFail = r.fail, r.failFrom, r.appendFails
 		if err := w.deliver(r.batch); err != nil {
 			return err
 		}
 	}
-	w.fails, w.appendFail = nil, false
+	w.fails, w.failFrom, w.appendFail = nil, 0, false
 	for range len(w.stream)/100 + 2 {
 		if w.position == len(w.stream) {
 			return w.judge()
@@ -163,7 +130,7 @@ func (w *world) run() error {
 }
 
 func (w *world) write(x write) {
-	id := itemID{[]string{"", "p:", "p:q:"}[x.prefix] + []string{"features", "segments"}[x.kind], strings.Repeat("<", 800) + strconv.Itoa(x.key)}
+	id := itemID{[]string{"", "p:", longPrefix + ":"}[x.prefix] + []string{"features", "segments"}[x.kind], strings.Repeat("<", 700+7*x.key) + "-" + strconv.Itoa(x.key)}
 	before := w.table[id]
 	version, item := rowVersion(before), fmt.Sprintf(`{"write":%d}`, len(w.stream))
 	switch x.to {
@@ -191,16 +158,9 @@ func (w *world) write(x write) {
 func (w *world) deliver(n int) error {
 	w.batch = w.stream[w.position:min(w.position+n, len(w.stream))]
 	w.calls = 0
-	records := slices.Clone(w.batch)
-	if w.records != nil {
-		w.records(records)
-	}
-	response, err := w.handler.Handle(context.Background(), events.DynamoDBEvent{Records: records})
+	response, err := w.handler.Handle(context.Background(), events.DynamoDBEvent{Records: slices.Clone(w.batch)})
 	if err != nil {
 		return err
-	}
-	if w.response != nil {
-		w.response(&response, w.batch)
 	}
 	if w.claim != nil {
 		return w.claim
@@ -217,31 +177,64 @@ func (w *world) deliver(n int) error {
 	return nil
 }
 
-// Publish is the topic, and all consumers behind it: each looks at the table for what the message names.
+// Publish is the topic, and all consumers behind it: each looks at the table for what the message names, or at all of
+// its prefix where it names nothing.
 func (w *world) Publish(ctx context.Context, in *sns.PublishInput, o ...func(*sns.Options)) (*sns.PublishOutput, error) {
 	w.calls++
-	if slices.Contains(w.fails, w.calls) {
+	if slices.Contains(w.fails, w.calls) || w.failFrom > 0 && w.calls >= w.failFrom {
 		return nil, errDown
 	}
+	if w.poison >= 0 && strings.Contains(*in.Message, fmt.Sprintf(`-%d"`, w.poison)) {
+		return nil, errRefused
+	}
 	if out, err := (&topic{limit: worldLimit}).Publish(ctx, in, o...); err != nil {
+		w.complain(err)
 		return out, err
 	}
 	m, err := change.Parse([]byte(*in.Message))
-	if err != nil {
-		w.claim = err
-		return nil, err
-	}
-	if w.swallow > 0 && w.calls%w.swallow == 0 {
-		return &sns.PublishOutput{}, nil
-	}
+	w.complain(err)
 	for _, c := range m.Changes {
-		id := rowID(m, c)
-		if err := w.check(id, c); err != nil && w.claim == nil {
-			w.claim = err
-		}
-		w.view[id] = w.table[id]
+		w.complain(w.check(rowID(m, c), c))
 	}
+	w.look(w.view, m)
 	return &sns.PublishOutput{}, nil
+}
+
+// worldWithBatches takes several messages in a call, and forgets to answer some.
+type worldWithBatches struct{ *world }
+
+func (w worldWithBatches) PublishBatch(ctx context.Context, in *sns.PublishBatchInput, _ ...func(*sns.Options)) (*sns.PublishBatchOutput, error) {
+	out, total := &sns.PublishBatchOutput{}, 0
+	for _, e := range in.PublishBatchRequestEntries {
+		total += sizeOf(e.Message, e.MessageAttributes)
+		_, err := w.Publish(ctx, &sns.PublishInput{Message: e.Message, MessageAttributes: e.MessageAttributes})
+		if err == nil {
+			out.Successful = append(out.Successful, types.PublishBatchResultEntry{Id: e.Id})
+		}
+	}
+	if total > worldLimit {
+		w.complain(fmt.Errorf("a batch of %d bytes", total))
+	}
+	return out, nil
+}
+
+// complain keeps the first thing that was done wrong.
+func (w *world) complain(err error) {
+	if w.claim == nil {
+		w.claim = err
+	}
+}
+
+// look reads the table for what a message says.
+func (w *world) look(view map[itemID]image, m change.Message) {
+	for _, c := range m.Changes {
+		view[rowID(m, c)] = w.table[rowID(m, c)]
+	}
+	for id := range w.table {
+		if len(m.Changes) == 0 && strings.TrimSuffix(id.namespace[:strings.LastIndexByte(id.namespace, ':')+1], ":") == m.Prefix {
+			view[id] = w.table[id]
+		}
+	}
 }
 
 func (w *world) append(_ context.Context, published []change.Message) error {
@@ -249,10 +242,7 @@ func (w *world) append(_ context.Context, published []change.Message) error {
 		return errDown
 	}
 	for _, m := range published {
-		for _, c := range m.Changes {
-			id := rowID(m, c)
-			w.journal[id] = w.table[id]
-		}
+		w.look(w.journal, m)
 	}
 	return nil
 }

@@ -44,7 +44,7 @@ type record struct {
 type image struct {
 	exists    bool // has any attribute
 	hasItem   bool
-	version   int  // or unknownVersion
+	version   int  // 0 where it does not tell
 	tombstone bool // told of new images only
 }
 
@@ -67,7 +67,7 @@ func fromEvent(e *events.DynamoDBEventRecord) record {
 
 func imageOf(row attributes) image {
 	_, hasItem := row[attrItem]
-	i := image{exists: len(row) > 0, hasItem: hasItem, version: unknownVersion}
+	i := image{exists: len(row) > 0, hasItem: hasItem}
 	if value, ok := row[attrVersion]; ok && value.DataType() == events.DataTypeNumber {
 		i.version = parseVersion(value.Number())
 	}
@@ -99,7 +99,7 @@ func readRow(r *record) (row, Reason) {
 
 	read := row{
 		id: itemID{r.namespace, r.key}, prefix: prefix, kind: kind,
-		before: before.version, after: after.version, time: sendableTime(r.time),
+		before: before.told(), after: after.told(), time: sendableTime(r.time),
 	}
 	// What the record's kind says, where the images say nothing.
 	switch events.DynamoDBOperationType(r.event) {
@@ -139,14 +139,22 @@ func text(row attributes, name string) string {
 	return value.String()
 }
 
-// parseVersion reads a version, or returns unknownVersion where it is none that a change can carry. What the SDKs
-// write is a whole number above 0.
+// parseVersion reads a version, or returns 0 where it is none that a change can carry. What the SDKs write is a whole
+// number above 0.
 func parseVersion(number string) int {
 	n, err := strconv.Atoi(number)
-	if err != nil || n < 1 {
+	if err != nil {
+		return 0
+	}
+	return max(n, 0)
+}
+
+// told is the image's version, or unknownVersion where it does not tell.
+func (i image) told() int {
+	if i.version == 0 {
 		return unknownVersion
 	}
-	return n
+	return i.version
 }
 
 // sendableTime is zero where the record has no time, or one that could not be written in a message.

@@ -1,0 +1,70 @@
+package streamhandler_test
+
+import (
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/santhosh-tekuri/jsonschema/v6"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/warmflags/warmflags/change"
+)
+
+// schema is the documented one. [topic] checks every message that any test publishes against it.
+var schema = sync.OnceValues(func() (*jsonschema.Schema, error) {
+	compiler := jsonschema.NewCompiler()
+	compiler.AssertFormat()
+	return compiler.Compile("../docs/message.schema.json")
+})
+
+// checkSchema says what is wrong with a message.
+func checkSchema(body string) error {
+	s, err := schema()
+	if err != nil {
+		return err
+	}
+	value, err := jsonschema.UnmarshalJSON(strings.NewReader(body))
+	if err != nil {
+		return err
+	}
+	return s.Validate(value)
+}
+
+// What the schema allows can be read, and what it refuses is wrong in a way that a reader would stumble over.
+func TestSchemaTellsGoodMessagesFromBad(t *testing.T) {
+	const good = `{"specversion":"1.0","id":"1","source":"/warmflags/streamhandler","type":"warmflags.changed.v1",
+		"time":"2026-01-02T03:04:05.678Z","datacontenttype":"application/json","data":{"prefix":"p","changes":[
+		{"kind":"features","key":"a","version":7,"deleted":false,"time":"2026-01-02T03:04:05Z"}]}}`
+	tests := []struct{ name, from, to, complaint string }{
+		{"good", "", "", ""},
+		{"no changes", good[strings.Index(good, `[`) : strings.Index(good, `]`)+1], "[]", ""},
+		{"more members", `"data":{`, `"actor":"x","data":{"x":1,`, ""},
+		{"no time", `"time":"2026-01-02T03:04:05.678Z",`, "", ""},
+		{"another event", "changed.v1", "changed.v2", "/type"},
+		{"another version of CloudEvents", "1.0", "2.0", "/specversion"},
+		{"no id", `"id":"1"`, `"id":""`, "/id"},
+		{"no prefix", `"prefix":"p",`, "", "prefix"},
+		{"null changes", good[strings.Index(good, `[`) : strings.Index(good, `]`)+1], "null", "/data/changes"},
+		{"no key", `"key":"a",`, "", "key"},
+		{"empty key", `"key":"a"`, `"key":""`, "/data/changes/0/key"},
+		{"version as text", `:7`, `:"7"`, "/data/changes/0/version"},
+		{"negative version", `:7`, `:-7`, "/data/changes/0/version"},
+		{"no date", "2026-01-02T03:04:05Z", "today", "/data/changes/0/time"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			body := strings.Replace(good, test.from, test.to, 1)
+			err := checkSchema(body)
+			if test.complaint == "" {
+				require.NoError(t, err)
+				_, err = change.Parse([]byte(body))
+				require.NoError(t, err)
+				return
+			}
+			require.Error(t, err)
+			assert.Contains(t, err.Error(), test.complaint)
+		})
+	}
+}
