@@ -107,8 +107,7 @@ func (s *cache) invalidateLocked(c *collection, ch change.Change, now instant) {
 		if c.start == 0 && c.flight == nil {
 			return // nothing is known of the key, and nothing is being read
 		}
-		sl = &slot{key: ch.Key}
-		c.slots.add(sl)
+		sl = c.newSlot(ch.Key)
 	}
 	sl.invalidate(s.tick)
 	sl.expect, sl.expected, sl.lagging = ch.Version, now, 0
@@ -142,12 +141,7 @@ func (s *cache) wake() {
 	s.woken = s.tick
 	s.keepTimeLocked()
 	s.sweepLocked(s.clock())
-	if s.outage.down {
-		select {
-		case s.outage.poke <- struct{}{}:
-		default: // it will look already
-		}
-	}
+	s.pokeLocked()
 }
 
 // preload reads every collection, and waits for it.
@@ -219,7 +213,7 @@ func (s *cache) statistics() Stats {
 	for _, c := range *s.collections.Load() {
 		c.slots.each(func(sl *slot) {
 			stats.Items++
-			if v := sl.fresh.Load(); v != nil && !v.until.reached(now) {
+			if v := sl.hit(now); v != nil {
 				stats.Oldest = max(stats.Oldest, v.taken.age(now))
 			}
 		})

@@ -16,26 +16,23 @@ import (
 // client is the data store of one LaunchDarkly client; several may share a cache.
 type client struct {
 	cache *cache
-	sink  subsystems.DataStoreUpdateSink // may be nil
-	close func() error                   // runs once
+	close func() error // runs once
 }
 
 func (s *cache) client(sink subsystems.DataStoreUpdateSink, release func() error) *client {
+	l := &listener{sink: sink}
 	if sink != nil {
 		s.mu.Lock()
-		s.outage.sinks = append(slices.Clone(s.outage.sinks), sink)
+		s.outage.listeners = append(s.outage.listeners, l)
+		s.pokeLocked() // a client that is built during an outage hears of it
 		s.mu.Unlock()
 	}
-	c := &client{cache: s, sink: sink}
-	c.close = sync.OnceValue(func() error {
+	return &client{cache: s, close: sync.OnceValue(func() error {
 		s.mu.Lock()
-		if i := slices.Index(s.outage.sinks, sink); i >= 0 {
-			s.outage.sinks = slices.Delete(slices.Clone(s.outage.sinks), i, i+1)
-		}
+		s.outage.listeners = slices.DeleteFunc(s.outage.listeners, func(other *listener) bool { return other == l })
 		s.mu.Unlock()
 		return release()
-	})
-	return c
+	})}
 }
 
 // Get implements [subsystems.DataStore]. A hit takes no lock.

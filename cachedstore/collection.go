@@ -37,6 +37,17 @@ func (s *cache) wholeLocked(c *collection, now instant) bool {
 	return s.options.ttl != 0 && c.start > s.invalidAll && !c.until.reached(now)
 }
 
+// newSlot makes the place of a key that has none. Where the whole collection was read, it did not have the key: that
+// is the last known value.
+func (c *collection) newSlot(key string) *slot {
+	sl := &slot{key: key}
+	if c.start > 0 {
+		sl.last, sl.kept = &value{item: notFound, start: c.start, taken: c.taken, until: c.taken}, c.start
+	}
+	c.slots.add(sl)
+	return sl
+}
+
 // manyStale is how many items are read one by one for a GetAll; for more, the whole collection is read.
 const manyStale = 25
 
@@ -52,7 +63,8 @@ func (s *cache) getAll(c *collection) ([]ldstoretypes.KeyedItemDescriptor, error
 	if s.outage.down && s.servableWholeLocked(c, now) || !whole && c.resting(now) {
 		return s.lastWholeLocked(c, c.failure)
 	}
-	var joined uint64 // values of reads that began then or later are good for this call
+	begun := s.tick
+	var joined uint64 // the read of the collection that this call joined began then
 	if !whole {
 		f := s.awaitAllLocked(c, 0)
 		if f.err != nil {
@@ -60,15 +72,20 @@ func (s *cache) getAll(c *collection) ([]ldstoretypes.KeyedItemDescriptor, error
 		}
 		joined = f.start
 	}
-	stale := s.staleLocked(c, joined, s.clock())
-	if len(stale) > manyStale {
+	stale, err := s.staleLocked(c, begun, joined, s.clock())
+	switch {
+	case err != nil:
+	case len(stale) > manyStale:
 		if f := s.awaitAllLocked(c, latestInvalid(stale)); f.err != nil {
 			return s.lastWholeLocked(c, f.err)
 		}
-	} else {
-		s.awaitItemsLocked(c, stale)
+	default:
+		err = s.awaitItemsLocked(c, stale)
 	}
-	return s.assembleLocked(c, s.clock()), nil
+	if err != nil {
+		return nil, err
+	}
+	return s.assembleLocked(c), nil
 }
 
 func latestInvalid(slots []*slot) (tick uint64) {
@@ -85,18 +102,12 @@ func (s *cache) awaitAllLocked(c *collection, after uint64) *flight {
 		tick = s.tick
 	}
 	f := s.joinLocked(&c.lane, &collectionReader{s, c}, tick)
-	s.mu.Unlock()
-	<-f.done
-	s.mu.Lock()
+	s.awaitLocked([]*flight{f})
 	return f
 }
 
-// awaitItemsLocked waits for a read of each slot, without the lock while it waits.
-func (s *cache) awaitItemsLocked(c *collection, stale []*slot) {
-	flights := make([]*flight, len(stale))
-	for i, sl := range stale {
-		flights[i] = s.joinLocked(&sl.lane, &itemReader{s, c, sl}, s.staleTickLocked(sl))
-	}
+// awaitLocked waits for flights to end, without the lock while it waits.
+func (s *cache) awaitLocked(flights []*flight) {
 	s.mu.Unlock()
 	for _, f := range flights {
 		<-f.done
@@ -104,21 +115,39 @@ func (s *cache) awaitItemsLocked(c *collection, stale []*slot) {
 	s.mu.Lock()
 }
 
-// staleLocked lists the keys whose last known value is not good for a call that joined a read of the collection
-// which began at tick joined (0: it joined none).
-func (s *cache) staleLocked(c *collection, joined uint64, now instant) []*slot {
-	var stale []*slot
+// awaitItemsLocked waits for a read of each slot, without the lock while it waits. It returns an error when one failed
+// whose last known value may not be served; a key of which nothing is known is left out instead.
+func (s *cache) awaitItemsLocked(c *collection, stale []*slot) (err error) {
+	flights := make([]*flight, len(stale))
+	for i, sl := range stale {
+		flights[i] = s.joinLocked(&sl.lane, &itemReader{s, c, sl}, s.staleTickLocked(sl))
+	}
+	s.awaitLocked(flights)
+	for i, f := range flights {
+		if f.err != nil && stale[i].last != nil {
+			err = f.err
+		}
+	}
+	return err
+}
+
+// staleLocked lists the keys whose last known value is not good for a call that began at tick begun and joined a
+// read of the collection which began at tick joined (0: it joined none). Where the call began that read itself, what
+// was invalidated since is good all the same: the call is older. It returns an error when a key may not be served, and not be read again yet either.
+func (s *cache) staleLocked(c *collection, begun, joined uint64, now instant) (stale []*slot, err error) {
 	c.slots.each(func(sl *slot) {
-		v := sl.fresh.Load()
 		switch {
-		case v != nil && !v.until.reached(now):
-		case joined > 0 && sl.last != nil && sl.last.start >= joined:
-		case sl.resting(now): // as last known, or not at all
+		case sl.hit(now) != nil:
+		case joined > 0 && sl.last != nil && sl.last.start >= joined && (sl.invalid < sl.last.start || joined > begun):
+		case sl.resting(now): // as last known, or left out
+			if sl.last != nil && !s.servable(sl.last, now) {
+				err = sl.failure
+			}
 		default:
 			stale = append(stale, sl)
 		}
 	})
-	return stale
+	return stale, err
 }
 
 func (s *cache) servableWholeLocked(c *collection, now instant) bool {
@@ -128,26 +157,41 @@ func (s *cache) servableWholeLocked(c *collection, now instant) bool {
 // lastWholeLocked answers a GetAll whose read failed.
 func (s *cache) lastWholeLocked(c *collection, err error) ([]ldstoretypes.KeyedItemDescriptor, error) {
 	now := s.clock()
-	if !s.servableWholeLocked(c, now) {
+	servable := s.servableWholeLocked(c, now)
+	c.slots.each(func(sl *slot) {
+		if sl.last != nil && sl.hit(now) == nil && !s.servable(sl.last, now) {
+			servable = false
+			err = cmp.Or(err, sl.failure, errTooOld)
+		}
+	})
+	if !servable {
 		return nil, err
 	}
 	s.stats.StaleServes++
-	return s.assembleLocked(c, now), nil
+	return s.assembleLocked(c), nil
 }
 
-// assembleLocked puts the last known values together, and publishes them as a hit when all are fresh.
-func (s *cache) assembleLocked(c *collection, now instant) []ldstoretypes.KeyedItemDescriptor {
+// assembleLocked puts the last known values together, and publishes them as a hit when all are fresh. A key that
+// exists, and whose only known value is put by until its own read has ended, is waited for.
+func (s *cache) assembleLocked(c *collection) []ldstoretypes.KeyedItemDescriptor {
+	var flights []*flight
+	c.slots.each(func(sl *slot) {
+		if sl.last == nil && sl.spare != nil && sl.flight != nil {
+			flights = append(flights, sl.flight)
+		}
+	})
+	s.awaitLocked(flights)
+	now := s.clock()
 	if v := c.view.Load(); v != nil && !v.until.reached(now) {
 		return v.items
 	}
 	items := []ldstoretypes.KeyedItemDescriptor{}
 	until, fresh := c.until, s.wholeLocked(c, now)
 	c.slots.each(func(sl *slot) {
-		v := sl.fresh.Load()
-		if v == nil || v.until.reached(now) {
-			fresh = false
-		} else {
+		if v := sl.hit(now); v != nil {
 			until = until.earlier(v.until)
+		} else {
+			fresh = false
 		}
 		if sl.last != nil && sl.last.found() {
 			items = append(items, ldstoretypes.KeyedItemDescriptor{Key: sl.key, Item: sl.last.item})
@@ -197,9 +241,10 @@ type contents struct {
 	broken map[string]error // of items that were read but not understood: their last known values stay
 }
 
-// keep gives each slot its value, by the rules of slot.keep. A slot's own read that began after the key was
-// invalidated, when this one began before, is the better one: it would be thrown away if this value were kept.
-func (r *collectionReader) keep(f *flight, result any, now instant) {
+// keep gives each slot its value, by the rules of slot.keep. Where the key was invalidated since this read began, and
+// its own read began later, that one may be what somebody waits for; it would be thrown away if this value were
+// kept. So this value is only put by, and nobody sees it unless that read fails.
+func (r *collectionReader) keep(f *flight, result any, now instant) bool {
 	s, c := r.s, r.c
 	found := result.(contents)
 	var added []*slot
@@ -227,13 +272,18 @@ func (r *collectionReader) keep(f *flight, result any, now instant) {
 		}
 		stale := max(sl.invalid, s.invalidAll, s.woken)
 		fresh := f.start > stale && !frozen
-		if !fresh && sl.joinable(stale, now) {
+		if !fresh && sl.flight != nil && sl.flight.start > f.start {
+			sl.spare = s.valueLocked(sl, item, f, now)
 			return
 		}
-		c.expiry = c.expiry.earlier(sl.keep(s.valueLocked(sl, item, f, now), fresh, s.tick))
+		s.keepLocked(c, sl, item, f, fresh, now)
 	})
 	c.view.Store(nil)
+	return true
 }
+
+// answered is always false: nothing else reads a whole collection.
+func (r *collectionReader) answered(*flight, instant) bool { return false }
 
 func (r *collectionReader) fail(f *flight, err error, now instant) {
 	r.c.fail(err, now)

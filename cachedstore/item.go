@@ -27,14 +27,11 @@ func (s *cache) get(c *collection, key string) (ldstoretypes.ItemDescriptor, err
 			return notFound, nil // the collection does not have it
 		}
 		s.forgetUnknownLocked(c)
-		sl = &slot{key: key}
-		c.slots.add(sl)
+		sl = c.newSlot(key)
 	}
-	if s.options.ttl != 0 {
-		if v := sl.fresh.Load(); v != nil && !v.until.reached(now) {
-			s.mu.Unlock()
-			return v.item, nil // another call's read has ended since the look without the lock
-		}
+	if v := sl.hit(now); v != nil {
+		s.mu.Unlock()
+		return v.item, nil // another call's read has ended since the look without the lock
 	}
 	if s.outage.down || sl.resting(now) {
 		if s.servable(sl.last, now) {
@@ -42,7 +39,7 @@ func (s *cache) get(c *collection, key string) (ldstoretypes.ItemDescriptor, err
 			s.mu.Unlock()
 			return sl.last.item, nil
 		}
-		if sl.resting(now) {
+		if sl.resting(now) && sl.flight == nil {
 			s.mu.Unlock()
 			return notFound, sl.failure
 		}
@@ -120,7 +117,20 @@ func (r *itemReader) read(ctx context.Context) (any, error) {
 	return r.c.decode(r.sl.key, raw)
 }
 
-func (r *itemReader) keep(f *flight, found any, now instant) {
+// answered is true when a read of the collection has made the item fresh: it began after all that these calls had
+// to wait for.
+func (r *itemReader) answered(f *flight, now instant) bool {
+	v := r.sl.hit(now)
+	if v == nil {
+		return false
+	}
+	f.item = v.item
+	return true
+}
+
+// keep answers with what is known now, which is not what was read when a read of the collection ended meanwhile: this
+// one was thrown away then. Without a cache that is no answer where the other read had begun before these calls.
+func (r *itemReader) keep(f *flight, found any, now instant) bool {
 	s, sl := r.s, r.sl
 	item := found.(ldstoretypes.ItemDescriptor)
 	stale := max(sl.invalid, s.invalidAll, s.woken)
@@ -128,12 +138,17 @@ func (r *itemReader) keep(f *flight, found any, now instant) {
 	if !fresh {
 		s.stats.Discarded++
 	}
-	r.c.expiry = r.c.expiry.earlier(sl.keep(s.valueLocked(sl, item, f, now), fresh, s.tick))
+	s.keepLocked(r.c, sl, item, f, fresh, now)
+	r.c.failures = 0 // the table answers: a Query may be tried again
 	r.c.view.Store(nil)
-	f.item = sl.last.item // a read that was thrown away answers with what was kept instead
+	f.item = sl.last.item
+	return s.options.ttl != 0 || sl.last.start >= f.start
 }
 
 func (r *itemReader) fail(f *flight, err error, now instant) {
+	if spare := r.sl.spare; spare != nil {
+		r.sl.keep(spare, false, r.s.tick)
+	}
 	r.sl.fail(err, now)
 	if r.s.servable(r.sl.last, now) {
 		r.s.stats.StaleServes++
@@ -141,6 +156,12 @@ func (r *itemReader) fail(f *flight, err error, now instant) {
 		return
 	}
 	f.item, f.err = notFound, err
+}
+
+// keepLocked gives a slot what a read found. Without a cache it is only the last known value.
+func (s *cache) keepLocked(c *collection, sl *slot, item ldstoretypes.ItemDescriptor, f *flight, fresh bool, now instant) {
+	v := s.valueLocked(sl, item, f, now)
+	c.expiry = c.expiry.earlier(sl.keep(v, fresh && s.options.ttl != 0, s.tick))
 }
 
 func (s *cache) valueLocked(sl *slot, item ldstoretypes.ItemDescriptor, f *flight, now instant) *value {

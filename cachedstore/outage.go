@@ -20,13 +20,13 @@ const (
 // read). Otherwise the table is down, and the poller lives until it is up again. It alone tells the SDK's
 // clients, so that they hear of each end after its beginning.
 type outage struct {
-	down    bool
-	polling bool          // the poller lives
-	wait    time.Duration // the poller's next pause
-	up      instant       // when the latest outage ended
-	cause   error
-	poke    chan struct{} // makes the poller look at once; buffered, 1
-	sinks   []subsystems.DataStoreUpdateSink
+	down      bool
+	polling   bool          // the poller lives
+	wait      time.Duration // the poller's next pause
+	up        instant       // when the latest outage ended
+	cause     error
+	poke      chan struct{} // makes the poller look at once; buffered, 1
+	listeners []*listener
 }
 
 // decodeError is an item that was read but not understood: the table is well.
@@ -74,13 +74,12 @@ func (s *cache) poll() {
 	}
 	s.mu.Unlock()
 	s.loggers.Warnf("cachedstore: the table cannot be read, last known values are served until it can: %s", cause)
-	s.announce(interfaces.DataStoreStatus{Available: false})
+	s.announce(true)
 	if !s.awaitRecovery() {
 		return // closed
 	}
 	s.loggers.Warn("cachedstore: the table can be read again")
-	// Writes of a client that is not in daemon mode may have been lost: it should send its data again.
-	s.announce(interfaces.DataStoreStatus{Available: true, NeedsRefresh: true})
+	s.announce(false)
 	s.mu.Lock()
 	o.polling = false // a read that failed since then starts another poller when it is tried again
 	s.mu.Unlock()
@@ -112,6 +111,7 @@ func (s *cache) awaitRecovery() bool {
 			s.mu.Unlock()
 			return true
 		}
+		s.announce(true) // to clients that were built meanwhile
 	}
 }
 
@@ -140,11 +140,37 @@ func (s *cache) available() bool {
 	return false
 }
 
-func (s *cache) announce(status interfaces.DataStoreStatus) {
+// listener is a client's status, and what it was told last. Guarded by cache.mu; only the poller tells it.
+type listener struct {
+	sink subsystems.DataStoreUpdateSink
+	down bool
+}
+
+// announce tells the clients that have not heard it yet. A client may keep it waiting: not under the mutex.
+func (s *cache) announce(down bool) {
 	s.mu.Lock()
-	sinks := append([]subsystems.DataStoreUpdateSink(nil), s.outage.sinks...)
+	var told []subsystems.DataStoreUpdateSink
+	for _, l := range s.outage.listeners {
+		if l.down != down {
+			l.down = down
+			told = append(told, l.sink)
+		}
+	}
 	s.mu.Unlock()
-	for _, sink := range sinks {
+	// Writes of a client that is not in daemon mode may have been lost: it should send its data again.
+	status := interfaces.DataStoreStatus{Available: !down, NeedsRefresh: !down}
+	for _, sink := range told {
 		sink.UpdateStatus(status)
+	}
+}
+
+// pokeLocked makes the poller look at once, where it lives.
+func (s *cache) pokeLocked() {
+	if !s.outage.down {
+		return
+	}
+	select {
+	case s.outage.poke <- struct{}{}:
+	default: // it will look already
 	}
 }

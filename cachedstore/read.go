@@ -12,6 +12,7 @@ import (
 var (
 	errAbandoned = errors.New("read took too long and was abandoned")
 	errClosed    = errors.New("store is closed")
+	errTooOld    = errors.New("the last known value is older than MaxStale, and the table cannot be read")
 )
 
 // flight is one read of the table, and the calls that wait for it. All fields but done are guarded by cache.mu
@@ -25,6 +26,7 @@ type flight struct {
 	began instant     // when it began
 	limit *time.Timer // abandons it
 	ended bool
+	again bool // it is the second try
 
 	item ldstoretypes.ItemDescriptor // the answer to those who joined, where one item was read
 	err  error
@@ -34,8 +36,11 @@ type flight struct {
 type reader interface {
 	// read asks the table, without a lock.
 	read(ctx context.Context) (any, error)
-	// keep stores what was read, under cache.mu.
-	keep(f *flight, found any, now instant)
+	// answered reports whether a flight need not begin any more, and answers it, under cache.mu.
+	answered(f *flight, now instant) bool
+	// keep stores what was read, under cache.mu. It reports whether that is an answer to those who joined; if not,
+	// the read is made once more.
+	keep(f *flight, found any, now instant) bool
 	// fail answers those who joined when the read failed, under cache.mu.
 	fail(f *flight, err error, now instant)
 }
@@ -117,16 +122,26 @@ func (s *cache) end(f *flight, found any, err error) {
 	s.tick++
 	now := s.clock()
 	if err == nil {
-		f.read.keep(f, found, now)
+		if !f.read.keep(f, found, now) && !f.again {
+			f.again, f.ended = true, false
+			s.beginLocked(f)
+			return
+		}
 	} else {
 		s.stats.Errors++
 		f.read.fail(f, err, now)
 		s.failedLocked(err)
 	}
-	f.lane.flight = f.lane.next
-	f.lane.next = nil
-	if f.lane.flight != nil {
-		s.beginLocked(f.lane.flight)
-	}
 	close(f.done)
+	next := f.lane.next
+	f.lane.flight, f.lane.next = next, nil
+	switch {
+	case next == nil:
+	case next.read.answered(next, now):
+		next.ended = true
+		f.lane.flight = nil
+		close(next.done)
+	default:
+		s.beginLocked(next)
+	}
 }

@@ -33,6 +33,7 @@ type slot struct {
 
 	last    *value // the last known value, nil before the first read was kept
 	kept    uint64 // tick at which last was kept
+	spare   *value // what a discarded read of the collection found, for when the key's own read fails
 	invalid uint64 // tick of the latest invalidation of this key
 	lane           // the key's reads
 
@@ -56,7 +57,7 @@ func (s *slot) keep(v *value, fresh bool, tick uint64) instant {
 	if v.start < s.kept {
 		return never
 	}
-	s.last, s.kept = v, tick
+	s.last, s.kept, s.spare = v, tick, nil
 	s.failures = 0
 	if !fresh {
 		s.fresh.Store(nil) // an older value must not be served after this one
@@ -76,7 +77,7 @@ const (
 // lag returns how long a value of this version may be served: ttl, or less when the newest message spoke of a
 // later version (the topic of another region, a replica that lags).
 func (s *slot) lag(version int, ttl time.Duration, now instant) time.Duration {
-	if s.expect <= version || s.expected.age(now) >= lagLimit {
+	if s.expect == 0 || s.expect <= version || s.expected.age(now) >= lagLimit {
 		s.lagging = 0
 		return ttl
 	}
@@ -85,6 +86,14 @@ func (s *slot) lag(version int, ttl time.Duration, now instant) time.Duration {
 		return again
 	}
 	return ttl
+}
+
+// hit returns the value that a Get may have without a read, or nil.
+func (s *slot) hit(now instant) *value {
+	if v := s.fresh.Load(); v != nil && !v.until.reached(now) {
+		return v
+	}
+	return nil
 }
 
 // setback is what is known of reads in a row that failed: the table is left alone for a while.
