@@ -6,8 +6,10 @@
 //  2. fetches the environment with the LaunchDarkly SDK's own streaming client, so that transport,
 //     authentication, proxies and endpoints are the SDK's;
 //  3. reads the table, and checks the difference against the guards below;
-//  4. writes what differs, and nothing else. Every transaction checks that the fence is still the newest;
-//  5. listens a little longer, and writes what arrives: LaunchDarkly's stream may trail its webhook.
+//  4. writes what differs, and nothing else. Every transaction checks that the fence is still the newest, and where
+//     there is nothing to write, the fence is read;
+//  5. listens a little longer, and writes what arrives: LaunchDarkly's stream may trail its webhook. Such a patch
+//     costs one read of its own row and one transaction.
 //
 // As the fence is taken before the data is asked for, payloads are ordered by when they were asked for: a sync
 // that was paused, or that holds an old payload, fails with [dynamostore.ErrFenceLost] and undoes nothing. After
@@ -15,7 +17,9 @@
 //
 // Guards, all lifted by [Force]: a payload without flags is refused, and so is one that would remove more than
 // a third of a kind's items (and more than 10): [ErrGuard]. An item whose version is lower than the table's is
-// held back, and the rest goes on. A guard that holds keeps holding, loudly, until somebody looks.
+// held back, and the rest goes on. A guard that holds keeps holding, loudly, until somebody looks: it is an error or a
+// warning in the log, and a metric, of every sync.
 //
 // [Handler] is the Lambda function: a batch of requests from a queue is one sync of each environment.
+// [Syncer.Watch] is for those without webhooks: one process that streams. What operators may meet is in docs/syncing.md.
 package flagsync

@@ -38,6 +38,7 @@ func TestSyncWritesOnlyTheDifference(t *testing.T) {
 	r, err = b.sync(t)
 	require.NoError(t, err)
 	assert.False(t, r.Changed())
+	assert.Zero(t, r.Transactions)
 	assert.Len(t, r.Unchanged, 501)
 	assert.Equal(t, 1, b.writes()-before, "the fence, and nothing else")
 
@@ -276,6 +277,7 @@ func TestLateChanges(t *testing.T) {
 		5: done, // before this transaction
 	}
 	count := 0 // of transactions; one sync makes them one after the other
+	queries, gets := b.cloud.Calls("Query"), b.cloud.Calls("GetItem")
 	b.cloud.Intercept(func(_ context.Context, operation string, _ any) error {
 		if operation == "TransactWriteItems" {
 			count++
@@ -285,6 +287,8 @@ func TestLateChanges(t *testing.T) {
 	})
 	r, err := flagsync.New(b.store(t, ""), oneKey(sdkKey), b.options(flagsync.Linger(time.Hour))...).Sync(ctx)
 	require.ErrorIs(t, err, context.Canceled)
+	assert.Equal(t, 2, b.cloud.Calls("Query")-queries, "the payload was compared, a query each for flags and segments")
+	assert.Equal(t, 1+4, b.cloud.Calls("GetItem")-gets, "and the marker; each patch reads its own row")
 	assert.Equal(t, int64(2), r.Fence)
 	assert.Equal(t, []string{"new"}, keys(r.Added))
 	assert.Equal(t, []string{"a", "b"}, keys(r.Updated))

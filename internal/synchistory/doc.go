@@ -1,7 +1,7 @@
 // Package synchistory plays random histories of syncs on a flag table, and judges them from outside.
 //
 // A history is all of one seed. A LaunchDarkly environment changes: flags and segments are made, updated, removed and
-// made again. Webhooks of that are lost, repeated and reordered in a queue. Syncs of it run two or three at a time, and
+// made again. Webhooks of that are lost, repeated, and come before LaunchDarkly's streams know. Syncs of it run two or three at a time, and
 // so do upserts of another LaunchDarkly SDK. At every call to DynamoDB, and around LaunchDarkly's answer, whoever makes
 // it may be paused while others go on, find DynamoDB throttled or in conflict, lose the call's answer, or crash.
 // LaunchDarkly is at times slow, down, empty, or refuses the key.

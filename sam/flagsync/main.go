@@ -2,6 +2,7 @@
 //
 //	TABLE_NAME          the flag table; required
 //	SDK_KEY_PARAMETER   the SSM parameter that holds the SDK key, or a JSON object of prefix to SDK key; required
+//	QUEUE_URL           the FIFO queue of requests, so that failed ones come again soon; without it, when their visibility ends
 package main
 
 import (
@@ -13,6 +14,7 @@ import (
 	"github.com/aws/aws-lambda-go/lambdacontext"
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/aws-sdk-go-v2/service/ssm"
 
 	"github.com/warmflags/warmflags/dynamostore"
@@ -34,6 +36,7 @@ func build(ctx context.Context) (*flagsync.Handler, error) {
 	vars := env.Read(os.LookupEnv)
 	table := vars.Required("TABLE_NAME", "the flag table")
 	parameter := vars.Required("SDK_KEY_PARAMETER", "the SSM parameter that holds the SDK key")
+	queue := os.Getenv("QUEUE_URL")
 	if err := vars.Err(); err != nil {
 		return nil, err
 	}
@@ -45,5 +48,9 @@ func build(ctx context.Context) (*flagsync.Handler, error) {
 	open := func(ctx context.Context, prefix string) (*dynamostore.Store, error) {
 		return dynamostore.DataStore(table).Prefix(prefix).Client(client).Open(ctx)
 	}
-	return flagsync.NewHandler(open, flagsync.SSMKeys(ssm.NewFromConfig(cfg), parameter)), nil
+	var options []flagsync.Option
+	if queue != "" {
+		options = append(options, flagsync.Retry(sqs.NewFromConfig(cfg), queue))
+	}
+	return flagsync.NewHandler(open, flagsync.SSMKeys(ssm.NewFromConfig(cfg), parameter), options...), nil
 }

@@ -18,7 +18,10 @@ func TestBuild(t *testing.T) {
 		assert.ErrorContains(t, err, name+" is missing")
 		t.Setenv(name, "something")
 	}
-	handler, err := build(t.Context())
-	require.NoError(t, err)
-	assert.NotNil(t, handler)
+	for _, queue := range []string{"", "https://sqs.eu-west-1.amazonaws.com/123456789012/requests.fifo"} {
+		t.Setenv("QUEUE_URL", queue)
+		handler, err := build(t.Context())
+		require.NoError(t, err)
+		assert.NotNil(t, handler)
+	}
 }
