@@ -142,7 +142,11 @@ func (r *itemReader) keep(f *flight, found any, now instant) bool {
 	r.c.failures = 0 // the table answers: a Query may be tried again
 	r.c.view.Store(nil)
 	f.item = sl.last.item
-	return s.options.ttl != 0 || sl.last.start >= f.start
+	if s.options.ttl != 0 || sl.last.start >= f.start {
+		return true
+	}
+	f.item = item
+	return f.first != nil // no third time
 }
 
 func (r *itemReader) fail(f *flight, err error, now instant) {

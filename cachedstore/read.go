@@ -26,7 +26,7 @@ type flight struct {
 	began instant     // when it began
 	limit *time.Timer // abandons it
 	ended bool
-	again bool // it is the second try
+	first *flight // it is the second try of this one, and answers it too
 
 	item ldstoretypes.ItemDescriptor // the answer to those who joined, where one item was read
 	err  error
@@ -83,7 +83,7 @@ func (s *cache) beginLocked(f *flight) {
 		f.ended = true
 		f.read.fail(f, errClosed, f.began)
 		f.lane.flight = nil
-		close(f.done)
+		f.answer()
 		return
 	}
 	s.stats.Reads++
@@ -109,6 +109,26 @@ func guarded(ctx context.Context, r reader) (found any, err error) {
 	return r.read(ctx)
 }
 
+// answer frees those who wait.
+func (f *flight) answer() {
+	close(f.done)
+	if f.first != nil {
+		f.first.item, f.first.err = f.item, f.err
+		close(f.first.done)
+	}
+}
+
+// againLocked makes a read once more, which is the next one where calls wait for that already.
+func (s *cache) againLocked(f *flight) {
+	l := f.lane
+	l.flight, l.next = l.next, nil
+	if l.flight == nil {
+		l.flight = &flight{lane: l, read: f.read, done: make(chan struct{})}
+	}
+	l.flight.first = f
+	s.beginLocked(l.flight)
+}
+
 // end closes a flight with what it found, or as failed, and begins the next. The second end of a flight, when an
 // abandoned read comes back after all, does nothing.
 func (s *cache) end(f *flight, found any, err error) {
@@ -122,9 +142,8 @@ func (s *cache) end(f *flight, found any, err error) {
 	s.tick++
 	now := s.clock()
 	if err == nil {
-		if !f.read.keep(f, found, now) && !f.again {
-			f.again, f.ended = true, false
-			s.beginLocked(f)
+		if !f.read.keep(f, found, now) {
+			s.againLocked(f)
 			return
 		}
 	} else {
@@ -132,7 +151,7 @@ func (s *cache) end(f *flight, found any, err error) {
 		f.read.fail(f, err, now)
 		s.failedLocked(err)
 	}
-	close(f.done)
+	f.answer()
 	next := f.lane.next
 	f.lane.flight, f.lane.next = next, nil
 	switch {
@@ -140,7 +159,7 @@ func (s *cache) end(f *flight, found any, err error) {
 	case next.read.answered(next, now):
 		next.ended = true
 		f.lane.flight = nil
-		close(next.done)
+		next.answer()
 	default:
 		s.beginLocked(next)
 	}

@@ -1,5 +1,10 @@
 package sim
 
+import (
+	"slices"
+	"time"
+)
+
 // The second half of the model: when the cache may read the table, and how long a call may wait.
 
 // fresh says whether item x is certainly cached and fresh: a Get must not read. Where a promise leaves a cache
@@ -8,15 +13,20 @@ func (w *world) fresh(x int, now stamp) bool {
 	i := w.items[x]
 	for n := len(i.over) - 1; n >= 0; n-- {
 		r := i.over[n]
-		if r.begin.n < i.invalidated {
+		if r.begin.n < i.invalidated.n {
 			return false // as are all before
 		}
-		asked := i.rumor.at.n > 0 && r.begin.mono-i.rumor.at.mono <= memory && r.pos[x] >= 0 && i.rows[r.pos[x]].version < max(1, i.rumor.version) // TEMP
-		if !asked && !r.contested[x] && !i.failing && w.sound(r, now) {
-			return true
+		if !r.done || r.failed || r.pos[x] < 0 {
+			continue
 		}
+		return !i.outdates(r, x) && !r.contested[x] && !i.failing && w.sound(r, now)
 	}
 	return false
+}
+
+// outdates says whether a message has spoken of a later version than the read brought, so that it may be tried again.
+func (i *item) outdates(r *read, x int) bool {
+	return r.pos[x] >= 0 && i.rows[r.pos[x]].version < i.rumor.version && r.begin.mono-i.rumor.at.mono <= memory
 }
 
 // sound says whether a read ended well, and so that a cache has to believe it, and is no older than the TTL.
@@ -34,7 +44,7 @@ func (w *world) judgeNeed(c *call, now stamp) {
 	}
 	for n := len(w.reads) - 1; n >= 0 && !c.base; n-- {
 		r := w.reads[n]
-		if r.begin.n < w.allInv {
+		if r.begin.n < w.allInv.n {
 			break
 		}
 		c.base = r.item < 0 && r.kind == c.kind && w.sound(r, now)
@@ -91,42 +101,66 @@ func (w *world) needs(c *call, r *read) bool {
 
 // answers says whether the read q, which ended, settled what the call would want r for.
 func (w *world) answers(q *read, c *call, r *read) bool {
-	invalidated := w.allInv
+	invalidated := w.allInv.n
 	switch {
-	case c.item >= 0:
+	case c.item >= 0 && q.item >= 0:
 		invalidated = c.inv[c.item]
 	case r.item >= 0:
-		invalidated = w.items[r.item].invalidated
+		invalidated = w.items[r.item].invalidated.n
 	}
 	if !q.done || q.end.n < c.begin.n || q.begin.n < invalidated ||
-		w.script.TTL == 0 && (q.begin.n < c.begin.n || q.item != r.item) {
+		w.script.TTL == 0 && (q.begin.n < c.begin.n || q.item != r.item || q.begin.step == r.begin.step) {
 		return false
 	}
-	if c.item >= 0 && q.item < 0 { // TEMP
+	if q.item != r.item && q.end.step == r.begin.step && len(c.joined) > 0 && !slices.Contains(c.joined, q) {
+		return false // what it had joined has only just ended, and the two reads may have begun in either order
+	}
+	if r.item >= 0 && (q.item < 0 || c.item < 0) && w.items[r.item].outdates(q, r.item) {
 		return false
 	}
-	if r.item >= 0 && (q.contested[r.item] || q.item < 0 && (q.failed || q.maybe)) {
-		return false
+	if r.item >= 0 && (q.contested[r.item] || (q.item < 0 || c.item < 0) && (q.failed || q.maybe)) {
+		return false // a GetAll may try again what failed for another call
 	}
 	return q.freezes[0] == q.freezes[1] && q.wakes[0] == q.wakes[1] && q.backs[0] == q.backs[1] &&
-		(c.item >= 0 || !w.expired(q, r.begin))
+		(q.item == c.item && c.item >= 0 || w.script.TTL <= 0 || !older(q, r.begin, w.script.TTL-w.tick()-1))
 }
 
+// spread is how long after an invalidation a service may still read again for it, if the item is not fresh.
+const spread = 10 * time.Second
+
 // unasked says whether a cache may begin this read without a call, as a service does: of an item that a message said
-// to be newer than what was read, or that was invalidated since it was read last, or whose last read was in vain.
+// to be newer than what was read, or of what was invalidated since it was read last, or was read in vain.
 func (w *world) unasked(r *read) bool {
+	now := r.begin
+	if r.item < 0 {
+		for n := len(w.reads) - 1; n >= 0 && !w.script.Lambda; n-- {
+			if last := w.reads[n]; last.item < 0 && last.kind == r.kind {
+				return w.allInv.n > last.begin.n || last.vain() || now.mono-w.allInv.mono <= spread && !w.sound(last, now)
+			}
+		}
+		return false
+	}
 	for x, i := range w.items {
 		if w.script.Lambda || !r.covers(x) || len(i.over) == 0 {
 			continue
 		}
-		last := i.over[len(i.over)-1]
-		old := last.pos[x] < 0 || i.rows[last.pos[x]].version < max(1, i.rumor.version) // TEMP
-		if old && r.begin.mono-i.rumor.at.mono <= memory || i.invalidated > last.begin.n ||
-			last.done && (last.failed || last.maybe || last.freezes[0] < last.freezes[1] || last.wakes[0] < last.wakes[1]) {
+		n := len(i.over) - 1
+		for ; n > 0 && i.over[n].begin.mono == now.mono && i.over[n].item != r.item; n-- {
+			continue // it began beside this one, for the same reason
+		}
+		last := i.over[n]
+		old := last.pos[x] < 0 || i.rows[last.pos[x]].version < i.rumor.version
+		if old && r.begin.mono-i.rumor.at.mono <= memory || i.invalidated.n > last.begin.n || last.vain() ||
+			now.mono-i.invalidated.mono <= spread && !w.fresh(x, now) {
 			return true
 		}
 	}
 	return false
+}
+
+// vain says whether a read ended and did not bring what counts as fresh.
+func (r *read) vain() bool {
+	return r.done && (r.failed || r.maybe || r.freezes[0] < r.freezes[1] || r.wakes[0] < r.wakes[1])
 }
 
 // judgeWaiting checks the calls that have not returned although nothing moves any more.
@@ -156,6 +190,15 @@ func (w *world) mayWait(c *call) bool {
 			return true
 		}
 		until = max(until, r.end.step)
+	}
+	if w.script.TTL == 0 && c.item >= 0 {
+		// Without a cache, a read that a collection's overlapped may be made once more.
+		for _, r := range w.items[c.item].over {
+			if r.item == c.item && r.begin.n > c.begin.n && r.done {
+				until = max(until, r.end.step)
+				break
+			}
+		}
 	}
 	for _, r := range w.flying {
 		if r.done || r.kind != c.kind {
