@@ -30,6 +30,9 @@ const (
 	attrItem      = "item"
 )
 
+// bigSegments begins the kinds of LaunchDarkly's big segments: their rows are users in segments, and no items.
+const bigSegments = "big_segments_"
+
 // record is what is read of a stream record, however it came: decoded by Lambda's library, or by [decodeEvent].
 type record struct {
 	source, sequence string // the stream's ARN; the sequence number
@@ -88,7 +91,7 @@ func readRow(r *record) (row, Reason) {
 	switch {
 	case kind[0] == '$':
 		return row{}, SkippedOwn
-	case strings.HasPrefix(kind, "big_segments_"):
+	case strings.HasPrefix(kind, bigSegments):
 		return row{}, SkippedForeign
 	}
 	before, after := r.before, r.after

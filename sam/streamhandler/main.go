@@ -25,7 +25,7 @@ func main() {
 		slog.Error("streamhandler cannot start", "error", err)
 		os.Exit(1)
 	}
-	lambda.Start(handler.Handle)
+	lambda.Start(handler) // a lambda.Handler, which decodes the event by itself
 }
 
 func build(ctx context.Context) (*streamhandler.Handler, error) {

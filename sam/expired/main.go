@@ -1,0 +1,48 @@
+// Expired is the Lambda function on the queue of stream records that expired unpublished: it tells every prefix in
+// the table that anything may have changed.
+//
+//	TABLE_NAME        the flag table; required
+//	TOPIC_ARN         the topic; required
+//	MAX_MESSAGE_SIZE  the topic's MaximumMessageSize in bytes; default 262144
+package main
+
+import (
+	"context"
+	"log/slog"
+	"os"
+
+	"github.com/aws/aws-lambda-go/lambda"
+	"github.com/aws/aws-lambda-go/lambdacontext"
+	"github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/sns"
+
+	"github.com/warmflags/warmflags/sam/internal/env"
+	"github.com/warmflags/warmflags/streamhandler"
+)
+
+func main() {
+	slog.SetDefault(lambdacontext.NewLogger())
+	handler, err := build(context.Background())
+	if err != nil {
+		slog.Error("expired cannot start", "error", err)
+		os.Exit(1)
+	}
+	lambda.Start(handler.Handle)
+}
+
+func build(ctx context.Context) (*streamhandler.Expired, error) {
+	vars := env.Read(os.LookupEnv)
+	table := vars.Required("TABLE_NAME", "the flag table")
+	topic := vars.Required("TOPIC_ARN", "the topic that changes are published to")
+	maxSize := vars.Int("MAX_MESSAGE_SIZE", 256<<10)
+	if err := vars.Err(); err != nil {
+		return nil, err
+	}
+	cfg, err := config.LoadDefaultConfig(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return streamhandler.NewExpired(sns.NewFromConfig(cfg), table, dynamodb.NewFromConfig(cfg),
+		streamhandler.TopicARN(topic), streamhandler.MaxMessageSize(maxSize)), nil
+}

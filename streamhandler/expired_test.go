@@ -1,0 +1,241 @@
+package streamhandler_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/aws/aws-lambda-go/events"
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/warmflags/warmflags/change"
+	"github.com/warmflags/warmflags/internal/localaws"
+	"github.com/warmflags/warmflags/streamhandler"
+)
+
+func newExpired(p streamhandler.Publisher, client streamhandler.Scanner, options ...streamhandler.Option) *streamhandler.Expired {
+	options = append([]streamhandler.Option{
+		streamhandler.TopicARN(topicARN), streamhandler.Logger(slog.New(slog.DiscardHandler)),
+	}, options...)
+	return streamhandler.NewExpired(p, "flags", client, options...)
+}
+
+// reports is an event of so many reports of Lambda's.
+func reports(t *testing.T, n int) (event events.SQSEvent) {
+	t.Helper()
+	for i := range n {
+		var failure localaws.StreamFailure
+		failure.RequestContext.Condition = "RecordAgeExpired"
+		failure.Batch = localaws.StreamFailedBatch{ShardID: fmt.Sprint("shard-", i), StartSequenceNumber: "7", EndSequenceNumber: "9", BatchSize: 3}
+		body, err := json.Marshal(failure)
+		require.NoError(t, err)
+		event.Records = append(event.Records, events.SQSMessage{MessageId: fmt.Sprint("m", i), Body: string(body)})
+	}
+	return event
+}
+
+// fullTable has three prefixes, one of which has only rows of warmflags' own, and a great many big segments' users.
+func fullTable(t *testing.T) *localaws.Cloud {
+	cloud := localaws.New()
+	t.Cleanup(cloud.Close)
+	cloud.CreateFlagTable("flags")
+	for i := range 30 {
+		put(t, cloud, "features", fmt.Sprint("flag-", i), 1)
+		put(t, cloud, "eu:prod:features", fmt.Sprint("flag-", i), 1)
+		put(t, cloud, "eu:prod:segments", fmt.Sprint("segment-", i), 1)
+		put(t, cloud, "eu:prod:own-kind", fmt.Sprint("thing-", i), 1)
+		put(t, cloud, "eu:prod:big_segments_user", fmt.Sprint("user-", i), 0)
+	}
+	put(t, cloud, "eu:prod:$inited", "eu:prod:$inited", 0)
+	put(t, cloud, "stage:$inited", "stage:$inited", 0)
+	put(t, cloud, "stage:$sync", "stage:$sync", 0)
+	put(t, cloud, ":nobody's", "x", 1)
+	return cloud
+}
+
+const fullTableNamespaces = 9
+
+func TestExpiredTellsEveryPrefix(t *testing.T) {
+	cloud := fullTable(t)
+	var log bytes.Buffer
+	topic := &batchTopic{}
+	var appended []change.Message
+	e := newExpired(topic, cloud.DynamoDB, logTo(&log), streamhandler.After(func(_ context.Context, published []change.Message) error {
+		appended = published
+		return nil
+	}))
+	response, err := e.Handle(context.Background(), reports(t, 3))
+	require.NoError(t, err)
+	assert.Empty(t, response.BatchItemFailures)
+
+	messages := topic.messages(t)
+	kinds := map[string]string{}
+	for i, m := range messages {
+		assert.Empty(t, m.Changes)
+		assert.NotEmpty(t, m.ID)
+		kinds[m.Prefix] = *topic.inputs[i].MessageAttributes["kind"].StringValue
+	}
+	require.Len(t, messages, 3)
+	assert.Len(t, kinds, 3)
+	for _, kind := range []string{"features", "segments", "own-kind"} {
+		assert.Contains(t, kinds["eu:prod"], kind)
+	}
+	assert.Equal(t, `["features","segments"]`, kinds["stage"])
+	assert.Equal(t, messages, appended)
+	assert.Equal(t, streamhandler.ExpiredStats{Reports: 3, Reads: fullTableNamespaces + 1, Messages: 3}, e.Stats(), "a read for each namespace")
+	assert.Equal(t, fullTableNamespaces+1, cloud.Calls("Scan"))
+
+	var line map[string]any
+	require.NoError(t, json.Unmarshal(log.Bytes(), &line), "one line")
+	assert.Equal(t, []string{"warmflags"}, metricNamespaces(t, line))
+	assert.Equal(t, "ERROR", line["level"])
+	assert.Equal(t, []any{3.0, 9.0, 3.0}, []any{line["ExpiredReports"], line["ExpiredRecords"], line["Prefixes"]})
+	assert.Contains(t, log.String(), "shard-1: 7 to 9: RecordAgeExpired")
+
+	t.Run("again, with the same IDs", func(t *testing.T) {
+		_, err := e.Handle(context.Background(), reports(t, 3))
+		require.NoError(t, err)
+		assert.Equal(t, messages[0].ID, topic.messages(t)[3].ID)
+		_, err = e.Handle(context.Background(), reports(t, 2))
+		require.NoError(t, err)
+		assert.NotEqual(t, messages[0].ID, topic.messages(t)[6].ID)
+	})
+	t.Run("what is no report does the same", func(t *testing.T) {
+		before := len(topic.inputs)
+		_, err := e.Handle(context.Background(), events.SQSEvent{Records: []events.SQSMessage{{MessageId: "x", Body: "something was lost"}, {Body: "{}"}}})
+		require.NoError(t, err)
+		assert.Len(t, topic.inputs, before+3)
+		assert.Equal(t, 2, e.Stats().Unreadable)
+	})
+	t.Run("no reports, no messages", func(t *testing.T) {
+		before := len(topic.inputs)
+		_, err := e.Handle(context.Background(), events.SQSEvent{})
+		require.NoError(t, err)
+		assert.Len(t, topic.inputs, before)
+	})
+}
+
+func TestExpiredFailsAsAWhole(t *testing.T) {
+	all := []events.SQSBatchItemFailure{{ItemIdentifier: "m0"}, {ItemIdentifier: "m1"}}
+	handle := func(t *testing.T, e *streamhandler.Expired) {
+		response, err := e.Handle(context.Background(), reports(t, 2))
+		require.NoError(t, err)
+		assert.Equal(t, all, response.BatchItemFailures)
+		assert.Equal(t, 1, e.Stats().Failures)
+	}
+	t.Run("the table cannot be read", func(t *testing.T) {
+		cloud := fullTable(t)
+		cloud.Intercept(func(context.Context, string, any) error { return errDown })
+		handle(t, newExpired(&topic{}, cloud.DynamoDB))
+	})
+	t.Run("one prefix is not told", func(t *testing.T) {
+		topic := &topic{before: failOn(2)}
+		handle(t, newExpired(topic, fullTable(t).DynamoDB))
+		assert.Len(t, topic.inputs, 2, "the others are")
+	})
+	t.Run("After fails", func(t *testing.T) {
+		handle(t, newExpired(&topic{}, fullTable(t).DynamoDB, streamhandler.After(func(context.Context, []change.Message) error { return errDown })))
+	})
+	t.Run("wrong options", func(t *testing.T) {
+		_, err := streamhandler.NewExpired(nil, "", nil).Handle(context.Background(), events.SQSEvent{})
+		for _, part := range []string{"publisher: nil", "table: missing", "client: nil", "TopicARN: missing"} {
+			assert.ErrorContains(t, err, part)
+		}
+	})
+	t.Run("it is another kind of table", func(t *testing.T) {
+		var log bytes.Buffer
+		e := newExpired(&topic{}, scan(func(*dynamodb.ScanInput) *dynamodb.ScanOutput {
+			return &dynamodb.ScanOutput{Items: []map[string]types.AttributeValue{{"id": &types.AttributeValueMemberN{Value: "1"}}}}
+		}), logTo(&log))
+		handle(t, e)
+		assert.Contains(t, log.String(), "it is no flag table")
+	})
+}
+
+type scan func(*dynamodb.ScanInput) *dynamodb.ScanOutput
+
+func (s scan) Scan(_ context.Context, in *dynamodb.ScanInput, _ ...func(*dynamodb.Options)) (*dynamodb.ScanOutput, error) {
+	return s(in), nil
+}
+
+// A database that takes a start key only for a row that there is, and begins anew with others, is read to its end.
+func TestExpiredEndsOnADatabaseThatCannotSkip(t *testing.T) {
+	topic, rows := &topic{}, []string{"a:features", "a:features", "a:features", "b:features"}
+	e := newExpired(topic, scan(func(in *dynamodb.ScanInput) *dynamodb.ScanOutput {
+		at := 0
+		if n, ok := in.ExclusiveStartKey["row"].(*types.AttributeValueMemberN); ok {
+			_, _ = fmt.Sscan(n.Value, &at)
+		}
+		if at == len(rows) {
+			return &dynamodb.ScanOutput{}
+		}
+		return &dynamodb.ScanOutput{
+			Items:            []map[string]types.AttributeValue{{"namespace": &types.AttributeValueMemberS{Value: rows[at]}}},
+			LastEvaluatedKey: map[string]types.AttributeValue{"row": &types.AttributeValueMemberN{Value: fmt.Sprint(at + 1)}},
+		}
+	}))
+	response, err := e.Handle(context.Background(), reports(t, 1))
+	require.NoError(t, err)
+	assert.Empty(t, response.BatchItemFailures)
+	assert.Len(t, topic.inputs, 2)
+}
+
+// A topic that refuses for longer than a stream keeps its records: what was written meanwhile is announced as
+// everything, to each prefix.
+func TestRecordsThatExpireAreAnnouncedAsEverything(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		cloud := localaws.New()
+		defer cloud.Close()
+		stream := cloud.CreateFlagTable("flags")
+		quiet := slog.New(slog.DiscardHandler)
+		queue, err := cloud.SQS.CreateQueue(t.Context(), &sqs.CreateQueueInput{QueueName: aws.String("failures")})
+		require.NoError(t, err)
+		down := time.Now().Add(30 * time.Hour)
+		topic := &topic{before: func(int) error {
+			if time.Now().Before(down) {
+				return errDown
+			}
+			return nil
+		}}
+		put(t, cloud, "prod:features", "a", 1)
+		put(t, cloud, "stage:features", "b", 1)
+
+		ctx, cancel := context.WithTimeout(t.Context(), 40*time.Hour)
+		defer cancel()
+		mapping := localaws.StreamMapping{
+			Streams: cloud.Streams, StreamARN: stream, Handler: newHandler(topic).Handle, Logger: quiet, Poll: time.Minute,
+			OnFailure: func(ctx context.Context, failure localaws.StreamFailure) {
+				body, err := json.Marshal(failure)
+				require.NoError(t, err)
+				_, err = cloud.SQS.SendMessage(ctx, &sqs.SendMessageInput{QueueUrl: queue.QueueUrl, MessageBody: aws.String(string(body))})
+				require.NoError(t, err)
+			},
+		}
+		expired := newExpired(topic, cloud.DynamoDB)
+		consumer := localaws.QueueMapping{SQS: cloud.SQS, QueueURL: *queue.QueueUrl, Handler: expired.Handle, Logger: quiet}
+		ended := make(chan error, 2)
+		go func() { ended <- mapping.Run(ctx) }()
+		go func() { ended <- consumer.Run(ctx) }()
+		require.NoError(t, <-ended)
+		require.NoError(t, <-ended)
+
+		everything := map[string]bool{}
+		for _, m := range topic.messages(t) {
+			assert.Empty(t, m.Changes)
+			everything[m.Prefix] = true
+		}
+		assert.Equal(t, map[string]bool{"prod": true, "stage": true}, everything)
+		assert.Positive(t, expired.Stats().Failures, "it had to be tried again")
+		assert.Zero(t, expired.Stats().Unreadable)
+	})
+}
