@@ -5,7 +5,15 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+
+	"github.com/launchdarkly/go-server-sdk/v7/subsystems/ldstoreimpl"
+	st "github.com/launchdarkly/go-server-sdk/v7/subsystems/ldstoretypes"
+	"github.com/stretchr/testify/require"
+
+	"github.com/warmflags/warmflags/dynamostore"
 )
+
+var features, segments = ldstoreimpl.Features(), ldstoreimpl.Segments()
 
 var names atomic.Int64 // how many names were made
 
@@ -18,4 +26,46 @@ func uniqueName(t *testing.T) string {
 		return '-'
 	}, t.Name())
 	return fmt.Sprintf("%d-%s", names.Add(1), name[:min(len(name), 60)])
+}
+
+// item is a flag or segment.
+func item(key string, version int) st.SerializedItemDescriptor {
+	return st.SerializedItemDescriptor{Version: version, SerializedItem: fmt.Appendf(nil, `{"key":%q,"version":%d,"salt":"s"}`, key, version)}
+}
+
+// tombstone is a deleted one, as LaunchDarkly's SDK serializes it.
+func tombstone(version int) st.SerializedItemDescriptor {
+	return st.SerializedItemDescriptor{Version: version, Deleted: true, SerializedItem: features.Serialize(st.ItemDescriptor{Version: version})}
+}
+
+// environment is flags, from "key:version" words, and a segment "s".
+func environment(flags ...string) []st.SerializedCollection {
+	all := []st.SerializedCollection{
+		{Kind: segments, Items: []st.KeyedSerializedItemDescriptor{{Key: "s", Item: item("s", 1)}}},
+		{Kind: features},
+	}
+	for _, f := range flags {
+		key, number, _ := strings.Cut(f, ":")
+		var version int
+		_, _ = fmt.Sscan(number, &version)
+		all[1].Items = append(all[1].Items, st.KeyedSerializedItemDescriptor{Key: key, Item: item(key, version)})
+	}
+	return all
+}
+
+// read is a store's flags: keys to versions, "7 deleted" of a tombstone.
+func read(t *testing.T, s *dynamostore.Store) map[string]string {
+	t.Helper()
+	items, err := s.GetAll(features)
+	require.NoError(t, err)
+	flags := map[string]string{}
+	for _, i := range items {
+		parsed, err := features.Deserialize(i.Item.SerializedItem)
+		require.NoError(t, err)
+		flags[i.Key] = fmt.Sprint(i.Item.Version)
+		if parsed.Item == nil {
+			flags[i.Key] += " deleted"
+		}
+	}
+	return flags
 }
