@@ -38,6 +38,49 @@ func TestAMessageIsACloudEvent(t *testing.T) {
 			{"kind": "segments", "key": "s", "version": 0, "deleted": true}]}}`, string(b))
 }
 
+// The message is written by hand; encoding/json says how.
+func TestIsWrittenAsEncodingJSONWritesIt(t *testing.T) {
+	type entry struct {
+		Kind    string `json:"kind"`
+		Key     string `json:"key"`
+		Version int    `json:"version"`
+		Deleted bool   `json:"deleted"`
+		Time    string `json:"time,omitempty"`
+	}
+	type data struct {
+		Prefix  string  `json:"prefix"`
+		Changes []entry `json:"changes"`
+	}
+	text := rapid.OneOf(rapid.String(), rapid.StringOf(rapid.RuneFrom([]rune("a<>&\"\\\x00\n\x7f\u2028é\ufffd😀/"))), rapid.StringMatching(`[a-z-]*`),
+		rapid.Map(rapid.SliceOf(rapid.Byte()), func(b []byte) string { return string(b) }))
+	rapid.Check(t, func(t *rapid.T) {
+		m := change.Message{ID: text.Draw(t, "id"), Prefix: text.Draw(t, "prefix"), Time: when.Add(time.Duration(rapid.IntRange(0, 1e9).Draw(t, "ns")))}
+		want := data{m.Prefix, []entry{}}
+		for range rapid.IntRange(0, 3).Draw(t, "changes") {
+			c := change.Change{Kind: text.Draw(t, "kind"), Key: text.Draw(t, "key"), Version: rapid.Int().Draw(t, "version"), Deleted: rapid.Bool().Draw(t, "deleted")}
+			e := entry{c.Kind, c.Key, c.Version, c.Deleted, ""}
+			if rapid.Bool().Draw(t, "timed") {
+				c.Time = when.In(time.FixedZone("", 3600))
+				e.Time = "2026-11-23T01:02:03Z"
+			}
+			m.Changes, want.Changes = append(m.Changes, c), append(want.Changes, e)
+		}
+		expected, err := json.Marshal(struct {
+			SpecVersion     string `json:"specversion"`
+			ID              string `json:"id"`
+			Source          string `json:"source"`
+			Type            string `json:"type"`
+			Time            string `json:"time"`
+			DataContentType string `json:"datacontenttype"`
+			Data            data   `json:"data"`
+		}{"1.0", m.ID, change.EventSource, change.EventType, m.Time.Format(time.RFC3339Nano), "application/json", want})
+		require.NoError(t, err)
+		got, err := m.MarshalJSON()
+		require.NoError(t, err)
+		assert.Equal(t, string(expected), string(got))
+	})
+}
+
 func TestWhatIsMarshalledParses(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		want := change.Message{ID: rapid.String().Draw(t, "id"), Prefix: rapid.String().Draw(t, "prefix")}
@@ -124,4 +167,18 @@ func FuzzParse(f *testing.F) {
 		require.NoError(t, err)
 		assert.Equal(t, m.Changes, parsed.Changes)
 	})
+}
+
+// BenchmarkMarshal writes a message of 100 changes.
+func BenchmarkMarshal(b *testing.B) {
+	m := change.Message{ID: "0123456789abcdef0123456789abcdef", Prefix: "production", Time: when}
+	for i := range 100 {
+		m.Changes = append(m.Changes, change.Change{Kind: change.KindFeatures, Key: fmt.Sprint("release-checkout-", i), Version: i, Time: when})
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := m.MarshalJSON(); err != nil {
+			b.Fatal(err)
+		}
+	}
 }

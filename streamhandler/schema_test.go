@@ -1,6 +1,7 @@
 package streamhandler_test
 
 import (
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -67,4 +68,17 @@ func TestSchemaTellsGoodMessagesFromBad(t *testing.T) {
 			assert.Contains(t, err.Error(), test.complaint)
 		})
 	}
+}
+
+func TestTheDocumentsExampleIsAMessage(t *testing.T) {
+	document, err := os.ReadFile("../docs/messages.md")
+	require.NoError(t, err)
+	_, rest, found := strings.Cut(string(document), "```json\n")
+	require.True(t, found)
+	example, _, _ := strings.Cut(rest, "```")
+	require.NoError(t, checkSchema(example))
+	m, err := change.Parse([]byte(example))
+	require.NoError(t, err)
+	assert.Equal(t, "production", m.Prefix)
+	assert.Len(t, m.Changes, 2)
 }
