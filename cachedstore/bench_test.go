@@ -1,0 +1,92 @@
+//go:build !race
+
+package cachedstore_test
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/launchdarkly/go-sdk-common/v3/ldlog"
+	"github.com/launchdarkly/go-server-sdk/v7/subsystems"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/warmflags/warmflags/cachedstore"
+)
+
+// That a hit allocates nothing, however it keeps time. What it costs, beside its rivals, is in benchmarks/. The race
+// detector allocates too: `make test` runs TestNoAlloc once more without it.
+
+// ways are the ways in which hits keep time.
+var ways = []struct {
+	name    string
+	options []cachedstore.Option
+	wake    bool
+}{
+	{"service", []cachedstore.Option{cachedstore.InLambda(false)}, false},
+	{"StrictClock", []cachedstore.Option{cachedstore.InLambda(false), cachedstore.StrictClock()}, false},
+	{"Lambda", []cachedstore.Option{cachedstore.InLambda(true)}, false},
+	{"Lambda with Wake", []cachedstore.Option{cachedstore.InLambda(true)}, true},
+}
+
+// eachHit runs f for each way to keep time and each way to ask for 500 flags that are cached.
+func eachHit[T interface {
+	testing.TB
+	Run(string, func(T)) bool
+}](t T, f func(t T, hit func())) {
+	x, keys := newTable(t), make([]string, 500)
+	for i := range keys {
+		keys[i] = fmt.Sprintf("flag-%03d", i)
+		x.put(keys[i], 1)
+	}
+	for _, way := range ways {
+		t.Run(way.name, func(t T) {
+			store := cachedstore.New(x, way.options...)
+			client, err := store.Build(subsystems.BasicClientContext{
+				Logging: subsystems.LoggingConfiguration{Loggers: ldlog.NewDisabledLoggers()},
+			})
+			require.NoError(t, err)
+			defer func() { require.NoError(t, client.Close()) }()
+			if way.wake {
+				store.Wake()
+			}
+			i := 0
+			hits := map[string]func(){
+				"Get": func() {
+					i = (i + 1) % len(keys)
+					if item, err := client.Get(features, keys[i]); err != nil || item.Version != 1 {
+						t.Error(item, err)
+					}
+				},
+				"GetAll": func() {
+					if items, err := client.GetAll(features); err != nil || len(items) != len(keys) {
+						t.Error(len(items), err)
+					}
+				},
+			}
+			hits["GetAll"]()
+			for name, hit := range hits {
+				t.Run(name, func(t T) { f(t, hit) })
+			}
+		})
+	}
+}
+
+func TestNoAlloc(t *testing.T) {
+	eachHit(t, func(t *testing.T, hit func()) {
+		assert.Zero(t, testing.AllocsPerRun(2000, hit))
+	})
+}
+
+func BenchmarkHitNoAlloc(b *testing.B) {
+	eachHit(b, func(b *testing.B, hit func()) {
+		b.ReportAllocs()
+		for b.Loop() {
+			hit()
+		}
+		b.StopTimer()
+		if n := testing.AllocsPerRun(2000, hit); n > 0 {
+			b.Errorf("%v allocations in a hit", n)
+		}
+	})
+}
