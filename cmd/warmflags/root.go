@@ -14,6 +14,11 @@ var errReported = errors.New("reported")
 
 // run is the program: arguments in, exit code out.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	return runOn(ctx, connectAWS, args, stdout, stderr)
+}
+
+// runOn is run on an AWS account.
+func runOn(ctx context.Context, connect connector, args []string, stdout, stderr io.Writer) int {
 	root := &cobra.Command{
 		Use:           "warmflags",
 		Short:         "Feature flags that are in memory when a Lambda wakes up, and fresh after a flip",
@@ -23,11 +28,13 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	root.SetArgs(args)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
-	root.AddCommand(demoCommand())
+	root.AddCommand(demoCommand(), syncCommand(connect))
 	err := root.ExecuteContext(ctx)
 	switch {
 	case err == nil:
 		return 0
+	case errors.Is(err, errWouldChange):
+		return 3
 	case !errors.Is(err, errReported):
 		_, _ = fmt.Fprintf(stderr, "warmflags: %v\nTry: warmflags --help\n", err)
 	}

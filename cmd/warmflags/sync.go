@@ -1,0 +1,308 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"strconv"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/ssm"
+	ld "github.com/launchdarkly/go-server-sdk/v7"
+	"github.com/launchdarkly/go-server-sdk/v7/interfaces"
+	"github.com/spf13/cobra"
+
+	"github.com/warmflags/warmflags/dynamostore"
+	"github.com/warmflags/warmflags/flagsync"
+)
+
+// errWouldChange ends a dry run with exit code 3: the table is not equal to LaunchDarkly.
+var errWouldChange = errors.New("the table would change")
+
+// keyVariable holds the SDK key. There is no flag for it: whoever may list processes reads their arguments, and shells
+// keep them in their history.
+const keyVariable = "LAUNCHDARKLY_SDK_KEY"
+
+// connector makes the AWS clients.
+type connector func(context.Context) (dynamostore.API, flagsync.SSM, error)
+
+// connectAWS takes region, credentials and endpoint from the environment, as every AWS program does.
+func connectAWS(ctx context.Context) (dynamostore.API, flagsync.SSM, error) {
+	cfg, err := config.LoadDefaultConfig(ctx)
+	if err != nil {
+		return nil, nil, fmt.Errorf("load AWS configuration: %w", err)
+	}
+	if cfg.Region == "" {
+		return nil, nil, errors.New("there is no AWS region: set AWS_REGION, or a region in the profile")
+	}
+	return dynamodb.NewFromConfig(cfg), ssm.NewFromConfig(cfg), nil
+}
+
+// syncFlags are the command's.
+type syncFlags struct {
+	table, prefix, parameter, stream string
+	dryRun, watch, force, json       bool
+}
+
+func syncCommand(connect connector) *cobra.Command {
+	var f syncFlags
+	cmd := &cobra.Command{
+		Use:   "sync --table name [--prefix environment]",
+		Short: "Make a table equal to a LaunchDarkly environment, once or for as long as it runs",
+		Long: `Makes the rows of one LaunchDarkly environment in a DynamoDB table equal to LaunchDarkly: it fetches the
+environment and writes what differs, and nothing else. A sync that began later always wins.
+
+The SDK key is in the environment variable ` + keyVariable + ` or in the SSM parameter that
+--sdk-key-parameter names: one key, or a JSON object of prefix to key. There is no flag for the key itself, because
+everybody on the machine can read a process's arguments. Region, credentials and endpoints are the AWS SDK's:
+AWS_REGION, AWS_PROFILE, AWS_ENDPOINT_URL.
+
+Exit code 0: the table is equal, or --watch was ended. 1: it failed. 3: --dry-run found something to change.`,
+		Example: `  warmflags sync --table flags --dry-run
+  warmflags sync --table flags --prefix production --sdk-key-parameter /warmflags/sdk-key
+  warmflags sync --table flags --watch`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return f.run(cmd, connect) },
+	}
+	flags := cmd.Flags()
+	flags.StringVar(&f.table, "table", "", "the DynamoDB table (required)")
+	flags.StringVar(&f.prefix, "prefix", "", "the environment's name in the table")
+	flags.StringVar(&f.parameter, "sdk-key-parameter", "", "SSM parameter with the SDK key; default: the key is in "+keyVariable)
+	flags.StringVar(&f.stream, "stream-uri", "", "where LaunchDarkly streams, such as a Relay Proxy; default: LaunchDarkly's own")
+	flags.BoolVar(&f.dryRun, "dry-run", false, "write nothing, print what would change, and exit with 3 if anything would")
+	flags.BoolVar(&f.watch, "watch", false, "go on, and write each change when LaunchDarkly streams it")
+	flags.BoolVar(&f.force, "force", false, "lift the guards: an empty payload, many removals, lower versions")
+	flags.BoolVar(&f.json, "json", false, "print JSON: one object, or with --watch one a line")
+	return cmd
+}
+
+func (f *syncFlags) run(cmd *cobra.Command, connect connector) error {
+	if err := f.check(); err != nil {
+		return err
+	}
+	ctx, out := cmd.Context(), cmd.OutOrStdout()
+	db, parameters, err := connect(ctx)
+	if err != nil {
+		return err
+	}
+	keys, err := f.keys(parameters)
+	if err != nil {
+		return err
+	}
+	store, err := dynamostore.DataStore(f.table).Prefix(f.prefix).Client(db).Open(ctx)
+	if err != nil {
+		return err
+	}
+	syncer := flagsync.New(store, keys, f.options(cmd.ErrOrStderr())...)
+	if f.watch {
+		return syncer.Watch(ctx, func(r flagsync.Result) { f.printChanges(out, r) })
+	}
+	result, err := syncer.Sync(ctx)
+	if printed := f.print(out, result, err); printed != nil {
+		return errors.Join(err, printed)
+	}
+	if err == nil && f.dryRun && result.Changed() {
+		return errWouldChange
+	}
+	return err
+}
+
+// check reports all wrong combinations at once.
+func (f *syncFlags) check() error {
+	var problems []error
+	if f.table == "" {
+		problems = append(problems, errors.New("--table is missing: the DynamoDB table to write to"))
+	}
+	if f.watch && f.dryRun {
+		problems = append(problems, errors.New("--watch with --dry-run: choose one"))
+	}
+	if f.watch && f.force {
+		problems = append(problems, errors.New("--watch with --force would have no guards for good: sync once with --force, then --watch"))
+	}
+	if f.parameter == "" && os.Getenv(keyVariable) == "" {
+		problems = append(problems, errors.New("no SDK key: set "+keyVariable+", or name an SSM parameter with --sdk-key-parameter"))
+	}
+	return errors.Join(problems...)
+}
+
+// keys are the parameter's, or the variable's: a single key there is the prefix's, whichever it is.
+func (f *syncFlags) keys(parameters flagsync.SSM) (flagsync.Keys, error) {
+	if f.parameter != "" {
+		return flagsync.SSMKeys(parameters, f.parameter), nil
+	}
+	keys, err := flagsync.ParseKeys(os.Getenv(keyVariable))
+	if err != nil {
+		return nil, fmt.Errorf("read SDK key from %s: %w", keyVariable, err)
+	}
+	if key, single := keys[""]; single && len(keys) == 1 {
+		keys = map[string]string{f.prefix: key}
+	}
+	return flagsync.StaticKeys(keys), nil
+}
+
+func (f *syncFlags) options(stderr io.Writer) []flagsync.Option {
+	options := []flagsync.Option{
+		flagsync.Linger(-1), // nobody's webhook is faster than a person
+		flagsync.Logger(slog.New(&notices{w: stderr, failures: f.watch})),
+	}
+	if f.stream != "" {
+		options = append(options, flagsync.LaunchDarkly(ld.Config{ServiceEndpoints: interfaces.ServiceEndpoints{Streaming: f.stream}}))
+	}
+	if f.dryRun {
+		options = append(options, flagsync.DryRun())
+	}
+	if f.force {
+		options = append(options, flagsync.Force())
+	}
+	if isTerminal(stderr) {
+		options = append(options, flagsync.Progress(func(done, total int) {
+			end := ""
+			if done == total {
+				end = "\r\033[K"
+			}
+			_, _ = fmt.Fprintf(stderr, "\r%d of %d rows written%s", done, total, end)
+		}))
+	}
+	return options
+}
+
+// line is one change as it is printed.
+type line struct {
+	Time   *time.Time `json:"time,omitempty"` // of a watch
+	Change string     `json:"change"`
+	Kind   string     `json:"kind"`
+	Key    string     `json:"key"`
+	From   *int       `json:"from"` // the table's version; null: no row
+	To     *int       `json:"to"`   // LaunchDarkly's; null: it is not there
+	Reason string     `json:"reason,omitempty"`
+}
+
+// lines are a result's changes and what was not written.
+func lines(r flagsync.Result) []line {
+	all := []line{}
+	for _, list := range []struct {
+		change string
+		items  []dynamostore.Item
+		reason string
+	}{
+		{"add", r.Added, ""}, {"update", r.Updated, ""}, {"remove", r.Removed, ""},
+		{"hold back", r.HeldBack, "its version is lower than the table's: see --force"},
+		{"refuse", r.Refused, ""}, {"keep", r.Kept, "another program wrote a newer one meanwhile"},
+	} {
+		for _, i := range list.items {
+			l := line{Change: list.change, Kind: i.Kind, Key: i.Key, From: known(i.Was), To: known(i.Version), Reason: list.reason + i.Reason}
+			if i.Deleted && l.To != nil && l.Reason == "" {
+				l.Reason = "as deleted"
+			}
+			all = append(all, l)
+		}
+	}
+	return all
+}
+
+func known(version int) *int {
+	if version < 0 {
+		return nil
+	}
+	return &version
+}
+
+func version(v *int) string {
+	if v == nil {
+		return "-"
+	}
+	return strconv.Itoa(*v)
+}
+
+// print prints a sync's result, also of one that failed: what it found says why.
+func (f *syncFlags) print(out io.Writer, r flagsync.Result, failed error) error {
+	changes := lines(r)
+	if f.json {
+		report := map[string]any{
+			"table": f.table, "prefix": f.prefix, "dry_run": f.dryRun, "fence": r.Fence, "transactions": r.Transactions,
+			"changes": changes, "unchanged": len(r.Unchanged),
+		}
+		if failed != nil {
+			report["error"] = failed.Error()
+		}
+		encoder := json.NewEncoder(out)
+		encoder.SetIndent("", "  ")
+		return encoder.Encode(report)
+	}
+	if len(changes) > 0 {
+		columns := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+		_, _ = fmt.Fprintln(columns, "CHANGE\tKIND\tKEY\tFROM\tTO\t")
+		for _, l := range changes {
+			_, _ = fmt.Fprintf(columns, "%s\t%s\t%s\t%s\t%s\t%s\n", l.Change, l.Kind, l.Key, version(l.From), version(l.To), l.Reason)
+		}
+		if err := columns.Flush(); err != nil {
+			return err
+		}
+	}
+	verb := "changed"
+	switch {
+	case failed != nil:
+		return nil
+	case f.dryRun:
+		verb = "would change"
+	}
+	_, err := fmt.Fprintf(out, "%d %s, %d unchanged\n", len(r.Added)+len(r.Updated)+len(r.Removed), verb, len(r.Unchanged))
+	return err
+}
+
+// printChanges prints a line for each change of a watch.
+func (f *syncFlags) printChanges(out io.Writer, r flagsync.Result) {
+	now := time.Now()
+	for _, l := range lines(r) {
+		if f.json {
+			l.Time = &now
+			_ = json.NewEncoder(out).Encode(l) // who reads is gone if this fails; the table is what counts
+			continue
+		}
+		text := fmt.Sprintf("%s %s %s/%s %s -> %s", now.Format(time.TimeOnly), l.Change, l.Kind, l.Key, version(l.From), version(l.To))
+		if l.Reason != "" {
+			text += " (" + l.Reason + ")"
+		}
+		_, _ = fmt.Fprintln(out, text)
+	}
+}
+
+// notices is a log for a person: warnings and errors, without the metrics. A sync's own failure is only in it when
+// the command goes on; else the command prints it, at its end.
+type notices struct {
+	w        io.Writer
+	failures bool
+}
+
+func (n *notices) Enabled(_ context.Context, level slog.Level) bool { return level >= slog.LevelWarn }
+
+func (n *notices) Handle(_ context.Context, r slog.Record) error {
+	text := []string{"warmflags: " + r.Message}
+	sync := false // it is the line of a sync
+	r.Attrs(func(a slog.Attr) bool {
+		sync = sync || a.Key == "fence"
+		if a.Key == "error" {
+			text = append(text, a.Value.String())
+		}
+		return true
+	})
+	if sync && (!n.failures || r.Level < slog.LevelError) {
+		return nil
+	}
+	_, err := fmt.Fprintln(n.w, strings.Join(text, ": "))
+	return err
+}
+
+// WithAttrs and WithGroup are not used by the packages that log here.
+func (n *notices) WithAttrs([]slog.Attr) slog.Handler { return n }
+
+// WithGroup returns the handler itself.
+func (n *notices) WithGroup(string) slog.Handler { return n }

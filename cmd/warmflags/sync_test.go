@@ -1,0 +1,196 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"os"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/ssm"
+	"github.com/aws/aws-sdk-go-v2/service/ssm/types"
+	"github.com/launchdarkly/go-server-sdk/v7/subsystems/ldstoreimpl"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/warmflags/warmflags/dynamostore"
+	"github.com/warmflags/warmflags/flagsync"
+	"github.com/warmflags/warmflags/internal/fakeld"
+	"github.com/warmflags/warmflags/internal/localaws"
+)
+
+const testKey = "sdk-secret-1"
+
+// account is an AWS account and a LaunchDarkly.
+type account struct {
+	cloud     *localaws.Cloud
+	ld        *fakeld.Environment
+	parameter string
+}
+
+func newAccount(t *testing.T, flags int) *account {
+	a := &account{cloud: localaws.New(), ld: fakeld.Start(testKey, flags, 1), parameter: `{"production": "` + testKey + `"}`}
+	a.cloud.CreateFlagTable("flags")
+	t.Cleanup(func() { a.ld.Close(); a.cloud.Close() })
+	t.Setenv(keyVariable, testKey)
+	return a
+}
+
+func (a *account) GetParameter(_ context.Context, in *ssm.GetParameterInput, _ ...func(*ssm.Options)) (*ssm.GetParameterOutput, error) {
+	if *in.Name != "/warmflags/sdk-key" {
+		return nil, errors.New("no such parameter")
+	}
+	return &ssm.GetParameterOutput{Parameter: &types.Parameter{Value: aws.String(a.parameter)}}, nil
+}
+
+func (a *account) connect(context.Context) (dynamostore.API, flagsync.SSM, error) {
+	return a.cloud.DynamoDB, a, nil
+}
+
+// sync runs the command.
+func (a *account) sync(t *testing.T, args ...string) (code int, out, problems string) {
+	t.Helper()
+	var stdout, stderr strings.Builder
+	args = append([]string{"sync", "--table", "flags", "--stream-uri", a.ld.URL()}, args...)
+	code = runOn(t.Context(), a.connect, args, &stdout, &stderr)
+	assert.NotContains(t, stdout.String()+stderr.String(), testKey)
+	return code, stdout.String(), stderr.String()
+}
+
+func (a *account) flags(t *testing.T, prefix string) int {
+	store, err := dynamostore.DataStore("flags").Prefix(prefix).Client(a.cloud.DynamoDB).Open(t.Context())
+	require.NoError(t, err)
+	all, err := store.GetAll(ldstoreimpl.Features())
+	require.NoError(t, err)
+	return len(all)
+}
+
+func TestSync(t *testing.T) {
+	a := newAccount(t, 2)
+	code, out, problems := a.sync(t, "--dry-run")
+	assert.Equal(t, 3, code)
+	assert.Empty(t, problems)
+	assert.Equal(t, `CHANGE  KIND      KEY        FROM  TO  
+add     features  flag-0     -     1   
+add     features  flag-1     -     1   
+add     segments  segment-0  -     1   
+3 would change, 0 unchanged
+`, out)
+	assert.Equal(t, 0, a.flags(t, ""))
+	assert.Zero(t, a.cloud.Calls("UpdateItem")+a.cloud.Calls("TransactWriteItems"), "it writes nothing")
+
+	code, out, _ = a.sync(t)
+	assert.Zero(t, code)
+	assert.Contains(t, out, "3 changed, 0 unchanged\n")
+	assert.Equal(t, 2, a.flags(t, ""))
+
+	code, out, _ = a.sync(t, "--dry-run")
+	assert.Zero(t, code)
+	assert.Equal(t, "0 would change, 3 unchanged\n", out)
+
+	a.ld.Flip("flag-1")
+	code, out, _ = a.sync(t, "--dry-run", "--json")
+	assert.Equal(t, 3, code)
+	assert.JSONEq(t, `{"table": "flags", "prefix": "", "dry_run": true, "fence": 0, "transactions": 0, "unchanged": 2,
+		"changes": [{"change": "update", "kind": "features", "key": "flag-1", "from": 1, "to": 2}]}`, out)
+}
+
+func TestSyncKeys(t *testing.T) {
+	a := newAccount(t, 1)
+	code, _, _ := a.sync(t, "--prefix", "staging")
+	assert.Zero(t, code)
+	assert.Equal(t, 1, a.flags(t, "staging"), "the one key is that of the prefix")
+
+	t.Setenv(keyVariable, "")
+	code, _, problems := a.sync(t, "--prefix", "production", "--sdk-key-parameter", "/warmflags/sdk-key")
+	assert.Zero(t, code, problems)
+	assert.Equal(t, 1, a.flags(t, "production"))
+	_, _, problems = a.sync(t, "--prefix", "other", "--sdk-key-parameter", "/warmflags/sdk-key")
+	assert.Contains(t, problems, `there is no SDK key for prefix "other", only for ["production"]`)
+	_, _, problems = a.sync(t, "--sdk-key-parameter", "/nowhere")
+	assert.Contains(t, problems, "no such parameter")
+
+	t.Setenv(keyVariable, "{")
+	_, _, problems = a.sync(t)
+	assert.Contains(t, problems, "read SDK key from "+keyVariable)
+	t.Setenv(keyVariable, "sdk-another")
+	code, _, problems = a.sync(t)
+	assert.Equal(t, 1, code)
+	assert.Contains(t, problems, "LaunchDarkly refused the SDK key")
+}
+
+func TestSyncIsHeldByAGuard(t *testing.T) {
+	a := newAccount(t, 3)
+	code, _, _ := a.sync(t)
+	require.Zero(t, code)
+	a.ld.Close()
+	a.ld = fakeld.Start(testKey, 0, 1)
+	code, out, problems := a.sync(t)
+	assert.Equal(t, 1, code)
+	assert.Contains(t, problems, "has no flags")
+	assert.Equal(t, 1, strings.Count(problems, "has no flags"), "said once")
+	assert.Contains(t, out, "remove  features  flag-0")
+	_, out, _ = a.sync(t, "--json")
+	assert.Contains(t, out, `"error": "sync prefix`)
+	assert.Equal(t, 3, a.flags(t, ""))
+	code, _, _ = a.sync(t, "--force")
+	assert.Zero(t, code)
+	assert.Equal(t, 0, a.flags(t, ""))
+}
+
+func TestSyncWithWrongFlags(t *testing.T) {
+	t.Setenv(keyVariable, "")
+	var out, problems strings.Builder
+	assert.Equal(t, 1, run(t.Context(), []string{"sync", "--watch", "--dry-run", "--force"}, &out, &problems))
+	for _, want := range []string{"--table is missing", "--watch with --dry-run", "--watch with --force", "no SDK key: set " + keyVariable} {
+		assert.Contains(t, problems.String(), want)
+	}
+	t.Setenv(keyVariable, testKey)
+	for _, name := range []string{"AWS_REGION", "AWS_DEFAULT_REGION", "AWS_PROFILE"} {
+		t.Setenv(name, "")
+	}
+	t.Setenv("AWS_CONFIG_FILE", os.DevNull)
+	problems.Reset()
+	assert.Equal(t, 1, run(t.Context(), []string{"sync", "--table", "flags"}, &out, &problems))
+	assert.Contains(t, problems.String(), "there is no AWS region")
+}
+
+func TestSyncWatch(t *testing.T) {
+	for name, c := range map[string]struct {
+		args          []string
+		first, second string
+	}{
+		"text": {nil, `^\d\d:\d\d:\d\d add features/flag-0 - -> 1$`, `^\d\d:\d\d:\d\d update features/flag-0 1 -> 2$`},
+		"json": {[]string{"--json"}, `^{"time":".+","change":"add","kind":"features","key":"flag-0","from":null,"to":1}$`,
+			`^{"time":".+","change":"update","kind":"features","key":"flag-0","from":1,"to":2}$`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			a := newAccount(t, 1)
+			ctx, stop := context.WithCancel(t.Context()) // what main does at SIGINT and SIGTERM
+			out, to := io.Pipe()
+			var problems strings.Builder
+			code := make(chan int, 1)
+			go func() {
+				code <- runOn(ctx, a.connect, append([]string{"sync", "--watch", "--table", "flags", "--stream-uri", a.ld.URL()}, c.args...), to, &problems)
+			}()
+			printed := bufio.NewScanner(out)
+			require.True(t, printed.Scan())
+			assert.Regexp(t, regexp.MustCompile(c.first), printed.Text())
+			require.True(t, printed.Scan(), "the segment")
+			a.ld.Flip("flag-0")
+			require.True(t, printed.Scan())
+			assert.Regexp(t, regexp.MustCompile(c.second), printed.Text())
+			stop()
+			assert.Zero(t, <-code)
+			assert.Empty(t, problems.String())
+			if c.args != nil {
+				assert.True(t, json.Valid(printed.Bytes()))
+			}
+		})
+	}
+}
