@@ -3,6 +3,7 @@ package flagsync_test
 import (
 	"context"
 	"errors"
+	"strings"
 	"sync"
 	"testing"
 
@@ -145,4 +146,24 @@ func TestParseKeys(t *testing.T) {
 		require.NoError(t, err, value)
 		assert.Equal(t, want, got)
 	}
+}
+
+// FuzzParseKeys looks for a panic, for a key that no header could carry, and for a value that an error quotes.
+func FuzzParseKeys(f *testing.F) {
+	for _, seed := range []string{"sdk-secret", `{"p": "sdk-1", "q": "sdk-2"}`, `{"p": ""}`, "{", ""} {
+		f.Add(seed)
+	}
+	f.Fuzz(func(t *testing.T, value string) {
+		keys, err := flagsync.ParseKeys("sdk-s3cr3t" + value)
+		if err != nil {
+			assert.NotContains(t, err.Error(), "s3cr3t")
+			return
+		}
+		for _, key := range keys {
+			assert.False(t, key == "" || strings.ContainsAny(key, " \r\n"))
+		}
+		if keys, err := flagsync.ParseKeys(value); err == nil {
+			assert.NotEmpty(t, keys)
+		}
+	})
 }

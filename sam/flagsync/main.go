@@ -2,6 +2,7 @@
 //
 //	TABLE_NAME          the flag table; required
 //	SDK_KEY_PARAMETER   the SSM parameter that holds the SDK key, or a JSON object of prefix to SDK key; required
+//	STREAM_URI          where LaunchDarkly streams, such as https://stream.eu.launchdarkly.com or a Relay Proxy; default: LaunchDarkly's own
 //	QUEUE_URL           the FIFO queue of requests, so that failed ones come again soon; without it, when their visibility ends
 package main
 
@@ -16,6 +17,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/aws-sdk-go-v2/service/ssm"
+	ld "github.com/launchdarkly/go-server-sdk/v7"
+	"github.com/launchdarkly/go-server-sdk/v7/interfaces"
 
 	"github.com/warmflags/warmflags/dynamostore"
 	"github.com/warmflags/warmflags/flagsync"
@@ -36,7 +39,6 @@ func build(ctx context.Context) (*flagsync.Handler, error) {
 	vars := env.Read(os.LookupEnv)
 	table := vars.Required("TABLE_NAME", "the flag table")
 	parameter := vars.Required("SDK_KEY_PARAMETER", "the SSM parameter that holds the SDK key")
-	queue := os.Getenv("QUEUE_URL")
 	if err := vars.Err(); err != nil {
 		return nil, err
 	}
@@ -49,7 +51,10 @@ func build(ctx context.Context) (*flagsync.Handler, error) {
 		return dynamostore.DataStore(table).Prefix(prefix).Client(client).Open(ctx)
 	}
 	var options []flagsync.Option
-	if queue != "" {
+	if uri := os.Getenv("STREAM_URI"); uri != "" {
+		options = append(options, flagsync.LaunchDarkly(ld.Config{ServiceEndpoints: interfaces.ServiceEndpoints{Streaming: uri}}))
+	}
+	if queue := os.Getenv("QUEUE_URL"); queue != "" {
 		options = append(options, flagsync.Retry(sqs.NewFromConfig(cfg), queue))
 	}
 	return flagsync.NewHandler(open, flagsync.SSMKeys(ssm.NewFromConfig(cfg), parameter), options...), nil

@@ -20,6 +20,7 @@ func TestBuild(t *testing.T) {
 	}
 	for _, queue := range []string{"", "https://sqs.eu-west-1.amazonaws.com/123456789012/requests.fifo"} {
 		t.Setenv("QUEUE_URL", queue)
+		t.Setenv("STREAM_URI", queue)
 		handler, err := build(t.Context())
 		require.NoError(t, err)
 		assert.NotNil(t, handler)
