@@ -49,6 +49,7 @@ func readBatch(records []record) *batch {
 	b := &batch{}
 	b.stats.Batches = 1
 	b.stats.Records = len(records)
+	all := make([]item, 0, len(records)) // never grows: items keep their places
 	items := make(map[itemID]*item, len(records))
 	groups := make(map[string]*group, 1)
 	for i := range records {
@@ -66,7 +67,8 @@ func readBatch(records []record) *batch {
 		}
 		it := items[row.id]
 		if it == nil {
-			it = &item{first: r.sequence}
+			all = append(all, item{first: r.sequence})
+			it = &all[len(all)-1]
 			items[row.id] = it
 			g := groups[row.prefix]
 			if g == nil {

@@ -22,7 +22,7 @@
 //   - It answers before the invocation's deadline, so that what was published is not published again.
 //   - Messages and logs carry no flag data. A batch has one log line, whose counts are CloudWatch metrics.
 //
-// In the code a batch goes from file to file: decode.go (the event's JSON to records), row.go (a record to what it
+// In the code a batch goes from file to file: decode.go and json.go (the event's JSON to records), row.go (a record to what it
 // says of a row), batch.go (records to changes), message.go (changes to messages), publish.go, stats.go and log.go.
 //
 // The event source mapping must set FunctionResponseTypes to ReportBatchItemFailures

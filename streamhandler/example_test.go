@@ -28,7 +28,7 @@ func (printer) Publish(_ context.Context, in *sns.PublishInput, _ ...func(*sns.O
 }
 
 // A batch with two edits of one flag makes one change, with the version of the last. In a Lambda function, pass
-// handler.Handle to lambda.Start.
+// the handler itself to lambda.Start.
 func Example() {
 	handler := streamhandler.New(printer{},
 		streamhandler.TopicARN("arn:aws:sns:eu-west-1:123456789012:flags"),

@@ -127,6 +127,8 @@ func (e *Expired) messages(ctx context.Context, id string, stats *ExpiredStats) 
 	if err != nil {
 		return nil, fmt.Errorf("find prefixes in table %q: %w", e.table, err)
 	}
+	// A prefix is known by any of its rows, those without flags ($inited, $sync) included: an environment whose flags
+	// were all removed is told too.
 	var prefixes []string // in the order in which they were found
 	kinds := map[string][]string{}
 	for _, namespace := range namespaces {

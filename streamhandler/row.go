@@ -60,7 +60,7 @@ func fromEvent(e *events.DynamoDBEventRecord) record {
 	r := record{
 		source: e.EventSourceArn, sequence: e.Change.SequenceNumber, event: e.EventName,
 		namespace: text(e.Change.Keys, attrNamespace), key: text(e.Change.Keys, attrKey),
-		foreign: len(e.Change.Keys) > 0 && !(hasNamespace && hasKey),
+		foreign: len(e.Change.Keys) > 0 && (!hasNamespace || !hasKey),
 		before:  imageOf(e.Change.OldImage), after: imageOf(e.Change.NewImage),
 		time: e.Change.ApproximateCreationDateTime.Time,
 	}
