@@ -1,0 +1,129 @@
+package journal_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"strconv"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+	"github.com/stretchr/testify/require"
+
+	"github.com/warmflags/warmflags/change"
+	"github.com/warmflags/warmflags/internal/localaws"
+	"github.com/warmflags/warmflags/journal"
+)
+
+const (
+	table  = "flags"
+	region = "eu-west-1"
+)
+
+// sink writes down what it is told: keys, "*" for anything, "wake".
+type sink struct {
+	mu   sync.Mutex // guards told
+	told []string
+}
+
+func (s *sink) note(what string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.told = append(s.told, what)
+}
+
+func (s *sink) Invalidate(changes ...change.Change) {
+	for _, c := range changes {
+		s.note(c.Key)
+	}
+}
+func (s *sink) InvalidateAll() { s.note("*") }
+func (s *sink) Wake()          { s.note("wake") }
+
+// take is what it was told since the last take.
+func (s *sink) take() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	told := s.told
+	s.told = nil
+	return told
+}
+
+// account is a cloud with a table, its journal's writer, and a log.
+type account struct {
+	*localaws.Cloud
+	t      *testing.T
+	writer *journal.Writer
+	log    *bytes.Buffer
+}
+
+func newAccount(t *testing.T) *account {
+	cloud := localaws.New()
+	cloud.CreateFlagTable(table)
+	return &account{cloud, t, &journal.Writer{Client: cloud.DynamoDB, Table: table, Region: region}, &bytes.Buffer{}}
+}
+
+// follow makes a follower of the account's journal; its interval is 1 second.
+func (a *account) follow(s change.Sink, options ...journal.Option) *journal.Follower {
+	return journal.Follow(table, s, append([]journal.Option{
+		journal.Client(a.DynamoDB), journal.Region(region), journal.Logger(slog.New(slog.NewTextHandler(a.log, nil))),
+	}, options...)...)
+}
+
+// append appends changes of features without a prefix, one call for all.
+func (a *account) append(keys ...string) {
+	a.t.Helper()
+	require.NoError(a.t, a.writer.Append(a.t.Context(), []change.Message{message("", keys...)}))
+}
+
+func message(prefix string, keys ...string) change.Message {
+	m := change.Message{Prefix: prefix}
+	for i, key := range keys {
+		m.Changes = append(m.Changes, change.Change{Kind: change.KindFeatures, Key: key, Version: i + 1, Time: time.Now()})
+	}
+	return m
+}
+
+func keys(from, to int) (keys []string) {
+	for i := from; i < to; i++ {
+		keys = append(keys, fmt.Sprint("flag-", i))
+	}
+	return keys
+}
+
+type item = map[string]types.AttributeValue
+
+// item reads a copy of a journal as it is in the table.
+func (a *account) item(name string) item {
+	a.t.Helper()
+	out, err := a.DynamoDB.GetItem(context.Background(), &dynamodb.GetItemInput{TableName: aws.String(table), Key: item{
+		"namespace": &types.AttributeValueMemberS{Value: name}, "key": &types.AttributeValueMemberS{Value: name},
+	}})
+	require.NoError(a.t, err)
+	return out.Item
+}
+
+// read is an item taken apart.
+func (a *account) read(name string) (epoch string, seq int, entries []string) {
+	a.t.Helper()
+	found := a.item(name)
+	require.NotNil(a.t, found, name)
+	seq, err := strconv.Atoi(found["seq"].(*types.AttributeValueMemberN).Value)
+	require.NoError(a.t, err)
+	var list []struct {
+		Key string `json:"n"`
+	}
+	require.NoError(a.t, json.Unmarshal([]byte(text(found["entries"])), &list))
+	for _, e := range list {
+		entries = append(entries, e.Key)
+	}
+	return text(found["epoch"]), seq, entries
+}
+
+func text(v types.AttributeValue) string { return v.(*types.AttributeValueMemberS).Value }

@@ -1,0 +1,113 @@
+package journal
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/aws/aws-lambda-go/lambda"
+
+	"github.com/warmflags/warmflags/change"
+)
+
+// Flusher is what the follower needs of LaunchDarkly's client. [github.com/launchdarkly/go-server-sdk/v7.LDClient] is
+// one.
+type Flusher interface {
+	// FlushAndWait sends the events that were recorded so far, and says whether it was done within timeout.
+	FlushAndWait(timeout time.Duration) bool
+}
+
+// flushing is what is needed to flush events.
+type flushing struct {
+	mu     sync.Mutex // guards the fields below
+	client Flusher    // nil: nothing is flushed
+	busy   bool       // a flush has not returned
+}
+
+// FlushEvents has each invocation send client's events before it ends, within [FlushBudget]: what is not sent by then
+// waits in a frozen container for its next invocation, and is lost when there is none. It is no option, because a
+// follower is best made, and looks at the journal, before the client starts. Nil, the default, sends nothing.
+func (f *Follower) FlushEvents(client Flusher) {
+	f.flushing.mu.Lock()
+	defer f.flushing.mu.Unlock()
+	f.flushing.client = client
+}
+
+// Handler wraps a Lambda handler. Before each invocation it wakes the sink, if that is a [change.Waker], and
+// refreshes it, for which it waits no longer than [Budget]; after it, it sends events, if [Follower.FlushEvents] is
+// used. The handler's answers, errors and panics, and its context, pass through unchanged, and a failing refresh is not
+// its affair: it is logged, and the flags are those of the cache.
+//
+// lambda.Start takes what it returns. For the functions that lambda.Start takes otherwise there is [Wrap].
+func (f *Follower) Handler(h lambda.Handler) lambda.Handler { return handler{f, h} }
+
+type handler struct {
+	follower *Follower
+	inner    lambda.Handler
+}
+
+// Invoke implements [lambda.Handler].
+func (h handler) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
+	defer h.follower.begin(ctx)()
+	return h.inner.Invoke(ctx, payload)
+}
+
+// Wrap is [Follower.Handler] for a handler that takes and returns values, as lambda.Start takes it. An answer that is
+// an io.Reader is read after the invocation's end, as far as the follower knows it.
+func Wrap[In, Out any](f *Follower, handle func(context.Context, In) (Out, error)) func(context.Context, In) (Out, error) {
+	return func(ctx context.Context, in In) (Out, error) {
+		defer f.begin(ctx)()
+		return handle(ctx, in)
+	}
+}
+
+// begin is what comes before an invocation, and returns what comes after.
+func (f *Follower) begin(ctx context.Context) (end func()) {
+	if waker, ok := f.sink.(change.Waker); ok {
+		waker.Wake()
+	}
+	l, err := f.join()
+	if l == nil {
+		if f.err != nil {
+			f.badOptions.Do(func() { f.logger.Error("the journal is not followed", "error", err) })
+		}
+		return func() { f.flush(ctx) }
+	}
+	waiting, cancel := context.WithTimeout(ctx, f.budget)
+	_ = f.wait(waiting, l) // end logs what goes wrong
+	cancel()
+	return func() {
+		f.flush(ctx)
+		f.leave(l)
+	}
+}
+
+// flush sends events within the budget, or the time that the invocation has left.
+func (f *Follower) flush(ctx context.Context) {
+	budget := f.flushBudget
+	if deadline, ok := ctx.Deadline(); ok {
+		budget = min(budget, time.Until(deadline))
+	}
+	f.flushing.mu.Lock()
+	client := f.flushing.client
+	if client == nil || f.flushing.busy || budget <= 0 {
+		f.flushing.mu.Unlock()
+		return
+	}
+	f.flushing.busy = true
+	f.flushing.mu.Unlock()
+	done := make(chan struct{})
+	go func() { // FlushAndWait can wait longer than it says when the client has too many events to take in the call
+		defer close(done)
+		client.FlushAndWait(budget)
+		f.flushing.mu.Lock()
+		defer f.flushing.mu.Unlock()
+		f.flushing.busy = false
+	}()
+	timer := time.NewTimer(budget)
+	defer timer.Stop()
+	select {
+	case <-done:
+	case <-timer.C:
+	}
+}

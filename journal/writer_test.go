@@ -1,0 +1,235 @@
+package journal_test
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/warmflags/warmflags/change"
+	"github.com/warmflags/warmflags/internal/localaws/expression"
+	"github.com/warmflags/warmflags/journal"
+)
+
+const first = "$journal/eu-west-1/0"
+
+func TestAnItemOfAtMost4KBHoldsTheLatestChanges(t *testing.T) {
+	for _, prefix := range []string{"", "production"} {
+		a, name := newAccount(t), first
+		if prefix != "" {
+			name = prefix + ":" + first
+		}
+		for i := range 300 {
+			require.NoError(t, a.writer.Append(t.Context(), []change.Message{message(prefix, keys(i, i+1)...)}))
+			epoch, seq, entries := a.read(name)
+			assert.NotEmpty(t, epoch)
+			assert.Equal(t, i+1, seq)
+			assert.Equal(t, keys(i+1-len(entries), i+1), entries, "the latest, oldest first")
+			assert.LessOrEqual(t, expression.Size(a.item(name)), 4096)
+			if i < 100 {
+				assert.Len(t, entries, i+1, "nothing goes before it must")
+			}
+		}
+		assert.Greater(t, expression.Size(a.item(name)), 4050, "the room is used")
+		assert.NotContains(t, a.item(name), "item", "the stream's filter passes over it")
+		assert.Equal(t, a.item(name)["namespace"], a.item(name)["key"])
+	}
+}
+
+func TestABatchThatDoesNotFitLeavesItsLatest(t *testing.T) {
+	a := newAccount(t)
+	a.append(keys(0, 1000)...)
+	_, seq, entries := a.read(first)
+	assert.Equal(t, 1000, seq)
+	assert.Equal(t, keys(1000-len(entries), 1000), entries)
+	a.append(strings.Repeat("<", 1000)) // 6,000 bytes in JSON
+	_, seq, entries = a.read(first)
+	assert.Equal(t, 1001, seq)
+	assert.Empty(t, entries)
+}
+
+func TestTwoWritersLoseNoEntry(t *testing.T) {
+	for _, copies := range []int{1, 3} {
+		a := newAccount(t)
+		a.writer.Copies = copies
+		a.append("old")
+		a.Intercept(func(_ context.Context, operation string, _ any) error {
+			if operation == "PutItem" || operation == "TransactWriteItems" { // the other one has read by now
+				a.Intercept(nil)
+				a.append("in between")
+			}
+			return nil
+		})
+		a.append("late")
+		_, seq, entries := a.read(first)
+		assert.Equal(t, []string{"old", "in between", "late"}, entries)
+		assert.Equal(t, 3, seq)
+		assert.Equal(t, 4, a.Calls("PutItem")+a.Calls("TransactWriteItems"), "one of them was refused")
+	}
+}
+
+func TestManyWritersAtOnceLoseNoEntry(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := newAccount(t)
+		a.writer.Copies = 2
+		a.append() // makes the item
+		var writers sync.WaitGroup
+		for i := range 20 {
+			writers.Go(func() { a.append(keys(i, i+1)...) })
+		}
+		writers.Wait()
+		_, seq, entries := a.read(first)
+		assert.Equal(t, 20, seq)
+		assert.ElementsMatch(t, keys(0, 20), entries)
+	})
+}
+
+func TestCopiesAreAlikeAndWrittenInOneTransaction(t *testing.T) {
+	a := newAccount(t)
+	a.writer.Copies = 3
+	a.BetweenItems(func() {
+		a.BetweenItems(nil)
+		err := a.writer.Renew(context.Background(), "other") // somebody else's transaction does not matter
+		assert.NoError(t, err)
+	})
+	a.append("a", "b")
+	a.append("c")
+	epoch, seq, entries := a.read(first)
+	for _, name := range []string{"$journal/eu-west-1/1", "$journal/eu-west-1/2"} {
+		e, s, list := a.read(name)
+		assert.Equal(t, []any{epoch, seq, entries}, []any{e, s, list}, name)
+	}
+	assert.Nil(t, a.item("$journal/eu-west-1/3"))
+	assert.Equal(t, 3, a.Calls("TransactWriteItems"))
+	assert.Zero(t, a.Calls("PutItem"))
+}
+
+func TestANewEpochWhenItIsNotKnownWhatChanged(t *testing.T) {
+	a := newAccount(t)
+	a.append("a")
+	before, _, _ := a.read(first)
+	a.append("b")
+	same, _, _ := a.read(first)
+	assert.Equal(t, before, same)
+
+	require.NoError(t, a.writer.Renew(t.Context(), ""))
+	renewed, seq, entries := a.read(first)
+	assert.NotEqual(t, before, renewed)
+	assert.Zero(t, seq)
+	assert.Empty(t, entries)
+
+	require.NoError(t, a.writer.Append(t.Context(), []change.Message{message("", "c"), {}, message("", "d")}))
+	again, seq, entries := a.read(first)
+	assert.NotEqual(t, renewed, again, "an empty message says that anything may have changed")
+	assert.Equal(t, 2, seq)
+	assert.Equal(t, []string{"c", "d"}, entries)
+}
+
+func TestABrokenItemIsHealedByANewEpoch(t *testing.T) {
+	for name, broken := range map[string]item{
+		"no attributes":      {},
+		"another type":       {"epoch": &types.AttributeValueMemberN{Value: "1"}},
+		"no JSON":            {"epoch": str("e"), "seq": num("1"), "entries": str("[")},
+		"a broken number":    {"epoch": str("e"), "seq": num("1.5"), "entries": str("[]")},
+		"more than it holds": {"epoch": str("e"), "seq": num("0"), "entries": str(`[{"n":"a"}]`)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			a := newAccount(t)
+			broken["namespace"], broken["key"] = str(first), str(first)
+			_, err := a.DynamoDB.PutItem(t.Context(), &dynamodb.PutItemInput{TableName: aws.String(table), Item: broken})
+			require.NoError(t, err)
+			s := &sink{}
+			require.ErrorContains(t, a.follow(s).Refresh(t.Context()), `follow journal "$journal/eu-west-1/0"`)
+			assert.Empty(t, s.take())
+			a.append("a")
+			epoch, seq, _ := a.read(first)
+			assert.NotEqual(t, "e", epoch)
+			assert.Equal(t, 1, seq)
+		})
+	}
+}
+
+func str(s string) types.AttributeValue { return &types.AttributeValueMemberS{Value: s} }
+func num(s string) types.AttributeValue { return &types.AttributeValueMemberN{Value: s} }
+
+var errDown = errors.New("the table is down")
+
+func TestOnePrefixDoesNotKeepOthersBack(t *testing.T) {
+	a := newAccount(t)
+	a.Intercept(func(_ context.Context, operation string, in any) error {
+		if put, ok := in.(*dynamodb.PutItemInput); ok && strings.HasPrefix(text(put.Item["key"]), "bad:") {
+			return errDown
+		}
+		return nil
+	})
+	err := a.writer.Append(t.Context(), []change.Message{message("bad", "a"), message("good", "b")})
+	require.ErrorIs(t, err, errDown)
+	require.ErrorContains(t, err, `append to journal "bad:$journal/eu-west-1/0" in table "flags"`)
+	_, _, entries := a.read("good:" + first)
+	assert.Equal(t, []string{"b"}, entries)
+}
+
+func TestAppendFailsWhenTheTableDoes(t *testing.T) {
+	for _, operation := range []string{"GetItem", "PutItem"} {
+		a := newAccount(t)
+		a.Intercept(func(_ context.Context, o string, _ any) error {
+			if o == operation {
+				return errDown
+			}
+			return nil
+		})
+		require.ErrorIs(t, a.writer.Append(t.Context(), []change.Message{message("", "a")}), errDown)
+		assert.Equal(t, 1, a.Calls(operation), "repeating a failed call is the AWS client's")
+	}
+}
+
+func TestAConflictThatDoesNotEndIsGivenUpWithTheContext(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := newAccount(t)
+		a.writer.Copies = 2
+		a.Intercept(func(_ context.Context, operation string, _ any) error {
+			if operation == "TransactWriteItems" {
+				return &types.TransactionCanceledException{CancellationReasons: []types.CancellationReason{
+					{Code: aws.String("None")}, {Code: aws.String("TransactionConflict")}}}
+			}
+			return nil
+		})
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		defer cancel()
+		err := a.writer.Append(ctx, []change.Message{message("", "a")})
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		var canceled *types.TransactionCanceledException
+		assert.ErrorAs(t, err, &canceled)
+		assert.Greater(t, a.Calls("TransactWriteItems"), 10)
+		assert.Less(t, a.Calls("TransactWriteItems"), 100, "with longer and longer pauses")
+	})
+}
+
+func TestATransactionThatTimeDoesNotHealIsNotRepeated(t *testing.T) {
+	a := newAccount(t)
+	a.writer.Copies = 2
+	a.Intercept(func(_ context.Context, operation string, _ any) error {
+		if operation == "TransactWriteItems" {
+			return &types.TransactionCanceledException{CancellationReasons: []types.CancellationReason{{Code: aws.String("ValidationError")}}}
+		}
+		return nil
+	})
+	require.Error(t, a.writer.Append(t.Context(), []change.Message{message("", "a")}))
+	assert.Equal(t, 1, a.Calls("TransactWriteItems"))
+}
+
+func TestAWriterReportsAllThatIsWrong(t *testing.T) {
+	err := (&journal.Writer{Copies: 101}).Append(t.Context(), nil)
+	for _, want := range []string{"Client", "Table", "Region", "copies 101: use 1 to 100"} {
+		assert.ErrorContains(t, err, want)
+	}
+}
