@@ -2,7 +2,6 @@ package sim
 
 import (
 	"fmt"
-	"math"
 	"strconv"
 	"time"
 
@@ -15,19 +14,20 @@ type call struct {
 	id, kind int
 	item     int // -1: GetAll
 	begin    stamp
+	end      stamp
 	joined   []*read // that it could have joined: under way when it began
 
-	floor   [items]int  // the latest row of each item that a call had returned
+	floor   [items]int  // of each item, the latest place that a call had returned
 	inv     [items]int  // event: when each item had last been invalidated
 	freezes int         // that the cache can know of
 	wakes   int         //
 	excused [items]bool // the table could not be reached at some moment since it began
+	garbled [items]bool // as excused, by broken JSON in a collection
 	hit     bool        // all it asks for is cached and fresh: no read may begin
 	base    bool        // a GetAll of a cached collection: no read of the collection may begin
 	stale   [items]bool // of such a GetAll: the items that have to be read
 	prompt  bool        // the store is known to be down, and a last known value is there
 
-	lag     [items]int // the oldest row that a lagging read brought meanwhile
 	wholes  int        // reads of its collection that ended since it began
 	singles [items]int // reads of each item that ended since it began, and since its collection's last
 	inStep  bool       // it has not outlived the step that it began in
@@ -67,7 +67,7 @@ func (w *world) call(n, x, kind int) {
 		var all []ldstoretypes.KeyedItemDescriptor
 		all, err = store.GetAll(kinds[kind])
 		for _, each := range all {
-			if y := place(kind, each.Key); y < 0 || found[y] != (row{}) || each.Item.Version < 0 {
+			if y := itemOf(kind, each.Key); y < 0 || found[y] != (row{}) || each.Item.Version < 0 {
 				err = fmt.Errorf("GetAll listed %q, version %d, twice or in vain", each.Key, each.Item.Version)
 			} else {
 				found[y] = content(each.Item, each.Key)
@@ -76,8 +76,8 @@ func (w *world) call(n, x, kind int) {
 	}()
 }
 
-// place is the item of a kind with this key, or -1.
-func place(kind int, key string) int {
+// itemOf is the item of a kind with this key, or -1.
+func itemOf(kind int, key string) int {
 	for x := range keys {
 		if kindOf[x] == kind && keys[x] == key {
 			return x
@@ -124,15 +124,13 @@ func (w *world) beginCall(x, kind int) *call {
 		}
 	}
 	down := w.isDown()
+	late := func(failed stamp) bool { return !w.outage && now.mono-failed.mono > w.subject.Recovery }
+	w.failing[kind] = w.failing[kind] && !late(w.failed[kind])
 	for y, i := range w.items {
-		c.floor[y], c.inv[y], c.lag[y] = i.floor, i.invalidated, math.MaxInt
-		if i.failing && !down && !w.sawFailure && now.mono-i.failed.mono >= time.Second { // TEMP
-			i.failing = false
-		}
-		if i.failing && !w.outage && now.mono-i.failed.mono > w.subject.Recovery {
-			i.failing = false
-		}
-		c.excused[y] = down || i.failing
+		c.floor[y], c.inv[y] = i.floor, i.invalidated.n
+		i.failing = i.failing && !late(i.failed)
+		c.garbled[y] = i.failing && i.garbled
+		c.excused[y] = down || i.failing || x < 0 && w.failing[kind]
 	}
 	for _, r := range w.flying {
 		if !r.done && r.kind == kind && (x < 0 || r.item < 0 || r.item == x) {
@@ -158,6 +156,7 @@ func (w *world) endCall(c *call, found [items]row, err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	now := w.event()
+	c.end = now
 	for n, other := range w.calls {
 		if other == c {
 			w.calls = append(w.calls[:n], w.calls[n+1:]...)
@@ -174,12 +173,10 @@ func (w *world) endCall(c *call, found [items]row, err error) {
 			continue
 		}
 		w.tracef("call %d returns %s %v", c.id, w.name(x), found[x])
-		pos := w.judgeValue(c, x, found[x])
-		if w.broken != nil {
-			return
+		if from := w.judgeValue(c, x, found[x]); from != nil {
+			w.valueRaces(c, x, from.pos[x])
+			i.floor = max(i.floor, w.place(from, x))
 		}
-		w.valueRaces(c, x, pos)
-		i.floor = max(i.floor, min(pos, c.lag[x]))
 	}
 }
 

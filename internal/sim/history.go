@@ -19,12 +19,13 @@ type item struct {
 	rows []row   // the last one is what the table holds
 	over []*read // reads that cover it, in the order of their beginnings: its own and its collection's
 
-	invalidated int   // event: the last Invalidate or InvalidateAll that it was in
+	invalidated stamp // the last Invalidate or InvalidateAll that it was in
 	rumor       rumor // the newest version that a message gave
-	floor       int   // the latest row that is known to have been returned by a call that ended
+	floor       int   // the latest place that is known to have been returned by a call that ended
 	shown       int   // the row that was returned last, or -1
 
 	failing bool  // a read failed, and the cache cannot yet know that the table is well
+	garbled bool  // its JSON was broken in the last one, of a collection
 	failed  stamp // when the last one did
 }
 

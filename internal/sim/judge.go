@@ -1,44 +1,49 @@
 package sim
 
 import (
-	"slices"
 	"time"
 )
 
 // The first half of the model: what a call may return. Every value must come from a read of the table that the
 // promises allow the call to use.
 
-// judgeValue checks that the call may return this for item x, and returns which row it must have been: the
-// oldest that the table held and that is allowed, which is the one that binds later calls least.
-func (w *world) judgeValue(c *call, x int, got row) (pos int) {
+// judgeValue checks that the call may return this for item x, and returns the read that it must have come from: of
+// those that are allowed the one with the oldest value, which binds later calls least. It is nil when there is none.
+func (w *world) judgeValue(c *call, x int, got row) (from *read) {
 	i := w.items[x]
-	pos = -1
 	promise, why := 1, "which no read brought"
-	unknown, left := true, false
+	unknown, broken := true, false
 	for _, r := range i.over {
 		p := r.pos[x]
-		left = left || r.maybe && p < 0
+		broken = broken || r.maybe && p < 0
 		unknown = unknown && (p < 0 || !r.done || r.failed)
 		if p < 0 || i.rows[p] != got || !r.done {
 			continue
 		}
-		if n, objection := w.objection(c, r, x); n > 0 {
+		if n, objection := w.objection(c, r, x); n == 0 {
+			if from == nil || w.place(r, x) < w.place(from, x) {
+				from = r
+			}
+		} else if !r.failed || promise == 1 {
 			promise, why = n, objection
-		} else if pos < 0 || p < pos {
-			pos = p
 		}
 	}
-	if pos < 0 && c.item < 0 && got.state == absent && c.excused[x] { // TEMP
-		return c.floor[x]
+	if from == nil && c.item < 0 && got.state == absent && unknown && broken {
+		return nil // a GetAll may leave out what is broken in the table when nothing is known of it
 	}
-	if pos < 0 && c.item < 0 && got.state == absent && unknown && left {
-		return c.floor[x] // a GetAll may leave out what is broken in the table when nothing is known of it
-	}
-	if pos < 0 {
+	if from == nil {
 		w.brokef(promise, "call %d, %s, returned %s as %v, %s", c.id, w.callName(c), w.name(x), got, why)
-		return c.floor[x]
 	}
-	return pos
+	return from
+}
+
+// place is how old what a read brought is: its place in the table's history, or where reads may lag behind the table,
+// that of the read among the others.
+func (w *world) place(r *read, x int) int {
+	if w.script.Lag {
+		return r.begin.n
+	}
+	return r.pos[x]
 }
 
 // objection says why the call may not return what the read brought for x: the promise, and the reason. 0: none.
@@ -46,21 +51,33 @@ func (w *world) objection(c *call, r *read, x int) (promise int, why string) {
 	switch {
 	case r.failed:
 		return 1, "from a read that had been abandoned or failed"
-	case r.pos[x] < c.floor[x]:
+	case w.place(r, x) < c.floor[x]:
 		return 1, "older than what a call returned that ended before"
-	case c.excused[x] && w.servable(r, c.begin):
+	case c.garbled[x]:
+		return 0, "" // MaxStale is for a table that cannot be reached
+	case c.excused[x] && (w.servable(r, c.begin) || w.servable(r, c.end)):
 		return 0, ""
 	case w.script.TTL == 0 && r.begin.n < c.begin.n:
 		return 3, "from a read that began before, and there is no cache"
-	case c.item < 0 && slices.Contains(c.joined, r) && r.begin.n > w.allInv: // TEMP
 	case r.begin.n < c.inv[x]:
 		return 2, "from a read that began before it was invalidated"
 	case spans(r.wakes, c.wakes), spans(r.freezes, c.freezes) && r.backs[0] == r.backs[1]:
 		return 3, "from a read that began before a freeze and ended after it"
-	case r.end.n < c.begin.n && w.expired(r, c.begin):
+	case r.end.n < c.begin.n && w.expired(r, c.begin) && !c.confused():
 		return 3, "from a read that is older than the TTL"
 	}
 	return 0, ""
+}
+
+// confused says whether the call joined a read during which the wall clock stepped back: a read that takes that one's
+// place may have an age of which no clock can tell.
+func (c *call) confused() bool {
+	for _, r := range c.joined {
+		if r.backs[0] < r.backs[1] {
+			return true
+		}
+	}
+	return false
 }
 
 // spans says whether something happened during a read and before now, given how often it had happened at the
@@ -72,14 +89,14 @@ func older(r *read, now stamp, limit time.Duration) bool {
 }
 
 func (w *world) expired(r *read, now stamp) bool {
-	return w.script.TTL > 0 && older(r, now, w.script.TTL)
+	return w.script.TTL > 0 && older(r, now, w.script.TTL+w.tick())
 }
 
 // servable says whether a value may be served as the last known one.
 func (w *world) servable(r *read, now stamp) bool {
 	limit := w.script.MaxStale
 	if limit > 0 {
-		return now.mono-r.end.mono <= limit && now.wall-r.end.wall <= limit
+		return now.mono-r.end.mono <= limit && now.wall-r.end.wall <= limit || !older(r, now, limit)
 	}
 	return limit == 0
 }
@@ -93,10 +110,7 @@ func (w *world) lastKnown(c *call, now stamp) bool {
 		if r.kind != c.kind || r.item >= 0 && r.item != c.item || !r.done || r.failed || r.maybe || r.end.n > c.begin.n {
 			continue
 		}
-		if c.item >= 0 && r.item < 0 && w.items[c.item].rows[r.pos[c.item]].state == absent {
-			continue // that a collection did not list it need not be remembered
-		}
-		if w.script.MaxStale == 0 || !older(r, now, w.script.MaxStale-1) {
+		if w.script.MaxStale == 0 || len(c.joined) == 0 && r.contested == [items]bool{} && w.backs == 0 && !older(r, now, w.script.MaxStale-1) {
 			return true
 		}
 	}
@@ -124,35 +138,38 @@ func (w *world) judgeError(c *call, now stamp, err error) {
 // noteFailure excuses the calls that need what could not be read, until the cache can know better.
 func (w *world) noteFailure(r *read, now stamp) {
 	w.sawFailure, w.lastFailure = true, now
+	if r.item < 0 {
+		w.failing[r.kind], w.failed[r.kind] = true, now
+	}
 	for x, i := range w.items {
 		if !r.covers(x) {
 			continue
 		}
-		i.failing, i.failed = true, now
+		i.failing, i.failed, i.garbled = true, now, r.maybe && r.pos[x] < 0
 		for _, c := range w.calls {
 			c.excused[x] = true
+			c.garbled[x] = c.garbled[x] || i.garbled
 		}
 	}
 }
 
 // judgeTold checks what a client is told about the store.
 func (w *world) judgeTold(c *client, up bool) {
-	w.event()
+	now := w.event()
 	switch {
-	case up && !c.down && c != w.clients[0]: // TEMP
 	case up != c.down:
 		w.brokef(4, "a client was told twice in a row that the store is available: %v", up)
 	case up && !w.sawWell:
 		w.brokef(4, "a client was told that the store is up, and no read or look at it had succeeded")
-	case !up && !w.sawFailure && !w.outage:
+	case !up && !w.outage && (w.lastFailure.n == 0 || w.lastFailure.mono < c.told):
 		w.brokef(4, "a client was told that the store is down, and no read had failed")
 	}
-	c.down = !up
+	c.down, c.told = !up, now.mono
 	if up {
 		w.races.hit("the store recovers")
-		w.mustTell = false
+		w.mustTell, w.failing = false, [len(kinds)]bool{}
 		for _, i := range w.items {
-			i.failing = i.failing && time.Since(w.start)-i.failed.mono < time.Second // TEMP
+			i.failing = false
 		}
 	}
 	if w.isDown() {
@@ -174,7 +191,7 @@ func (w *world) judgeTold(c *client, up bool) {
 func (w *world) judgeStatus(now stamp) {
 	since := max(w.healed, w.lastFailure.mono)
 	for _, c := range w.clients {
-		if c == w.clients[0] && w.mustTell && !c.down && c.store != nil && c.since < w.lastFailure.n {
+		if w.mustTell && !c.down && c.store != nil && c.since < w.lastFailure.n {
 			w.brokef(4, "a read failed in an outage, and a client was not told that the store is down")
 		}
 		if c.down && w.healed >= 0 && now.mono-since > w.subject.Recovery {

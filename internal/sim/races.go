@@ -132,7 +132,7 @@ func (w *world) callRaces(c *call) {
 		return
 	}
 	last := i.over[len(i.over)-1]
-	if !last.done || last.failed || w.script.TTL <= 0 || last.begin.n < i.invalidated {
+	if !last.done || last.failed || w.script.TTL <= 0 || last.begin.n < i.invalidated.n {
 		return
 	}
 	mono, wall := c.begin.mono-last.begin.mono > w.script.TTL, c.begin.wall-last.begin.wall > w.script.TTL
@@ -145,7 +145,7 @@ func (w *world) valueRaces(c *call, x, pos int) {
 	i := w.items[x]
 	now := i.rows[pos]
 	last := i.over[len(i.over)-1]
-	w.hitIf(c.excused[x] && (last.failed || last.begin.n < i.invalidated), "a last known value is served in an outage")
+	w.hitIf(c.excused[x] && (last.failed || last.begin.n < i.invalidated.n), "a last known value is served in an outage")
 	w.hitIf(now.state == tombstone, "a tombstone is seen")
 	if i.shown >= 0 && pos > i.shown {
 		before := i.rows[i.shown]

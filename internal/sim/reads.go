@@ -151,7 +151,7 @@ func (w *world) unasked(r *read) bool {
 		last := i.over[n]
 		old := last.pos[x] < 0 || i.rows[last.pos[x]].version < i.rumor.version
 		if old && r.begin.mono-i.rumor.at.mono <= memory || i.invalidated.n > last.begin.n || last.vain() ||
-			now.mono-i.invalidated.mono <= spread && !w.fresh(x, now) {
+			now.mono-i.invalidated.mono <= spread && (n < len(i.over)-1 || !w.fresh(x, now)) {
 			return true
 		}
 	}

@@ -109,7 +109,6 @@ func drawHead(pick func(n int) int) Script {
 	}
 	s.Preload, s.Lag, s.Held = pick(6) == 5, pick(8) == 7, pick(2) == 1
 	s.Lambda, s.Strict = pick(2) == 1, pick(3) == 2
-	s.Strict = s.Strict || s.TTL == 0 // TEMP
 	return s
 }
 

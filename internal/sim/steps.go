@@ -100,22 +100,25 @@ func (w *world) invalidate(changes ...change.Change) {
 	now := w.event()
 	w.tracef("invalidate %v", changes)
 	if len(changes) == 0 {
-		w.allInv = now.n
+		w.allInv = now
 	}
 	for x, i := range w.items {
 		for _, c := range changes {
 			if c.Key != i.key || c.Kind != kinds[i.kind].GetName() {
 				continue
 			}
-			i.invalidated = now.n
-			if c.Version >= i.rumor.version || now.mono-i.rumor.at.mono > memory {
-				i.rumor = rumor{c.Version, now}
+			i.invalidated = now
+			if now.mono-i.rumor.at.mono > memory {
+				i.rumor = rumor{}
+			}
+			if c.Version > 0 {
+				i.rumor = rumor{max(i.rumor.version, c.Version), now}
 			}
 		}
 		if len(changes) == 0 {
-			i.invalidated = now.n
+			i.invalidated = now
 		}
-		if i.invalidated == now.n {
+		if i.invalidated == now {
 			w.invalidateRaces(x, len(changes) == 0)
 		}
 	}
@@ -211,6 +214,7 @@ type client struct {
 	store subsystems.DataStore // nil while it is built
 	since int                  // event
 	down  bool
+	told  time.Duration // when it was told so
 }
 
 // UpdateStatus is called by the cache.

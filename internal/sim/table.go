@@ -255,6 +255,9 @@ func (w *world) finish(r *read, now stamp) {
 	} else {
 		w.sawWell, w.mustTell = true, false
 	}
+	if r.item < 0 && !r.failed && w.failed[r.kind].n < r.begin.n {
+		w.failing[r.kind] = false
+	}
 	for x, i := range w.items {
 		if !r.covers(x) || r.pos[x] < 0 {
 			continue
@@ -269,19 +272,7 @@ func (w *world) finish(r *read, now stamp) {
 		if i.failing && i.failed.n < r.begin.n {
 			i.failing = false
 		}
-		if w.script.Lag {
-			w.noteLag(x, r.pos[x])
-		}
 	}
 	w.noteEnd(r)
 	w.readRaces(r)
-}
-
-// noteLag lets the order of rows start again at what a lagging read may have brought.
-func (w *world) noteLag(x, pos int) {
-	w.items[x].floor = min(w.items[x].floor, pos)
-	for _, c := range w.calls {
-		c.floor[x] = min(c.floor[x], pos)
-		c.lag[x] = min(c.lag[x], pos)
-	}
 }

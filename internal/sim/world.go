@@ -73,7 +73,9 @@ type world struct {
 	leaps    []leap
 	serial   int
 	items    [items]*item
-	allInv   int // event: the last InvalidateAll
+	allInv   stamp             // the last InvalidateAll
+	failing  [len(kinds)]bool  // as item.failing, of reads of the whole kind
+	failed   [len(kinds)]stamp // when the last one failed
 	reads    []*read
 	flying   []*read // not answered yet, those that were abandoned too
 	calls    []*call // not ended
