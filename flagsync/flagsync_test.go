@@ -85,17 +85,17 @@ func TestMetricsOfFailures(t *testing.T) {
 	names := []string{"GuardEmpty", "GuardRemovals", "FencesLost", "KeysRefused", "SyncFailures"}
 	check := func(one string, line map[string]any) {
 		for _, name := range names {
-			want := 0.0
+			want := 0
 			if name == one || name == "SyncFailures" {
 				want = 1
 			}
-			assert.Equal(t, want, line[name], "%s: %s", one, name)
+			assert.EqualValues(t, want, line[name], "%s: %s", one, name)
 		}
 	}
 	b.ld.set(sdkKey, many(10)...)
 	line := failed()
 	check("GuardRemovals", line)
-	assert.Equal(t, 20.0, line["ItemsRemoved"])
+	assert.EqualValues(t, 20, line["ItemsRemoved"])
 	assert.Len(t, line["removed"], 20, "who looks wants to know which")
 	b.ld.set(sdkKey)
 	check("GuardEmpty", failed())

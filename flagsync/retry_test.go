@@ -149,11 +149,11 @@ func TestALostFenceComesAgain(t *testing.T) {
 		assert.Equal(t, 0, q.waiting(t, q.url)+q.waiting(t, q.dead))
 		lines := q.log.lines(t, "requests handled")
 		require.Len(t, lines, 2)
-		for i, failed := range []float64{1, 0} {
-			assert.Equal(t, failed, lines[i]["BatchFailures"])
-			assert.Equal(t, failed, lines[i]["EnvironmentsFailed"])
-			assert.Equal(t, 1.0, lines[i]["Requests"])
-			assert.Equal(t, 0.0, lines[i]["EnvironmentsHeld"])
+		for i, failed := range []int{1, 0} {
+			assert.EqualValues(t, failed, lines[i]["BatchFailures"])
+			assert.EqualValues(t, failed, lines[i]["EnvironmentsFailed"])
+			assert.EqualValues(t, 1, lines[i]["Requests"])
+			assert.EqualValues(t, 0, lines[i]["EnvironmentsHeld"])
 		}
 		assert.InDelta(t, 1, lines[1]["RequestAge"], 0.1)
 	})

@@ -28,8 +28,9 @@ func watch(t *testing.T, keys flagsync.Keys, answer func(n int, s sink), more ..
 	w := &watching{streamBench: newStreamBench(t, answer), ended: make(chan error, 1)}
 	ctx, stop := context.WithCancel(t.Context())
 	w.stop = stop
+	syncer := flagsync.New(w.store(t, ""), keys, w.options(more...)...)
 	go func() {
-		w.ended <- flagsync.New(w.store(t, ""), keys, w.options(more...)...).Watch(ctx, func(r flagsync.Result) { w.reports = append(w.reports, r) })
+		w.ended <- syncer.Watch(ctx, func(r flagsync.Result) { w.reports = append(w.reports, r) })
 	}()
 	synctest.Wait()
 	return w
@@ -114,7 +115,7 @@ func TestAGuardThatHoldsAWatchIsLoud(t *testing.T) {
 		synctest.Wait()
 		held := w.log.lines(t, "flags not synced")
 		assert.InDelta(t, 15, len(held), 5, "once a minute, at last")
-		assert.Equal(t, 1.0, held[len(held)-1]["GuardEmpty"])
+		assert.EqualValues(t, 1, held[len(held)-1]["GuardEmpty"])
 		assert.Len(t, w.flags(t, ""), 30)
 		right.Store(true)
 		time.Sleep(time.Minute)
@@ -187,8 +188,9 @@ func TestWatchConnectsAgain(t *testing.T) {
 	b.ld.set(sdkKey, "a:1")
 	ctx, stop := context.WithCancel(t.Context())
 	reports, ended := make(chan flagsync.Result), make(chan error, 1)
+	syncer := flagsync.New(b.store(t, ""), oneKey(sdkKey), b.options()...)
 	go func() {
-		ended <- flagsync.New(b.store(t, ""), oneKey(sdkKey), b.options()...).Watch(ctx, func(r flagsync.Result) { reports <- r })
+		ended <- syncer.Watch(ctx, func(r flagsync.Result) { reports <- r })
 	}()
 	assert.Equal(t, []string{"a", "everyone"}, keys((<-reports).Added))
 	b.ld.patch(sdkKey, "a:2", false)

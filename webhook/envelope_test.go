@@ -128,6 +128,6 @@ func FuzzEnvelope(f *testing.F) {
 		if len(fixture.queue.sent) > 0 {
 			assert.True(t, signed, "nobody signed it")
 		}
-		assert.Equal(t, r.StatusCode == 202, len(fixture.queue.sent) == 1)
+		assert.Equal(t, r.StatusCode == http.StatusAccepted, len(fixture.queue.sent) == 1)
 	})
 }

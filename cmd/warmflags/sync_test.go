@@ -7,7 +7,6 @@ import (
 	"errors"
 	"io"
 	"os"
-	"regexp"
 	"strings"
 	"testing"
 
@@ -180,11 +179,11 @@ func TestSyncWatch(t *testing.T) {
 			}()
 			printed := bufio.NewScanner(out)
 			require.True(t, printed.Scan())
-			assert.Regexp(t, regexp.MustCompile(c.first), printed.Text())
+			assert.Regexp(t, c.first, printed.Text())
 			require.True(t, printed.Scan(), "the segment")
 			a.ld.Flip("flag-0")
 			require.True(t, printed.Scan())
-			assert.Regexp(t, regexp.MustCompile(c.second), printed.Text())
+			assert.Regexp(t, c.second, printed.Text())
 			stop()
 			assert.Zero(t, <-code)
 			assert.Empty(t, problems.String())

@@ -121,7 +121,7 @@ func (h *history) finish() {
 		if s := h.world.at(n, h.world.changes); s.version != 0 && !s.deleted {
 			want = row{s.version, string(n.dataKind().Serialize(descriptor(n, s)))}
 		}
-		if got := rows[n]; got != want && !(want == row{} && isTombstone(n, got)) {
+		if got := rows[n]; got != want && (want != row{} || !isTombstone(n, got)) {
 			h.wrong("in the end %v is %v instead of %v", n, got, want)
 		}
 		delete(rows, n)
