@@ -228,14 +228,21 @@ func (d *decoder) literal() literal {
 	l := literal{plain: true}
 	b, i := d.b, d.i+1
 	for ; i < len(b); i++ {
-		switch classes[b[i]] {
-		case ordinary:
+		c := classes[b[i]]
+		if c == ordinary {
+			continue
+		}
+		switch c {
 		case quote:
 			l.quoted = b[d.i : i+1]
 			d.i = i + 1
 			return l
 		case escape:
 			l.plain = false
+			if i+1 < len(b) && b[i+1] == '"' { // nearly all are
+				i++
+				continue
+			}
 			n := escaped(b[i:])
 			if n == 0 {
 				d.fail("wrong escape in a string")
