@@ -156,6 +156,8 @@ func TestWatchReportsWhatFailsAtItsBeginning(t *testing.T) {
 		require.ErrorContains(t, <-w.ended, "no answer from LaunchDarkly within 10s")
 		w = watch(t, oneKey(sdkKey), func(_ int, s sink) { s.payload() })
 		require.ErrorIs(t, <-w.ended, flagsync.ErrGuard)
+		w = watch(t, oneKey(sdkKey), func(int, sink) {})
+		w.end(t) // before it has begun, that is no failure
 		w = watch(t, oneKey(sdkKey), func(_ int, s sink) { s.payload("a:1") }, flagsync.Force())
 		require.ErrorContains(t, <-w.ended, "a watch has neither")
 	})
