@@ -34,9 +34,11 @@ func TestSyncWritesOnlyTheDifference(t *testing.T) {
 	assert.Len(t, b.flags(t, ""), 500)
 	assert.True(t, b.store(t, "").IsInitialized())
 
-	before := b.writes()
+	before, queries, gets := b.writes(), b.cloud.Calls("Query"), b.cloud.Calls("GetItem")
 	r, err = b.sync(t)
 	require.NoError(t, err)
+	assert.Equal(t, 2, b.cloud.Calls("Query")-queries, "flags and segments")
+	assert.Equal(t, 2, b.cloud.Calls("GetItem")-gets, "the marker, and the fence once more")
 	assert.False(t, r.Changed())
 	assert.Zero(t, r.Transactions)
 	assert.Len(t, r.Unchanged, 501)
@@ -49,6 +51,7 @@ func TestSyncWritesOnlyTheDifference(t *testing.T) {
 	assert.Equal(t, []dynamostore.Item{{Kind: "features", Key: "flag-007", Version: 2, Was: 1}}, r.Updated)
 	assert.Equal(t, 1, r.Transactions)
 	assert.Equal(t, 2, b.writes()-before)
+	assert.Equal(t, 3, b.cloud.Calls("GetItem")-gets, "the transaction has checked the fence")
 
 	b.ld.set(sdkKey, many(499, "new:1")...)
 	r, err = b.sync(t, flagsync.Linger(time.Millisecond))
