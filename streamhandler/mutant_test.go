@@ -13,7 +13,7 @@ func TestHistoriesNoticePlantedFaults(t *testing.T) {
 	plant := func(name, file, from, to string) mutant.Mutant {
 		return mutant.Mutant{Name: name, Edits: []mutant.Edit{{File: file, Old: from, New: to}}}
 	}
-	histories := []string{"-rapid.seed=1", "-rapid.checks=600", "-rapid.shrinktime=0s", "-rapid.nofailfile"}
+	histories := []string{"-rapid.seed=1", "-rapid.checks=400", "-rapid.shrinktime=0s", "-rapid.nofailfile"}
 	mutant.Check(t, mutant.Suite{Package: ".", Run: "^TestConsumersEndWithTheTable$", Args: histories, Mutants: []mutant.Mutant{
 		plant("the first record instead of the last", "batch.go", "\t\tit.record(row, r)", "\t\tif it.last == \"\" {\n\t\t\tit.record(row, r)\n\t\t}"),
 		plant("the highest version", "batch.go", "it.change.Version = row.after\n\t}", "}\n\tit.change.Version = max(it.highest, row.after)"),
