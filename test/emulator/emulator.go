@@ -1,8 +1,11 @@
 package emulator
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"io"
+	"net/http"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -122,5 +125,26 @@ func config(p *process) aws.Config {
 		Region: Region, BaseEndpoint: aws.String(p.endpoint),
 		Credentials: credentials.NewStaticCredentialsProvider(AccessKey, SecretKey, ""),
 		Retryer:     func() aws.Retryer { return aws.NopRetryer{} },
+		HTTPClient:  wholeBodies{httpClient},
 	}
+}
+
+// httpClient is shared, and keeps enough connections for tests that run side by side.
+var httpClient = &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 100}}
+
+// wholeBodies hands net/http a copy of each request's body. The AWS SDK closes its own as soon as an answer begins; an
+// emulator answers so soon that net/http may not have seen the body's end yet, and then drops the connection with the
+// answer unread (https://github.com/aws/aws-sdk-go-v2/issues/2737).
+type wholeBodies struct{ *http.Client }
+
+func (c wholeBodies) Do(r *http.Request) (*http.Response, error) {
+	if r.Body != nil {
+		body, err := io.ReadAll(r.Body)
+		if err != nil {
+			return nil, fmt.Errorf("read the request's body: %w", err)
+		}
+		r = r.Clone(r.Context())
+		r.Body = io.NopCloser(bytes.NewReader(body))
+	}
+	return c.Client.Do(r)
 }
