@@ -8,6 +8,15 @@ import (
 	st "github.com/launchdarkly/go-server-sdk/v7/subsystems/ldstoretypes"
 )
 
+// What the stream brings, and when it is taken:
+//
+//	Init     a payload: everything that was kept is replaced, and the next take is the whole
+//	Upsert   a patch: its item is replaced, and the next take is that item, unless a payload waits as well
+//	take     hands over what came, and begins anew
+//
+// The items of patches are kept in their places too, as the SDK asks a store whether an upsert was newer. Nothing is
+// copied but slices: the SDK never changes an item that it handed out.
+
 // capture is the data store of the LaunchDarkly client that fetches: it keeps what the stream delivers, in the
 // order that the SDK asks persistent stores to write it in. It is safe for concurrent use.
 type capture struct {
@@ -82,7 +91,8 @@ func (c *capture) Upsert(kind st.DataKind, key string, item st.ItemDescriptor) (
 	return false, nil // before any payload, or of a kind that the payload did not have: the SDK sends neither
 }
 
-// tell says that there is news. The caller holds mu.
+// tell says that there is news. The caller holds mu, so that take cannot come in between and leave a value for
+// something that was taken already. One value is enough: whoever gets it takes all there is.
 func (c *capture) tell() {
 	select {
 	case c.news <- struct{}{}:

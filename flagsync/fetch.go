@@ -72,7 +72,8 @@ func (f *feed) close() {
 	f.watched.Wait()
 }
 
-// look passes on that the client has given up.
+// look passes on that the client has given up: it does so at answers such as 401, which no repetition heals. One
+// error is enough, so a second finds no room and is dropped.
 func (f *feed) look() {
 	now := f.client.GetDataSourceStatusProvider().GetStatus()
 	if now.State != interfaces.DataSourceStateOff || now.LastError.Kind == "" { // without an error, we closed it
@@ -103,7 +104,7 @@ func (f *feed) first(ctx context.Context, limit time.Duration) error {
 		"check the network's way out (NAT, proxy, DNS) and the configured endpoints", limit, last)
 }
 
-// wait waits for news, and says whether it came before the end. Its error is ctx's, or says that LaunchDarkly's client
+// wait is where a sync and a watch spend their time. It waits for news, and says whether it came before the end. Its error is ctx's, or says that LaunchDarkly's client
 // has given up.
 func (f *feed) wait(ctx context.Context, end <-chan time.Time) (news bool, err error) {
 	select {

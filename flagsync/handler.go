@@ -17,6 +17,14 @@ import (
 	"github.com/warmflags/warmflags/internal/emf"
 )
 
+// A batch's way:
+//
+//	Handle:   time is kept for what comes last; then each environment is synced, a few at a time
+//	          one failed?  all requests come again soon, or, after the queue's last try, are dead letters
+//
+// Requests are not told apart, and nothing is remembered between batches: a try that comes again syncs everything
+// anew, and finds unchanged what went well.
+
 const (
 	// atOnce bounds the environments that are synced at the same time: each is in memory as a whole.
 	atOnce = 4
@@ -65,6 +73,8 @@ func NewHandler(open func(ctx context.Context, prefix string) (*dynamostore.Stor
 // all requests come again: every event is given as failed, which only matters where the error is not seen. So no
 // request is acknowledged by a sync that failed, lost its fence, or was held by a guard.
 func (h *Handler) Handle(ctx context.Context, event events.SQSEvent) (events.SQSEventResponse, error) {
+	// Lambda kills a function whose time is up without a word: its requests would be hidden for as long as the queue's
+	// time-out says, and there would be no line in the log. So a sync that hangs is ended a little before.
 	inTime := ctx
 	if end, ok := ctx.Deadline(); ok {
 		end = end.Add(-min(reserve, time.Until(end)/2))
@@ -79,13 +89,15 @@ func (h *Handler) Handle(ctx context.Context, event events.SQSEvent) (events.SQS
 		for _, record := range event.Records {
 			response.BatchItemFailures = append(response.BatchItemFailures, events.SQSBatchItemFailure{ItemIdentifier: record.MessageId})
 		}
+		// Not in inTime: it may be over, and that is when this matters.
 		h.retrySoon(ctx, event.Records)
 	}
 	h.log(ctx, event.Records, o, err)
 	return response, err
 }
 
-// outcome is what became of a batch's environments.
+// outcome is what became of a batch's environments. An environment counts once in each, however many items it is about:
+// the alarm's question is how many environments want to be looked at.
 type outcome struct {
 	mu                                   sync.Mutex // guards all
 	environments, failed, held, refusing int
@@ -143,7 +155,9 @@ func (h *Handler) store(ctx context.Context, prefix string) (*dynamostore.Store,
 	return s, err
 }
 
-// retrySoon makes failed requests visible again soon. Where that fails, they come again later.
+// retrySoon makes failed requests visible again soon
+// (https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-visibility-timeout.html). Where that
+// fails, they come again later, so its errors are no more than a warning.
 func (h *Handler) retrySoon(ctx context.Context, requests []events.SQSMessage) {
 	if h.options.queue == nil {
 		return
@@ -178,7 +192,8 @@ func (h *Handler) log(ctx context.Context, requests []events.SQSMessage, o *outc
 		level = slog.LevelError
 	}
 	now := time.Now()
-	var age time.Duration // of the oldest request
+	// How long somebody has been waiting for this sync: the earlier tries are in it, as SentTimestamp stays.
+	var age time.Duration
 	for _, r := range requests {
 		if ms, err := strconv.ParseInt(r.Attributes["SentTimestamp"], 10, 64); err == nil {
 			age = max(age, now.Sub(time.UnixMilli(ms)))

@@ -23,7 +23,8 @@ func StaticKeys(keys map[string]string) Keys {
 	return func(context.Context, bool) (map[string]string, error) { return keys, nil }
 }
 
-// key is the key of the syncer's environment.
+// key is the key of the syncer's environment. A prefix without a key is an error, never the key of another prefix: it
+// would fill one environment's rows with another's flags.
 func (s *Syncer) key(ctx context.Context, refresh bool) (string, error) {
 	keys, err := s.keys(ctx, refresh)
 	if err != nil {

@@ -10,6 +10,10 @@ import (
 	"github.com/warmflags/warmflags/internal/emf"
 )
 
+// One line a sync says all that is known about it, to people and, as it is in CloudWatch's embedded metric format, to
+// alarms. There is no line for an item, and none for a try: an environment of thousands of flags that is synced every
+// few minutes must not drown what somebody looks for.
+
 // keysLogged bounds the keys that a list adds to the log line: Lambda cuts a line at 256 KB, and people sooner.
 const keysLogged = 20
 
@@ -19,7 +23,7 @@ const noPrefix = "-"
 // log writes the one line of a sync, which CloudWatch also reads as metrics, told apart by the dimension Prefix.
 func (s *Syncer) log(ctx context.Context, t *tally, err error) {
 	r := t.result()
-	took := t.took
+	took := t.took // without the time that it lingered: that would say nothing about how soon a change was there
 	if err != nil || took == 0 {
 		took = time.Since(t.start)
 	}
@@ -45,7 +49,7 @@ func (s *Syncer) log(ctx context.Context, t *tally, err error) {
 	if err != nil {
 		attrs = append(attrs, slog.String("error", err.Error()))
 	}
-	if !s.dryRun {
+	if !s.dryRun { // which is a question, and must not look like a sync that nothing came of
 		attrs = append(attrs, emf.Attrs(time.Now(), s.dimensions(), metrics(r, took, err))...)
 	}
 	s.logger.LogAttrs(ctx, level, message, attrs...)
@@ -75,7 +79,9 @@ func (s *Syncer) dimensions() []emf.Dimension {
 	return []emf.Dimension{{Name: "Prefix", Value: prefix}}
 }
 
-// metrics are a sync's, by the names that docs/syncing.md explains.
+// metrics are a sync's. Those that are mostly 0 are sent all the same: a metric that is only there when something is
+// wrong leaves an alarm without data, which says nothing. Of a sync that failed, items are counted as they were
+// found to differ: who has a guard that holds wants to see how much it holds. docs/syncing.md explains the names.
 func metrics(r Result, took time.Duration, err error) []emf.Metric {
 	count := func(name string, n int) emf.Metric { return emf.Metric{Name: name, Unit: emf.Count, Value: float64(n)} }
 	is := func(name string, target error) emf.Metric { return count(name, one(errors.Is(err, target))) }

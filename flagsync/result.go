@@ -45,14 +45,15 @@ type fate struct {
 	item    dynamostore.Item
 }
 
+// verdict is the list of the Result that an item ends up in.
 type verdict int
 
 const (
 	unchanged verdict = iota
-	added
+	added             // from here on: written, or in a dry run to be written
 	updated
 	removed
-	refused
+	refused // from here on: not written
 	heldBack
 	kept
 )

@@ -9,6 +9,10 @@ import (
 	"github.com/warmflags/warmflags/dynamostore"
 )
 
+// A watch is a row of sessions. Each has a fence and a connection of its own, takes them as a sync does, and ends with
+// the first error, because then it does not know any more what the table holds. The next session compares all, so
+// nothing that was missed between two sessions stays missed.
+
 // A watch that fails begins again after a pause, which doubles from the first to the last while it goes on failing.
 const (
 	firstPause = time.Second
@@ -36,7 +40,9 @@ func (s *Syncer) Watch(ctx context.Context, report func(Result)) error {
 	if report == nil {
 		report = func(Result) {}
 	}
-	began := false // a payload was written
+	// Once a payload was written, the key, the table and the permissions were right: what fails later will heal, or
+	// wants somebody who reads the log. Until then it is more likely a mistake in the call.
+	began := false
 	for pause := firstPause; ; pause = min(2*pause, lastPause) {
 		err := s.withKey(ctx, func(key string) error {
 			return s.session(ctx, key, func(r Result) { began, pause = true, firstPause; report(r) })
@@ -57,7 +63,8 @@ func (s *Syncer) Watch(ctx context.Context, report func(Result)) error {
 	}
 }
 
-// session is a watch on one connection, under one fence. It ends with an error, which it has logged.
+// session is a watch on one connection, under one fence. It ends with an error, which it has logged, unless it is ctx's:
+// to be stopped is no failure.
 func (s *Syncer) session(ctx context.Context, key string, report func(Result)) error {
 	t := newTally()
 	err := s.watch(ctx, key, &t, report)
@@ -77,6 +84,7 @@ func (s *Syncer) watch(ctx context.Context, key string, t **tally, report func(R
 		if err := s.write(ctx, f, *t); err != nil {
 			return err
 		}
+		// A patch that changed nothing came a second time, or was in the table already: nobody needs a line for it.
 		if r := (*t).result(); first || r.Changed() || len(r.Refused)+len(r.HeldBack) > 0 {
 			s.log(ctx, *t, nil)
 			report(r)
@@ -84,6 +92,7 @@ func (s *Syncer) watch(ctx context.Context, key string, t **tally, report func(R
 		if _, err := f.wait(ctx, nil); err != nil {
 			return err
 		}
+		// The next write has a tally of its own, so that reports do not repeat each other.
 		fence := (*t).fence
 		*t = newTally()
 		(*t).fence = fence

@@ -24,6 +24,8 @@ import (
 	"github.com/warmflags/warmflags/flagsync"
 )
 
+// The command reads flags and variables, makes the parts, and prints. What a sync does is in package flagsync.
+
 // errWouldChange ends a dry run with exit code 3: the table is not equal to LaunchDarkly.
 var errWouldChange = errors.New("the table would change")
 
@@ -102,10 +104,11 @@ func (f *syncFlags) run(cmd *cobra.Command, connect connector) error {
 		return err
 	}
 	syncer := flagsync.New(store, keys, f.options(cmd.ErrOrStderr())...)
-	if f.watch {
+	if f.watch { // until main's signals end ctx
 		return syncer.Watch(ctx, func(r flagsync.Result) { f.printChanges(out, r) })
 	}
 	result, err := syncer.Sync(ctx)
+	// Also of a sync that failed: who is held by a guard wants to see by what.
 	if printed := f.print(out, result, err); printed != nil {
 		return errors.Join(err, printed)
 	}
@@ -162,7 +165,7 @@ func (f *syncFlags) options(stderr io.Writer) []flagsync.Option {
 	if f.force {
 		options = append(options, flagsync.Force())
 	}
-	if isTerminal(stderr) {
+	if isTerminal(stderr) { // a first sync of thousands of flags takes a while; elsewhere it would be noise
 		options = append(options, flagsync.Progress(func(done, total int) {
 			end := ""
 			if done == total {
@@ -185,7 +188,7 @@ type line struct {
 	Reason string     `json:"reason,omitempty"`
 }
 
-// lines are a result's changes and what was not written.
+// lines are a result's changes and what was not written, each list in the order of kind and key. What is equal has none.
 func lines(r flagsync.Result) []line {
 	all := []line{}
 	for _, list := range []struct {
@@ -208,6 +211,7 @@ func lines(r flagsync.Result) []line {
 	return all
 }
 
+// known is nil for the version of what is not there.
 func known(version int) *int {
 	if version < 0 {
 		return nil
