@@ -1,0 +1,269 @@
+package test
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http/httptest"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-lambda-go/events"
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/sns"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+	"github.com/launchdarkly/go-sdk-common/v3/ldcontext"
+	"github.com/launchdarkly/go-sdk-common/v3/ldlog"
+	ld "github.com/launchdarkly/go-server-sdk/v7"
+	"github.com/launchdarkly/go-server-sdk/v7/interfaces"
+	"github.com/launchdarkly/go-server-sdk/v7/ldcomponents"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/warmflags/warmflags/cachedstore"
+	"github.com/warmflags/warmflags/change"
+	"github.com/warmflags/warmflags/dynamostore"
+	"github.com/warmflags/warmflags/flagsync"
+	"github.com/warmflags/warmflags/internal/fakeld"
+	"github.com/warmflags/warmflags/internal/localaws"
+	"github.com/warmflags/warmflags/streamhandler"
+	"github.com/warmflags/warmflags/subscriber"
+	"github.com/warmflags/warmflags/test/emulator"
+	"github.com/warmflags/warmflags/webhook"
+)
+
+const (
+	pathFlags, pathSegments = 100, 10
+	pathFlips               = 60
+	pathPrefix              = "prod"
+	webhookSecret           = "integration-secret"
+	sdkKey                  = "sdk-integration"
+	// patience is how long a flip may take to reach everybody. It takes well below a second.
+	patience = time.Minute
+)
+
+// The whole path on engines that others wrote: LaunchDarkly's webhook, MiniStack's FIFO queue, flagsync, DynamoDB
+// Local, its own stream, streamhandler, MiniStack's topic and queues, cached clients. Every flip reaches everybody, and
+// nobody reads anything older than he was told.
+func TestWholePath(t *testing.T) {
+	p := startPath(t)
+	var readers []*reader
+	for range 4 {
+		readers = append(readers, p.startReader(pathPrefix))
+	}
+	stranger := p.startReader("") // the same topic, another environment
+	for _, r := range append(readers, stranger) {
+		p.wait(r.ready, "a queue's subscription")
+	}
+	for _, r := range readers {
+		p.run("evaluate", func(ctx context.Context) error { r.evaluateAll(ctx); return nil })
+	}
+	newest := map[int]int{}
+	for i := range pathFlips {
+		flag := i * 7 % pathFlags
+		newest[flag] = p.ld.Flip(fakeld.FlagKey(flag))
+		require.NoError(t, fakeld.SendWebhook(t.Context(), p.webhookURL, webhookSecret, fakeld.FlagKey(flag), newest[flag]))
+		if i < pathFlips/2 { // the others travel in one burst
+			for _, r := range readers {
+				r.expect(flag, newest[flag])
+			}
+		}
+	}
+	for flag, version := range newest {
+		for _, r := range readers {
+			r.expect(flag, version)
+		}
+	}
+	for _, r := range readers {
+		for flag := range pathFlags {
+			assert.Equal(t, max(1, newest[flag]), r.evaluate(flag))
+		}
+		assert.Zero(t, r.stale.Load(), "reads older than what the reader had been told")
+		assert.Positive(t, r.evaluations.Load())
+	}
+	assert.Zero(t, stranger.invalidations.Load(), "changes of another prefix")
+}
+
+// path is everything but the readers.
+type path struct {
+	t                               *testing.T
+	ctx                             context.Context
+	ld                              *fakeld.Environment
+	table, topic, queue, webhookURL string
+	logger                          *slog.Logger
+}
+
+func startPath(t *testing.T) *path {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	p := &path{t: t, ctx: ctx, table: newFlagTable(t), ld: fakeld.Start(sdkKey, pathFlags, pathSegments), logger: slog.New(slog.NewTextHandler(io.Discard, nil))}
+	t.Cleanup(p.ld.Close)
+	t.Cleanup(cancel)
+	topic, err := emulator.SNS().CreateTopic(ctx, &sns.CreateTopicInput{Name: aws.String(uniqueName(t))})
+	require.NoError(t, err)
+	p.topic = *topic.TopicArn
+	queue, err := emulator.SQS().CreateQueue(ctx, &sqs.CreateQueueInput{QueueName: aws.String(uniqueName(t) + ".fifo"), Attributes: map[string]string{"FifoQueue": "true"}})
+	require.NoError(t, err)
+	p.queue = *queue.QueueUrl
+	hook := httptest.NewServer(webhook.New(p.queue, webhook.Static(webhookSecret), emulator.SQS(), webhook.Logger(p.logger)))
+	t.Cleanup(hook.Close)
+	p.webhookURL = hook.URL
+	p.startSync()
+	p.startStream()
+	return p
+}
+
+// startSync fills the table, and then syncs for every webhook.
+func (p *path) startSync() {
+	open := func(ctx context.Context, prefix string) (*dynamostore.Store, error) {
+		return dynamostore.DataStore(p.table).Prefix(prefix).Client(emulator.DynamoDB()).Open(ctx)
+	}
+	keys := func(context.Context, bool) (map[string]string, error) {
+		return map[string]string{pathPrefix: sdkKey}, nil
+	}
+	handler := flagsync.NewHandler(open, keys,
+		flagsync.LaunchDarkly(ld.Config{ServiceEndpoints: interfaces.ServiceEndpoints{Streaming: p.ld.URL()}}),
+		flagsync.Linger(-1), flagsync.Logger(p.logger))
+	_, err := handler.Handle(p.ctx, events.SQSEvent{})
+	require.NoError(p.t, err)
+	mapping := &localaws.QueueMapping{SQS: emulator.SQS(), QueueURL: p.queue, Handler: handler.Handle, Logger: p.logger}
+	p.run("run flagsync", mapping.Run)
+}
+
+// startStream runs streamhandler on DynamoDB Local's own stream.
+func (p *path) startStream() {
+	table, err := emulator.DynamoDB().DescribeTable(p.ctx, &dynamodb.DescribeTableInput{TableName: &p.table})
+	require.NoError(p.t, err)
+	handler := streamhandler.New(emulator.SNS(), streamhandler.TopicARN(p.topic), streamhandler.Logger(p.logger))
+	mapping := &localaws.StreamMapping{
+		Streams: emulator.Streams(), StreamARN: *table.Table.LatestStreamArn, Handler: handler.Handle, Poll: 20 * time.Millisecond, Logger: p.logger,
+		Filter: func(r events.DynamoDBEventRecord) bool { // as template.yaml
+			_, after := r.Change.NewImage["item"]
+			_, before := r.Change.OldImage["item"]
+			return after || before
+		},
+	}
+	p.run("run streamhandler", mapping.Run)
+}
+
+// run keeps f going until the test ends, which waits for it.
+func (p *path) run(what string, f func(context.Context) error) {
+	var running sync.WaitGroup
+	ctx, cancel := context.WithCancel(p.ctx)
+	running.Go(func() {
+		if err := f(ctx); err != nil && ctx.Err() == nil {
+			p.t.Errorf("%s: %v", what, err)
+		}
+	})
+	p.t.Cleanup(func() { cancel(); running.Wait() })
+}
+
+func (p *path) wait(done <-chan struct{}, what string) {
+	p.t.Helper()
+	select {
+	case <-done:
+	case <-time.After(patience):
+		require.FailNow(p.t, fmt.Sprintf("no %s after %v", what, patience))
+	}
+}
+
+// reader is one LaunchDarkly client in daemon mode, and the sink of its queue.
+type reader struct {
+	*path
+	*cachedstore.Store
+	client *ld.LDClient
+	ready  chan struct{} // closed once nothing can be missed any more
+	once   sync.Once     // closes ready
+
+	mu      sync.Mutex    // guards told and changed
+	told    map[int]int   // by flag: the newest version that Invalidate returned for
+	changed chan struct{} // closed, and made anew, whenever told changes
+
+	evaluations, stale, invalidations atomic.Int64
+}
+
+func (p *path) startReader(prefix string) *reader {
+	p.t.Helper()
+	r := &reader{path: p, ready: make(chan struct{}), told: map[int]int{}, changed: make(chan struct{})}
+	r.Store = cachedstore.New(dynamostore.DataStore(p.table).Prefix(prefix).Client(emulator.DynamoDB()), cachedstore.TTL(time.Hour))
+	client, err := ld.MakeCustomClient("sdk-key", ld.Config{
+		DataStore: r.Store, DataSource: ldcomponents.ExternalUpdatesOnly(), Events: ldcomponents.NoEvents(),
+		DiagnosticOptOut: true, Logging: ldcomponents.Logging().MinLevel(ldlog.None),
+	}, time.Second)
+	require.NoError(p.t, err)
+	r.client = client
+	p.t.Cleanup(func() { _ = client.Close() })
+	queue := subscriber.Queue(p.topic, r, subscriber.Prefix(prefix), subscriber.SNSClient(emulator.SNS()), subscriber.SQSClient(emulator.SQS()), subscriber.Logger(p.logger))
+	p.run("run a reader's queue", queue.Run)
+	return r
+}
+
+// Invalidate implements [change.Sink].
+func (r *reader) Invalidate(changes ...change.Change) {
+	r.Store.Invalidate(changes...)
+	r.invalidations.Add(int64(len(changes)))
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for _, c := range changes {
+		if flag, ok := fakeld.FlagIndex(c.Key); ok && c.Kind == change.KindFeatures {
+			r.told[flag] = max(r.told[flag], c.Version)
+		}
+	}
+	close(r.changed)
+	r.changed = make(chan struct{})
+}
+
+// InvalidateAll implements [change.Sink].
+func (r *reader) InvalidateAll() {
+	r.Store.InvalidateAll()
+	r.once.Do(func() { close(r.ready) })
+}
+
+// evaluate is the flag's value, which is its version.
+func (r *reader) evaluate(flag int) int {
+	value, err := r.client.IntVariation(fakeld.FlagKey(flag), ldcontext.New("alice"), -1)
+	assert.NoError(r.t, err)
+	return value
+}
+
+func (r *reader) knows(flag int) (version int, changed <-chan struct{}) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.told[flag], r.changed
+}
+
+// expect waits until the reader was told of a version, and then demands that it reads it.
+func (r *reader) expect(flag, version int) {
+	r.t.Helper()
+	for {
+		told, changed := r.knows(flag)
+		if told >= version {
+			break
+		}
+		r.wait(changed, fmt.Sprintf("word of version %d of flag %d", version, flag))
+	}
+	assert.GreaterOrEqual(r.t, r.evaluate(flag), version)
+}
+
+// evaluateAll evaluates all flags again and again, and counts what is older than what the reader had been told.
+func (r *reader) evaluateAll(ctx context.Context) {
+	pace := time.NewTicker(time.Millisecond)
+	defer pace.Stop()
+	for i := 0; ; i++ {
+		select {
+		case <-pace.C:
+		case <-ctx.Done():
+			return
+		}
+		flag := i % pathFlags
+		told, _ := r.knows(flag)
+		if r.evaluate(flag) < told {
+			r.stale.Add(1)
+		}
+		r.evaluations.Add(1)
+	}
+}
