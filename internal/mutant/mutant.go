@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"testing"
@@ -99,7 +100,7 @@ func (s Suite) run(ctx context.Context, m Mutant, dir string) (output string, er
 	slots <- struct{}{}
 	defer func() { <-slots }()
 	binary := filepath.Join(dir, "mutant.test")
-	build := exec.CommandContext(ctx, "go", "test", "-c", "-vet=off", "-ldflags=-w", "-overlay", overlay, "-o", binary, ".")
+	build := exec.CommandContext(ctx, "go", "test", "-c", "-vet=off", "-ldflags=-s -w", "-overlay", overlay, "-o", binary, ".")
 	build.Dir = s.Package
 	if text, err := build.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("%w: %w\n%s", ErrBuild, err, text)
@@ -155,18 +156,13 @@ func (s Suite) plant(m Mutant, dir string) (overlay string, err error) {
 	return overlay, nil
 }
 
+// complaint is a line by which a test says what was wrong.
+var complaint = regexp.MustCompile(`(?m)^\s*(panic: .*|fatal error: .*|[\w./-]+\.go:\d+: .*)$`)
+
 // firstComplaint is the line of a failed test's output that says what was wrong.
 func firstComplaint(output string) string {
-	complaint := "(no output)"
-	for line := range strings.Lines(output) {
-		line = strings.TrimSpace(line)
-		switch {
-		case line == "" || strings.HasPrefix(line, "=== "):
-		case strings.HasPrefix(line, "panic:") || strings.Contains(line, "_test.go:"):
-			return line
-		case complaint == "(no output)":
-			complaint = line
-		}
+	if found := complaint.FindStringSubmatch(output); found != nil {
+		return found[1]
 	}
-	return complaint
+	return strings.TrimSpace(output)
 }

@@ -295,7 +295,7 @@ func (w *world) finale() {
 		}
 		w.settle()
 	}
-	w.sleep(w.subject.Recovery + time.Second)
+	w.sleep(w.rest())
 	for n := range items + len(kinds) {
 		w.mu.Lock()
 		w.step++
