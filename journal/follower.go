@@ -191,14 +191,14 @@ func (f *Follower) end(l *look, found *state, err error) {
 	if f.look != l {
 		return
 	}
+	if err == nil && found != nil {
+		err = f.applyLocked(found)
+	}
 	if err != nil {
 		f.stats.Errors++
 		err = fmt.Errorf("follow journal %q of table %q: %w", f.name, f.table, err)
 	}
 	f.logLocked(found, err)
-	if found != nil {
-		f.applyLocked(found)
-	}
 	f.endLocked(l, err)
 }
 
@@ -208,24 +208,30 @@ func (f *Follower) end(l *look, found *state, err error) {
 //   - as much as before, or less: nothing. Less is an old replica's answer;
 //   - more than the entries reach back: anything may have changed;
 //   - more: the entries that are new.
-func (f *Follower) applyLocked(found *state) {
+func (f *Follower) applyLocked(found *state) error {
 	known := f.known
-	if known != nil && known.epoch == found.epoch && found.seq <= known.seq {
-		return
+	if known == nil || known.epoch != found.epoch {
+		f.known = found
+		f.stats.InvalidateAll++
+		f.sink.InvalidateAll()
+		return nil
 	}
-	f.known = &state{epoch: found.epoch, seq: found.seq}
-	var changes []change.Change
-	complete := false
-	if known != nil && known.epoch == found.epoch {
-		changes, complete = found.since(known.seq)
+	if found.seq <= known.seq {
+		return nil
 	}
+	if err := found.decode(); err != nil {
+		return err
+	}
+	f.known = found
+	changes, complete := found.since(known.seq)
 	if !complete {
 		f.stats.InvalidateAll++
 		f.sink.InvalidateAll()
-		return
+		return nil
 	}
 	f.stats.Changes += len(changes)
 	f.sink.Invalidate(changes...)
+	return nil
 }
 
 // logLocked writes a line when something begins or ends to be wrong with the journal.

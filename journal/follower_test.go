@@ -237,6 +237,23 @@ func slow(a *account) (release func()) {
 	return func() { close(gate); a.Intercept(nil) }
 }
 
+func TestEntriesThatCannotBeReadAreAnError(t *testing.T) {
+	bubble(t, func(t *testing.T, a *account) {
+		a.append("a")
+		r, s := &replica{ReadAPI: a.DynamoDB}, &sink{}
+		f := a.follow(s, journal.Client(r))
+		look(t, f, s)
+		a.append("b")
+		broken := a.item(first)
+		broken["entries"] = str("[")
+		r.old = &dynamodb.GetItemOutput{Item: broken}
+		time.Sleep(time.Second)
+		require.ErrorContains(t, f.Refresh(t.Context()), "entries")
+		r.old = nil
+		assert.Equal(t, []string{"b"}, look(t, f, s), "and nothing is missed")
+	})
+}
+
 func TestCallsAtTheSameTimeShareARead(t *testing.T) {
 	bubble(t, func(t *testing.T, a *account) {
 		a.append("a")

