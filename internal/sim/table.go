@@ -255,7 +255,7 @@ func (w *world) finish(r *read, now stamp) {
 	} else {
 		w.sawWell, w.mustTell = true, false
 	}
-	if r.item < 0 && !r.failed && w.failed[r.kind].n < r.begin.n {
+	if r.item < 0 && !r.failed && r.after(w.failed[r.kind]) {
 		w.failing[r.kind] = false
 	}
 	for x, i := range w.items {
@@ -269,10 +269,14 @@ func (w *world) finish(r *read, now stamp) {
 		if r.failed {
 			continue
 		}
-		if i.failing && i.failed.n < r.begin.n {
+		if i.failing && r.after(i.failed) {
 			i.failing = false
 		}
 	}
 	w.noteEnd(r)
 	w.readRaces(r)
 }
+
+// after says whether a read certainly began when the cache knew of a failure: of what happens in one step, such as
+// several reads that are abandoned, it may learn in any order.
+func (r *read) after(failure stamp) bool { return failure.step < r.begin.step }
