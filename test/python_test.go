@@ -55,10 +55,20 @@ func python(t *testing.T, steps []step, into ...any) {
 // state is all flags of an environment as one context sees them, in the form for JavaScript SDKs.
 type state = map[string]any
 
-// goStates evaluates with LaunchDarkly's Go SDK on our store.
-func goStates(t *testing.T, table, prefix string, contexts []ldcontext.Context) []state {
+// goStates evaluates with LaunchDarkly's Go SDK on our stores; without big segments unless they are asked for.
+func goStates(t *testing.T, table, prefix string, contexts []ldcontext.Context, bigSegments bool) []state {
 	t.Helper()
-	client := goClient(t, table, prefix)
+	config := ld.Config{
+		DataSource: ldcomponents.ExternalUpdatesOnly(), Events: ldcomponents.NoEvents(), DiagnosticOptOut: true,
+		DataStore: ldcomponents.PersistentDataStore(dynamostore.DataStore(table).Prefix(prefix).Client(emulator.DynamoDB())).CacheForever(),
+		Logging:   ldcomponents.Logging().MinLevel(ldlog.None),
+	}
+	if bigSegments {
+		config.BigSegments = ldcomponents.BigSegments(dynamostore.BigSegmentStore(table).Prefix(prefix).Client(emulator.DynamoDB()))
+	}
+	client, err := ld.MakeCustomClient("sdk-key", config, time.Second)
+	require.NoError(t, err)
+	defer func() { _ = client.Close() }()
 	states := make([]state, len(contexts))
 	for i, c := range contexts {
 		data, err := json.Marshal(client.AllFlagsState(c, flagstate.OptionWithReasons()))
@@ -66,18 +76,6 @@ func goStates(t *testing.T, table, prefix string, contexts []ldcontext.Context) 
 		require.NoError(t, json.Unmarshal(data, &states[i]))
 	}
 	return states
-}
-
-func goClient(t *testing.T, table, prefix string) *ld.LDClient {
-	t.Helper()
-	client, err := ld.MakeCustomClient("sdk-key", ld.Config{
-		DataSource: ldcomponents.ExternalUpdatesOnly(), Events: ldcomponents.NoEvents(), DiagnosticOptOut: true,
-		DataStore: ldcomponents.PersistentDataStore(dynamostore.DataStore(table).Prefix(prefix).Client(emulator.DynamoDB())).CacheForever(),
-		Logging:   ldcomponents.Logging().MinLevel(ldlog.None),
-	}, time.Second)
-	require.NoError(t, err)
-	t.Cleanup(func() { _ = client.Close() })
-	return client
 }
 
 func openStore(t *testing.T, table, prefix string) *dynamostore.Store {
@@ -130,12 +128,12 @@ func TestPythonEvaluatesTheSame(t *testing.T) {
 			var ofOurs, ofTheirs []state
 			python(t, steps, &ofOurs, nil, &ofTheirs)
 
-			want := goStates(t, table, ours, contexts)
+			want := goStates(t, table, ours, contexts, false)
 			same(t, "Python on what we wrote", e, want, ofOurs, evaluatedOtherwise)
 			if !pythonWrites {
 				return
 			}
-			same(t, "Go on what Python wrote", e, want, goStates(t, table, theirs, contexts), readOtherwise)
+			same(t, "Go on what Python wrote", e, want, goStates(t, table, theirs, contexts, false), readOtherwise)
 			same(t, "Python on what Python wrote", e, ofOurs, ofTheirs, nil)
 			d, err := openStore(t, table, theirs).Compare(t.Context(), e.Collections())
 			require.NoError(t, err)

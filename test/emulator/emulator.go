@@ -146,5 +146,5 @@ func (c wholeBodies) Do(r *http.Request) (*http.Response, error) {
 		r = r.Clone(r.Context())
 		r.Body = io.NopCloser(bytes.NewReader(body))
 	}
-	return c.Client.Do(r)
+	return c.Client.Do(r) //nolint:gosec // requests of the AWS SDK, to our own emulators
 }

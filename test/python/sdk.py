@@ -12,7 +12,7 @@ and writes a JSON list on its output, one answer a step. Each step names a table
   state       "contexts"                  -> for each context, all flags' state, with reasons
   details     "contexts", "keys"          -> for each context, for each key, [value, variation, reason]
 
-A client runs in daemon mode and sends nothing. Its store has no cache, except while a client evaluates.
+With "bigSegments": true, a client reads big segments from the same table. A client runs in daemon mode and sends nothing. Its store has no cache, except while a client evaluates.
 """
 
 import json
@@ -20,6 +20,7 @@ import logging
 import sys
 
 from ldclient import Config, Context, LDClient
+from ldclient.config import BigSegmentsConfig
 from ldclient.feature_store import CacheConfig
 from ldclient.integrations import DynamoDB
 from ldclient.versioned_data_kind import FEATURES, SEGMENTS
@@ -81,7 +82,10 @@ class Steps:
 
     def client(self, step):
         store = self.store(step, caching=CacheConfig(expiration=600, capacity=10000))
-        return LDClient(Config("sdk-key", feature_store=store, use_ldd=True, send_events=False, diagnostic_opt_out=True))
+        big = None
+        if step.get("bigSegments"):
+            big = BigSegmentsConfig(store=DynamoDB.new_big_segment_store(step["table"], prefix=step["prefix"] or None, dynamodb_opts=self.options))
+        return LDClient(Config("sdk-key", feature_store=store, big_segments=big, use_ldd=True, send_events=False, diagnostic_opt_out=True))
 
     @staticmethod
     def contexts(step):
