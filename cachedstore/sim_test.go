@@ -4,6 +4,7 @@ import (
 	"flag"
 	"testing"
 
+	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
 
 	"github.com/warmflags/warmflags/cachedstore"
@@ -45,4 +46,36 @@ func TestSimByRapid(t *testing.T) {
 			rt.Fatalf("%v in\n%v", err, script)
 		}
 	})
+}
+
+// regressions are histories in which cachedstore once broke a promise, shrunk.
+var regressions = []struct{ name, script string }{
+	{"a second client was not told of an outage", "ttl=1m; outage 0 0; getall 0 0; clients 0 0"},
+	{"a removed flag was read again and again", "ttl=1m; get 0 21; write 5 8; deliver 0 0; get 0 21; pass 4 0; get 0 20"},
+	{"a Wake told of recovery, and the next Get was stale", "ttl=1m held; get 0 13; answer 0 0; write 4 0; deliver 0 0; get 0 13; answer 0 20; wake 0 0; get 0 13"},
+	{"GetAll joined a read from before an Invalidate", "ttl=1m held; getall 0 0; write 0 0; deliver 0 0; getall 0 0"},
+	{"a Get read again what a collection had brought meanwhile", "ttl=1m held; get 0 20; wake 0 0; table 0 0; get 0 12; getall 0 0"},
+	{"GetAll left out a flag whose own read was abandoned", "ttl=1m; table 3 0; getall 0 0; freeze 0 0; get 0 0; answer 0 0; pass 7 0"},
+	{"a collection's value was not kept as last known", "ttl=1m held; get 0 0; getall 0 14; freeze 0 0; answer 0 0; get 0 7; answer 0 0; get 0 7; pass 6 0"},
+	{"a hit without a cache", "ttl=0; get 0 0; get 0 0"},
+	{"GetAll served what MaxStale forbids", "ttl=1m maxstale=-1ns lambda; table 2 0; write 0 0; getall 0 0; answer 0 0; deliver 0 0; get 0 0; answer 0 22; getall 0 0"},
+	{"GetAll served an item that is older than its collection", "ttl=1m30s maxstale=1m30s held lambda; outage 0 0; get 0 5; invalidateall 0 0; table 0 0; get 0 13; answer 0 0; write 0 8; table 1 0; pass 0 0; pass 6 0; getall 0 0; answer 0 22; getall 0 0"},
+	{"a discarded collection answered for an item's read", "ttl=1m lambda; table 2 0; write 0 0; getall 0 0; deliver 0 0; write 0 0; get 0 0; repeat 0 0"},
+	{"a third read without a cache", "ttl=0 held lambda; getall 0 0; get 0 0; get 0 0; answer 0 0; answer 0 0"},
+	{"a GetAll began while the only value was put by", "ttl=1m held lambda; getall 0 0; get 0 0; get 0 15; outage 0 0; outage 0 0; outage 0 0; get 0 20; pass 7 0; answer 0 0; getall 0 0; write 4 0; deliver 0 0; get 0 5; answer 3 0; getall 0 0"},
+	{"GetAll did not wait for a read that its flag needs", "ttl=1m lambda; outage 0 0; table 7 0; get 0 7; getall 0 9; freeze 0 0; answer 0 0; get 0 15"},
+	{"a failed read hid what a collection had brought", "ttl=0 held lambda; getall 0 0; get 0 0; get 0 0; answer 1 23; answer 0 0; get 0 0"},
+	{"a collection that was read during an outage was not used", "ttl=1m maxstale=1m30s held lambda; get 0 0; getall 0 4; outage 0 0; get 0 14; freeze 5 0; answer 0 0; answer 0 0; pass 6 0; answer 0 0; getall 0 0; invalidateall 0 0; get 0 0; answer 0 0; getall 0 0"},
+}
+
+func TestSimRegressions(t *testing.T) {
+	for _, r := range regressions {
+		t.Run(r.name, func(t *testing.T) {
+			script, err := sim.Parse(r.script)
+			require.NoError(t, err)
+			if err := sim.Run(t, script, simulated, nil); err != nil {
+				sim.Report(t, r.name, script, simulated, err)
+			}
+		})
+	}
 }
