@@ -26,6 +26,7 @@ ROUNDS     ?= 7
 COMPARE    ?= ^Benchmark(Get|GetParallel|GetAll|BoolVariation|Miss)$$/^(bare-map|warmflags)
 COMPARED   := $(TOOLS)/compared
 DEMO_FLAGS ?=
+SIMSEEDS   ?= 100000
 
 # Tools keep what they remember in here too, and tell nobody of us.
 export GOLANGCI_LINT_CACHE := $(TOOLS)/cache
@@ -76,6 +77,10 @@ lint: $(LINT) $(SAM) $(CHECKOV) ## Check format, style, modules, imports, and th
 .PHONY: demo
 demo: ## Run the whole path in one process, and measure it (DEMO_FLAGS="--changes 5000")
 	go run ./cmd/warmflags demo $(DEMO_FLAGS)
+
+.PHONY: sim
+sim: ## Judge cachedstore by whole histories: SIMSEEDS=100000 seeds of 100 steps
+	go test ./cachedstore -run '^TestSim$$' -sim.seeds=$(SIMSEEDS) -v -count=1 -timeout 30m
 
 .PHONY: integration
 integration: $(DYNAMODB) $(MINISTACK) ## Hold it to DynamoDB Local, MiniStack and LaunchDarkly's SDKs
