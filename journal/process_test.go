@@ -1,0 +1,179 @@
+//go:build unix
+
+package journal_test
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-lambda-go/lambda"
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/launchdarkly/go-sdk-common/v3/ldcontext"
+	"github.com/launchdarkly/go-sdk-common/v3/ldlog"
+	ld "github.com/launchdarkly/go-server-sdk/v7"
+	"github.com/launchdarkly/go-server-sdk/v7/ldcomponents"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/warmflags/warmflags/cachedstore"
+	"github.com/warmflags/warmflags/dynamostore"
+	"github.com/warmflags/warmflags/internal/runtimeapi"
+	"github.com/warmflags/warmflags/journal"
+)
+
+// In real processes that are really frozen: LaunchDarkly's client over a cachedstore, AWS's own client, and the journal.
+// The function is this test's own binary.
+const asFunction = "JOURNAL_TEST_TTL"
+
+const processInterval = 100 * time.Millisecond
+
+func TestMain(m *testing.M) {
+	ttl, err := time.ParseDuration(os.Getenv(asFunction))
+	if err != nil { // not set: these are the tests
+		os.Exit(m.Run())
+	}
+	cfg, err := config.LoadDefaultConfig(context.Background())
+	if err != nil {
+		panic(err)
+	}
+	db := dynamodb.NewFromConfig(cfg)
+	store := cachedstore.New(dynamostore.DataStore(table).Client(db), cachedstore.TTL(ttl))
+	follower := journal.Follow(table, store, journal.Client(db), journal.Interval(processInterval),
+		journal.Budget(time.Minute)) // this machine may be busy, and time is not what is tested
+	client, err := ld.MakeCustomClient("", ld.Config{
+		DataStore: store, DataSource: ldcomponents.ExternalUpdatesOnly(), Events: ldcomponents.NoEvents(),
+		Logging: ldcomponents.Logging().MinLevel(ldlog.Warn),
+	}, time.Minute)
+	if err != nil {
+		panic(err)
+	}
+	follower.FlushEvents(client)
+	lambda.Start(journal.Wrap(follower, func(_ context.Context, user string) (int, error) {
+		return client.IntVariation("flag", ldcontext.New(user), -1)
+	}))
+}
+
+// lab is a table in this process, and a function in others that reads it.
+type lab struct {
+	*account
+	*runtimeapi.Function
+	version int
+	ended   time.Time // when the latest invocation had
+}
+
+func newLab(t *testing.T, ttl time.Duration) *lab {
+	a := newAccount(t)
+	binary, err := os.Executable()
+	require.NoError(t, err)
+	f := runtimeapi.New(runtimeapi.Config{Bootstrap: binary, Timeout: time.Minute, Output: t.Output(), Env: []string{
+		asFunction + "=" + ttl.String(), "AWS_ENDPOINT_URL=" + serve(t, a.DynamoDB),
+	}})
+	t.Cleanup(f.Close)
+	l := &lab{account: a, Function: f}
+	_, err = a.DynamoDB.PutItem(t.Context(), &dynamodb.PutItemInput{TableName: aws.String(table), Item: item{
+		"namespace": str("$inited"), "key": str("$inited"),
+	}})
+	require.NoError(t, err)
+	l.flip()
+	return l
+}
+
+// flip writes the flag's next version, which is also its value.
+func (l *lab) flip() {
+	l.version++
+	data := fmt.Sprintf(`{"key":"flag","version":%d,"on":false,"offVariation":0,"variations":[%d]}`, l.version, l.version)
+	_, err := l.DynamoDB.PutItem(l.t.Context(), &dynamodb.PutItemInput{TableName: aws.String(table), Item: item{
+		"namespace": str("features"), "key": str("flag"), "version": num(fmt.Sprint(l.version)), "item": str(data),
+	}})
+	require.NoError(l.t, err)
+}
+
+// value is what an invocation evaluates.
+func (l *lab) value() (version int) {
+	l.t.Helper()
+	r, err := l.Invoke(l.t.Context(), []byte(`"ada"`))
+	require.NoError(l.t, err)
+	_, err = fmt.Sscan(strings.TrimSpace(string(r.Payload)), &version)
+	require.NoError(l.t, err)
+	l.ended = time.Now()
+	return version
+}
+
+// freeze lets a time pass in which the container is frozen: it is, since its invocation ended.
+func (l *lab) freeze(d time.Duration) { <-time.After(d - time.Since(l.ended)) }
+
+func TestAThawedContainerIsFreshInItsFirstInvocation(t *testing.T) {
+	for name, ttl := range map[string]time.Duration{"beyond the TTL": 300 * time.Millisecond, "within the TTL": time.Hour} {
+		t.Run(name, func(t *testing.T) {
+			l := newLab(t, ttl)
+			l.append("flag")
+			require.Equal(t, 1, l.value())
+			for range 5 {
+				l.flip()
+				l.append("flag")
+				l.freeze(4 * processInterval)
+				assert.Equal(t, l.version, l.value())
+			}
+			assert.Equal(t, 1, l.Started())
+			l.flip()
+			require.NoError(t, l.writer.Renew(t.Context(), ""))
+			l.freeze(processInterval)
+			assert.Equal(t, l.version, l.value(), "when nobody knows what changed")
+		})
+	}
+}
+
+func TestWithoutTheJournalTheTTLIsTheLimit(t *testing.T) {
+	t.Run("short", func(t *testing.T) {
+		const ttl = 300 * time.Millisecond
+		l := newLab(t, ttl)
+		for range 3 {
+			require.Equal(t, l.version, l.value())
+			l.flip()
+			l.freeze(ttl)
+			assert.Equal(t, l.version, l.value())
+			l.freeze(ttl)
+		}
+	})
+	t.Run("long", func(t *testing.T) { // so it is the journal that made the others fresh
+		l := newLab(t, time.Hour)
+		require.Equal(t, 1, l.value())
+		l.flip()
+		l.freeze(4 * processInterval)
+		assert.Equal(t, 1, l.value())
+	})
+}
+
+func TestManyContainersAreFreshAtOnce(t *testing.T) {
+	const n = 3
+	l := newLab(t, time.Hour)
+	l.append("flag")
+	each := func(want int) {
+		var calls sync.WaitGroup
+		for range n {
+			calls.Go(func() {
+				r, err := l.Invoke(t.Context(), []byte(`"ada"`))
+				assert.NoError(t, err)
+				assert.Equal(t, fmt.Sprint(want), strings.TrimSpace(string(r.Payload)))
+			})
+		}
+		calls.Wait()
+		l.ended = time.Now()
+	}
+	each(1)
+	for range 3 {
+		l.flip()
+		l.append("flag")
+		l.freeze(processInterval)
+		each(l.version)
+	}
+	l.Recycle()
+	each(l.version)
+}
