@@ -1,0 +1,49 @@
+package journal_test
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/aws/aws-lambda-go/lambda"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/stretchr/testify/assert"
+
+	"github.com/warmflags/warmflags/journal"
+)
+
+// counter answers at once, and counts.
+type counter struct{ reads int }
+
+func (c *counter) GetItem(context.Context, *dynamodb.GetItemInput, ...func(*dynamodb.Options)) (*dynamodb.GetItemOutput, error) {
+	c.reads++
+	return &dynamodb.GetItemOutput{}, nil
+}
+
+// docs/warm-lambdas.md: a container that is invoked at random, r times a second, looks 1 / (0.95 interval + 1/r) times a
+// second. That is what the prices there are made of.
+func TestCountedReadsMatchTheFormula(t *testing.T) {
+	for _, interval := range []time.Duration{time.Second, 10 * time.Second} {
+		for _, rate := range []float64{0.01, 0.1, 1, 10, 100} {
+			t.Run(fmt.Sprintf("%v, %v a second", interval, rate), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					random, reads := rand.New(rand.NewPCG(1, 2)), &counter{}
+					a := newAccount(t)
+					f := a.follow(&sink{}, journal.Client(reads), journal.Interval(interval))
+					handler := f.Handler(lambda.NewHandler(func() {}))
+					start := time.Now()
+					for reads.reads < 1000 {
+						_, _ = handler.Invoke(t.Context(), nil)
+						time.Sleep(time.Duration(random.ExpFloat64() / rate * float64(time.Second)))
+					}
+					want := time.Since(start).Seconds() / (0.95*interval.Seconds() + 1/rate)
+					assert.InEpsilon(t, want, reads.reads, 0.1)
+					assert.Equal(t, reads.reads, f.Stats().Looks)
+				})
+			})
+		}
+	}
+}
