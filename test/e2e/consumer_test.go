@@ -1,0 +1,189 @@
+package e2e
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/launchdarkly/go-sdk-common/v3/ldcontext"
+	"github.com/launchdarkly/go-sdk-common/v3/ldlog"
+	ld "github.com/launchdarkly/go-server-sdk/v7"
+	"github.com/launchdarkly/go-server-sdk/v7/ldcomponents"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/warmflags/warmflags/cachedstore"
+	"github.com/warmflags/warmflags/change"
+	"github.com/warmflags/warmflags/dynamostore"
+	"github.com/warmflags/warmflags/internal/fakeld"
+	"github.com/warmflags/warmflags/subscriber"
+)
+
+// patience is how long a change may take from LaunchDarkly to every client, retries after failures included.
+const patience = 90 * time.Second
+
+// consumer is a service in daemon mode, with a cache for an hour: only a message makes it look again.
+type consumer struct {
+	client *ld.LDClient
+	all    atomic.Int64  // how often everything was invalidated
+	heard  chan struct{} // gets something after each delivery
+	change.Sink
+}
+
+// startConsumers starts services with a queue each, and waits until they can miss nothing.
+func startConsumers(t *testing.T, stack map[string]string, prefix string, n int) []*consumer {
+	t.Helper()
+	config := clientConfig(t, stack)
+	ctx, cancel := context.WithCancel(context.Background())
+	var running sync.WaitGroup
+	t.Cleanup(func() { cancel(); running.Wait() })
+	consumers := make([]*consumer, n)
+	for i := range consumers {
+		store := cachedstore.New(dynamostore.DataStore(stack["TableName"]).Prefix(prefix).Client(dynamodb.NewFromConfig(config)),
+			cachedstore.TTL(time.Hour), cachedstore.Preload())
+		client, err := ld.MakeCustomClient("sdk-key", ld.Config{
+			DataStore: store, DataSource: ldcomponents.ExternalUpdatesOnly(), Events: ldcomponents.NoEvents(),
+			DiagnosticOptOut: true, Logging: ldcomponents.Logging().MinLevel(ldlog.None),
+		}, time.Second)
+		require.NoError(t, err)
+		t.Cleanup(func() { _ = client.Close() })
+		c := &consumer{client: client, heard: make(chan struct{}, 1), Sink: store}
+		queue := subscriber.Queue(stack["TopicArn"], c, subscriber.Prefix(prefix), subscriber.AWSConfig(config),
+			subscriber.Logger(slog.New(slog.DiscardHandler)))
+		running.Go(func() { assert.NoError(t, queue.Run(ctx)) })
+		consumers[i] = c
+	}
+	for _, c := range consumers {
+		c.await(t, "begin to listen", func() bool { return c.all.Load() > 0 })
+	}
+	return consumers
+}
+
+// clientConfig is that of a program whose role has the policies that the stack hands out, and no other.
+func clientConfig(t *testing.T, stack map[string]string) aws.Config {
+	t.Helper()
+	name := fmt.Sprintf("client-%d", roles.Add(1))
+	var made struct{ Role struct{ Arn string } }
+	require.NoError(t, boto(t.Context(), "iam", "create_role", map[string]any{
+		"RoleName":                 name,
+		"AssumeRolePolicyDocument": `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"AWS":"*"},"Action":"sts:AssumeRole"}]}`,
+	}, &made))
+	for _, policy := range []string{"ReaderPolicyArn", "SubscriberPolicyArn"} {
+		require.NoError(t, boto(t.Context(), "iam", "attach_role_policy", map[string]any{"RoleName": name, "PolicyArn": stack[policy]}, nil))
+	}
+	var session struct {
+		Credentials struct{ AccessKeyId, SecretAccessKey, SessionToken string } //nolint:revive // AWS's names
+	}
+	require.NoError(t, boto(t.Context(), "sts", "assume_role", map[string]any{"RoleArn": made.Role.Arn, "RoleSessionName": name}, &session))
+	config := world.gate.config()
+	c := session.Credentials
+	config.Credentials = credentials.NewStaticCredentialsProvider(c.AccessKeyId, c.SecretAccessKey, c.SessionToken)
+	return config
+}
+
+var roles atomic.Int64 // that were made
+
+// Invalidate implements [change.Sink].
+func (c *consumer) Invalidate(changes ...change.Change) {
+	c.Sink.Invalidate(changes...)
+	c.ring()
+}
+
+// InvalidateAll implements [change.Sink].
+func (c *consumer) InvalidateAll() {
+	c.Sink.InvalidateAll()
+	c.all.Add(1)
+	c.ring()
+}
+
+func (c *consumer) ring() {
+	select {
+	case c.heard <- struct{}{}:
+	default:
+	}
+}
+
+// await waits until it is so, looking again after each delivery only.
+func (c *consumer) await(t *testing.T, what string, so func() bool) {
+	t.Helper()
+	late := time.After(patience)
+	for !so() {
+		select {
+		case <-c.heard:
+		case <-late:
+			require.Fail(t, "not after "+patience.String(), what)
+		}
+	}
+}
+
+// version is what a client evaluates: a flag's value is its version.
+func (c *consumer) version(flag string) int {
+	v, _ := c.client.IntVariation(flag, ldcontext.New("user"), -1)
+	return v
+}
+
+// requireSeen waits until every consumer evaluates each flag as its version or a later one.
+func requireSeen(t *testing.T, consumers []*consumer, versions map[string]int) {
+	t.Helper()
+	for i, c := range consumers {
+		for flag, version := range versions {
+			c.await(t, fmt.Sprintf("consumer %d sees %s at version %d", i, flag, version), func() bool { return c.version(flag) >= version })
+		}
+	}
+}
+
+// environment is a LaunchDarkly whose webhook goes to a stack.
+type environment struct {
+	*fakeld.Environment
+	webhook string
+}
+
+// flip flips flags, each with its webhook, and returns their versions.
+func (e *environment) flip(t *testing.T, flags ...int) map[string]int {
+	t.Helper()
+	versions := map[string]int{}
+	for _, i := range flags {
+		key := fakeld.FlagKey(i)
+		versions[key] = e.Flip(key)
+		require.NoError(t, fakeld.SendWebhook(t.Context(), e.webhook, secret, key, versions[key]))
+	}
+	return versions
+}
+
+// webhookProxy forwards to MiniStack, which knows an HTTP API by a host name that only it resolves. It returns the URL
+// that stands for the stack's WebhookUrl.
+func webhookProxy(t *testing.T, webhookURL string) string {
+	t.Helper()
+	host, path, found := strings.Cut(strings.TrimPrefix(webhookURL, "http://"), "/")
+	require.True(t, found, webhookURL)
+	_, port, err := net.SplitHostPort(host)
+	require.NoError(t, err)
+	transport := &http.Transport{DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
+		return (&net.Dialer{}).DialContext(ctx, network, net.JoinHostPort("127.0.0.1", port))
+	}}
+	t.Cleanup(transport.CloseIdleConnections)
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		out := r.Clone(r.Context())
+		out.RequestURI, out.URL.Scheme, out.URL.Host, out.Host = "", "http", host, host
+		answer, err := transport.RoundTrip(out)
+		if err != nil {
+			w.WriteHeader(http.StatusBadGateway)
+			return
+		}
+		defer func() { _ = answer.Body.Close() }()
+		w.WriteHeader(answer.StatusCode)
+	}))
+	t.Cleanup(server.Close)
+	return server.URL + "/" + path
+}
