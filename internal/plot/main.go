@@ -90,7 +90,7 @@ func thousands(x float64) string {
 
 // age is how old the latest look is when an invocation begins: the mean over many of them.
 func age(interval, rate float64) float64 {
-	random := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // the same each time is what is wanted
+	random := rand.New(rand.NewPCG(1, 2))
 	const invocations = 100_000
 	sum, since, good := 0.0, math.Inf(1), 0.0
 	for range invocations {
