@@ -4,6 +4,7 @@
 //	TABLE_NAME        the flag table; required
 //	TOPIC_ARN         the topic; required
 //	MAX_MESSAGE_SIZE  the topic's MaximumMessageSize in bytes; default 262144
+//	JOURNAL_COPIES    as streamhandler's; each prefix's journal gets a new epoch; default 0, no journal
 package main
 
 import (
@@ -17,6 +18,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/sns"
 
+	"github.com/warmflags/warmflags/journal"
 	"github.com/warmflags/warmflags/sam/internal/env"
 	"github.com/warmflags/warmflags/streamhandler"
 )
@@ -36,6 +38,7 @@ func build(ctx context.Context) (*streamhandler.Expired, error) {
 	table := vars.Required("TABLE_NAME", "the flag table")
 	topic := vars.Required("TOPIC_ARN", "the topic that changes are published to")
 	maxSize := vars.Int("MAX_MESSAGE_SIZE", 256<<10)
+	copies := vars.Int("JOURNAL_COPIES", 0)
 	if err := vars.Err(); err != nil {
 		return nil, err
 	}
@@ -43,6 +46,11 @@ func build(ctx context.Context) (*streamhandler.Expired, error) {
 	if err != nil {
 		return nil, err
 	}
-	return streamhandler.NewExpired(sns.NewFromConfig(cfg), table, dynamodb.NewFromConfig(cfg),
-		streamhandler.TopicARN(topic), streamhandler.MaxMessageSize(maxSize)), nil
+	client := dynamodb.NewFromConfig(cfg)
+	options := []streamhandler.Option{streamhandler.TopicARN(topic), streamhandler.MaxMessageSize(maxSize)}
+	if copies != 0 {
+		writer := &journal.Writer{Client: client, Table: table, Region: cfg.Region, Copies: copies}
+		options = append(options, streamhandler.After(writer.Append)) // an empty message renews the epoch
+	}
+	return streamhandler.NewExpired(sns.NewFromConfig(cfg), table, client, options...), nil
 }

@@ -2,6 +2,8 @@
 //
 //	TOPIC_ARN         the topic; required
 //	MAX_MESSAGE_SIZE  the topic's MaximumMessageSize in bytes; default 262144
+//	JOURNAL_COPIES    how many copies of the journal are kept, at most 100; default 0, no journal
+//	TABLE_NAME        the flag table; required with a journal
 package main
 
 import (
@@ -12,8 +14,10 @@ import (
 	"github.com/aws/aws-lambda-go/lambda"
 	"github.com/aws/aws-lambda-go/lambdacontext"
 	"github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/sns"
 
+	"github.com/warmflags/warmflags/journal"
 	"github.com/warmflags/warmflags/sam/internal/env"
 	"github.com/warmflags/warmflags/streamhandler"
 )
@@ -32,6 +36,11 @@ func build(ctx context.Context) (*streamhandler.Handler, error) {
 	vars := env.Read(os.LookupEnv)
 	topic := vars.Required("TOPIC_ARN", "the topic that changes are published to")
 	maxSize := vars.Int("MAX_MESSAGE_SIZE", 256<<10)
+	copies := vars.Int("JOURNAL_COPIES", 0)
+	table := ""
+	if copies != 0 {
+		table = vars.Required("TABLE_NAME", "the flag table, which the journal is kept in")
+	}
 	if err := vars.Err(); err != nil {
 		return nil, err
 	}
@@ -39,6 +48,10 @@ func build(ctx context.Context) (*streamhandler.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	return streamhandler.New(sns.NewFromConfig(cfg),
-		streamhandler.TopicARN(topic), streamhandler.MaxMessageSize(maxSize)), nil
+	options := []streamhandler.Option{streamhandler.TopicARN(topic), streamhandler.MaxMessageSize(maxSize)}
+	if copies != 0 {
+		writer := &journal.Writer{Client: dynamodb.NewFromConfig(cfg), Table: table, Region: cfg.Region, Copies: copies}
+		options = append(options, streamhandler.After(writer.Append))
+	}
+	return streamhandler.New(sns.NewFromConfig(cfg), options...), nil
 }

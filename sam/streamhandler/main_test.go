@@ -22,3 +22,13 @@ func TestBuild(t *testing.T) {
 	require.NoError(t, err)
 	assert.NotNil(t, handler)
 }
+
+func TestTheJournalNeedsItsTable(t *testing.T) {
+	t.Setenv("TOPIC_ARN", "something")
+	t.Setenv("JOURNAL_COPIES", "2")
+	_, err := build(t.Context())
+	require.ErrorContains(t, err, "TABLE_NAME is missing")
+	t.Setenv("TABLE_NAME", "flags")
+	_, err = build(t.Context())
+	require.NoError(t, err)
+}
