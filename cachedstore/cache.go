@@ -27,10 +27,13 @@ type cache struct {
 	running sync.WaitGroup // reads and the poller
 
 	inited      atomic.Bool                   // the table holds data; once true it stays
-	timed       atomic.Bool                   // hits need no clock: see timekeeper.go; once true it stays
+	mode        atomic.Uint32                 // what a hit has to do: see timekeeper.go
+	flags       *collection                   // LaunchDarkly's features; never changes
+	segments    *collection                   // never changes
 	collections atomic.Pointer[[]*collection] // one a kind; a published list never changes. Set under mu
 
-	hits atomic.Int64 // one in hitSample
+	_    [64]byte // what every hit reads is not beside what is written
+	hits atomic.Int64
 
 	mu         sync.Mutex // guards the fields below, and what slot, collection, lane, flight and outage say
 	tick       uint64     // the number of the latest event
@@ -44,16 +47,15 @@ type cache struct {
 	closed     bool
 }
 
-// hitSample is how many hits are counted as one: an atomic counter would cost as much as the hit.
-const hitSample = 64
-
 func newCache(core subsystems.PersistentDataStore, o options, loggers ldlog.Loggers) *cache {
 	s := &cache{core: core, options: o, loggers: loggers}
 	s.life, s.finish = context.WithCancel(context.Background())
 	s.outage.poke = make(chan struct{}, 1)
 	s.collections.Store(&[]*collection{})
+	s.flags = s.makeCollection(ldstoreimpl.Features())
+	s.segments = s.makeCollection(ldstoreimpl.Segments())
 	for _, kind := range ldstoreimpl.AllKinds() {
-		s.collection(kind)
+		s.makeCollection(kind)
 	}
 	if o.background {
 		s.mu.Lock()
@@ -65,13 +67,18 @@ func newCache(core subsystems.PersistentDataStore, o options, loggers ldlog.Logg
 
 func (s *cache) clock() instant { return s.options.clock() }
 
-// collection finds or makes the place of a kind.
+// collection finds or makes the place of a kind. Comparing names is cheaper than comparing interfaces.
 func (s *cache) collection(kind ldstoretypes.DataKind) *collection {
-	for _, c := range *s.collections.Load() {
-		if c.kind == kind {
-			return c
-		}
+	switch kind.GetName() {
+	case s.flags.name:
+		return s.flags
+	case s.segments.name:
+		return s.segments
 	}
+	return s.makeCollection(kind)
+}
+
+func (s *cache) makeCollection(kind ldstoretypes.DataKind) *collection {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	list := *s.collections.Load()
@@ -108,6 +115,7 @@ func (s *cache) invalidateLocked(c *collection, ch change.Change, now instant) {
 			return // nothing is known of the key, and nothing is being read
 		}
 		sl = c.newSlot(ch.Key)
+		c.slots.add(sl)
 	}
 	sl.invalidate(s.tick)
 	sl.expect, sl.expected, sl.lagging = ch.Version, now, 0
@@ -209,7 +217,7 @@ func (s *cache) statistics() Stats {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	stats, now := s.stats, s.clock()
-	stats.Hits = int(s.hits.Load()) * hitSample
+	stats.Hits = int(s.hits.Load())
 	for _, c := range *s.collections.Load() {
 		c.slots.each(func(sl *slot) {
 			stats.Items++

@@ -2,7 +2,6 @@ package cachedstore
 
 import (
 	"fmt"
-	"math/rand/v2"
 	"slices"
 	"sync"
 
@@ -39,10 +38,7 @@ func (s *cache) client(sink subsystems.DataStoreUpdateSink, release func() error
 func (c *client) Get(kind ldstoretypes.DataKind, key string) (ldstoretypes.ItemDescriptor, error) {
 	coll := c.cache.collection(kind)
 	if sl := coll.slots.get(key); sl != nil {
-		if v := sl.fresh.Load(); v != nil && c.cache.fresh(v.until) {
-			if rand.Uint32()%hitSample == 0 {
-				c.cache.hits.Add(1)
-			}
+		if v := sl.fresh.Load(); v != nil && (c.cache.mode.Load() == timed || c.cache.hit(v.until)) {
 			return v.item, nil
 		}
 	}
@@ -52,7 +48,7 @@ func (c *client) Get(kind ldstoretypes.DataKind, key string) (ldstoretypes.ItemD
 // GetAll implements [subsystems.DataStore]. Callers share the slice and must not change it.
 func (c *client) GetAll(kind ldstoretypes.DataKind) ([]ldstoretypes.KeyedItemDescriptor, error) {
 	coll := c.cache.collection(kind)
-	if v := coll.view.Load(); v != nil && c.cache.fresh(v.until) {
+	if v := coll.view.Load(); v != nil && (c.cache.mode.Load() == timed || c.cache.fresh(v.until)) {
 		return v.items, nil
 	}
 	return c.cache.getAll(coll)

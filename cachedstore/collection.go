@@ -32,19 +32,22 @@ type view struct {
 	until instant                            // the earliest of its items' and its collection's
 }
 
-// wholeLocked reports whether the latest read of the whole collection still says which keys there are.
+// wholeLocked reports whether the latest read of the whole collection still says which keys there are. What has expired
+// once has expired for good.
 func (s *cache) wholeLocked(c *collection, now instant) bool {
+	if c.until.reached(now) {
+		c.until = c.taken
+	}
 	return s.options.ttl != 0 && c.start > s.invalidAll && !c.until.reached(now)
 }
 
-// newSlot makes the place of a key that has none. Where the whole collection was read, it did not have the key: that
+// newSlot makes a place for a key that has none. Where the whole collection was read, it did not have the key: that
 // is the last known value.
 func (c *collection) newSlot(key string) *slot {
 	sl := &slot{key: key}
 	if c.start > 0 {
 		sl.last, sl.kept = &value{item: notFound, start: c.start, taken: c.taken, until: c.taken}, c.start
 	}
-	c.slots.add(sl)
 	return sl
 }
 
@@ -85,7 +88,7 @@ func (s *cache) getAll(c *collection) ([]ldstoretypes.KeyedItemDescriptor, error
 	if err != nil {
 		return nil, err
 	}
-	return s.assembleLocked(c), nil
+	return s.assembleLocked(c)
 }
 
 func latestInvalid(slots []*slot) (tick uint64) {
@@ -138,7 +141,7 @@ func (s *cache) staleLocked(c *collection, begun, joined uint64, now instant) (s
 	c.slots.each(func(sl *slot) {
 		switch {
 		case sl.hit(now) != nil:
-		case joined > 0 && sl.last != nil && sl.last.start >= joined && (sl.invalid < sl.last.start || joined > begun):
+		case joined > 0 && sl.goodSince(joined) && (sl.invalid < sl.last.start || joined > begun):
 		case sl.resting(now): // as last known, or left out
 			if sl.last != nil && !s.servable(sl.last, now) {
 				err = sl.failure
@@ -168,12 +171,13 @@ func (s *cache) lastWholeLocked(c *collection, err error) ([]ldstoretypes.KeyedI
 		return nil, err
 	}
 	s.stats.StaleServes++
-	return s.assembleLocked(c), nil
+	return s.assembleLocked(c)
 }
 
 // assembleLocked puts the last known values together, and publishes them as a hit when all are fresh. A key that
-// exists, and whose only known value is put by until its own read has ended, is waited for.
-func (s *cache) assembleLocked(c *collection) []ldstoretypes.KeyedItemDescriptor {
+// exists, and whose only known value is put by until its own read has ended, is waited for; if that fails, the
+// value put by may not be served either, and that is an error.
+func (s *cache) assembleLocked(c *collection) ([]ldstoretypes.KeyedItemDescriptor, error) {
 	var flights []*flight
 	c.slots.each(func(sl *slot) {
 		if sl.last == nil && sl.spare != nil && sl.flight != nil {
@@ -181,9 +185,14 @@ func (s *cache) assembleLocked(c *collection) []ldstoretypes.KeyedItemDescriptor
 		}
 	})
 	s.awaitLocked(flights)
+	for _, f := range flights {
+		if f.err != nil {
+			return nil, f.err
+		}
+	}
 	now := s.clock()
 	if v := c.view.Load(); v != nil && !v.until.reached(now) {
-		return v.items
+		return v.items, nil
 	}
 	items := []ldstoretypes.KeyedItemDescriptor{}
 	until, fresh := c.until, s.wholeLocked(c, now)
@@ -202,7 +211,7 @@ func (s *cache) assembleLocked(c *collection) []ldstoretypes.KeyedItemDescriptor
 		c.view.Store(&view{items: items, until: until})
 		c.expiry = c.expiry.earlier(until)
 	}
-	return items
+	return items, nil
 }
 
 // collectionReader reads all of one kind.
@@ -250,7 +259,7 @@ func (r *collectionReader) keep(f *flight, result any, now instant) bool {
 	var added []*slot
 	for key := range found.items {
 		if c.slots.get(key) == nil {
-			added = append(added, &slot{key: key})
+			added = append(added, c.newSlot(key))
 		}
 	}
 	c.slots.add(added...)

@@ -28,6 +28,7 @@ func (s *cache) get(c *collection, key string) (ldstoretypes.ItemDescriptor, err
 		}
 		s.forgetUnknownLocked(c)
 		sl = c.newSlot(key)
+		c.slots.add(sl)
 	}
 	if v := sl.hit(now); v != nil {
 		s.mu.Unlock()
@@ -142,11 +143,7 @@ func (r *itemReader) keep(f *flight, found any, now instant) bool {
 	r.c.failures = 0 // the table answers: a Query may be tried again
 	r.c.view.Store(nil)
 	f.item = sl.last.item
-	if s.options.ttl != 0 || sl.last.start >= f.start {
-		return true
-	}
-	f.item = item
-	return f.first != nil // no third time
+	return s.options.ttl != 0 || sl.last.start >= f.start
 }
 
 func (r *itemReader) fail(f *flight, err error, now instant) {
@@ -165,6 +162,7 @@ func (r *itemReader) fail(f *flight, err error, now instant) {
 // keepLocked gives a slot what a read found. Without a cache it is only the last known value.
 func (s *cache) keepLocked(c *collection, sl *slot, item ldstoretypes.ItemDescriptor, f *flight, fresh bool, now instant) {
 	v := s.valueLocked(sl, item, f, now)
+	v.stale = !fresh
 	c.expiry = c.expiry.earlier(sl.keep(v, fresh && s.options.ttl != 0, s.tick))
 }
 

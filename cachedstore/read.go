@@ -26,7 +26,7 @@ type flight struct {
 	began instant     // when it began
 	limit *time.Timer // abandons it
 	ended bool
-	first *flight // it is the second try of this one, and answers it too
+	first *flight // it is another try of this one, and answers it too
 
 	item ldstoretypes.ItemDescriptor // the answer to those who joined, where one item was read
 	err  error
@@ -39,7 +39,7 @@ type reader interface {
 	// answered reports whether a flight need not begin any more, and answers it, under cache.mu.
 	answered(f *flight, now instant) bool
 	// keep stores what was read, under cache.mu. It reports whether that is an answer to those who joined; if not,
-	// the read is made once more.
+	// the read is made again.
 	keep(f *flight, found any, now instant) bool
 	// fail answers those who joined when the read failed, under cache.mu.
 	fail(f *flight, err error, now instant)
@@ -112,13 +112,13 @@ func guarded(ctx context.Context, r reader) (found any, err error) {
 // answer frees those who wait.
 func (f *flight) answer() {
 	close(f.done)
-	if f.first != nil {
-		f.first.item, f.first.err = f.item, f.err
-		close(f.first.done)
+	for first := f.first; first != nil; first = first.first {
+		first.item, first.err = f.item, f.err
+		close(first.done)
 	}
 }
 
-// againLocked makes a read once more, which is the next one where calls wait for that already.
+// againLocked makes a read again, which is the next one where calls wait for that already.
 func (s *cache) againLocked(f *flight) {
 	l := f.lane
 	l.flight, l.next = l.next, nil

@@ -65,6 +65,11 @@ var regressions = []struct{ name, script string }{
 	{"a GetAll began while the only value was put by", "ttl=1m held lambda; getall 0 0; get 0 0; get 0 15; outage 0 0; outage 0 0; outage 0 0; get 0 20; pass 7 0; answer 0 0; getall 0 0; write 4 0; deliver 0 0; get 0 5; answer 3 0; getall 0 0"},
 	{"GetAll did not wait for a read that its flag needs", "ttl=1m lambda; outage 0 0; table 7 0; get 0 7; getall 0 9; freeze 0 0; answer 0 0; get 0 15"},
 	{"a failed read hid what a collection had brought", "ttl=0 held lambda; getall 0 0; get 0 0; get 0 0; answer 1 23; answer 0 0; get 0 0"},
+	{"a new flag with broken JSON was an error instead of unknown", "ttl=0 lambda; table 6 0; write 4 7; getall 0 0; get 0 0; answer 0 0; write 0 19; write 6 0; getall 0 0; answer 0 0; answer 0 22; get 0 6"},
+	{"GetAll served a value put by that MaxStale forbids", "ttl=1m maxstale=-1ns lambda; table 1 0; get 0 0; get 0 5; get 0 14; getall 0 0; rumor 4 0; answer 6 0; get 0 20; answer 4 22; getall 0 0; answer 7 0; pass 4 0"},
+	{"without a cache, the last known value was older than what was returned", "ttl=0s held lambda; getall 0 14; get 0 0; get 0 14; get 0 20; answer 0 0; getall 0 0; getall 0 0; get 0 12; outage 0 0; answer 2 21; answer 0 0; answer 4 0; write 5 0; answer 0 0; answer 0 0; answer 0 0; answer 0 0; answer 0 0; getall 0 0"},
+	{"GetAll served an item's read from before a freeze", "ttl=1m held lambda; write 4 0; getall 0 0; deliver 0 0; back 0 0; get 0 4; freeze 0 0; answer 3 0; getall 0 0"},
+	{"a wall clock that stepped back revived what had expired", "ttl=1m lambda; getall 0 0; write 0 0; write 0 0; table 5 0; freeze 2 0; write 5 0; pass 5 0; get 0 0; back 0 0; wake 0 0; deliver 2 0; getall 0 0"},
 	{"a collection that was read during an outage was not used", "ttl=1m maxstale=1m30s held lambda; get 0 0; getall 0 4; outage 0 0; get 0 14; freeze 5 0; answer 0 0; answer 0 0; pass 6 0; answer 0 0; getall 0 0; invalidateall 0 0; get 0 0; answer 0 0; getall 0 0"},
 }
 

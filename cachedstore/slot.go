@@ -13,6 +13,7 @@ type value struct {
 	start uint64  // tick at which its read began
 	taken instant // when its read began: its age counts from there
 	until instant // fresh until either hand reaches this
+	stale bool    // its read was discarded: it never was fresh
 }
 
 func (v *value) found() bool { return v.item.Version >= 0 }
@@ -88,12 +89,21 @@ func (s *slot) lag(version int, ttl time.Duration, now instant) time.Duration {
 	return ttl
 }
 
-// hit returns the value that a Get may have without a read, or nil.
+// hit returns the value that a Get may have without a read, or nil. What has expired once has expired for good, though
+// the wall clock may step back.
 func (s *slot) hit(now instant) *value {
-	if v := s.fresh.Load(); v != nil && !v.until.reached(now) {
-		return v
+	v := s.fresh.Load()
+	if v != nil && v.until.reached(now) {
+		s.fresh.Store(nil)
+		return nil
 	}
-	return nil
+	return v
+}
+
+// goodSince reports whether the last known value is good for a call that joined the read which began at tick: it is
+// of that read, or of a later one that was not discarded.
+func (s *slot) goodSince(tick uint64) bool {
+	return s.last != nil && (s.last.start == tick || s.last.start > tick && !s.last.stale)
 }
 
 // setback is what is known of reads in a row that failed: the table is left alone for a while.

@@ -136,7 +136,7 @@ func (s *Store) Ready(ctx context.Context) error {
 
 // Stats are counts since the first client was built, except where they say otherwise.
 type Stats struct {
-	Hits          int // Gets that were a hit; an estimate from one in 64, so that counting costs a hit nothing
+	Hits          int // Gets that were a hit; with a timekeeper an estimate from a sample, so that counting costs nothing
 	Misses        int // Gets and GetAlls that were no hit
 	Reads         int // reads of the table that began: items and whole collections
 	Errors        int // reads that failed, those that took too long included

@@ -1,6 +1,9 @@
 package cachedstore
 
-import "time"
+import (
+	"math/rand/v2"
+	"time"
+)
 
 // The timekeeper takes from fresh what has expired, so that a hit need not look at a clock. It lives in services,
 // and in Lambda from the first Wake, which is a tick of its own: after a thaw it comes before the first Get.
@@ -22,14 +25,14 @@ func (s *cache) keepTimeLocked() {
 	s.keeping = true
 	if !s.options.strict {
 		s.sweepLocked(s.clock())
-		s.timed.Store(true)
+		s.mode.Store(timed)
 	}
 	s.running.Add(1)
 	go func() {
 		defer s.running.Done()
 		ticker := time.NewTicker(tick)
 		defer ticker.Stop()
-		for {
+		for n := 1; ; n++ {
 			select {
 			case <-s.life.Done():
 				return
@@ -37,6 +40,13 @@ func (s *cache) keepTimeLocked() {
 				s.mu.Lock()
 				now := s.clock()
 				s.sweepLocked(now)
+				switch {
+				case s.options.strict:
+				case n%countedTicks == 0:
+					s.mode.Store(counting)
+				default:
+					s.mode.Store(timed)
+				}
 				if ahead {
 					s.refreshAgingLocked(now)
 				}
@@ -46,9 +56,35 @@ func (s *cache) keepTimeLocked() {
 	}()
 }
 
+// The modes of a hit.
+const (
+	clocked  = iota // look at the clock, and count
+	timed           // do nothing: what expires is taken away
+	counting        // as timed, and be counted
+)
+
+// An atomic counter would cost a hit more than all the rest: one tick in countedTicks counts, and that one hit in
+// countedHits, drawn by chance.
+const countedTicks, countedHits = 16, 16
+
+// hit reports whether what is fresh until then is a hit of Get, and counts it.
+func (s *cache) hit(until instant) bool {
+	switch {
+	case s.mode.Load() != clocked:
+		if rand.Uint32()%countedHits == 0 {
+			s.hits.Add(countedTicks * countedHits)
+		}
+		return true
+	case until.reached(s.clock()):
+		return false
+	}
+	s.hits.Add(1)
+	return true
+}
+
 // fresh reports whether v, found without the lock, is a hit. With a timekeeper it is: what expires is taken away.
 func (s *cache) fresh(until instant) bool {
-	return s.timed.Load() || !until.reached(s.clock())
+	return s.mode.Load() != clocked || !until.reached(s.clock())
 }
 
 // sweepLocked takes away what has expired.

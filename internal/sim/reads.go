@@ -175,7 +175,7 @@ func (w *world) judgeWaiting(now stamp) {
 			w.brokef(4, "call %d, %s, waits though the store is known to be down", c.id, w.callName(c))
 		case !w.mayWait(c):
 			w.brokef(2, "call %d, %s, still waits: for nothing, another key, or a third read", c.id, w.callName(c))
-		case now.mono-c.begin.mono > 2*readLimit && c.item >= 0, now.mono-c.begin.mono > 4*readLimit:
+		case now.mono-c.begin.mono > 2*readLimit && c.item >= 0 && w.script.TTL != 0, now.mono-c.begin.mono > 4*readLimit:
 			w.brokef(2, "call %d, %s, has waited for %v", c.id, w.callName(c), now.mono-c.begin.mono)
 		}
 	}
@@ -192,11 +192,10 @@ func (w *world) mayWait(c *call) bool {
 		until = max(until, r.end.step)
 	}
 	if w.script.TTL == 0 && c.item >= 0 {
-		// Without a cache, a read that a collection's overlapped may be made once more.
+		// Without a cache, a read that a collection's overlapped may be made again.
 		for _, r := range w.items[c.item].over {
 			if r.item == c.item && r.begin.n > c.begin.n && r.done {
 				until = max(until, r.end.step)
-				break
 			}
 		}
 	}
