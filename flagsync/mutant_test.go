@@ -2,6 +2,7 @@ package flagsync_test
 
 import (
 	"testing"
+	"time"
 
 	"github.com/warmflags/warmflags/internal/mutant"
 )
@@ -16,6 +17,7 @@ func TestPlantedFaults(t *testing.T) {
 	}
 	mutant.Check(t, mutant.Suite{
 		Package: ".", Run: "^Test(AFailed|ALost|TheHandler|Watch|AGuard|Late|SyncWrites|Metrics)",
+		Timeout: 5 * time.Minute, // the machine may be busy
 		Mutants: []mutant.Mutant{
 			plant("a failed batch keeps its visibility", "handler.go", "\t\th.retrySoon(ctx, event.Records)\n", ""),
 			plant("a retry does not wait longer each time", "handler.go", "tries = max(tries, n)", "_ = n"),
