@@ -32,7 +32,7 @@ type board struct {
 	syncs     int
 }
 
-func newBoard(consumers, _ int) *board {
+func newBoard(consumers int) *board {
 	return &board{open: map[int][]*flip{}, consumers: consumers}
 }
 

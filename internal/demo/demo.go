@@ -14,6 +14,7 @@ import (
 type Config struct {
 	Changes   int      // flips; at least half of them travel alone
 	Consumers int      // LaunchDarkly clients, each with its own cache; every fifth listens at an HTTPS endpoint
+	Lambdas   int      // LaunchDarkly clients in warm Lambdas, frozen at random, which the journal tells; 0 for none
 	Flags     int      // flags in the environment
 	Segments  int      // segments in the environment
 	Seed      uint64   // of the order in which flags flip
@@ -22,9 +23,9 @@ type Config struct {
 	Progress  func(done, total int) // called after flips were seen; may be nil
 }
 
-// Defaults is the main job: 1,000 flips of 500 flags seen by 20 clients.
+// Defaults is the main job: 1,000 flips of 500 flags seen by 20 clients and 3 warm Lambdas.
 func Defaults() Config {
-	return Config{Changes: 1000, Consumers: 20, Flags: 500, Segments: 20, Seed: 1, Patience: 5 * time.Second}
+	return Config{Changes: 1000, Consumers: 20, Lambdas: 3, Flags: 500, Segments: 20, Seed: 1, Patience: 5 * time.Second}
 }
 
 func (c *Config) validate() error {
@@ -36,6 +37,9 @@ func (c *Config) validate() error {
 		if n.value < 1 {
 			errs = append(errs, fmt.Errorf("--%s %d: must be at least 1", n.name, n.value))
 		}
+	}
+	if c.Lambdas < 0 {
+		errs = append(errs, fmt.Errorf("lambdas %d: must not be negative", c.Lambdas))
 	}
 	if c.Segments < 0 {
 		errs = append(errs, fmt.Errorf("segments %d: must not be negative", c.Segments))
@@ -51,7 +55,7 @@ func Run(ctx context.Context, c Config) (report *Report, err error) {
 	if err := c.validate(); err != nil {
 		return nil, err
 	}
-	b := newBoard(c.Consumers, c.Flags)
+	b := newBoard(c.Consumers + c.Lambdas)
 	p, err := startPath(ctx, c, b)
 	if err != nil {
 		return nil, err

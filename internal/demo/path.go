@@ -22,6 +22,7 @@ import (
 	"github.com/warmflags/warmflags/flagsync"
 	"github.com/warmflags/warmflags/internal/fakeld"
 	"github.com/warmflags/warmflags/internal/localaws"
+	"github.com/warmflags/warmflags/journal"
 	"github.com/warmflags/warmflags/streamhandler"
 	"github.com/warmflags/warmflags/subscriber"
 	"github.com/warmflags/warmflags/webhook"
@@ -47,7 +48,8 @@ type path struct {
 	streams    *streamhandler.Handler
 	webhookURL string
 	endpoints  *http.ServeMux // of the consumers that have one, behind endpointURL
-	consumers  []*consumer
+	consumers  []*consumer    // warm Lambdas included
+	lambdas    []*warmLambda
 
 	endpointURL                          string
 	table, queueURL, topicARN, streamARN string // in the cloud
@@ -137,7 +139,9 @@ func (p *path) startStream(ctx context.Context, c Config, b *board) error {
 	if c.Sabotage == DropMessage {
 		publisher = &droppingPublisher{Publisher: publisher}
 	}
-	p.streams = streamhandler.New(publisher, streamhandler.TopicARN(p.topicARN), streamhandler.Logger(p.logger))
+	writer := &journal.Writer{Client: p.cloud.DynamoDB, Table: p.table, Region: journalRegion}
+	p.streams = streamhandler.New(publisher, streamhandler.TopicARN(p.topicARN), streamhandler.Logger(p.logger),
+		streamhandler.After(writer.Append))
 	first, announced := c.Flags+c.Segments, make(chan struct{})
 	mapping := &localaws.StreamMapping{
 		Streams: p.cloud.Streams, StreamARN: p.streamARN, Poll: poll, Logger: p.logger, Filter: hasItem,
@@ -212,6 +216,26 @@ func (p *path) startConsumers(ctx context.Context, c Config, b *board) error {
 			return ctx.Err()
 		}
 		p.run(ctx, "evaluate", func(ctx context.Context) error { x.run(ctx); return nil })
+	}
+	return p.startLambdas(ctx, c, b)
+}
+
+// startLambdas starts the warm Lambdas, each after a first look at the journal.
+func (p *path) startLambdas(ctx context.Context, c Config, b *board) error {
+	inner := dynamostore.DataStore(p.table).Client(p.cloud.DynamoDB)
+	for id := range c.Lambdas {
+		x, err := newConsumer(c.Consumers+id, c, b, inner)
+		if err != nil {
+			return err
+		}
+		p.consumers = append(p.consumers, x)
+		p.onStop(func() { _ = x.client.Close() })
+		w := newWarmLambda(x, p.cloud.DynamoDB, journal.Logger(p.logger))
+		p.lambdas = append(p.lambdas, w)
+		if err := w.follower.Refresh(ctx); err != nil {
+			return fmt.Errorf("start warm Lambda %d: %w", id, err)
+		}
+		p.run(ctx, "invoke", func(ctx context.Context) error { w.run(ctx, c.Seed); return nil })
 	}
 	return nil
 }
