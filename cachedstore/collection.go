@@ -3,6 +3,7 @@ package cachedstore
 import (
 	"cmp"
 	"context"
+	"crypto/sha256"
 	"fmt"
 	"slices"
 	"sync/atomic"
@@ -143,7 +144,7 @@ func (s *cache) staleLocked(c *collection, begun, joined uint64, now instant) (s
 		case sl.hit(now) != nil:
 		case joined > 0 && sl.goodSince(joined) && (sl.invalid < sl.last.start || joined > begun):
 		case sl.resting(now): // as last known, or left out
-			if sl.last != nil && !s.servable(sl.last, now) {
+			if v := cmp.Or(sl.last, sl.spare); v != nil && !s.servable(v, now) {
 				err = sl.failure
 			}
 		default:
@@ -231,22 +232,21 @@ func (r *collectionReader) read(ctx context.Context) (any, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read all %s: %w", r.c.name, err)
 	}
-	result := contents{items: make(map[string]ldstoretypes.ItemDescriptor, len(raw)), broken: map[string]error{}}
+	result := contents{items: make(map[string]*decoded, len(raw)), broken: map[string]error{}}
 	for _, item := range raw {
-		decoded, err := r.c.decode(item.Key, item.Item)
+		d, err := r.c.decode(item.Key, item.Item)
 		if err != nil {
 			r.s.loggers.Errorf("cachedstore: %s; it is served as last known", err)
 			result.broken[item.Key] = err
-			decoded = notFound
 		}
-		result.items[item.Key] = decoded
+		result.items[item.Key] = d
 	}
 	return result, nil
 }
 
 // contents is what a read of a whole collection found.
 type contents struct {
-	items  map[string]ldstoretypes.ItemDescriptor
+	items  map[string]*decoded
 	broken map[string]error // of items that were read but not understood: their last known values stay
 }
 
@@ -275,14 +275,15 @@ func (r *collectionReader) keep(f *flight, result any, now instant) bool {
 			sl.fail(err, now)
 			return
 		}
-		item, ok := found.items[sl.key]
-		if !ok {
-			item = notFound
+		item := notFound
+		if d := found.items[sl.key]; d != nil {
+			sl.decoded.Store(d)
+			item = d.item
 		}
 		stale := max(sl.invalid, s.invalidAll, s.woken)
 		fresh := f.start > stale && !frozen
 		if !fresh && sl.flight != nil && sl.flight.start > f.start {
-			sl.spare = s.valueLocked(sl, item, f, now)
+			sl.spare, sl.putBy = s.valueLocked(sl, item, f, now), s.tick
 			return
 		}
 		s.keepLocked(c, sl, item, f, fresh, now)
@@ -299,17 +300,31 @@ func (r *collectionReader) fail(f *flight, err error, now instant) {
 	f.err = err
 }
 
-// decode makes an item of what the table holds, as LaunchDarkly's own wrapper does.
-func (c *collection) decode(key string, raw ldstoretypes.SerializedItemDescriptor) (ldstoretypes.ItemDescriptor, error) {
+// decoded is an item and what it was made of. It never changes after it was made.
+type decoded struct {
+	version int
+	sum     [sha256.Size]byte // of the JSON
+	item    ldstoretypes.ItemDescriptor
+}
+
+// decode makes an item of what the table holds, as LaunchDarkly's own wrapper does. What is equal to what was
+// decoded before is not decoded again: after InvalidateAll, or a TTL, most items are.
+func (c *collection) decode(key string, raw ldstoretypes.SerializedItemDescriptor) (*decoded, error) {
 	if raw.Deleted || raw.SerializedItem == nil {
-		return ldstoretypes.ItemDescriptor{Version: raw.Version}, nil
+		return &decoded{item: ldstoretypes.ItemDescriptor{Version: raw.Version}}, nil
+	}
+	sum := sha256.Sum256(raw.SerializedItem)
+	if sl := c.slots.get(key); sl != nil {
+		if d := sl.decoded.Load(); d != nil && d.version == raw.Version && d.sum == sum {
+			return d, nil
+		}
 	}
 	item, err := c.kind.Deserialize(raw.SerializedItem)
 	if err != nil {
-		return notFound, &decodeError{fmt.Errorf("decode %s %q: %w", c.name, key, err)}
+		return nil, &decodeError{fmt.Errorf("decode %s %q: %w", c.name, key, err)}
 	}
 	if raw.Version != 0 {
 		item.Version = raw.Version // the table's own version, where it differs from the JSON's
 	}
-	return item, nil
+	return &decoded{raw.Version, sum, item}, nil
 }

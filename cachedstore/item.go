@@ -115,7 +115,11 @@ func (r *itemReader) read(ctx context.Context) (any, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read %s %q: %w", r.c.name, r.sl.key, err)
 	}
-	return r.c.decode(r.sl.key, raw)
+	d, err := r.c.decode(r.sl.key, raw)
+	if err != nil {
+		return nil, err // not d: a nil pointer is not a nil interface
+	}
+	return d, nil
 }
 
 // answered is true when a read of the collection has made the item fresh: it began after all that these calls had
@@ -133,7 +137,9 @@ func (r *itemReader) answered(f *flight, now instant) bool {
 // one was thrown away then. Without a cache that is no answer where the other read had begun before these calls.
 func (r *itemReader) keep(f *flight, found any, now instant) bool {
 	s, sl := r.s, r.sl
-	item := found.(ldstoretypes.ItemDescriptor)
+	d := found.(*decoded)
+	sl.decoded.Store(d)
+	item := d.item
 	stale := max(sl.invalid, s.invalidAll, s.woken)
 	fresh := f.start > stale && !f.began.frozen(now)
 	if !fresh {
@@ -148,7 +154,7 @@ func (r *itemReader) keep(f *flight, found any, now instant) bool {
 
 func (r *itemReader) fail(f *flight, err error, now instant) {
 	if spare := r.sl.spare; spare != nil {
-		r.sl.keep(spare, false, r.s.tick)
+		r.sl.keep(spare, false, r.sl.putBy) // a read that began since then is newer
 	}
 	r.sl.fail(err, now)
 	if r.s.servable(r.sl.last, now) {

@@ -304,6 +304,31 @@ func TestManyChangedFlagsCostOneQuery(t *testing.T) {
 	})
 }
 
+// What is read again and is equal is not decoded again: the item is the very same.
+func TestEqualItemsAreNotDecodedAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSystem(t, newTable(t))
+		s.put("same", 1)
+		s.put("changed", 1)
+		pointers := func() (same, changed any) {
+			items, err := s.client.GetAll(features)
+			require.NoError(t, err)
+			return items[1].Item.Item, items[0].Item.Item
+		}
+		same, changed := pointers()
+		s.put("changed", 2)
+		s.store.InvalidateAll()
+		sameAgain, changedAgain := pointers()
+		assert.Same(t, same, sameAgain)
+		assert.NotSame(t, changed, changedAgain)
+		s.invalidate("same", 0)
+		item, err := s.client.Get(features, "same")
+		require.NoError(t, err)
+		assert.Same(t, same, item.Item)
+		assert.Equal(t, 2, s.readsOf(all))
+	})
+}
+
 func TestTTLZeroIsNoCache(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSystem(t, newTable(t), cachedstore.TTL(0))

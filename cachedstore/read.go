@@ -87,9 +87,11 @@ func (s *cache) beginLocked(f *flight) {
 		return
 	}
 	s.stats.Reads++
-	// A context is for stores that look at one; for those that do not, the timer abandons the read.
-	ctx, cancel := context.WithTimeout(s.life, s.options.readLimit)
-	f.limit = time.AfterFunc(s.options.readLimit, func() { s.end(f, nil, errAbandoned) })
+	ctx, cancel := context.WithCancel(s.life) // for stores that look at one
+	f.limit = time.AfterFunc(s.options.readLimit, func() {
+		s.end(f, nil, errAbandoned)
+		cancel()
+	})
 	s.running.Add(1)
 	go func() {
 		defer s.running.Done()

@@ -70,6 +70,8 @@ var regressions = []struct{ name, script string }{
 	{"without a cache, the last known value was older than what was returned", "ttl=0s held lambda; getall 0 14; get 0 0; get 0 14; get 0 20; answer 0 0; getall 0 0; getall 0 0; get 0 12; outage 0 0; answer 2 21; answer 0 0; answer 4 0; write 5 0; answer 0 0; answer 0 0; answer 0 0; answer 0 0; answer 0 0; getall 0 0"},
 	{"GetAll served an item's read from before a freeze", "ttl=1m held lambda; write 4 0; getall 0 0; deliver 0 0; back 0 0; get 0 4; freeze 0 0; answer 3 0; getall 0 0"},
 	{"a wall clock that stepped back revived what had expired", "ttl=1m lambda; getall 0 0; write 0 0; write 0 0; table 5 0; freeze 2 0; write 5 0; pass 5 0; get 0 0; back 0 0; wake 0 0; deliver 2 0; getall 0 0"},
+	{"GetAll served a value put by while its key was left alone, which MaxStale forbids", "ttl=1m maxstale=-1ns lambda; table 5 0; get 0 20; write 5 0; write 0 0; getall 0 0; deliver 0 0; getall 0 0; get 0 20; get 0 0; deliver 0 0; answer 0 20; answer 0 0; answer 7 22"},
+	{"a value put by displaced a newer read of the collection", "ttl=-1ns held lambda strict; outage 0 0; answer 0 0; getall 0 0; freeze 0 0; getall 0 0; get 0 0; answer 0 0; freeze 0 0; getall 0 0; pass 4 0"},
 	{"a collection that was read during an outage was not used", "ttl=1m maxstale=1m30s held lambda; get 0 0; getall 0 4; outage 0 0; get 0 14; freeze 5 0; answer 0 0; answer 0 0; pass 6 0; answer 0 0; getall 0 0; invalidateall 0 0; get 0 0; answer 0 0; getall 0 0"},
 }
 

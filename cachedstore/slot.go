@@ -31,10 +31,13 @@ func (v *value) found() bool { return v.item.Version >= 0 }
 type slot struct {
 	key   string
 	fresh atomic.Pointer[value] // a hit; nil: look under the lock. Set and cleared under cache.mu
+	// decoded is what was decoded last, kept or not. Set under cache.mu; looked at without it by reads.
+	decoded atomic.Pointer[decoded]
 
 	last    *value // the last known value, nil before the first read was kept
 	kept    uint64 // tick at which last was kept
 	spare   *value // what a discarded read of the collection found, for when the key's own read fails
+	putBy   uint64 // tick at which that read ended
 	invalid uint64 // tick of the latest invalidation of this key
 	lane           // the key's reads
 

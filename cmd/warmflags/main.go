@@ -1,4 +1,4 @@
-// Command warmflags shows what warmflags does, and (later) keeps a table equal to LaunchDarkly by hand.
+// Command warmflags shows what warmflags does (demo), and makes a table equal to LaunchDarkly by hand (sync).
 package main
 
 import (
