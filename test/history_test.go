@@ -1,0 +1,97 @@
+package test
+
+import (
+	"flag"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+
+	"github.com/warmflags/warmflags/internal/storehistory"
+	"github.com/warmflags/warmflags/internal/synchistory"
+	"github.com/warmflags/warmflags/test/emulator"
+)
+
+var (
+	storeSeeds = flag.Int("sim.seeds", 40, "histories of Inits and upserts to play on DynamoDB Local")
+	syncSeeds  = flag.Int("sync.seeds", 40, "histories of syncs to play on DynamoDB Local")
+)
+
+// Here waits take their time: LaunchDarkly is given up after syncTimeout, and listened to for syncLinger. A busy machine
+// makes more syncs fail with that, which is one history as good as another; only the last sync of each has to be done,
+// and its LaunchDarkly answers before anybody waits.
+const (
+	syncTimeout = 200 * time.Millisecond
+	syncLinger  = 5 * time.Millisecond
+	sideBySide  = 8
+)
+
+// The histories that dynamostore is judged by, on DynamoDB Local: it decides about conditions and transactions as AWS
+// wrote them, not as we did.
+func TestStoreHistories(t *testing.T) {
+	table := newFlagTable(t)
+	var mu sync.Mutex // guards total
+	var total storehistory.Report
+	playAll(t, *storeSeeds, func(seed int, prefix string) error {
+		report, err := storehistory.Run(t.Context(), storehistory.Options{
+			Seed: uint64(seed), Client: emulator.DynamoDB(), Table: table, Prefix: prefix,
+		})
+		mu.Lock()
+		defer mu.Unlock()
+		total.Add(report)
+		return err
+	})
+	t.Logf("%d histories on DynamoDB Local: %+v", *storeSeeds, total)
+	for what, n := range map[string]int{
+		"Inits": total.Inits, "upserts": total.Upserts, "transactions": total.Transactions,
+		"canceled": total.Canceled, "lost answers": total.Silent, "crashes": total.Crashes,
+	} {
+		assert.NotZero(t, n, what)
+	}
+}
+
+// The histories that flagsync is judged by.
+func TestSyncHistories(t *testing.T) {
+	table := newFlagTable(t)
+	var mu sync.Mutex // guards total
+	var total synchistory.Report
+	playAll(t, *syncSeeds, func(seed int, prefix string) error {
+		report, err := synchistory.Run(t.Context(), synchistory.Options{
+			Seed: uint64(seed), Client: emulator.DynamoDB(), Table: table, Prefix: prefix, Timeout: syncTimeout, Linger: syncLinger,
+		})
+		mu.Lock()
+		defer mu.Unlock()
+		total.Add(report)
+		return err
+	})
+	t.Logf("%d histories on DynamoDB Local: %+v", *syncSeeds, total)
+	for what, n := range map[string]int{
+		"acknowledged": total.Acknowledged, "fences lost": total.FencesLost, "crashes": total.Crashes,
+		"upserts": total.Upserts, "transactions": total.Transactions,
+	} {
+		assert.NotZero(t, n, what)
+	}
+}
+
+// playAll plays the histories in one table, the first without a prefix, and some side by side: most of their time is
+// waits. It stops at the first that is wrong.
+func playAll(t *testing.T, histories int, play func(seed int, prefix string) error) {
+	t.Helper()
+	var players sync.WaitGroup
+	var next atomic.Int64 // the seed that nobody plays yet
+	for range sideBySide {
+		players.Go(func() {
+			for seed := int(next.Add(1)) - 1; seed < histories && !t.Failed(); seed = int(next.Add(1)) - 1 {
+				prefix := ""
+				if seed > 0 {
+					prefix = fmt.Sprint("seed-", seed)
+				}
+				assert.NoError(t, play(seed, prefix))
+			}
+		})
+	}
+	players.Wait()
+}
