@@ -1,32 +1,253 @@
 package e2e
 
 import (
+	"maps"
 	"net/http"
+	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/warmflags/warmflags/internal/fakeld"
 )
 
-// One stack with everything, from its first deployment to its end.
+// One stack with everything, from its first deployment to its end. The subtests follow each other.
 func TestStack(t *testing.T) {
 	flags := fakeld.Start(sdkKey, 50, 3)
 	t.Cleanup(flags.Close)
-	stack := deploy(t, "whole", "StreamUri="+flags.URL(), "SyncSchedule=rate(1 minute)", "AlarmEmail=somebody@example.com")
+	parameters := []string{"StreamUri=" + flags.URL(), "SyncSchedule=rate(1 minute)", "AlarmEmail=somebody@example.com", "TableDeletionProtection=true"}
+	stack := deploy(t, "whole", parameters...)
 	e := &environment{flags, webhookProxy(t, stack["WebhookUrl"])}
+	t.Cleanup(func() { world.gate.inTheWay(nil, nil) })
 	consumers := startConsumers(t, stack, "", 3)
 
+	t.Run("the schedule fills the table, without a webhook", func(t *testing.T) {
+		requireSeen(t, consumers, map[string]int{fakeld.FlagKey(0): 1, fakeld.FlagKey(49): 1})
+	})
 	t.Run("a webhook in, fresh values out", func(t *testing.T) {
 		requireSeen(t, consumers, e.flip(t, 0))
 		requireSeen(t, consumers, e.flip(t, 0, 1, 2, 3, 1, 4))
 	})
-	t.Run("a webhook that is not LaunchDarkly's", func(t *testing.T) {
+	t.Run("a webhook that is not LaunchDarkly's is refused", func(t *testing.T) {
+		syncs := flags.Streams()
 		response, err := http.Post(e.webhook, "application/json", strings.NewReader(`{"kind":"flag"}`))
 		require.NoError(t, err)
 		require.NoError(t, response.Body.Close())
 		assert.Equal(t, http.StatusUnauthorized, response.StatusCode)
+		requireSeen(t, consumers, e.flip(t, 5))
+		assert.LessOrEqual(t, flags.Streams(), syncs+2, "this flip's sync, and perhaps the schedule's") // each sync is a stream
 	})
+	t.Run("without TLS, queue and topic refuse even the account's root", func(t *testing.T) {
+		_, err := sqs.NewFromConfig(world.cloud.Config()).SendMessage(t.Context(), &sqs.SendMessageInput{
+			QueueUrl: aws.String(stack["RequestQueueUrl"]), MessageBody: aws.String("plain"), MessageGroupId: aws.String("sync"),
+		})
+		require.ErrorContains(t, err, "AccessDenied")
+		err = boto(t.Context(), "sns", "publish", map[string]any{"TopicArn": stack["TopicArn"], "Message": "plain"}, nil)
+		require.ErrorContains(t, err, "AuthorizationError")
+	})
+	t.Run("the topic refuses for a while", func(t *testing.T) { topicRefuses(t, e, consumers) })
+	t.Run("streamhandler is killed in mid-batch", func(t *testing.T) { killed(t, e, consumers) })
+	t.Run("LaunchDarkly cannot be read for a while", func(t *testing.T) { tableRefuses(t, e, consumers) })
+	t.Run("a poison record", func(t *testing.T) { poison(t, e, consumers, stack["TableName"]) })
+	t.Run("records that expired unpublished", func(t *testing.T) { expired(t, consumers, stack["StreamFailureQueueUrl"]) })
+	t.Run("an update while flags flip", func(t *testing.T) { update(t, e, consumers, parameters) })
+	t.Run("nothing is left over", func(t *testing.T) {
+		assert.Equal(t, []int{0, 0, 0}, []int{
+			waiting(t, stack["RequestQueueUrl"]), waiting(t, stack["RequestDeadLettersUrl"]), waiting(t, stack["StreamFailureQueueUrl"]),
+		})
+	})
+	t.Run("each function made the calls of sam/calls.json", checkCalls)
+	t.Run("deletion keeps the table", func(t *testing.T) { deletion(t, stack) })
+}
+
+// publishes tells whether a call is streamhandler's to the topic.
+func publishes(c call) bool {
+	return c.action == "sns:Publish" && strings.Contains(c.function, "StreamhandlerFunction")
+}
+
+// topicRefuses has SNS answer that something is broken inside, so that all of the SDK's own attempts fail as well, and then
+// that the function may not publish, as during a deployment of its role.
+func topicRefuses(t *testing.T, e *environment, consumers []*consumer) {
+	var refused atomic.Int64
+	enough := make(chan struct{})
+	world.gate.inTheWay(func(c call) int {
+		if !publishes(c) || refused.Load() >= 8 {
+			return 0
+		}
+		if refused.Add(1) == 8 {
+			close(enough)
+		}
+		if refused.Load()%2 == 0 {
+			return http.StatusForbidden
+		}
+		return http.StatusInternalServerError
+	}, nil)
+	versions := e.flip(t, 10, 11, 10)
+	select {
+	case <-enough:
+	case <-time.After(patience):
+		require.Fail(t, "nobody publishes")
+	}
+	maps.Copy(versions, e.flip(t, 12))
+	requireSeen(t, consumers, versions)
+	world.gate.inTheWay(nil, nil)
+}
+
+// killed kills streamhandler before a message is published, and then after one was, before it could say so.
+func killed(t *testing.T, e *environment, consumers []*consumer) {
+	var deaths atomic.Int64
+	kill := func(c call) { deaths.Add(int64(world.gate.kill(c.function))) }
+	world.gate.inTheWay(func(c call) int {
+		if publishes(c) && deaths.Load() == 0 {
+			kill(c)
+			return http.StatusBadGateway // nobody hears it
+		}
+		return 0
+	}, nil)
+	requireSeen(t, consumers, e.flip(t, 13, 14))
+	require.Positive(t, deaths.Load())
+
+	before := deaths.Load()
+	world.gate.inTheWay(nil, func(c call) {
+		if publishes(c) && deaths.Load() == before {
+			kill(c)
+		}
+	})
+	versions := e.flip(t, 13, 15)
+	requireSeen(t, consumers, versions)
+	world.gate.inTheWay(nil, nil)
+	require.Greater(t, deaths.Load(), before)
+	requireSeen(t, consumers, e.flip(t, 14)) // the shard goes on
+}
+
+// tableRefuses makes syncs fail: the requests come again soon.
+func tableRefuses(t *testing.T, e *environment, consumers []*consumer) {
+	var refused atomic.Int64
+	world.gate.inTheWay(func(c call) int {
+		if strings.HasPrefix(c.action, "dynamodb:") && strings.Contains(c.function, "FlagsyncFunction") && refused.Add(1) <= 2 {
+			return http.StatusForbidden
+		}
+		return 0
+	}, nil)
+	requireSeen(t, consumers, e.flip(t, 16, 17))
+	world.gate.inTheWay(nil, nil)
+	require.Greater(t, refused.Load(), int64(2))
+}
+
+// poison writes rows that no LaunchDarkly client would: they must not stop the shard.
+func poison(t *testing.T, e *environment, consumers []*consumer, table string) {
+	db := dynamodb.NewFromConfig(world.gate.config())
+	for _, row := range []map[string]types.AttributeValue{
+		{"namespace": text("features"), "key": text("poison"), "item": text("this is no JSON"), "version": text("nor a number")},
+		{"namespace": text("\x00:::"), "key": text("\ufffd"), "item": text("")},
+		{"namespace": text("nothing we know"), "key": text("k"), "item": text("{}"), "version": &types.AttributeValueMemberN{Value: "1e40"}},
+	} {
+		_, err := db.PutItem(t.Context(), &dynamodb.PutItemInput{TableName: &table, Item: row})
+		require.NoError(t, err)
+	}
+	requireSeen(t, consumers, e.flip(t, 18, 19))
+}
+
+func text(s string) types.AttributeValue { return &types.AttributeValueMemberS{Value: s} }
+
+// expired sends what Lambda sends when it gives records up. MiniStack has no day in which they could expire.
+func expired(t *testing.T, consumers []*consumer, queueURL string) {
+	before := make([]int64, len(consumers))
+	for i, c := range consumers {
+		before[i] = c.all.Load()
+	}
+	_, err := sqs.NewFromConfig(world.gate.config()).SendMessage(t.Context(), &sqs.SendMessageInput{QueueUrl: &queueURL, MessageBody: aws.String(
+		`{"version":"1.0","requestContext":{"condition":"RecordAgeExpired"},"DDBStreamBatchInfo":{"shardId":"shardId-1",` +
+			`"startSequenceNumber":"1","endSequenceNumber":"9","batchSize":9}}`)})
+	require.NoError(t, err)
+	for i, c := range consumers {
+		c.await(t, "hear that anything may have changed", func() bool { return c.all.Load() > before[i] })
+	}
+}
+
+// update deploys the stack anew with other parameters while flags flip.
+func update(t *testing.T, e *environment, consumers []*consumer, parameters []string) {
+	done := make(chan error, 1)
+	go func() {
+		_, err := tryDeploy(t, "whole", append(parameters, "LogRetentionDays=7", "Tracing=true", "TableDeletionProtection=false")...)
+		done <- err
+	}()
+	versions := map[string]int{}
+	for i, updated := 20, false; !updated; i++ {
+		select {
+		case err := <-done:
+			require.NoError(t, err)
+			updated = true
+		default:
+		}
+		maps.Copy(versions, e.flip(t, 20+i%10))
+		requireSeen(t, consumers[:1], versions)
+	}
+	requireSeen(t, consumers, versions)
+	requireSeen(t, consumers, e.flip(t, 30))
+}
+
+// waiting is how many messages a queue has or has handed out, once there are none or it is late.
+func waiting(t *testing.T, queueURL string) int {
+	t.Helper()
+	client := sqs.NewFromConfig(world.gate.config())
+	for late := time.After(30 * time.Second); ; {
+		out, err := client.GetQueueAttributes(t.Context(), &sqs.GetQueueAttributesInput{QueueUrl: &queueURL, AttributeNames: []sqsName{"All"}})
+		require.NoError(t, err)
+		sum := 0
+		for _, name := range []string{"ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"} {
+			sum += number(t, out.Attributes[name])
+		}
+		select {
+		case <-late:
+			return sum
+		case <-time.After(200 * time.Millisecond):
+		}
+		if sum == 0 {
+			return 0
+		}
+	}
+}
+
+// deletion deletes the stack: what is in the table is kept, all else is gone.
+func deletion(t *testing.T, stack map[string]string) {
+	_, err := sam(t.Context(), "delete", "--stack-name", "whole", "--no-prompts", "--region", "us-east-1")
+	require.NoError(t, err)
+	out, err := dynamodb.NewFromConfig(world.gate.config()).DescribeTable(t.Context(), &dynamodb.DescribeTableInput{TableName: aws.String(stack["TableName"])})
+	require.NoError(t, err)
+	assert.Equal(t, types.TableStatusActive, out.Table.TableStatus)
+	assert.Empty(t, left(t, "whole"))
+}
+
+// left are names of what a stack left behind, its table and the consumers' queues apart.
+func left(t *testing.T, stack string) (names []string) {
+	t.Helper()
+	var functions struct {
+		Functions []struct{ FunctionName string }
+	}
+	require.NoError(t, boto(t.Context(), "lambda", "list_functions", nil, &functions))
+	for _, f := range functions.Functions {
+		names = append(names, f.FunctionName)
+	}
+	var queues struct {
+		QueueUrls []string //nolint:revive // AWS's name
+	}
+	require.NoError(t, boto(t.Context(), "sqs", "list_queues", nil, &queues))
+	for _, url := range queues.QueueUrls {
+		names = append(names, url[strings.LastIndex(url, "/")+1:])
+	}
+	var topics struct{ Topics []struct{ TopicArn string } }
+	require.NoError(t, boto(t.Context(), "sns", "list_topics", nil, &topics))
+	for _, topic := range topics.Topics {
+		names = append(names, topic.TopicArn[strings.LastIndex(topic.TopicArn, ":")+1:])
+	}
+	return slices.DeleteFunc(names, func(name string) bool { return !strings.HasPrefix(name, stack+"-") })
 }

@@ -20,7 +20,7 @@ func StartCloud(name, endpoint string) (*Cloud, error) {
 	if err != nil {
 		return nil, err
 	}
-	program := filepath.Join(Home(), "venv", "bin", "ministack")
+	program := filepath.Join(Home(), "..", "..", "test", "emulator", "mended.py")
 	p, err := start(command{
 		name: name,
 		file: program,
@@ -30,7 +30,7 @@ func StartCloud(name, endpoint string) (*Cloud, error) {
 			"AUTH=true", "AWS_ACCESS_KEY_ID=test", "AWS_SECRET_ACCESS_KEY=test", // the account's root
 			"AWS_ENDPOINT_URL=" + endpoint,
 		},
-		args: []string{program},
+		args: []string{Python(), program},
 		path: "/_ministack/health",
 	}, port)
 	if err != nil {

@@ -1,0 +1,132 @@
+package sam_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// anyResource are the actions for which IAM knows no resource but "*", by AWS's service authorization reference.
+var anyResource = []string{
+	"dynamodb:ListStreams", "sns:GetSubscriptionAttributes", "sns:Unsubscribe", "xray:PutTelemetryRecords", "xray:PutTraceSegments",
+}
+
+// Each role has what its function calls (calls.json, which make e2e holds to what it sees), what Lambda calls for it, its own
+// log, and where a parameter asks for it, the key and X-Ray. Nothing else, and nothing on more than its own resources.
+func TestPoliciesAreTheCalls(t *testing.T) {
+	data, err := os.ReadFile("calls.json")
+	require.NoError(t, err)
+	var list map[string]struct{ Calls, ByLambda []string }
+	require.NoError(t, json.Unmarshal(data, &list))
+	all := readTemplate(t)
+	for name, r := range all.Resources {
+		if r.Type != "AWS::Serverless::Function" {
+			continue
+		}
+		t.Run(name, func(t *testing.T) {
+			require.Contains(t, list, name)
+			role := at(r.Properties, "Role", "Fn::GetAtt")
+			require.Equal(t, strings.TrimSuffix(name, "Function")+"Role.Arn", role)
+			granted, conditional := grants(t, all.Resources[strings.TrimSuffix(role.(string), ".Arn")])
+			want := slices.Concat(list[name].Calls, list[name].ByLambda, []string{"logs:CreateLogStream", "logs:PutLogEvents"})
+			assert.ElementsMatch(t, want, granted)
+			assert.Subset(t, []string{"kms:Decrypt", "kms:GenerateDataKey", "xray:PutTraceSegments", "xray:PutTelemetryRecords"}, conditional)
+			if slices.Contains(granted, "sns:Publish") || slices.Contains(granted, "sqs:SendMessage") {
+				assert.Contains(t, conditional, "kms:GenerateDataKey", "what is sent is encrypted")
+			}
+			assert.Contains(t, conditional, "kms:Decrypt")
+		})
+	}
+	assert.Len(t, list, 4)
+}
+
+// grants are a role's actions, and those that it has on a condition. It checks their resources.
+func grants(t *testing.T, role resource) (always, conditional []string) {
+	t.Helper()
+	require.Equal(t, "AWS::IAM::Role", role.Type)
+	assert.Nil(t, role.Properties["ManagedPolicyArns"], "AWS's own policies grant more")
+	for _, policy := range role.Properties["Policies"].([]any) {
+		for _, statement := range at(policy, "PolicyDocument", "Statement").([]any) {
+			into := &always
+			if choice := at(statement, "Fn::If"); choice != nil {
+				require.Equal(t, map[string]any{"Ref": "AWS::NoValue"}, at(choice, 2))
+				statement, into = at(choice, 1), &conditional
+			}
+			assert.Equal(t, "Allow", at(statement, "Effect"))
+			for _, action := range texts(at(statement, "Action")) {
+				assert.NotContains(t, action, "*")
+				resource := fmt.Sprint(at(statement, "Resource"))
+				if slices.Contains(anyResource, action) {
+					assert.Equal(t, "*", resource, action)
+				} else {
+					assert.NotEqual(t, "*", resource, action)
+				}
+				*into = append(*into, action)
+			}
+		}
+	}
+	return always, conditional
+}
+
+// texts is a string, or a list of them.
+func texts(value any) (all []string) {
+	if one, ok := value.(string); ok {
+		return []string{one}
+	}
+	for _, v := range value.([]any) {
+		all = append(all, v.(string))
+	}
+	return all
+}
+
+// What the stack hands out is what the packages say that they need.
+func TestManagedPolicies(t *testing.T) {
+	all := readTemplate(t)
+	for name, want := range map[string][]string{
+		"ReaderPolicy": {"dynamodb:GetItem", "dynamodb:Query"},
+		"SubscriberPolicy": {
+			"sqs:CreateQueue", "sqs:DeleteQueue", "sqs:GetQueueAttributes", "sqs:SetQueueAttributes", "sqs:TagQueue", "sqs:ReceiveMessage",
+			"sqs:DeleteMessage", "sns:Subscribe", "sns:Unsubscribe", "sns:GetSubscriptionAttributes",
+		},
+	} {
+		policy := all.Resources[name]
+		require.Equal(t, "AWS::IAM::ManagedPolicy", policy.Type)
+		as := resource{Type: "AWS::IAM::Role", Properties: map[string]any{"Policies": []any{policy.Properties}}}
+		granted, _ := grants(t, as)
+		assert.ElementsMatch(t, want, granted, name)
+	}
+}
+
+// Queues and topics refuse what does not come over TLS.
+func TestOnlyTLS(t *testing.T) {
+	all := readTemplate(t)
+	covered := map[string]bool{}
+	for _, r := range all.Resources {
+		if r.Type != "AWS::SQS::QueuePolicy" && r.Type != "AWS::SNS::TopicPolicy" {
+			continue
+		}
+		for _, statement := range at(r.Properties, "PolicyDocument", "Statement").([]any) {
+			if at(statement, "Effect") == "Deny" && at(statement, "Condition", "Bool", "aws:SecureTransport") == "false" {
+				for _, target := range append(list(r.Properties["Queues"]), list(r.Properties["Topics"])...) {
+					covered[fmt.Sprint(at(target, "Ref"))] = true
+				}
+			}
+		}
+	}
+	for name, r := range all.Resources {
+		if r.Type == "AWS::SQS::Queue" || r.Type == "AWS::SNS::Topic" {
+			assert.True(t, covered[name], name)
+		}
+	}
+}
+
+func list(value any) []any {
+	l, _ := value.([]any)
+	return l
+}

@@ -1,0 +1,155 @@
+package sam_test
+
+import (
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+	"go.yaml.in/yaml/v3"
+)
+
+// template is template.yaml. A function such as !Ref or !Sub is a map with its long name, {"Ref": ...}.
+type template struct {
+	Metadata   map[string]any       `yaml:"Metadata"`
+	Parameters map[string]parameter `yaml:"Parameters"`
+	Resources  map[string]resource  `yaml:"Resources"`
+}
+
+type parameter struct {
+	Type    string `yaml:"Type"`
+	Default any    `yaml:"Default"`
+}
+
+type resource struct {
+	Type           string         `yaml:"Type"`
+	DeletionPolicy string         `yaml:"DeletionPolicy"`
+	Properties     map[string]any `yaml:"Properties"`
+}
+
+func readTemplate(t *testing.T) template {
+	t.Helper()
+	data, err := os.ReadFile("../template.yaml")
+	require.NoError(t, err)
+	var document yaml.Node
+	require.NoError(t, yaml.Unmarshal(data, &document))
+	lengthen(&document)
+	var all template
+	require.NoError(t, document.Decode(&all))
+	return all
+}
+
+// lengthen writes CloudFormation's short tags out: !Ref x becomes {Ref: x}, !Sub x {Fn::Sub: x}.
+func lengthen(n *yaml.Node) {
+	for _, child := range n.Content {
+		lengthen(child)
+	}
+	if n.Kind == yaml.AliasNode || !strings.HasPrefix(n.Tag, "!") || strings.HasPrefix(n.Tag, "!!") {
+		return
+	}
+	name := strings.TrimPrefix(n.Tag, "!")
+	if name != "Ref" && name != "Condition" {
+		name = "Fn::" + name
+	}
+	value := *n
+	value.Tag, value.Anchor = "", ""
+	*n = yaml.Node{Kind: yaml.MappingNode, Tag: "!!map", Anchor: n.Anchor, Content: []*yaml.Node{
+		{Kind: yaml.ScalarNode, Tag: "!!str", Value: name}, &value,
+	}}
+}
+
+// at walks into nested maps and lists: at(properties, "Target", "Input").
+func at(value any, path ...any) any {
+	for _, step := range path {
+		switch v := value.(type) {
+		case map[string]any:
+			value = v[fmt.Sprint(step)]
+		case []any:
+			i, ok := step.(int)
+			if !ok || i >= len(v) {
+				return nil
+			}
+			value = v[i]
+		default:
+			return nil
+		}
+	}
+	return value
+}
+
+// What MiniStack cannot show, and make e2e therefore does not.
+func TestWhatOnlyAWSDoes(t *testing.T) {
+	all := readTemplate(t)
+	t.Run("each scheduled request's body is its own, or the queue would swallow it", func(t *testing.T) {
+		target := at(all.Resources["Schedule"].Properties, "Target")
+		assert.JSONEq(t, `{"reason":"schedule","execution":"<aws.scheduler.execution-id>"}`, at(target, "Input").(string))
+		assert.Equal(t, "sync", at(target, "SqsParameters", "MessageGroupId"))
+	})
+	t.Run("records are tried until they expire, and then reported", func(t *testing.T) {
+		source := at(all.Resources["StreamhandlerFunction"].Properties, "Events", "Stream", "Properties")
+		for name, want := range map[string]any{
+			"StartingPosition": "TRIM_HORIZON", "MaximumRetryAttempts": -1, "MaximumRecordAgeInSeconds": -1,
+			"BisectBatchOnFunctionError": true, "FunctionResponseTypes": []any{"ReportBatchItemFailures"},
+			"MaximumBatchingWindowInSeconds": nil,
+		} {
+			assert.Equal(t, want, at(source, name), name)
+		}
+		assert.Equal(t, map[string]any{"Fn::GetAtt": "StreamFailureQueue.Arn"}, at(source, "DestinationConfig", "OnFailure", "Destination"))
+		assert.Equal(t, map[string]any{"Fn::GetAtt": "StreamFailureQueue.Arn"},
+			at(all.Resources["ExpiredFunction"].Properties, "Events", "Reports", "Properties", "Queue"))
+	})
+	t.Run("a first deployment that fails takes its table with it, a stack that is deleted does not", func(t *testing.T) {
+		assert.Equal(t, "RetainExceptOnCreate", all.Resources["FlagTable"].DeletionPolicy)
+		assert.Equal(t, "false", all.Parameters["TableDeletionProtection"].Default, "DynamoDB would refuse to delete it")
+	})
+	t.Run("the customer's key is used wherever something is kept", func(t *testing.T) {
+		property := map[string]string{
+			"AWS::DynamoDB::Table": "SSESpecification", "AWS::SNS::Topic": "KmsMasterKeyId", "AWS::SQS::Queue": "KmsMasterKeyId", "AWS::Logs::LogGroup": "KmsKeyId",
+		}
+		for name, r := range all.Resources {
+			if property[r.Type] != "" {
+				assert.Contains(t, fmt.Sprint(at(r.Properties, property[r.Type])), "KmsKeyArn", name)
+			}
+		}
+	})
+	t.Run("CloudWatch may publish alarms, and this account's only", func(t *testing.T) {
+		statement := at(all.Resources["AlarmTopicPolicy"].Properties, "PolicyDocument", "Statement", 0)
+		assert.Equal(t, map[string]any{"Service": "cloudwatch.amazonaws.com"}, at(statement, "Principal"))
+		assert.Equal(t, map[string]any{"Ref": "AWS::AccountId"}, at(statement, "Condition", "StringEquals", "aws:SourceAccount"))
+		assert.Contains(t, fmt.Sprint(all.Resources["AlarmTopic"].Properties["KmsMasterKeyId"]), "AWS::NoValue", "with alias/aws/sns it could not")
+	})
+	t.Run("silence is no alarm, but where syncs are missing", func(t *testing.T) {
+		alarms := 0
+		for name, r := range all.Resources {
+			if r.Type != "AWS::CloudWatch::Alarm" {
+				continue
+			}
+			alarms++
+			want := "notBreaching"
+			if name == "FlagsNotSynced" {
+				want = "breaching"
+			}
+			assert.Equal(t, want, r.Properties["TreatMissingData"], name)
+			assert.Equal(t, r.Properties["AlarmActions"], r.Properties["OKActions"], name)
+			assert.NotEmpty(t, r.Properties["AlarmActions"], name)
+		}
+		assert.Equal(t, 17, alarms)
+	})
+}
+
+// Alarms and dashboard use the names under which the functions count.
+func TestMetricsExist(t *testing.T) {
+	var code strings.Builder
+	for _, file := range []string{"../flagsync/handler.go", "../flagsync/log.go", "../streamhandler/log.go", "../streamhandler/expired.go"} {
+		data, err := os.ReadFile(file)
+		require.NoError(t, err)
+		code.Write(data)
+	}
+	for name, r := range readTemplate(t).Resources {
+		if r.Properties["Namespace"] == "warmflags" {
+			assert.Contains(t, code.String(), fmt.Sprintf("%q", r.Properties["MetricName"]), name)
+		}
+	}
+}

@@ -1,0 +1,33 @@
+package e2e
+
+import (
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"strconv"
+	"testing"
+
+	sqstypes "github.com/aws/aws-sdk-go-v2/service/sqs/types"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+type sqsName = sqstypes.QueueAttributeName
+
+// checkCalls holds the calls that the gate saw to the list that sam/template_test.go holds the roles to.
+func checkCalls(t *testing.T) {
+	data, err := os.ReadFile(filepath.Join(root(), "sam", "calls.json"))
+	require.NoError(t, err)
+	var list map[string]struct{ Calls []string }
+	require.NoError(t, json.Unmarshal(data, &list))
+	for function, its := range list {
+		assert.ElementsMatch(t, its.Calls, world.gate.actionsOf(function), function)
+	}
+}
+
+func number(t *testing.T, text string) int {
+	t.Helper()
+	n, err := strconv.Atoi(text)
+	require.NoError(t, err)
+	return n
+}
