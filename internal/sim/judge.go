@@ -169,7 +169,8 @@ func (w *world) judgeTold(c *client, up bool) {
 		w.races.hit("the store recovers")
 		w.mustTell, w.failing = false, [len(kinds)]bool{}
 		for _, i := range w.items {
-			i.failing = false
+			// What failed at this very moment may have failed after the look that found the store well.
+			i.failing = i.failing && i.failed.mono >= now.mono
 		}
 	}
 	if w.isDown() {
