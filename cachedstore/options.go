@@ -59,7 +59,8 @@ func Preload() Option { return func(o *options) { o.preload = true } }
 // RefreshAhead reads what is cached again in the background before its TTL is over, in the TTL's last tenth, so that
 // nobody waits for a read: by one Query a TTL where the whole collection is cached, item by item otherwise. It
 // costs these reads also for flags that nobody asks for any more. The default is to read when somebody asks. In
-// Lambda, and without a positive TTL, it does nothing.
+// Lambda, and without a positive TTL, it does nothing; it needs a TTL of a few seconds, because the last tenth must
+// hold the timekeeper's pause (100 ms), a random pause and the read.
 func RefreshAhead() Option { return func(o *options) { o.refreshAhead = true } }
 
 // StrictClock looks at the clock at each Get. The default spares a hit the clock, as the package's comment says:
