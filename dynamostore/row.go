@@ -77,7 +77,7 @@ func parseRow(r row) (st.SerializedItemDescriptor, error) {
 	if err := errors.Join(verr, ierr); err != nil {
 		return st.SerializedItemDescriptor{}.NotFound(), err
 	}
-	return st.SerializedItemDescriptor{Version: version, SerializedItem: []byte(item)}, nil
+	return st.SerializedItemDescriptor{Version: version, SerializedItem: []byte(withoutSurrogates(item))}, nil
 }
 
 func parseVersion(r row) (int, error) {
