@@ -1,10 +1,13 @@
 package test
 
 import (
+	"context"
 	"fmt"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/launchdarkly/go-server-sdk/v7/subsystems/ldstoreimpl"
 	st "github.com/launchdarkly/go-server-sdk/v7/subsystems/ldstoretypes"
@@ -68,4 +71,33 @@ func read(t *testing.T, s *dynamostore.Store) map[string]string {
 		}
 	}
 	return flags
+}
+
+// runToTheEnd keeps run going until the test ends, which waits for it.
+func runToTheEnd(ctx context.Context, t *testing.T, what string, run func(context.Context) error) {
+	var running sync.WaitGroup
+	ctx, cancel := context.WithCancel(ctx)
+	running.Go(func() {
+		if err := run(ctx); err != nil && ctx.Err() == nil {
+			t.Errorf("%s: %v", what, err)
+		}
+	})
+	t.Cleanup(func() { cancel(); running.Wait() })
+}
+
+// waitFor waits for what has to happen within patience.
+func waitFor(t *testing.T, done <-chan struct{}, what string) {
+	t.Helper()
+	receive(t, done, what)
+}
+
+// receive receives what has to come within patience.
+func receive[T any](t *testing.T, from <-chan T, what string) (got T) {
+	t.Helper()
+	select {
+	case got = <-from:
+	case <-time.After(patience):
+		require.FailNow(t, fmt.Sprintf("no %s after %v", what, patience))
+	}
+	return got
 }

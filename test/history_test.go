@@ -1,6 +1,7 @@
 package test
 
 import (
+	"context"
 	"flag"
 	"fmt"
 	"sync"
@@ -8,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/stretchr/testify/assert"
 
 	"github.com/warmflags/warmflags/internal/storehistory"
@@ -51,6 +53,35 @@ func TestStoreHistories(t *testing.T) {
 	} {
 		assert.NotZero(t, n, what)
 	}
+}
+
+// Without its conditions, a transaction loses upserts: a DynamoDB that decided nothing would not go unnoticed.
+func TestStoreHistoriesCanFail(t *testing.T) {
+	table := newFlagTable(t)
+	for seed := range 20 {
+		_, err := storehistory.Run(t.Context(), storehistory.Options{
+			Seed: uint64(seed), Client: unconditional{emulator.DynamoDB()}, Table: table, Prefix: fmt.Sprint("seed-", seed),
+		})
+		if err != nil {
+			assert.ErrorContains(t, err, "overwrote a newer row")
+			return
+		}
+	}
+	assert.Fail(t, "nobody noticed")
+}
+
+// unconditional makes transactions without their conditions.
+type unconditional struct{ *dynamodb.Client }
+
+func (u unconditional) TransactWriteItems(ctx context.Context, in *dynamodb.TransactWriteItemsInput, o ...func(*dynamodb.Options)) (*dynamodb.TransactWriteItemsOutput, error) {
+	for _, i := range in.TransactItems {
+		if i.Put != nil {
+			i.Put.ConditionExpression, i.Put.ExpressionAttributeNames, i.Put.ExpressionAttributeValues = nil, nil, nil
+		} else {
+			i.Delete.ConditionExpression, i.Delete.ExpressionAttributeNames, i.Delete.ExpressionAttributeValues = nil, nil, nil
+		}
+	}
+	return u.Client.TransactWriteItems(ctx, in, o...)
 }
 
 // The histories that flagsync is judged by.

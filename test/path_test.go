@@ -13,7 +13,6 @@ import (
 
 	"github.com/aws/aws-lambda-go/events"
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/sns"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/launchdarkly/go-sdk-common/v3/ldcontext"
@@ -136,39 +135,21 @@ func (p *path) startSync() {
 
 // startStream runs streamhandler on DynamoDB Local's own stream.
 func (p *path) startStream() {
-	table, err := emulator.DynamoDB().DescribeTable(p.ctx, &dynamodb.DescribeTableInput{TableName: &p.table})
-	require.NoError(p.t, err)
 	handler := streamhandler.New(emulator.SNS(), streamhandler.TopicARN(p.topic), streamhandler.Logger(p.logger))
 	mapping := &localaws.StreamMapping{
-		Streams: emulator.Streams(), StreamARN: *table.Table.LatestStreamArn, Handler: handler.Handle, Poll: 20 * time.Millisecond, Logger: p.logger,
-		Filter: func(r events.DynamoDBEventRecord) bool { // as template.yaml
-			_, after := r.Change.NewImage["item"]
-			_, before := r.Change.OldImage["item"]
-			return after || before
-		},
+		Streams: emulator.Streams(), StreamARN: streamOf(p.t, p.table), Handler: handler.Handle, Filter: hasItem, Poll: 20 * time.Millisecond, Logger: p.logger,
 	}
 	p.run("run streamhandler", mapping.Run)
 }
 
 // run keeps f going until the test ends, which waits for it.
 func (p *path) run(what string, f func(context.Context) error) {
-	var running sync.WaitGroup
-	ctx, cancel := context.WithCancel(p.ctx)
-	running.Go(func() {
-		if err := f(ctx); err != nil && ctx.Err() == nil {
-			p.t.Errorf("%s: %v", what, err)
-		}
-	})
-	p.t.Cleanup(func() { cancel(); running.Wait() })
+	runToTheEnd(p.ctx, p.t, what, f)
 }
 
 func (p *path) wait(done <-chan struct{}, what string) {
 	p.t.Helper()
-	select {
-	case <-done:
-	case <-time.After(patience):
-		require.FailNow(p.t, fmt.Sprintf("no %s after %v", what, patience))
-	}
+	waitFor(p.t, done, what)
 }
 
 // reader is one LaunchDarkly client in daemon mode, and the sink of its queue.
