@@ -18,11 +18,11 @@ var anyResource = []string{
 }
 
 // Each role has what its function calls (calls.json, which make e2e holds to what it sees), what Lambda calls for it, its own
-// log, and where a parameter asks for it, the key and X-Ray. Nothing else, and nothing on more than its own resources.
+// log, and where a parameter asks for it, the key, X-Ray and the journal's rows. Nothing else, and nothing on more than its own resources.
 func TestPoliciesAreTheCalls(t *testing.T) {
 	data, err := os.ReadFile("calls.json")
 	require.NoError(t, err)
-	var list map[string]struct{ Calls, ByLambda []string }
+	var list map[string]struct{ Calls, ByLambda, Journal []string }
 	require.NoError(t, json.Unmarshal(data, &list))
 	all := readTemplate(t)
 	for name, r := range all.Resources {
@@ -36,7 +36,9 @@ func TestPoliciesAreTheCalls(t *testing.T) {
 			granted, conditional := grants(t, all.Resources[strings.TrimSuffix(role.(string), ".Arn")])
 			want := slices.Concat(list[name].Calls, list[name].ByLambda, []string{"logs:CreateLogStream", "logs:PutLogEvents"})
 			assert.ElementsMatch(t, want, granted)
-			assert.Subset(t, []string{"kms:Decrypt", "kms:GenerateDataKey", "xray:PutTraceSegments", "xray:PutTelemetryRecords"}, conditional)
+			may := []string{"kms:Decrypt", "kms:GenerateDataKey", "xray:PutTraceSegments", "xray:PutTelemetryRecords"}
+			assert.Subset(t, slices.Concat(may, list[name].Journal), conditional)
+			assert.Subset(t, conditional, list[name].Journal)
 			if slices.Contains(granted, "sns:Publish") || slices.Contains(granted, "sqs:SendMessage") {
 				assert.Contains(t, conditional, "kms:GenerateDataKey", "what is sent is encrypted")
 			}
@@ -100,6 +102,17 @@ func TestManagedPolicies(t *testing.T) {
 		as := resource{Type: "AWS::IAM::Role", Properties: map[string]any{"Policies": []any{policy.Properties}}}
 		granted, _ := grants(t, as)
 		assert.ElementsMatch(t, want, granted, name)
+	}
+}
+
+// What keeps the journal can write none of LaunchDarkly's rows.
+func TestJournalsRowsOnly(t *testing.T) {
+	for _, role := range []string{"StreamhandlerRole", "ExpiredRole"} {
+		statements := at(readTemplate(t).Resources[role].Properties, "Policies", 0, "PolicyDocument", "Statement").([]any)
+		found := slices.IndexFunc(statements, func(s any) bool { return at(s, "Fn::If", 0) == "HasJournal" })
+		require.GreaterOrEqual(t, found, 0)
+		assert.Equal(t, []any{"$journal/*", "*:$journal/*"},
+			at(statements[found], "Fn::If", 1, "Condition", "ForAllValues:StringLike", "dynamodb:LeadingKeys"))
 	}
 }
 

@@ -19,8 +19,10 @@ type template struct {
 }
 
 type parameter struct {
-	Type    string `yaml:"Type"`
-	Default any    `yaml:"Default"`
+	Type          string `yaml:"Type"`
+	Default       any    `yaml:"Default"`
+	AllowedValues []any  `yaml:"AllowedValues"`
+	Description   string `yaml:"Description"`
 }
 
 type resource struct {

@@ -30,8 +30,9 @@ import (
 	"github.com/warmflags/warmflags/subscriber"
 )
 
-// patience is how long a change may take from LaunchDarkly to every client, retries after failures included.
-const patience = 90 * time.Second
+// patience is how long a change may take from LaunchDarkly to every client, retries after failures included. The longest:
+// MiniStack kills a sync when its function is updated, and then the request comes again when its visibility ends, after 130 s.
+const patience = 170 * time.Second
 
 // consumer is a service in daemon mode, with a cache for an hour: only a message makes it look again.
 type consumer struct {
@@ -41,14 +42,16 @@ type consumer struct {
 	change.Sink
 }
 
-// startConsumers starts services with a queue each, and waits until they can miss nothing.
-func startConsumers(t *testing.T, stack map[string]string, prefix string, n int) []*consumer {
+// startConsumers starts services with a queue each, and waits until they can miss nothing. What it also returns stops them,
+// which needs the stack's policies.
+func startConsumers(t *testing.T, stack map[string]string, prefix string, n int) (consumers []*consumer, stop func()) {
 	t.Helper()
 	config := clientConfig(t, stack)
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup
-	t.Cleanup(func() { cancel(); running.Wait() })
-	consumers := make([]*consumer, n)
+	stop = func() { cancel(); running.Wait() }
+	t.Cleanup(stop)
+	consumers = make([]*consumer, n)
 	for i := range consumers {
 		store := cachedstore.New(dynamostore.DataStore(stack["TableName"]).Prefix(prefix).Client(dynamodb.NewFromConfig(config)),
 			cachedstore.TTL(time.Hour), cachedstore.Preload())
@@ -67,7 +70,7 @@ func startConsumers(t *testing.T, stack map[string]string, prefix string, n int)
 	for _, c := range consumers {
 		c.await(t, "begin to listen", func() bool { return c.all.Load() > 0 })
 	}
-	return consumers
+	return consumers, stop
 }
 
 // clientConfig is that of a program whose role has the policies that the stack hands out, and no other.

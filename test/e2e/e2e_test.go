@@ -1,8 +1,13 @@
 package e2e
 
 import (
+	"archive/zip"
+	"bytes"
+	"fmt"
 	"maps"
 	"net/http"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -13,10 +18,14 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
+	"github.com/launchdarkly/go-server-sdk/v7/subsystems/ldstoreimpl"
+	st "github.com/launchdarkly/go-server-sdk/v7/subsystems/ldstoretypes"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/warmflags/warmflags/dynamostore"
 	"github.com/warmflags/warmflags/internal/fakeld"
+	"github.com/warmflags/warmflags/test/emulator"
 )
 
 // One stack with everything, from its first deployment to its end. The subtests follow each other.
@@ -27,7 +36,7 @@ func TestStack(t *testing.T) {
 	stack := deploy(t, "whole", parameters...)
 	e := &environment{flags, webhookProxy(t, stack["WebhookUrl"])}
 	t.Cleanup(func() { world.gate.inTheWay(nil, nil) })
-	consumers := startConsumers(t, stack, "", 3)
+	consumers, stop := startConsumers(t, stack, "", 3)
 
 	t.Run("the schedule fills the table, without a webhook", func(t *testing.T) {
 		requireSeen(t, consumers, map[string]int{fakeld.FlagKey(0): 1, fakeld.FlagKey(49): 1})
@@ -65,7 +74,10 @@ func TestStack(t *testing.T) {
 		})
 	})
 	t.Run("each function made the calls of sam/calls.json", checkCalls)
-	t.Run("deletion keeps the table", func(t *testing.T) { deletion(t, stack) })
+	t.Run("deletion keeps the table", func(t *testing.T) {
+		stop()
+		deletion(t, stack)
+	})
 }
 
 // publishes tells whether a call is streamhandler's to the topic.
@@ -219,12 +231,65 @@ func waiting(t *testing.T, queueURL string) int {
 
 // deletion deletes the stack: what is in the table is kept, all else is gone.
 func deletion(t *testing.T, stack map[string]string) {
-	_, err := sam(t.Context(), "delete", "--stack-name", "whole", "--no-prompts", "--region", "us-east-1")
+	_, err := sam(t.Context(), "delete", "--stack-name", "whole", "--no-prompts", "--region", emulator.Region)
 	require.NoError(t, err)
-	out, err := dynamodb.NewFromConfig(world.gate.config()).DescribeTable(t.Context(), &dynamodb.DescribeTableInput{TableName: aws.String(stack["TableName"])})
-	require.NoError(t, err)
-	assert.Equal(t, types.TableStatusActive, out.Table.TableStatus)
+	var description struct{ Table struct{ TableStatus string } }
+	require.NoError(t, boto(t.Context(), "dynamodb", "describe_table", map[string]any{"TableName": stack["TableName"]}, &description))
+	assert.Equal(t, "ACTIVE", description.Table.TableStatus)
 	assert.Empty(t, left(t, "whole"))
+}
+
+// A table that somebody else writes gets the fan-out, and nothing else.
+func TestAdoptedTable(t *testing.T) {
+	var made struct {
+		TableDescription struct{ LatestStreamArn string }
+	}
+	require.NoError(t, boto(t.Context(), "dynamodb", "create_table", map[string]any{
+		"TableName": "adopted", "BillingMode": "PAY_PER_REQUEST",
+		"KeySchema":            []any{map[string]any{"AttributeName": "namespace", "KeyType": "HASH"}, map[string]any{"AttributeName": "key", "KeyType": "RANGE"}},
+		"AttributeDefinitions": []any{map[string]any{"AttributeName": "namespace", "AttributeType": "S"}, map[string]any{"AttributeName": "key", "AttributeType": "S"}},
+		"StreamSpecification":  map[string]any{"StreamEnabled": true, "StreamViewType": "NEW_AND_OLD_IMAGES"},
+	}, &made))
+	stack := deploy(t, "adopting", "Sync=false", "ExistingTableName=adopted", "ExistingTableStreamArn="+made.TableDescription.LatestStreamArn,
+		"JournalCopies=0")
+	assert.Equal(t, "adopted", stack["TableName"])
+	assert.NotContains(t, stack, "WebhookUrl")
+	for _, name := range left(t, "adopting") {
+		assert.NotContains(t, []string{"adopting-Webhook", "adopting-Flagsync", "adopting-Request"}, name[:min(len(name), 16)])
+	}
+
+	consumers, stop := startConsumers(t, stack, "staging", 2)
+	store, err := dynamostore.DataStore("adopted").Prefix("staging").Client(dynamodb.NewFromConfig(world.gate.config())).Open(t.Context())
+	require.NoError(t, err)
+	flag := func(version int) st.SerializedItemDescriptor {
+		return st.SerializedItemDescriptor{Version: version, SerializedItem: fmt.Appendf(nil,
+			`{"key":"f","version":%d,"on":false,"offVariation":0,"variations":[%d]}`, version, version)}
+	}
+	for version := 1; version <= 3; version++ {
+		_, err := store.Upsert(ldstoreimpl.Features(), "f", flag(version))
+		require.NoError(t, err)
+		requireSeen(t, consumers, map[string]int{"f": version})
+	}
+	stop()
+	_, err = sam(t.Context(), "delete", "--stack-name", "adopting", "--no-prompts", "--region", emulator.Region)
+	require.NoError(t, err)
+	require.NoError(t, boto(t.Context(), "dynamodb", "describe_table", map[string]any{"TableName": "adopted"}, nil))
+}
+
+// The functions are small, for a quick start.
+func TestZipsAreSmall(t *testing.T) {
+	for _, function := range []string{"WebhookFunction", "FlagsyncFunction", "StreamhandlerFunction", "ExpiredFunction"} {
+		data, err := os.ReadFile(filepath.Join(build(), function, "bootstrap"))
+		require.NoError(t, err)
+		var zipped bytes.Buffer
+		w := zip.NewWriter(&zipped)
+		file, err := w.Create("bootstrap")
+		require.NoError(t, err)
+		_, err = file.Write(data)
+		require.NoError(t, err)
+		require.NoError(t, w.Close())
+		assert.LessOrEqual(t, zipped.Len(), 5<<20, function)
+	}
 }
 
 // left are names of what a stack left behind, its table and the consumers' queues apart.

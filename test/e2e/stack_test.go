@@ -120,8 +120,18 @@ func tryDeploy(t *testing.T, stack string, parameters ...string) (string, error)
 		"deploy", "--template-file", filepath.Join(build(), "template.yaml"), "--stack-name", stack, "--resolve-s3",
 		"--capabilities", "CAPABILITY_IAM", "--no-confirm-changeset", "--no-progressbar", "--no-fail-on-empty-changeset",
 		"--parameter-overrides", "Architecture=" + architecture(),
-	}, parameters...)
+	}, quoted(parameters)...)
 	return sam(t.Context(), args...)
+}
+
+// quoted puts values into quotes: SAM would end them at a blank.
+func quoted(parameters []string) []string {
+	all := make([]string, len(parameters))
+	for i, p := range parameters {
+		name, value, _ := strings.Cut(p, "=")
+		all[i] = fmt.Sprintf("%s=%q", name, value)
+	}
+	return all
 }
 
 func outputs(t *testing.T, stack string) map[string]string {

@@ -1,0 +1,139 @@
+package sam_test
+
+import (
+	"fmt"
+	"maps"
+	"os"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// row is what docs/deploying.md says of a parameter or variable, or what template and code say.
+type row struct{ of, kind, standard string }
+
+// documented reads the document's table, by "of name".
+func documented(t *testing.T) map[string]row {
+	t.Helper()
+	data, err := os.ReadFile("../docs/deploying.md")
+	require.NoError(t, err)
+	all := map[string]row{}
+	for line := range strings.Lines(string(data)) {
+		cells := strings.Split(strings.ReplaceAll(line, "`", ""), "|")
+		if len(cells) < 7 || strings.HasPrefix(cells[1], " ---") || strings.TrimSpace(cells[1]) == "name" {
+			continue
+		}
+		for i := range cells {
+			cells[i] = strings.TrimSpace(cells[i])
+		}
+		assert.NotEmpty(t, cells[5], line)
+		all[cells[2]+" "+cells[1]] = row{cells[2], cells[3], cells[4]}
+	}
+	return all
+}
+
+// parameters are the template's.
+func (all template) parameters() map[string]row {
+	rows := map[string]row{}
+	for name, p := range all.Parameters {
+		kind, standard := p.Type, fmt.Sprint(p.Default)
+		if standard == "" {
+			standard = "empty"
+		}
+		if kind == "String" && len(p.AllowedValues) > 0 {
+			kind = strings.Trim(strings.ReplaceAll(fmt.Sprint(p.AllowedValues), " ", ", "), "[]")
+		}
+		rows["stack "+name] = row{"stack", kind, standard}
+	}
+	return rows
+}
+
+var (
+	requiredVariable = regexp.MustCompile(`vars\.Required\("(\w+)"`)
+	numberVariable   = regexp.MustCompile(`vars\.Int\("(\w+)", ([0-9<]+)\)`)
+	plainVariable    = regexp.MustCompile(`os\.Getenv\("(\w+)"\)`)
+)
+
+// variables are those that a function's main.go reads.
+func variables(t *testing.T, function string) map[string]row {
+	t.Helper()
+	data, err := os.ReadFile(function + "/main.go")
+	require.NoError(t, err)
+	rows := map[string]row{}
+	for _, m := range requiredVariable.FindAllStringSubmatch(string(data), -1) {
+		rows[function+" "+m[1]] = row{function, "String", "required"}
+	}
+	for _, m := range numberVariable.FindAllStringSubmatch(string(data), -1) {
+		rows[function+" "+m[1]] = row{function, "Number", number(t, m[2])}
+	}
+	for _, m := range plainVariable.FindAllStringSubmatch(string(data), -1) {
+		rows[function+" "+m[1]] = row{function, "String", "empty"}
+	}
+	return rows
+}
+
+// number writes 256<<10 as 262144.
+func number(t *testing.T, text string) string {
+	t.Helper()
+	base, shift, _ := strings.Cut(text, "<<")
+	n, err := strconv.Atoi(base)
+	require.NoError(t, err)
+	if shift != "" {
+		s, err := strconv.Atoi(shift)
+		require.NoError(t, err)
+		n <<= s
+	}
+	return strconv.Itoa(n)
+}
+
+// functions are the template's, by their folder.
+func (all template) functions() map[string]resource {
+	functions := map[string]resource{}
+	for _, r := range all.Resources {
+		if r.Type == "AWS::Serverless::Function" {
+			functions[strings.Trim(strings.TrimPrefix(r.Properties["CodeUri"].(string), "sam/"), "/")] = r
+		}
+	}
+	return functions
+}
+
+func TestDocumentTemplateAndCodeAgree(t *testing.T) {
+	all := readTemplate(t)
+	want := all.parameters()
+	for function, r := range all.functions() {
+		its := variables(t, function)
+		maps.Copy(want, its)
+		set, _ := at(r.Properties, "Environment", "Variables").(map[string]any)
+		for name := range set {
+			assert.Contains(t, its, function+" "+name, "the template sets a variable that nothing reads")
+		}
+		for key, v := range its {
+			if v.standard == "required" {
+				assert.Contains(t, set, strings.TrimPrefix(key, function+" "))
+			}
+		}
+	}
+	assert.Equal(t, want, documented(t))
+}
+
+// Whoever deploys with --guided, or in the console, is asked for every parameter in its group, with a label.
+func TestEveryParameterHasAGroupAndALabel(t *testing.T) {
+	all := readTemplate(t)
+	names := slices.Sorted(maps.Keys(all.Parameters))
+	var grouped []string
+	for _, group := range at(all.Metadata, "AWS::CloudFormation::Interface", "ParameterGroups").([]any) {
+		grouped = append(grouped, texts(at(group, "Parameters"))...)
+	}
+	assert.ElementsMatch(t, names, grouped)
+	labels := at(all.Metadata, "AWS::CloudFormation::Interface", "ParameterLabels").(map[string]any)
+	assert.Equal(t, names, slices.Sorted(maps.Keys(labels)))
+	for name, p := range all.Parameters {
+		assert.NotNil(t, p.Default, "%s: nothing has to be chosen", name)
+		assert.NotEmpty(t, p.Description, name)
+	}
+}
