@@ -80,7 +80,8 @@ demo: ## Run the whole path in one process, and measure it (DEMO_FLAGS="--change
 	go run ./cmd/warmflags demo $(DEMO_FLAGS)
 
 .PHONY: sim
-sim: ## Judge cachedstore by whole histories: SIMSEEDS=100000 seeds of 100 steps
+sim: ## Judge cachedstore by SIMSEEDS=100000 seeds of 100 steps; print how many histories of Inits and syncs there are
+	go test ./dynamostore ./internal/synchistory -run '^TestHistories$$' -v -count=1
 	go test ./cachedstore -run '^TestSim$$' -sim.seeds=$(SIMSEEDS) -v -count=1 -timeout 30m
 
 .PHONY: integration
