@@ -16,12 +16,16 @@ func demoCommand() *cobra.Command {
 	config := demo.Defaults()
 	var asJSON bool
 	var sabotage string
+	var stack stackFlags
 	cmd := &cobra.Command{
 		Use:   "demo",
 		Short: "Run the whole path in this process, flip flags, and measure how soon everybody sees them",
 		Long: `Runs a fake LaunchDarkly, the webhook, the sync, a table with its stream, the fan-out and LaunchDarkly
 clients in daemon mode with a TTL of an hour, all in this process, flips flags at random and measures the time
 from each flip to the first evaluation that shows it, for every client.
+
+With --stack it measures a deployed stack instead, from a write to the stack's table to evaluations here: it writes
+flags of its own under the prefix ` + demo.DeployedPrefix + `, which no sync touches, and removes them when it ends.
 
 Exit code 1 means that a flip was lost or an evaluation stale, or that the demo could not run.`,
 		Args: cobra.NoArgs,
@@ -30,7 +34,7 @@ Exit code 1 means that a flip was lost or an evaluation stale, or that the demo 
 			if bar := cmd.ErrOrStderr(); !asJSON && isTerminal(bar) {
 				config.Progress = func(done, total int) { drawProgress(bar, done, total) }
 			}
-			report, err := demo.Run(cmd.Context(), config)
+			report, err := stack.run(cmd, config)
 			if err != nil {
 				return err
 			}
@@ -49,6 +53,7 @@ Exit code 1 means that a flip was lost or an evaluation stale, or that the demo 
 			return err
 		},
 	}
+	stack.add(cmd)
 	flags := cmd.Flags()
 	flags.IntVar(&config.Changes, "changes", config.Changes, "how many flips; at least half of them travel alone")
 	flags.IntVar(&config.Consumers, "consumers", config.Consumers, "how many LaunchDarkly clients; every fifth has an HTTPS endpoint, the others a queue")

@@ -73,7 +73,7 @@ func Run(ctx context.Context, c Config) (report *Report, err error) {
 const burst = 12
 
 // flipAll makes the flips: at least half alone, each once the one before was seen by everybody, the rest in bursts.
-func flipAll(ctx context.Context, c Config, b *board, p *path) error {
+func flipAll(ctx context.Context, c Config, b *board, p flipper) error {
 	random := rand.New(rand.NewPCG(c.Seed, 0))
 	for left := c.Changes; left > 0; {
 		n := 1

@@ -3,10 +3,12 @@ package e2e
 import (
 	"archive/zip"
 	"bytes"
+	"encoding/json"
 	"fmt"
 	"maps"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -68,6 +70,7 @@ func TestStack(t *testing.T) {
 	t.Run("a poison record", func(t *testing.T) { poison(t, e, consumers, stack["TableName"]) })
 	t.Run("records that expired unpublished", func(t *testing.T) { expired(t, consumers, stack["StreamFailureQueueUrl"]) })
 	t.Run("an update while flags flip", func(t *testing.T) { update(t, e, consumers, parameters) })
+	t.Run("warmflags demo measures the stack", measure)
 	t.Run("nothing is left over", func(t *testing.T) {
 		assert.Equal(t, []int{0, 0, 0}, []int{
 			waiting(t, stack["RequestQueueUrl"]), waiting(t, stack["RequestDeadLettersUrl"]), waiting(t, stack["StreamFailureQueueUrl"]),
@@ -207,6 +210,28 @@ func update(t *testing.T, e *environment, consumers []*consumer, parameters []st
 	requireSeen(t, consumers, e.flip(t, 30))
 }
 
+// measure runs the command line's demo against the stack.
+func measure(t *testing.T) {
+	command := exec.CommandContext(t.Context(), "go", "run", "./cmd/warmflags", "demo", "--stack", "whole", "--endpoint", world.gate.server.URL,
+		"--changes", "10", "--consumers", "2", "--json")
+	command.Dir = root()
+	command.Env = append(os.Environ(), world.cloud.Environment()...)
+	var problems bytes.Buffer
+	command.Stderr = &problems
+	said, err := command.Output()
+	require.NoError(t, err, problems.String())
+	var report struct {
+		Changes, Lost, Evaluations int
+		P50                        float64 `json:"p50_ms"`
+		P99                        float64 `json:"p99_ms"`
+	}
+	require.NoError(t, json.Unmarshal(said, &report), string(said))
+	assert.Equal(t, 10, report.Changes)
+	assert.Zero(t, report.Lost)
+	assert.Positive(t, report.Evaluations)
+	t.Logf("from a write to an evaluation: p50 %.0f ms, p99 %.0f ms", report.P50, report.P99)
+}
+
 // waiting is how many messages a queue has or has handed out, once there are none or it is late.
 func waiting(t *testing.T, queueURL string) int {
 	t.Helper()
@@ -298,19 +323,19 @@ func left(t *testing.T, stack string) (names []string) {
 	var functions struct {
 		Functions []struct{ FunctionName string }
 	}
-	require.NoError(t, boto(t.Context(), "lambda", "list_functions", nil, &functions))
+	require.NoError(t, boto(t.Context(), "lambda", "list_functions", map[string]any{}, &functions))
 	for _, f := range functions.Functions {
 		names = append(names, f.FunctionName)
 	}
 	var queues struct {
-		QueueUrls []string //nolint:revive // AWS's name
+		QueueUrls []string
 	}
-	require.NoError(t, boto(t.Context(), "sqs", "list_queues", nil, &queues))
+	require.NoError(t, boto(t.Context(), "sqs", "list_queues", map[string]any{}, &queues))
 	for _, url := range queues.QueueUrls {
 		names = append(names, url[strings.LastIndex(url, "/")+1:])
 	}
 	var topics struct{ Topics []struct{ TopicArn string } }
-	require.NoError(t, boto(t.Context(), "sns", "list_topics", nil, &topics))
+	require.NoError(t, boto(t.Context(), "sns", "list_topics", map[string]any{}, &topics))
 	for _, topic := range topics.Topics {
 		names = append(names, topic.TopicArn[strings.LastIndex(topic.TopicArn, ":")+1:])
 	}
