@@ -295,10 +295,29 @@ func TestAdoptedTable(t *testing.T) {
 		require.NoError(t, err)
 		requireSeen(t, consumers, map[string]int{"f": version})
 	}
+	t.Run("the example's stack evaluates a flag", func(t *testing.T) { example(t, store) })
 	stop()
 	_, err = sam(t.Context(), "delete", "--stack-name", "adopting", "--no-prompts", "--region", emulator.Region)
 	require.NoError(t, err)
 	require.NoError(t, boto(t.Context(), "dynamodb", "describe_table", map[string]any{"TableName": "adopted"}, nil))
+}
+
+// example deploys examples/consumer beside the adopting stack, and invokes its function.
+func example(t *testing.T, store *dynamostore.Store) {
+	_, err := store.Upsert(ldstoreimpl.Features(), "new-checkout", st.SerializedItemDescriptor{Version: 1, SerializedItem: []byte(
+		`{"key":"new-checkout","version":1,"on":true,"fallthrough":{"variation":0},"variations":[true,false],"salt":"s"}`)})
+	require.NoError(t, err)
+	built := filepath.Join(world.dir, "consumer")
+	_, err = sam(t.Context(), "build", "--template", filepath.Join("examples", "consumer", "template.yaml"), "--build-dir", built,
+		"--parameter-overrides", "Architecture="+architecture())
+	require.NoError(t, err)
+	_, err = deployBuilt(t, built, "example", "WarmflagsStack=adopting", "Prefix=staging")
+	require.NoError(t, err)
+	said, err := sam(t.Context(), "remote", "invoke", outputs(t, "example")["EvaluateFunction"], "--event", `"somebody"`)
+	require.NoError(t, err)
+	assert.Contains(t, said, "the new checkout")
+	_, err = sam(t.Context(), "delete", "--stack-name", "example", "--no-prompts", "--region", emulator.Region)
+	require.NoError(t, err)
 }
 
 // The functions are small, for a quick start.

@@ -116,8 +116,14 @@ func deploy(t *testing.T, stack string, parameters ...string) map[string]string 
 
 func tryDeploy(t *testing.T, stack string, parameters ...string) (string, error) {
 	t.Helper()
+	return deployBuilt(t, build(), stack, parameters...)
+}
+
+// deployBuilt deploys what sam build put into a folder.
+func deployBuilt(t *testing.T, built, stack string, parameters ...string) (string, error) {
+	t.Helper()
 	args := append([]string{
-		"deploy", "--template-file", filepath.Join(build(), "template.yaml"), "--stack-name", stack, "--resolve-s3",
+		"deploy", "--template-file", filepath.Join(built, "template.yaml"), "--stack-name", stack, "--resolve-s3",
 		"--capabilities", "CAPABILITY_IAM", "--no-confirm-changeset", "--no-progressbar", "--no-fail-on-empty-changeset",
 		"--parameter-overrides", "Architecture=" + architecture(),
 	}, quoted(parameters)...)
