@@ -313,7 +313,7 @@ func example(t *testing.T, store *dynamostore.Store) {
 	require.NoError(t, err)
 	_, err = deployBuilt(t, built, "example", "WarmflagsStack=adopting", "Prefix=staging")
 	require.NoError(t, err)
-	said, err := sam(t.Context(), "remote", "invoke", outputs(t, "example")["EvaluateFunction"], "--event", `"somebody"`)
+	said, err := sam(t.Context(), "remote", "invoke", "EvaluateFunction", "--stack-name", "example", "--event", `"somebody"`)
 	require.NoError(t, err)
 	assert.Contains(t, said, "the new checkout")
 	_, err = sam(t.Context(), "delete", "--stack-name", "example", "--no-prompts", "--region", emulator.Region)
