@@ -54,7 +54,7 @@ test: ## Vet and test, with the race detector where there is a C compiler
 	go vet ./...
 	$(if $(RACE),,@echo "No C compiler (CGO_ENABLED=1 and CC) is here: testing without the race detector.")
 	go test $(RACE) ./...
-	$(if $(RACE),@echo "Once more without it, because it allocates:")
+	$(if $(RACE),@echo "And without the race detector what may not allocate:")
 	$(if $(RACE),go test -run NoAlloc ./cachedstore)
 	@echo "make test: all passed, $(if $(RACE),with,without) the race detector."
 
