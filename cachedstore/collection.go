@@ -137,7 +137,8 @@ func (s *cache) awaitItemsLocked(c *collection, stale []*slot) (err error) {
 
 // staleLocked lists the keys whose last known value is not good for a call that began at tick begun and joined a
 // read of the collection which began at tick joined (0: it joined none). Where the call began that read itself, what
-// was invalidated since is good all the same: the call is older. It returns an error when a key may not be served, and not be read again yet either.
+// was invalidated since is good all the same: the call is older. It returns an error when a key may not be served, and
+// not be read again yet either.
 func (s *cache) staleLocked(c *collection, begun, joined uint64, now instant) (stale []*slot, err error) {
 	c.slots.each(func(sl *slot) {
 		switch {
@@ -280,7 +281,7 @@ func (r *collectionReader) keep(f *flight, result any, now instant) bool {
 			sl.decoded.Store(d)
 			item = d.item
 		}
-		stale := max(sl.invalid, s.invalidAll, s.woken)
+		stale := s.discardTickLocked(sl)
 		fresh := f.start > stale && !frozen
 		if !fresh && sl.flight != nil && sl.flight.start > f.start {
 			sl.spare, sl.putBy = s.valueLocked(sl, item, f, now), s.tick

@@ -57,6 +57,12 @@ func (s *cache) staleTickLocked(sl *slot) uint64 {
 	if s.options.ttl == 0 {
 		return s.tick
 	}
+	return s.discardTickLocked(sl)
+}
+
+// discardTickLocked is the tick at or before which a read that began is discarded for this key: it was invalidated
+// since, or an invocation began.
+func (s *cache) discardTickLocked(sl *slot) uint64 {
 	return max(sl.invalid, s.invalidAll, s.woken)
 }
 
@@ -140,7 +146,7 @@ func (r *itemReader) keep(f *flight, found any, now instant) bool {
 	d := found.(*decoded)
 	sl.decoded.Store(d)
 	item := d.item
-	stale := max(sl.invalid, s.invalidAll, s.woken)
+	stale := s.discardTickLocked(sl)
 	fresh := f.start > stale && !f.began.frozen(now)
 	if !fresh {
 		s.stats.Discarded++
