@@ -30,9 +30,9 @@ import (
 	"github.com/warmflags/warmflags/subscriber"
 )
 
-// patience is how long a change may take from LaunchDarkly to every client, retries after failures included. The longest:
-// MiniStack kills a sync when its function is updated, and then the request comes again when its visibility ends, after 130 s.
-const patience = 170 * time.Second
+// patience is how long a change may take from LaunchDarkly to every client, retries after failures included. The longest is
+// the first sync: the schedule's, within a minute. A request that was lost in a killed sync would come again after 130 s.
+const patience = 2 * time.Minute
 
 // consumer is a service in daemon mode, with a cache for an hour: only a message makes it look again.
 type consumer struct {

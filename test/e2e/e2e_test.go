@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -191,10 +192,12 @@ func expired(t *testing.T, consumers []*consumer, queueURL string) {
 // update deploys the stack anew with other parameters while flags flip.
 func update(t *testing.T, e *environment, consumers []*consumer, parameters []string) {
 	done := make(chan error, 1)
-	go func() {
+	var deploying sync.WaitGroup
+	t.Cleanup(deploying.Wait)
+	deploying.Go(func() {
 		_, err := tryDeploy(t, "whole", append(parameters, "LogRetentionDays=7", "Tracing=true", "TableDeletionProtection=false")...)
 		done <- err
-	}()
+	})
 	versions := map[string]int{}
 	for i, updated := 20, false; !updated; i++ {
 		select {

@@ -1,10 +1,16 @@
-# MiniStack 1.5.33, with what it has wrong about functions' answers mended
-# (https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-errorhandling.html):
-# it fails on "batchItemFailures": null, which Lambda takes for success; and it takes a stream's batch for done whatever
-# failed in it. Here the whole batch comes again, where Lambda would go on from the first record that failed.
+# MiniStack 1.5.33, with what it has wrong about functions mended:
+# - It fails on "batchItemFailures": null, which Lambda takes for success; and it takes a stream's batch for done whatever
+#   failed in it. Here the whole batch comes again, where Lambda would go on from the first record that failed
+#   (https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-errorhandling.html).
+# - It kills what a function is doing when the function is updated, or leaves it without a runtime API until its timeout.
+#   Lambda lets running invocations end in their old environments
+#   (https://docs.aws.amazon.com/lambda/latest/dg/configuration-function-zip.html).
 import sys
+import threading
+import time
 
 from ministack import app
+from ministack.core import lambda_runtime
 from ministack.services import lambda_svc
 
 execute = lambda_svc._execute_function
@@ -22,6 +28,26 @@ def execute_function(function, event):
     return result
 
 
+def end_and_kill(worker):
+    end = time.monotonic() + worker.config.get("Timeout", 30) + 10
+    while worker.in_use and time.monotonic() < end:
+        time.sleep(0.05)
+    lambda_runtime.kill_workers([worker])
+
+
+def invalidate_worker(name, qualifier=None, account=None, region=None):
+    def gone(key):
+        return all(want in (None, part) for want, part in zip((account, region, name, qualifier), key.split(":")))
+
+    with lambda_runtime._lock:  # guards in_use too: nobody takes a worker that is no longer listed
+        workers = [w for key in list(lambda_runtime._workers) if gone(key) for w in lambda_runtime._workers.pop(key)]
+        busy = [w for w in workers if w.in_use]
+    lambda_runtime.kill_workers([w for w in workers if w not in busy])
+    for worker in busy:
+        threading.Thread(target=end_and_kill, args=(worker,), daemon=True).start()
+
+
 lambda_svc._execute_function = execute_function
+lambda_svc.invalidate_worker = invalidate_worker
 sys.argv = sys.argv[:1]
 sys.exit(app.main())
