@@ -1,0 +1,5 @@
+module github.com/warmflags/warmflags/v4store
+
+go 1.25.0
+
+replace github.com/warmflags/warmflags => ../
