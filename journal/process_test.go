@@ -5,6 +5,7 @@ package journal_test
 import (
 	"context"
 	"fmt"
+	"net/http/httptest"
 	"os"
 	"strings"
 	"sync"
@@ -72,8 +73,10 @@ func newLab(t *testing.T, ttl time.Duration) *lab {
 	a := newAccount(t)
 	binary, err := os.Executable()
 	require.NoError(t, err)
+	server := httptest.NewServer(a.DynamoDB)
+	t.Cleanup(server.Close)
 	f := runtimeapi.New(runtimeapi.Config{Bootstrap: binary, Timeout: time.Minute, Output: t.Output(), Env: []string{
-		asFunction + "=" + ttl.String(), "AWS_ENDPOINT_URL=" + serve(t, a.DynamoDB),
+		asFunction + "=" + ttl.String(), "AWS_ENDPOINT_URL=" + server.URL,
 	}})
 	t.Cleanup(f.Close)
 	l := &lab{account: a, Function: f}
