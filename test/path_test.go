@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net/http"
 	"net/http/httptest"
 	"sync"
 	"sync/atomic"
@@ -48,8 +49,9 @@ const (
 // The whole path on engines that others wrote: LaunchDarkly's webhook, MiniStack's FIFO queue, flagsync, DynamoDB
 // Local, its own stream, streamhandler, MiniStack's topic and queues, cached clients. Every flip reaches everybody, and
 // nobody reads anything older than he was told.
-func TestWholePath(t *testing.T) {
-	p := startPath(t)
+func TestWholePath(t *testing.T) { wholePath(t, startPath(t), pathFlips) }
+
+func wholePath(t *testing.T, p *path, flips int) {
 	var readers []*reader
 	for range 4 {
 		readers = append(readers, p.startReader(pathPrefix))
@@ -62,11 +64,11 @@ func TestWholePath(t *testing.T) {
 		p.run("evaluate", func(ctx context.Context) error { r.evaluateAll(ctx); return nil })
 	}
 	newest := map[int]int{}
-	for i := range pathFlips {
+	for i := range flips {
 		flag := i * 7 % pathFlags
 		newest[flag] = p.ld.Flip(fakeld.FlagKey(flag))
 		require.NoError(t, fakeld.SendWebhook(t.Context(), p.webhookURL, webhookSecret, fakeld.FlagKey(flag), newest[flag]))
-		if i < pathFlips/2 { // the others travel in one burst
+		if i < flips/2 { // the others travel in one burst
 			for _, r := range readers {
 				r.expect(flag, newest[flag])
 			}
@@ -89,6 +91,7 @@ func TestWholePath(t *testing.T) {
 
 // path is everything but the readers.
 type path struct {
+	functions
 	t                               *testing.T
 	ctx                             context.Context
 	ld                              *fakeld.Environment
@@ -96,7 +99,21 @@ type path struct {
 	logger                          *slog.Logger
 }
 
+// functions are the Lambda functions on the path, as Lambda calls them.
+type functions struct {
+	webhook http.Handler
+	sync    func(context.Context, events.SQSEvent) (events.SQSEventResponse, error)
+	stream  func(context.Context, events.DynamoDBEvent) (events.DynamoDBEventResponse, error)
+}
+
+// startPath starts a path whose functions are in this process.
 func startPath(t *testing.T) *path {
+	t.Helper()
+	return startPathOf(t, inThisProcess)
+}
+
+// startPathOf starts a path, and fills the table; its functions are what make returns.
+func startPathOf(t *testing.T, make func(*path) functions) *path {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	p := &path{t: t, ctx: ctx, table: newFlagTable(t), ld: fakeld.Start(sdkKey, pathFlags, pathSegments), logger: slog.New(slog.NewTextHandler(io.Discard, nil))}
@@ -108,38 +125,35 @@ func startPath(t *testing.T) *path {
 	queue, err := emulator.SQS().CreateQueue(ctx, &sqs.CreateQueueInput{QueueName: aws.String(uniqueName(t) + ".fifo"), Attributes: map[string]string{"FifoQueue": "true"}})
 	require.NoError(t, err)
 	p.queue = *queue.QueueUrl
-	hook := httptest.NewServer(webhook.New(p.queue, webhook.Static(webhookSecret), emulator.SQS(), webhook.Logger(p.logger)))
+	p.functions = make(p)
+	hook := httptest.NewServer(p.webhook)
 	t.Cleanup(hook.Close)
 	p.webhookURL = hook.URL
-	p.startSync()
-	p.startStream()
+	_, err = p.sync(ctx, events.SQSEvent{})
+	require.NoError(t, err)
+	requests := &localaws.QueueMapping{SQS: emulator.SQS(), QueueURL: p.queue, Handler: p.sync, Logger: p.logger}
+	p.run("run flagsync", requests.Run)
+	records := &localaws.StreamMapping{ // DynamoDB Local's own stream
+		Streams: emulator.Streams(), StreamARN: streamOf(t, p.table), Handler: p.stream, Filter: hasItem, Poll: 20 * time.Millisecond, Logger: p.logger,
+	}
+	p.run("run streamhandler", records.Run)
 	return p
 }
 
-// startSync fills the table, and then syncs for every webhook.
-func (p *path) startSync() {
+func inThisProcess(p *path) functions {
 	open := func(ctx context.Context, prefix string) (*dynamostore.Store, error) {
 		return dynamostore.DataStore(p.table).Prefix(prefix).Client(emulator.DynamoDB()).Open(ctx)
 	}
 	keys := func(context.Context, bool) (map[string]string, error) {
 		return map[string]string{pathPrefix: sdkKey}, nil
 	}
-	handler := flagsync.NewHandler(open, keys,
-		flagsync.LaunchDarkly(ld.Config{ServiceEndpoints: interfaces.ServiceEndpoints{Streaming: p.ld.URL()}}),
-		flagsync.Linger(-1), flagsync.Logger(p.logger))
-	_, err := handler.Handle(p.ctx, events.SQSEvent{})
-	require.NoError(p.t, err)
-	mapping := &localaws.QueueMapping{SQS: emulator.SQS(), QueueURL: p.queue, Handler: handler.Handle, Logger: p.logger}
-	p.run("run flagsync", mapping.Run)
-}
-
-// startStream runs streamhandler on DynamoDB Local's own stream.
-func (p *path) startStream() {
-	handler := streamhandler.New(emulator.SNS(), streamhandler.TopicARN(p.topic), streamhandler.Logger(p.logger))
-	mapping := &localaws.StreamMapping{
-		Streams: emulator.Streams(), StreamARN: streamOf(p.t, p.table), Handler: handler.Handle, Filter: hasItem, Poll: 20 * time.Millisecond, Logger: p.logger,
+	return functions{
+		webhook: webhook.New(p.queue, webhook.Static(webhookSecret), emulator.SQS(), webhook.Logger(p.logger)),
+		sync: flagsync.NewHandler(open, keys,
+			flagsync.LaunchDarkly(ld.Config{ServiceEndpoints: interfaces.ServiceEndpoints{Streaming: p.ld.URL()}}),
+			flagsync.Linger(-1), flagsync.Logger(p.logger)).Handle,
+		stream: streamhandler.New(emulator.SNS(), streamhandler.TopicARN(p.topic), streamhandler.Logger(p.logger)).Handle,
 	}
-	p.run("run streamhandler", mapping.Run)
 }
 
 // run keeps f going until the test ends, which waits for it.

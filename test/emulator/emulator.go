@@ -19,6 +19,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodbstreams"
 	"github.com/aws/aws-sdk-go-v2/service/sns"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
+	"github.com/aws/aws-sdk-go-v2/service/ssm"
 )
 
 // What every client uses. DynamoDB Local keeps a database for each access key and region; the emulators check neither.
@@ -82,7 +83,7 @@ func startDynamoDB() (*process, error) {
 	}, port)
 }
 
-// startMiniStack starts MiniStack with nothing but SNS and SQS.
+// startMiniStack starts MiniStack with nothing but SNS, SQS and SSM.
 func startMiniStack() (*process, error) {
 	port, err := freePort()
 	if err != nil {
@@ -93,7 +94,7 @@ func startMiniStack() (*process, error) {
 		name: "ministack",
 		file: program,
 		env: []string{
-			"BIND_HOST=127.0.0.1", "MINISTACK_HOST=127.0.0.1", "GATEWAY_PORT=" + strconv.Itoa(port), "SERVICES=sns,sqs",
+			"BIND_HOST=127.0.0.1", "MINISTACK_HOST=127.0.0.1", "GATEWAY_PORT=" + strconv.Itoa(port), "SERVICES=sns,sqs,ssm",
 			"IOT_MTLS_ENABLED=0", "SFTP_ENABLED=0", // these would listen too
 		},
 		args: []string{program},
@@ -119,6 +120,17 @@ func SNS() *sns.Client { return sns.NewFromConfig(config(running.miniStack)) }
 
 // SQS is a client of MiniStack's queues.
 func SQS() *sqs.Client { return sqs.NewFromConfig(config(running.miniStack)) }
+
+// SSM is a client of MiniStack's parameters.
+func SSM() *ssm.Client { return ssm.NewFromConfig(config(running.miniStack)) }
+
+// Environment has programs that read AWS's variables call the emulators.
+func Environment() []string {
+	return []string{
+		"AWS_ENDPOINT_URL=" + running.miniStack.endpoint, "AWS_ENDPOINT_URL_DYNAMODB=" + running.dynamoDB.endpoint,
+		"AWS_ACCESS_KEY_ID=" + AccessKey, "AWS_SECRET_ACCESS_KEY=" + SecretKey, "AWS_REGION=" + Region, "AWS_EC2_METADATA_DISABLED=true",
+	}
+}
 
 func config(p *process) aws.Config {
 	return aws.Config{

@@ -1,0 +1,262 @@
+//go:build unix
+
+package test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-lambda-go/events"
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+	"github.com/aws/aws-sdk-go-v2/service/ssm"
+	ssmtypes "github.com/aws/aws-sdk-go-v2/service/ssm/types"
+	st "github.com/launchdarkly/go-server-sdk/v7/subsystems/ldstoretypes"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/warmflags/warmflags/dynamostore"
+	"github.com/warmflags/warmflags/internal/runtimeapi"
+	"github.com/warmflags/warmflags/journal"
+	"github.com/warmflags/warmflags/test/emulator"
+)
+
+// processFlips are fewer than pathFlips: a sync listens on for two seconds, and a flip may wait for the next.
+const processFlips = 12
+
+// The whole path again, with the functions of sam/ as Lambda runs them: processes of their own that are frozen between
+// invocations.
+func TestWholePathInFrozenProcesses(t *testing.T) {
+	h := build(t)
+	wholePath(t, startPathOf(t, h.functions), processFlips)
+	for name, f := range h.all {
+		assert.Positive(t, f.Started(), name)
+	}
+}
+
+// A container of examples/lambda is fresh in the first invocation after each thaw, by the journal that sam/streamhandler
+// keeps; its cache's TTL is a minute, and nobody pushes anything to it.
+func TestTheExampleIsFreshAfterAThaw(t *testing.T) {
+	h := build(t)
+	p := startPathOf(t, h.functions)
+	const prefix = "shop"
+	store, err := dynamostore.DataStore(p.table).Prefix(prefix).Client(emulator.DynamoDB()).Open(t.Context())
+	require.NoError(t, err)
+	version := 0
+	flip := func(on bool) {
+		version++
+		_, err := store.Upsert(features, "new-checkout", st.SerializedItemDescriptor{Version: version, SerializedItem: fmt.Appendf(nil,
+			`{"key":"new-checkout","version":%d,"on":%t,"offVariation":1,"fallthrough":{"variation":0},"variations":[true,false],"salt":"s"}`, version, on)})
+		require.NoError(t, err)
+	}
+	flip(false)
+	j := &journalRow{p, "shop:$journal/" + emulator.Region + "/0", ""}
+	j.awaitNext()
+	c := &customer{t: t}
+	c.example = h.start("lambda", c, "TABLE="+p.table, "PREFIX="+prefix)
+	require.Equal(t, false, c.evaluate())
+	for i := range 4 {
+		if i == 2 {
+			h.all["streamhandler"].Recycle() // the next one starts cold, and appends to the same journal
+		}
+		on := i%2 == 0
+		flip(on)
+		j.awaitNext()
+		c.freeze()
+		c.requireFresh(on)
+	}
+
+	h.losing.Store(true)
+	flip(true)
+	receive(t, h.lost, "lost record")
+	h.losing.Store(false)
+	c.freeze()
+	require.Equal(t, false, c.evaluate(), "nobody told it")
+	expired := h.start("expired", t.Output(), "TABLE_NAME="+p.table, "TOPIC_ARN="+p.topic, "JOURNAL_COPIES=1")
+	_, err = invoke[events.SQSEvent, any](expired)(t.Context(), events.SQSEvent{Records: []events.SQSMessage{{MessageId: "1", Body: `{"version":"1.0",` +
+		`"requestContext":{"condition":"RecordAgeExpired"},"DDBStreamBatchInfo":{"shardId":"shardId-1","startSequenceNumber":"1","endSequenceNumber":"9","batchSize":9}}`}}})
+	require.NoError(t, err)
+	j.awaitNext()
+	c.freeze()
+	c.requireFresh(true)
+	assert.Equal(t, 1, c.example.Started(), "all of it in one container")
+}
+
+// customer invokes examples/lambda, and reads its log.
+type customer struct {
+	t       *testing.T
+	example *runtimeapi.Function
+
+	mu  sync.Mutex // guards log
+	log strings.Builder
+}
+
+// Write implements [io.Writer], for the function's log.
+func (c *customer) Write(line []byte) (int, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.log.Write(line)
+}
+
+// blind is whether the latest that the log says of the journal is that it cannot be read.
+func (c *customer) blind() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return strings.LastIndex(c.log.String(), "the journal cannot be read") > strings.LastIndex(c.log.String(), "the journal can be read again")
+}
+
+func (c *customer) evaluate() bool {
+	result, err := c.example.Invoke(c.t.Context(), []byte(`"ada"`))
+	require.NoError(c.t, err)
+	return strings.Contains(string(result.Payload), "the new checkout")
+}
+
+// freeze lets the time pass in which a look is good; the container is frozen.
+func (c *customer) freeze() { <-time.After(journal.DefaultInterval) }
+
+// requireFresh demands that the first invocation whose look takes less than its 20 milliseconds evaluates as it is now. On
+// a busy machine some take more; then the log says so.
+func (c *customer) requireFresh(want bool) {
+	c.t.Helper()
+	for late := time.After(patience); c.evaluate() != want; c.freeze() {
+		require.True(c.t, c.blind(), "it could read the journal, and was stale")
+		select {
+		case <-late:
+			require.FailNow(c.t, "the journal is slow for ever")
+		default:
+		}
+	}
+}
+
+// house is the functions of this repository, built.
+type house struct {
+	t      *testing.T
+	folder string
+	all    map[string]*runtimeapi.Function
+	losing atomic.Bool   // streamhandler is not called, as if its records had expired
+	lost   chan struct{} // gets something for each batch that was lost
+}
+
+func build(t *testing.T) *house {
+	t.Helper()
+	h := &house{t: t, folder: t.TempDir(), all: map[string]*runtimeapi.Function{}, lost: make(chan struct{}, 100)}
+	command := exec.Command("go", "build", "-tags=lambda.norpc", "-o", h.folder+"/",
+		"./sam/webhook", "./sam/flagsync", "./sam/streamhandler", "./sam/expired", "./examples/lambda")
+	command.Dir = ".."
+	out, err := command.CombinedOutput()
+	require.NoError(t, err, string(out))
+	return h
+}
+
+// start makes a function of a program, which logs to output; its containers end with the test.
+func (h *house) start(program string, output io.Writer, env ...string) *runtimeapi.Function {
+	f := runtimeapi.New(runtimeapi.Config{
+		Bootstrap: filepath.Join(h.folder, program), Name: program, Env: append(emulator.Environment(), env...), Timeout: patience, Output: output,
+	})
+	h.t.Cleanup(f.Close)
+	h.all[program] = f
+	return f
+}
+
+// functions are those of a path, in containers.
+func (h *house) functions(p *path) functions {
+	parameter := func(name, value string) string {
+		_, err := emulator.SSM().PutParameter(h.t.Context(), &ssm.PutParameterInput{
+			Name: aws.String(p.table + name), Value: &value, Type: ssmtypes.ParameterTypeSecureString,
+		})
+		require.NoError(h.t, err)
+		return p.table + name
+	}
+	hook := h.start("webhook", h.t.Output(), "QUEUE_URL="+p.queue, "WEBHOOK_SECRET_PARAMETER="+parameter("-secret", webhookSecret))
+	sync := h.start("flagsync", h.t.Output(), "TABLE_NAME="+p.table, "STREAM_URI="+p.ld.URL(), "QUEUE_URL="+p.queue,
+		"SDK_KEY_PARAMETER="+parameter("-keys", fmt.Sprintf(`{%q:%q}`, pathPrefix, sdkKey)))
+	stream := h.start("streamhandler", h.t.Output(), "TABLE_NAME="+p.table, "TOPIC_ARN="+p.topic, "JOURNAL_COPIES=1")
+	return functions{
+		webhook: gateway(invoke[events.APIGatewayV2HTTPRequest, events.APIGatewayV2HTTPResponse](hook)),
+		sync:    invoke[events.SQSEvent, events.SQSEventResponse](sync),
+		stream: func(ctx context.Context, e events.DynamoDBEvent) (events.DynamoDBEventResponse, error) {
+			if h.losing.Load() {
+				h.lost <- struct{}{}
+				return events.DynamoDBEventResponse{}, nil
+			}
+			return invoke[events.DynamoDBEvent, events.DynamoDBEventResponse](stream)(ctx, e)
+		},
+	}
+}
+
+// invoke calls a function with an event of one type, whose answer is of another.
+func invoke[In, Out any](f *runtimeapi.Function) func(context.Context, In) (Out, error) {
+	return func(ctx context.Context, in In) (out Out, err error) {
+		event, err := json.Marshal(in)
+		if err != nil {
+			return out, err
+		}
+		result, err := f.Invoke(ctx, event)
+		if err != nil {
+			return out, err
+		}
+		return out, json.Unmarshal(result.Payload, &out)
+	}
+}
+
+// gateway makes HTTP requests events, as API Gateway's HTTP APIs do.
+func gateway(call func(context.Context, events.APIGatewayV2HTTPRequest) (events.APIGatewayV2HTTPResponse, error)) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, err := io.ReadAll(r.Body)
+		if err != nil {
+			return
+		}
+		e := events.APIGatewayV2HTTPRequest{Version: "2.0", Body: string(body), Headers: map[string]string{}}
+		e.RequestContext.HTTP.Method = r.Method
+		for name := range r.Header {
+			e.Headers[strings.ToLower(name)] = r.Header.Get(name)
+		}
+		answer, err := call(r.Context(), e)
+		if err != nil {
+			answer.StatusCode = http.StatusBadGateway
+		}
+		w.WriteHeader(answer.StatusCode)
+	})
+}
+
+// journalRow is a journal as it is in the table.
+type journalRow struct {
+	*path
+	namespace, seen string
+}
+
+// awaitNext waits until the journal is another than at the last call.
+func (j *journalRow) awaitNext() {
+	j.t.Helper()
+	for late := time.After(patience); ; {
+		name := &types.AttributeValueMemberS{Value: j.namespace}
+		out, err := emulator.DynamoDB().GetItem(j.t.Context(), &dynamodb.GetItemInput{
+			TableName: &j.table, Key: map[string]types.AttributeValue{"namespace": name, "key": name}, ConsistentRead: aws.Bool(true),
+		})
+		require.NoError(j.t, err)
+		now := ""
+		for _, attribute := range []string{"epoch", "seq"} {
+			now += fmt.Sprintf("%+v ", out.Item[attribute])
+		}
+		if out.Item != nil && now != j.seen {
+			j.seen = now
+			return
+		}
+		select {
+		case <-late:
+			require.FailNow(j.t, "nobody appends to the journal")
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+}
