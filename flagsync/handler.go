@@ -202,7 +202,7 @@ func (h *Handler) log(ctx context.Context, requests []events.SQSMessage, o *outc
 	metric := func(name, unit string, value float64) emf.Metric {
 		return emf.Metric{Name: name, Unit: unit, Value: value}
 	}
-	attrs := emf.Attrs(now, nil, []emf.Metric{
+	attrs := emf.Attrs(now, emf.Function(), []emf.Metric{
 		metric("Requests", emf.Count, float64(len(requests))),
 		metric("RequestAge", emf.Seconds, age.Seconds()),
 		metric("Environments", emf.Count, float64(o.environments)),

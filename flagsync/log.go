@@ -76,7 +76,7 @@ func (s *Syncer) dimensions() []emf.Dimension {
 	if prefix == "" {
 		prefix = noPrefix
 	}
-	return []emf.Dimension{{Name: "Prefix", Value: prefix}}
+	return append(emf.Function(), emf.Dimension{Name: "Prefix", Value: prefix})
 }
 
 // metrics are a sync's. Those that are mostly 0 are sent all the same: a metric that is only there when something is

@@ -3,6 +3,7 @@ package sam_test
 import (
 	"fmt"
 	"os"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -141,7 +142,9 @@ func TestWhatOnlyAWSDoes(t *testing.T) {
 	})
 }
 
-// Alarms and dashboard use the names under which the functions count.
+var ours = regexp.MustCompile(`\["warmflags","\w+"(,"FunctionName","\$\{\w+}")?`)
+
+// Alarms and dashboard use the names under which the functions count, and look at this stack's functions only.
 func TestMetricsExist(t *testing.T) {
 	var code strings.Builder
 	for _, file := range []string{"../flagsync/handler.go", "../flagsync/log.go", "../streamhandler/log.go", "../streamhandler/expired.go"} {
@@ -152,6 +155,14 @@ func TestMetricsExist(t *testing.T) {
 	for name, r := range readTemplate(t).Resources {
 		if r.Properties["Namespace"] == "warmflags" {
 			assert.Contains(t, code.String(), fmt.Sprintf("%q", r.Properties["MetricName"]), name)
+			assert.Equal(t, "FunctionName", at(r.Properties["Dimensions"], 0, "Name"), name)
 		}
+	}
+	text, err := os.ReadFile("../template.yaml")
+	require.NoError(t, err)
+	shown := ours.FindAllStringSubmatch(string(text), -1)
+	assert.Len(t, shown, 2, "lists of metrics in the dashboard")
+	for _, m := range shown {
+		assert.NotEmpty(t, m[1], m[0])
 	}
 }

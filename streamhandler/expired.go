@@ -219,7 +219,7 @@ func (e *Expired) log(ctx context.Context, reports []report, s ExpiredStats, o o
 		}
 	}
 	count := func(name string, n int) emf.Metric { return emf.Metric{Name: name, Unit: emf.Count, Value: float64(n)} }
-	attrs := emf.Attrs(o.ended, dimensions(), []emf.Metric{
+	attrs := emf.Attrs(o.ended, emf.Function(), []emf.Metric{
 		count("ExpiredReports", s.Reports), count("ExpiredRecords", records), count("UnreadableReports", s.Unreadable),
 		count("TableReads", s.Reads), count("Prefixes", len(o.messages)), count("Messages", s.Messages), count("Failures", s.Failures),
 		{Name: "PublishLatency", Unit: emf.Milliseconds, Value: float64(o.ended.Sub(o.began)) / float64(time.Millisecond)},

@@ -5,7 +5,6 @@ import (
 	"log/slog"
 	"time"
 
-	"github.com/aws/aws-lambda-go/lambdacontext"
 
 	"github.com/warmflags/warmflags/internal/emf"
 )
@@ -22,7 +21,7 @@ type outcome struct {
 // named by sequence number.
 func (h *Handler) log(ctx context.Context, b *batch, o outcome) {
 	level := slog.LevelInfo
-	attrs := emf.Attrs(o.ended, dimensions(), b.metrics(o))
+	attrs := emf.Attrs(o.ended, emf.Function(), b.metrics(o))
 	if len(b.strays) > 0 {
 		level = slog.LevelWarn
 		attrs = append(attrs, slog.Any("malformed_sequence_numbers", b.strays))
@@ -58,14 +57,6 @@ func (b *batch) metrics(o outcome) []emf.Metric {
 		metrics = append(metrics, emf.Metric{Name: "OldestRecordAge", Unit: emf.Seconds, Value: age.Seconds()})
 	}
 	return metrics
-}
-
-// dimensions tell two stacks in one account apart; outside of Lambda there are none.
-func dimensions() []emf.Dimension {
-	if lambdacontext.FunctionName == "" {
-		return nil
-	}
-	return []emf.Dimension{{Name: "FunctionName", Value: lambdacontext.FunctionName}}
 }
 
 func refusalOf(messages []*message) error {

@@ -9,6 +9,8 @@ package emf
 import (
 	"log/slog"
 	"time"
+
+	"github.com/aws/aws-lambda-go/lambdacontext"
 )
 
 // Namespace is where CloudWatch shows warmflags's metrics.
@@ -46,6 +48,14 @@ type directive struct {
 type definition struct {
 	Name string `json:"Name"`
 	Unit string `json:"Unit"`
+}
+
+// Function is the dimension that tells two stacks in one account apart: FunctionName. Outside of Lambda there is none.
+func Function() []Dimension {
+	if lambdacontext.FunctionName == "" {
+		return nil
+	}
+	return []Dimension{{Name: "FunctionName", Value: lambdacontext.FunctionName}}
 }
 
 // Attrs are the attributes that make a line count: the metrics' and dimensions' values, and what says that they

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aws/aws-lambda-go/lambdacontext"
 	"github.com/stretchr/testify/assert"
 
 	"github.com/warmflags/warmflags/internal/emf"
@@ -35,4 +36,11 @@ func TestEveryNameThatIsDeclaredIsInTheLine(t *testing.T) {
 	for _, want := range []string{`"Prefix":"staging"`, `"Age":0.5`, `"Dimensions":[["Prefix"]]`, `{"Name":"Age","Unit":"Seconds"}`} {
 		assert.Contains(t, out.String(), want)
 	}
+}
+
+func TestFunction(t *testing.T) {
+	assert.Empty(t, emf.Function(), "outside of Lambda")
+	defer func(name string) { lambdacontext.FunctionName = name }(lambdacontext.FunctionName)
+	lambdacontext.FunctionName = "stack-Flagsync"
+	assert.Equal(t, []emf.Dimension{{Name: "FunctionName", Value: "stack-Flagsync"}}, emf.Function())
 }
