@@ -137,7 +137,7 @@ func (w *world) judgeError(c *call, now stamp, err error) {
 
 // noteFailure excuses the calls that need what could not be read, until the cache can know better.
 func (w *world) noteFailure(r *read, now stamp) {
-	w.sawFailure, w.lastFailure = true, now
+	w.sawFailure, w.lastFailure = !w.subject.NoStatus, now
 	if r.item < 0 {
 		w.failing[r.kind], w.failed[r.kind] = true, now
 	}
@@ -190,6 +190,9 @@ func (w *world) judgeTold(c *client, up bool) {
 
 // judgeStatus checks, when nothing moves, that clients know what state the store is in.
 func (w *world) judgeStatus(now stamp) {
+	if w.subject.NoStatus {
+		return
+	}
 	since := max(w.healed, w.lastFailure.mono)
 	for _, c := range w.clients {
 		if w.mustTell && !c.down && c.store != nil && c.since < w.lastFailure.n {

@@ -121,7 +121,8 @@ func (w *world) answers(q *read, c *call, r *read) bool {
 	if r.item >= 0 && (q.contested[r.item] || (q.item < 0 || c.item < 0) && (q.failed || q.maybe)) {
 		return false // a GetAll may try again what failed for another call
 	}
-	return q.freezes[0] == q.freezes[1] && q.wakes[0] == q.wakes[1] && q.backs[0] == q.backs[1] &&
+	// As in sound: what the wall clock has taken back since, the cache may have seen to be past its TTL before.
+	return q.freezes[0] == q.freezes[1] && q.wakes[0] == q.wakes[1] && q.backs[0] == w.backs &&
 		(q.item == c.item && c.item >= 0 || w.script.TTL <= 0 || !older(q, r.begin, w.script.TTL-w.tick()-1))
 }
 

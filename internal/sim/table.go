@@ -271,6 +271,7 @@ func (w *world) finish(r *read, now stamp) {
 		}
 		if i.failing && r.after(i.failed) {
 			i.failing = false
+			w.hitIf(w.subject.NoStatus, "the store recovers")
 		}
 	}
 	w.noteEnd(r)

@@ -42,6 +42,10 @@ type Subject struct {
 	// does not ask for strict clocks, and in Lambda once the cache has been woken.
 	Tick     time.Duration
 	Recovery time.Duration // within which it finds that the table is well again; 0 is a minute
+	// NoStatus says that it has no data store status. So nobody need be told of an outage; and nothing but a read of
+	// the same thing can end the time in which the table "cannot be reached", nor does a read that failed make the
+	// model doubt what was read of others.
+	NoStatus bool
 }
 
 // What there is in the table: a flag that does not exist at first among them.
