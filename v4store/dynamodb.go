@@ -1,0 +1,201 @@
+package v4store
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync"
+	"sync/atomic"
+
+	"github.com/aws/aws-sdk-go/aws"
+	"github.com/aws/aws-sdk-go/aws/session"
+	"github.com/aws/aws-sdk-go/service/dynamodb"
+	"github.com/aws/aws-sdk-go/service/dynamodb/dynamodbiface"
+)
+
+// Table is one LaunchDarkly environment in a DynamoDB table, as a [FeatureStore]. Its rows are those of dynamostore and
+// of LaunchDarkly's own stores: what one of them writes, all others read. Nothing is cached: that is what [Cached] is
+// for. Each call of DynamoDB has a time limit of 30 seconds. It is safe for concurrent use.
+type Table[K Kind[I], I Item] struct {
+	rows   *rows
+	inited atomic.Bool  // the $inited marker was seen, or written: it is never asked for again
+	broken atomic.Int64 // for Stats
+	refuse refusals
+}
+
+// TableOption is an option of [DynamoDB].
+type TableOption func(*rows)
+
+// Prefix sets the name of the LaunchDarkly environment within the table. Default: "", no prefix.
+func Prefix(prefix string) TableOption { return func(r *rows) { r.prefix = prefix } }
+
+// Client sets the DynamoDB client; dynamodb.New(session, config) makes one. Default: one of the environment's session
+// (shared configuration enabled), which is made at the first call.
+func Client(client dynamodbiface.DynamoDBAPI) TableOption {
+	return func(r *rows) { r.client = func() (dynamodbiface.DynamoDBAPI, error) { return client, nil } }
+}
+
+// DynamoDB makes a store on a table of LaunchDarkly's schema: the partition key "namespace" and the sort key "key",
+// both strings. It calls nobody. Wrong options are reported by each method that can return an error, all at once.
+func DynamoDB[K Kind[I], I Item](table string, options ...TableOption) *Table[K, I] {
+	r := &rows{table: table, client: environmentClient}
+	for _, o := range options {
+		o(r)
+	}
+	r.client = sync.OnceValues(checked(table, r.client))
+	return &Table[K, I]{rows: r}
+}
+
+// checked is client, or all that is wrong with the options.
+func checked(table string, client clientMaker) clientMaker {
+	return func() (dynamodbiface.DynamoDBAPI, error) {
+		var problems []error
+		if table == "" {
+			problems = append(problems, errors.New("the table's name is empty"))
+		}
+		c, err := client()
+		switch {
+		case err != nil:
+			problems = append(problems, err)
+		case c == nil:
+			problems = append(problems, errors.New("the client is nil: leave Client out for the environment's"))
+		}
+		if len(problems) > 0 {
+			return nil, fmt.Errorf("configure store on table %q: %w", table, errors.Join(problems...))
+		}
+		return c, nil
+	}
+}
+
+func environmentClient() (dynamodbiface.DynamoDBAPI, error) {
+	s, err := session.NewSessionWithOptions(session.Options{SharedConfigState: session.SharedConfigEnable})
+	if err != nil {
+		return nil, fmt.Errorf("load AWS configuration: %w", err)
+	}
+	if aws.StringValue(s.Config.Region) == "" {
+		return nil, errors.New("there is no AWS region: set AWS_REGION, or a region in the profile")
+	}
+	return dynamodb.New(s), nil
+}
+
+// TableStats are a [Table]'s counts since it was made.
+type TableStats struct {
+	// BrokenRows counts rows that All passed over, once for each time.
+	BrokenRows int64
+	// RefusedItems counts items that were not written because DynamoDB cannot hold them.
+	RefusedItems int64
+}
+
+// Stats returns the table's counts.
+func (t *Table[K, I]) Stats() TableStats {
+	return TableStats{BrokenRows: t.broken.Load(), RefusedItems: t.refuse.count.Load()}
+}
+
+// Get reads one item, strongly consistent. One that is missing or deleted is the zero I and no error. A row that is not
+// LaunchDarkly's is an error that names it.
+func (t *Table[K, I]) Get(kind K, key string) (none I, err error) {
+	namespace := t.rows.namespace(kind.GetNamespace())
+	r, err := t.rows.read(namespace, key)
+	if err != nil || r == nil {
+		return none, err
+	}
+	item, err := decode[K, I](kind, r)
+	if err != nil {
+		return none, fmt.Errorf("read row %q %q of table %q: %w", namespace, key, t.rows.table, err)
+	}
+	if item.IsDeleted() {
+		return none, nil
+	}
+	return item, nil
+}
+
+// All reads all items of a kind that are not deleted, each strongly consistent. Rows that are not LaunchDarkly's are
+// passed over with one warning that names them, and counted in [TableStats].
+func (t *Table[K, I]) All(kind K) (map[string]I, error) {
+	namespace := t.rows.namespace(kind.GetNamespace())
+	items := map[string]I{}
+	var broken []string
+	err := t.rows.each(namespace, func(key string, r row) {
+		switch item, err := decode[K, I](kind, r); {
+		case err != nil:
+			broken = append(broken, fmt.Sprintf("%q: %v", key, err))
+		case !item.IsDeleted():
+			items[key] = item
+		}
+	})
+	if err != nil {
+		return nil, err
+	}
+	if len(broken) > 0 {
+		t.broken.Add(int64(len(broken)))
+		slog.Warn("v4store: rows are passed over", "table", t.rows.table, "namespace", namespace, "rows", strings.Join(broken, "; "))
+	}
+	return items, nil
+}
+
+// Upsert writes an item if the table has none of its key, or an older one; otherwise it does nothing. An item that
+// DynamoDB cannot hold is refused with a warning and counted in [TableStats], and its old row stays. Throttling and
+// conflicts are retried for at most 30 seconds.
+func (t *Table[K, I]) Upsert(kind K, item I) error { return t.upsert(kind, item.GetKey(), item) }
+
+// Delete is [Table.Upsert] of a tombstone.
+func (t *Table[K, I]) Delete(kind K, key string, version int) error {
+	return t.upsert(kind, key, kind.MakeDeletedItem(key, version))
+}
+
+func (t *Table[K, I]) upsert(kind K, key string, item I) error {
+	r, err := encode(t.rows.namespace(kind.GetNamespace()), key, item)
+	if err != nil || t.refuse.refuses(r) {
+		return err
+	}
+	return t.rows.putNewer(r)
+}
+
+// Initialized says whether the table holds a data set for this environment. Once true it makes no more calls. When the
+// table cannot be read it is false, with a warning.
+func (t *Table[K, I]) Initialized() bool {
+	if t.inited.Load() {
+		return true
+	}
+	marker := t.rows.namespace(markerInited)
+	r, err := t.rows.read(marker, marker)
+	if err != nil {
+		slog.Warn("v4store: whether the table is initialized cannot be read", "error", err)
+		return false
+	}
+	if r != nil {
+		t.inited.Store(true)
+	}
+	return r != nil
+}
+
+// encode is the row of an item.
+func encode[I Item](namespace, key string, item I) (row, error) {
+	text, err := json.Marshal(item)
+	if err != nil {
+		return nil, fmt.Errorf("encode item %q of namespace %q: %w", key, namespace, err)
+	}
+	return newRow(namespace, key, item.GetVersion(), string(text)), nil
+}
+
+// decode is the item of a row, a tombstone included.
+func decode[K Kind[I], I Item](kind K, r row) (none I, err error) {
+	if _, err := versionOf(r); err != nil {
+		return none, err
+	}
+	text, err := itemOf(r)
+	if err != nil {
+		return none, err
+	}
+	into := kind.GetDefaultItem()
+	if err := json.Unmarshal([]byte(text), into); err != nil {
+		return none, fmt.Errorf("attribute %q is not its JSON: %w", attrItem, err)
+	}
+	item, ok := into.(I)
+	if !ok {
+		return none, fmt.Errorf("a default item of kind %q is a %T, which is no item", kind.GetNamespace(), into)
+	}
+	return item, nil
+}

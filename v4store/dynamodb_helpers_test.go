@@ -1,0 +1,155 @@
+package v4store_test
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"log/slog"
+	"maps"
+	"strings"
+	"syscall"
+	"testing"
+
+	v2 "github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+	"github.com/aws/aws-sdk-go/aws"
+	"github.com/aws/aws-sdk-go/aws/awserr"
+	"github.com/aws/aws-sdk-go/aws/request"
+	"github.com/aws/aws-sdk-go/service/dynamodb"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/warmflags/warmflags/internal/localaws"
+	"github.com/warmflags/warmflags/internal/v4test/ld"
+	"github.com/warmflags/warmflags/v4store"
+	"github.com/warmflags/warmflags/v4store/internal/localv1"
+)
+
+const table = "flags"
+
+// world is an account with one table.
+type world struct {
+	cloud  *localaws.Cloud
+	client *localv1.Client
+	counts calls
+}
+
+// calls are numbers of calls by operation.
+type calls = map[string]int
+
+func newWorld() *world {
+	cloud := localaws.New()
+	cloud.CreateFlagTable(table)
+	return &world{cloud: cloud, client: localv1.New(cloud.DynamoDB), counts: calls{}}
+}
+
+func (w *world) store(options ...v4store.TableOption) *v4store.Table[ld.VersionedDataKind, ld.VersionedData] {
+	return v4store.DynamoDB[ld.VersionedDataKind, ld.VersionedData](table, append([]v4store.TableOption{v4store.Client(w.client)}, options...)...)
+}
+
+// intercept has f see each call, whose error is returned instead of making it.
+func (w *world) intercept(f func(operation string, in any) error) {
+	w.cloud.Intercept(func(_ context.Context, operation string, in any) error { return f(operation, in) })
+}
+
+// expect demands the calls that were made since it was last called.
+func (w *world) expect(t *testing.T, want calls, why string) {
+	t.Helper()
+	made := calls{}
+	for _, operation := range []string{"GetItem", "Query", "PutItem", "TransactWriteItems"} {
+		if n := w.cloud.Calls(operation); n > w.counts[operation] {
+			made[operation] = n - w.counts[operation]
+			w.counts[operation] = n
+		}
+	}
+	assert.True(t, maps.Equal(want, made), "%s: %v, want %v", why, made, want)
+}
+
+// expectOf demands the number of all calls of an operation.
+func (w *world) expectOf(t *testing.T, operation string, want int) {
+	t.Helper()
+	assert.Equal(t, want, w.cloud.Calls(operation), operation)
+}
+
+// put writes a row as another program would.
+func (w *world) put(t *testing.T, namespace, key string, attributes map[string]types.AttributeValue) {
+	t.Helper()
+	row := map[string]types.AttributeValue{"namespace": str(namespace), "key": str(key)}
+	maps.Copy(row, attributes)
+	_, err := w.cloud.DynamoDB.PutItem(t.Context(), &v2.PutItemInput{TableName: aws.String(table), Item: row})
+	require.NoError(t, err)
+}
+
+// row reads a row past the store; nil when there is none.
+func (w *world) row(t *testing.T, namespace, key string) map[string]types.AttributeValue {
+	t.Helper()
+	out, err := w.cloud.DynamoDB.GetItem(t.Context(), &v2.GetItemInput{
+		TableName: aws.String(table), ConsistentRead: aws.Bool(true),
+		Key: map[string]types.AttributeValue{"namespace": str(namespace), "key": str(key)},
+	})
+	require.NoError(t, err)
+	return out.Item
+}
+
+func str(s string) types.AttributeValue { return &types.AttributeValueMemberS{Value: s} }
+func num(s string) types.AttributeValue { return &types.AttributeValueMemberN{Value: s} }
+
+// meddling is a client that calls before before each call, and after after each that succeeded. Their errors are
+// returned instead of the call's answer.
+type meddling struct {
+	*localv1.Client
+	before, after func(operation string) error
+}
+
+func meddled[In, Out any](m *meddling, operation string, ctx aws.Context, in In, call func(aws.Context, In, ...request.Option) (Out, error)) (out Out, err error) {
+	if m.before != nil {
+		if err := m.before(operation); err != nil {
+			return out, err
+		}
+	}
+	out, err = call(ctx, in)
+	if err == nil && m.after != nil {
+		err = m.after(operation)
+	}
+	return out, err
+}
+
+func (m *meddling) GetItemWithContext(ctx aws.Context, in *dynamodb.GetItemInput, _ ...request.Option) (*dynamodb.GetItemOutput, error) {
+	return meddled(m, "GetItem", ctx, in, m.Client.GetItemWithContext)
+}
+
+func (m *meddling) QueryWithContext(ctx aws.Context, in *dynamodb.QueryInput, _ ...request.Option) (*dynamodb.QueryOutput, error) {
+	return meddled(m, "Query", ctx, in, m.Client.QueryWithContext)
+}
+
+func (m *meddling) PutItemWithContext(ctx aws.Context, in *dynamodb.PutItemInput, _ ...request.Option) (*dynamodb.PutItemOutput, error) {
+	return meddled(m, "PutItem", ctx, in, m.Client.PutItemWithContext)
+}
+
+func (m *meddling) TransactWriteItemsWithContext(ctx aws.Context, in *dynamodb.TransactWriteItemsInput, _ ...request.Option) (*dynamodb.TransactWriteItemsOutput, error) {
+	return meddled(m, "TransactWriteItems", ctx, in, m.Client.TransactWriteItemsWithContext)
+}
+
+// flags are an environment for Init: flags from "key:version" words, and no segments.
+func flags(words ...string) map[ld.VersionedDataKind]map[string]ld.VersionedData {
+	all := map[string]ld.VersionedData{}
+	for _, word := range words {
+		f := &ld.Flag{Salt: "s"}
+		_, _ = fmt.Sscanf(strings.Replace(word, ":", " ", 1), "%s %d", &f.Key, &f.Version)
+		all[f.Key] = f
+	}
+	return map[ld.VersionedDataKind]map[string]ld.VersionedData{ld.Segments: {}, ld.Features: all}
+}
+
+// errReset is how the SDK reports a connection that broke.
+var errReset = awserr.New(request.ErrCodeRequestError, "send request failed", syscall.ECONNRESET)
+
+// logged collects what is logged during a test.
+func logged(t *testing.T) *bytes.Buffer {
+	t.Helper()
+	before := slog.Default()
+	t.Cleanup(func() { slog.SetDefault(before) })
+	var out bytes.Buffer
+	slog.SetDefault(slog.New(slog.NewTextHandler(&out, nil)))
+	return &out
+}

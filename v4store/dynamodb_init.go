@@ -1,0 +1,244 @@
+package v4store
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"reflect"
+	"slices"
+	"strings"
+
+	"github.com/aws/aws-sdk-go/aws"
+	"github.com/aws/aws-sdk-go/service/dynamodb"
+)
+
+// Init makes the rows of the given kinds exactly the given items, whatever the versions, and marks the table as
+// initialized. It reads the rows, leaves alone those that are equal (the same version and equal JSON), and writes the
+// rest in transactions of at most 100 rows and 4 MB: segments, then flags, removals in the opposite order, the marker
+// last. A row that somebody changed meanwhile is kept if its version is at least ours. So the same data again costs
+// reads only, a change of up to 99 items is written whole or not at all, and a concurrent newer item survives.
+//
+// Throttling and conflicts are retried for at most 30 seconds a transaction; after an error the transactions that were
+// made stay made, and the next Init finds the rest. Items that DynamoDB cannot hold are refused, as by Upsert.
+//
+// Beware where flags come into the table from a newer LaunchDarkly SDK (by the stack, by the Relay Proxy): go-client.v4
+// does not know their newer fields, and writes them without. There it has to run in daemon mode, which only reads.
+func (t *Table[K, I]) Init(all map[K]map[string]I) error {
+	// What is referred to comes before what refers to it. That "segments" comes after "features" in the alphabet is
+	// all that is known of kinds here.
+	kinds := slices.SortedFunc(maps.Keys(all), func(a, b K) int { return strings.Compare(b.GetNamespace(), a.GetNamespace()) })
+	var puts, removals []*write
+	for _, kind := range kinds {
+		p, r, err := t.difference(t.rows.namespace(kind.GetNamespace()), all[kind])
+		if err != nil {
+			return err
+		}
+		puts, removals = append(puts, p...), slices.Concat(r, removals)
+	}
+	writes := slices.Concat(puts, removals)
+	marker := t.rows.namespace(markerInited)
+	switch r, err := t.rows.read(marker, marker); {
+	case err != nil:
+		return err
+	case r == nil:
+		writes = append(writes, &write{namespace: marker, key: marker, put: rowKey(marker, marker)})
+	}
+	for batch := range batches(writes) {
+		if err := t.rows.transact(batch); err != nil {
+			return fmt.Errorf("write to table %q: %w", t.rows.table, err)
+		}
+	}
+	t.inited.Store(true)
+	return nil
+}
+
+// difference is what has to be written to make a namespace's rows exactly the items.
+func (t *Table[K, I]) difference(namespace string, items map[string]I) (puts, removals []*write, err error) {
+	old := map[string]row{}
+	if err := t.rows.each(namespace, func(key string, r row) { old[key] = r }); err != nil {
+		return nil, nil, err
+	}
+	for _, key := range slices.Sorted(maps.Keys(items)) {
+		r, err := encode(namespace, key, items[key])
+		if err != nil {
+			return nil, nil, err
+		}
+		if !t.refuse.refuses(r) && !sameRow(old[key], r) {
+			puts = append(puts, &write{namespace: namespace, key: key, old: old[key], put: r})
+		}
+	}
+	for _, key := range slices.Sorted(maps.Keys(old)) {
+		if _, stays := items[key]; !stays {
+			removals = append(removals, &write{namespace: namespace, key: key, old: old[key]})
+		}
+	}
+	return puts, removals, nil
+}
+
+// write is a put or a removal of one row, conditional on the row as it was read.
+type write struct {
+	namespace, key string
+	old            row // as it was read; nil: none
+	put            row // nil: a removal
+}
+
+// batches splits writes into transactions.
+func batches(writes []*write) func(func([]*write) bool) {
+	return func(yield func([]*write) bool) {
+		begin, size := 0, 0
+		for i, w := range writes {
+			n := rowBytes(w.old) + rowBytes(w.put) // the old row is in the condition
+			if i-begin == maxTransactionItems || size+n > maxTransactionBytes && i > begin {
+				if !yield(writes[begin:i]) {
+					return
+				}
+				begin, size = i, 0
+			}
+			size += n
+		}
+		if begin < len(writes) {
+			yield(writes[begin:])
+		}
+	}
+}
+
+// transact makes one transaction, again and again with what its cancellation left to do. DynamoDB makes all of a
+// transaction's writes or none
+// (https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/transaction-apis.html), so what is still right in a
+// canceled one is simply sent once more. If an answer was lost, the conditions fail, and the rows turn out to be ours.
+func (r *rows) transact(batch []*write) error {
+	db, err := r.client()
+	if err != nil {
+		return err
+	}
+	return patiently(func(ctx context.Context) error {
+		in := &dynamodb.TransactWriteItemsInput{}
+		for _, w := range batch {
+			in.TransactItems = append(in.TransactItems, w.item(&r.table))
+		}
+		_, err := db.TransactWriteItemsWithContext(ctx, in, noSDKRetries)
+		var canceled *dynamodb.TransactionCanceledException
+		if !errors.As(err, &canceled) {
+			return err
+		}
+		left, err := r.settle(batch, canceled)
+		if err != nil {
+			return err
+		}
+		if batch = left; len(batch) == 0 {
+			return nil
+		}
+		return fmt.Errorf("%w: %w", errAgain, canceled)
+	})
+}
+
+// settle looks at why a transaction was canceled, and returns the writes that are still to be made: those that
+// others' failure or a full table held up, and those whose row changed but is older than ours. A reason that time does
+// not heal is an error that names the row.
+func (r *rows) settle(batch []*write, canceled *dynamodb.TransactionCanceledException) (left []*write, err error) {
+	if len(canceled.CancellationReasons) != len(batch) { // one for each, in the request's order
+		return nil, fmt.Errorf("%d reasons for %d rows: %w", len(canceled.CancellationReasons), len(batch), canceled)
+	}
+	for i, reason := range canceled.CancellationReasons {
+		w := batch[i]
+		switch code := aws.StringValue(reason.Code); code {
+		case "None", "", "TransactionConflict", "ProvisionedThroughputExceeded", "ThrottlingError":
+			left = append(left, w)
+		case "ConditionalCheckFailed":
+			now, err := r.read(w.namespace, w.key)
+			if err != nil {
+				return nil, err
+			}
+			if w.stands(now) {
+				w.old = now
+				left = append(left, w)
+			}
+		default:
+			return nil, fmt.Errorf("row %q %q: %s: %s: %w", w.namespace, w.key, code, aws.StringValue(reason.Message), canceled)
+		}
+	}
+	return left, nil
+}
+
+// stands says whether a write is still to be made, now that its row is not as it was read.
+func (w *write) stands(now row) bool {
+	ours := w.put // what the row's version must reach to be kept
+	if w.put == nil {
+		ours = w.old
+	}
+	if now == nil {
+		return w.put != nil
+	}
+	if w.put != nil && (w.put[attrItem] == nil || sameRow(now, w.put)) {
+		return false // somebody marked it, or wrote the same, or we did and the answer was lost
+	}
+	// A broken row has no version: it is written.
+	theirs, err := versionOf(now)
+	if err != nil {
+		return true
+	}
+	version, err := versionOf(ours)
+	return err == nil && theirs < version
+}
+
+// item is the write in a transaction. Its condition says that the row is as it was read, whatever was read: the item as
+// well as the version, as a reset environment can bring another item under the same version.
+func (w *write) item(table *string) *dynamodb.TransactWriteItem {
+	names := map[string]string{"#n": attrNamespace}
+	parts := []string{"attribute_not_exists(#n)"}
+	var values row // DynamoDB refuses an empty one
+	if w.old != nil {
+		names["#v"], names["#i"] = attrVersion, attrItem
+		parts[0] = "attribute_exists(#n)"
+		for _, short := range []string{"v", "i"} {
+			a := w.old[names["#"+short]]
+			if a == nil {
+				parts = append(parts, fmt.Sprintf("attribute_not_exists(#%s)", short))
+				continue
+			}
+			if values == nil {
+				values = row{}
+			}
+			parts = append(parts, fmt.Sprintf("#%s = :%s", short, short))
+			values[":"+short] = a
+		}
+	}
+	condition := aws.String(strings.Join(parts, " AND "))
+	if w.put == nil {
+		return &dynamodb.TransactWriteItem{Delete: &dynamodb.Delete{
+			TableName: table, Key: rowKey(w.namespace, w.key), ConditionExpression: condition,
+			ExpressionAttributeNames: aws.StringMap(names), ExpressionAttributeValues: values,
+		}}
+	}
+	return &dynamodb.TransactWriteItem{Put: &dynamodb.Put{
+		TableName: table, Item: w.put, ConditionExpression: condition,
+		ExpressionAttributeNames: aws.StringMap(names), ExpressionAttributeValues: values,
+	}}
+}
+
+// sameRow says whether two rows hold the same: the same version, and the same bytes or equal JSON.
+func sameRow(a, b row) bool {
+	versionA, errA := versionOf(a)
+	versionB, errB := versionOf(b)
+	itemA, errItemA := itemOf(a)
+	itemB, errItemB := itemOf(b)
+	if errors.Join(errA, errB, errItemA, errItemB) != nil || versionA != versionB {
+		return false
+	}
+	return itemA == itemB || equalJSON(itemA, itemB)
+}
+
+// equalJSON compares numbers as they are written: as float64, two large ones that differ could look equal.
+func equalJSON(a, b string) bool {
+	var values [2]any
+	for i, text := range []string{a, b} {
+		d := json.NewDecoder(strings.NewReader(text))
+		d.UseNumber()
+		if d.Decode(&values[i]) != nil {
+			return false
+		}
+	}
+	return reflect.DeepEqual(values[0], values[1])
+}
