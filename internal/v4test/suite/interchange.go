@@ -133,7 +133,7 @@ func v4ReadsV7(t *testing.T, f *fixture) {
 	for _, key := range []string{"b", "gone"} {
 		got, err := f.store.Get(ld.Features, key)
 		require.NoError(t, err)
-		assert.True(t, got == nil)
+		assert.True(t, isNil(got))
 	}
 	items, err := f.store.All(ld.Segments)
 	require.NoError(t, err)
@@ -144,10 +144,10 @@ func v4ReadsV7(t *testing.T, f *fixture) {
 // The newer version stands, whoever wrote it.
 func inTurns(t *testing.T, f *fixture) {
 	v7 := f.v7(t)
-	upsertV7 := func(key string, version int) bool {
+	upsertV7 := func(version int) bool {
 		t.Helper()
-		item := flagV7(key, version)
-		written, err := v7.Upsert(features, key, serialized(features, version, &item))
+		item := flagV7("a", version)
+		written, err := v7.Upsert(features, "a", serialized(features, version, &item))
 		require.NoError(t, err)
 		return written
 	}
@@ -155,11 +155,11 @@ func inTurns(t *testing.T, f *fixture) {
 	require.NoError(t, f.store.Upsert(ld.Features, flag("a:4")))
 	assert.Equal(t, []string{"a:5", "b:5"}, flags(t, f.store))
 	require.NoError(t, f.store.Upsert(ld.Features, flag("a:6")))
-	assert.False(t, upsertV7("a", 6))
-	assert.True(t, upsertV7("a", 7))
+	assert.False(t, upsertV7(6))
+	assert.True(t, upsertV7(7))
 	require.NoError(t, f.store.Delete(ld.Features, "a", 8))
-	assert.False(t, upsertV7("a", 8), "v4's deletion")
-	assert.True(t, upsertV7("a", 9))
+	assert.False(t, upsertV7(8), "v4's deletion")
+	assert.True(t, upsertV7(9))
 	_, err := v7.Upsert(features, "a", serialized(features, 10, nil))
 	require.NoError(t, err)
 	require.NoError(t, f.store.Upsert(ld.Features, flag("a:10")))
