@@ -8,8 +8,11 @@
 //	cache := v4store.Cached(table, v4store.TTL(time.Minute))
 //
 //	config := ld.DefaultConfig
-//	config.FeatureStoreFactory = func(ld.Config) (ld.FeatureStore, error) { return cache, nil }
+//	config.FeatureStore = cache
 //	config.UseLdd = true // "daemon mode": read the table, never call LaunchDarkly for flags
+//
+// The same goes for its last releases under the name go-server-sdk.v4. What it takes to get here, to share a table with
+// newer SDKs, and to go on to them, is in docs/migrating.md.
 //
 // The cache is a [change.Sink] and a [change.Waker]: deliver the messages of the stack's topic to it.
 //

@@ -21,6 +21,7 @@ import (
 
 	"github.com/warmflags/warmflags/internal/localaws"
 	"github.com/warmflags/warmflags/internal/v4test/ld"
+	"github.com/warmflags/warmflags/internal/v4test/suite"
 	"github.com/warmflags/warmflags/v4store"
 	"github.com/warmflags/warmflags/v4store/internal/localv1"
 )
@@ -128,6 +129,21 @@ func (m *meddling) PutItemWithContext(ctx aws.Context, in *dynamodb.PutItemInput
 
 func (m *meddling) TransactWriteItemsWithContext(ctx aws.Context, in *dynamodb.TransactWriteItemsInput, _ ...request.Option) (*dynamodb.TransactWriteItemsOutput, error) {
 	return meddled(m, "TransactWriteItems", ctx, in, m.Client.TransactWriteItemsWithContext)
+}
+
+// newSuiteTable is a table for the suite, whose stores are wrapped.
+func newSuiteTable(pageSize int, wrap func(ld.FeatureStore) ld.FeatureStore) suite.Table {
+	w := newWorld()
+	w.cloud.PageSize(pageSize)
+	return suite.Table{Name: table, API: w.cloud.DynamoDB, V4: func(prefix string, beforeWrite func()) ld.FeatureStore {
+		client := &meddling{Client: w.client, before: func(operation string) error {
+			if beforeWrite != nil && operation != "GetItem" && operation != "Query" {
+				beforeWrite()
+			}
+			return nil
+		}}
+		return wrap(w.store(v4store.Prefix(prefix), v4store.Client(client)))
+	}}
 }
 
 // flags are an environment for Init: flags from "key:version" words, and no segments.

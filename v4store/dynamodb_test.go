@@ -37,18 +37,7 @@ func TestFeatureStoreSuite(t *testing.T) {
 	for name, pageSize := range map[string]int{"one page": 1 << 20, "small pages": 500} {
 		t.Run(name, func(t *testing.T) {
 			suite.Run(t, func(*testing.T) suite.Table {
-				w := newWorld()
-				w.cloud.PageSize(pageSize)
-				return suite.Table{Name: table, API: w.cloud.DynamoDB, V4: func(prefix string, beforeWrite func()) ld.FeatureStore {
-					client := &meddling{Client: localv1.New(w.cloud.DynamoDB)}
-					client.before = func(operation string) error {
-						if beforeWrite != nil && operation != "GetItem" && operation != "Query" {
-							beforeWrite()
-						}
-						return nil
-					}
-					return v4store.DynamoDB[ld.VersionedDataKind, ld.VersionedData](table, v4store.Prefix(prefix), v4store.Client(client))
-				}}
+				return newSuiteTable(pageSize, func(s ld.FeatureStore) ld.FeatureStore { return s })
 			})
 		})
 	}

@@ -119,7 +119,6 @@ func v7ReadsV4(t *testing.T, f *fixture) {
 
 func v4ReadsV7(t *testing.T, f *fixture) {
 	v7 := f.v7(t)
-	assert.False(t, f.store.Initialized())
 	all := collections("a:3", "b:1")
 	all[1].Items = append(all[1].Items, st.KeyedSerializedItemDescriptor{Key: "gone", Item: serialized(features, 2, nil)})
 	require.NoError(t, v7.Init(all))
