@@ -117,6 +117,7 @@ func (b bigSegments) GetMembership(contextHash string) (subsystems.BigSegmentMem
 // Close does nothing.
 func (b bigSegments) Close() error { return nil }
 
+// read reads one row, nil for none, as GetItem's strongly consistent read. LaunchDarkly's interface has no context.
 func (b bigSegments) read(namespace, key string) (row, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), readLimit)
 	defer cancel()

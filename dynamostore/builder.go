@@ -66,6 +66,7 @@ func (b *Builder) Build(clientContext subsystems.ClientContext) (subsystems.Pers
 	}
 	loggers := clientContext.GetLogging().Loggers
 	loggers.SetPrefix("dynamostore:")
+	// Nobody else has the store yet.
 	s.warn = loggers.Warnf
 	return s, nil
 }
@@ -94,6 +95,8 @@ func (b *Builder) Open(ctx context.Context) (*Store, error) {
 	return &Store{api: client, table: b.table, prefix: b.prefix, warn: warn}, nil
 }
 
+// newClient makes a client from the given AWS configuration, or the environment's. Reading that can ask other services for
+// a region or credentials, and so has a context.
 func (b *Builder) newClient(ctx context.Context) (API, error) {
 	cfg := b.config
 	if cfg == nil {

@@ -46,6 +46,9 @@ type Difference struct {
 }
 
 // write is a put or a removal of one row, conditional on the row as it was read.
+//
+// It belongs to one Difference, and to one goroutine at a time. Write changes only old, to the row as it is now, when the
+// condition on it failed: so a Difference is written once.
 type write struct {
 	Item
 	namespace string
@@ -54,6 +57,8 @@ type write struct {
 	action    action
 }
 
+// action is what a write does. Put is the zero value; newWrite makes it lower where the row's version is higher, which
+// is then left to the options of Write.
 type action int
 
 const (
@@ -80,7 +85,7 @@ func (s *Store) Compare(ctx context.Context, all []st.SerializedCollection) (*Di
 		}
 		for _, i := range lastOfEach(c.Items) {
 			d.place(s.newWrite(c.Kind, i.Key, i.Item, rows[i.Key]))
-			delete(rows, i.Key)
+			delete(rows, i.Key) // also of a refused item: its old row stays
 		}
 		// Nothing in the new data matches these rows.
 		var gone []*write
@@ -122,7 +127,8 @@ func (s *Store) CompareItems(ctx context.Context, changed []st.SerializedCollect
 	return d, nil
 }
 
-// compareMarker adds the $inited marker, last, if it is not in the table.
+// compareMarker adds the $inited marker, last, if it is not in the table. Other LaunchDarkly SDKs look at it too: it must not
+// be seen before all items are there.
 func (s *Store) compareMarker(ctx context.Context, d *Difference) error {
 	marker := s.namespace(markerInited)
 	return patiently(ctx, func(ctx context.Context) error {
@@ -134,6 +140,7 @@ func (s *Store) compareMarker(ctx context.Context, d *Difference) error {
 	})
 }
 
+// newWrite makes the write of an item over its row, nil for none. It asks nobody: place decides by it what it is.
 func (s *Store) newWrite(kind st.DataKind, key string, item st.SerializedItemDescriptor, old row) *write {
 	w := &write{
 		Item:      Item{Kind: kind.GetName(), Key: key, Version: item.Version, Was: unknownVersion, Deleted: item.Deleted},
@@ -152,6 +159,7 @@ func (s *Store) newWrite(kind st.DataKind, key string, item st.SerializedItemDes
 	return w
 }
 
+// newRemoval makes the removal of a row that no new item matches. A removal has no version of its own.
 func (s *Store) newRemoval(kind st.DataKind, key string, old row) *write {
 	w := &write{
 		Item:      Item{Kind: kind.GetName(), Key: key, Version: unknownVersion, Was: unknownVersion},
@@ -168,7 +176,8 @@ func (s *Store) newRemoval(kind st.DataKind, key string, old row) *write {
 	return w
 }
 
-// place puts a write into the list that it belongs to, and keeps it if there is something to write.
+// place puts a write into the list that it belongs to, and keeps it if there is something to write. The order of the cases
+// matters: a refused item must not be written whatever its row is, and a lower one is never equal to its row.
 func (d *Difference) place(w *write) {
 	list := &d.Updated
 	switch {

@@ -17,7 +17,7 @@ var ErrFenceLost = errors.New("the fence was lost to a newer sync")
 
 // TakeFence takes the newest fence of this environment: the number of its $sync row, one higher each time.
 // Whoever takes it before asking for data can never write data over what was asked for later: Write checks it
-// in each transaction.
+// in each transaction. The first fence is 1: DynamoDB's ADD makes a row that is missing, and counts from 0.
 func (s *Store) TakeFence(ctx context.Context) (int64, error) {
 	namespace := s.namespace(markerSync)
 	var out *dynamodb.UpdateItemOutput
@@ -63,7 +63,8 @@ func (s *Store) holdsFence(ctx context.Context, fence int64) error {
 	return nil
 }
 
-// checkFence is true in a transaction as long as nobody has taken a newer fence.
+// checkFence is true in a transaction as long as nobody has taken a newer fence. In a transaction the check and the writes
+// are one: nobody can take a fence between them.
 func (s *Store) checkFence(fence int64) *types.ConditionCheck {
 	namespace := s.namespace(markerSync)
 	return &types.ConditionCheck{

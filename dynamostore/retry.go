@@ -21,9 +21,10 @@ const (
 	backoffMost  = 2 * time.Second
 )
 
-// A trier makes a call one time or more.
+// A trier makes a call one time or more, with a context that ends with ctx at the latest, and returns the call's last error.
 type trier func(context.Context, func(context.Context) error) error
 
+// once is the trier of reads for an evaluation.
 func once(ctx context.Context, call func(context.Context) error) error { return call(ctx) }
 
 // patiently makes a call until it succeeds, fails for good, or retryLimit has passed.
@@ -42,7 +43,8 @@ func patiently(ctx context.Context, call func(context.Context) error) error {
 	}
 }
 
-// noSDKRetries turns the AWS SDK's own retries off, where ours would multiply with them.
+// noSDKRetries turns the AWS SDK's own retries off, where ours would multiply with them. All writes have it; reads keep the
+// SDK's, since most of them have no others.
 func noSDKRetries(o *dynamodb.Options) { o.Retryer = aws.NopRetryer{} }
 
 var awsRetries = retry.NewStandard() // only asked what is retryable: throttling, connections, 5xx

@@ -53,10 +53,13 @@ func (s *Store) namespace(name string) string {
 	return s.prefix + ":" + name
 }
 
+// rowKey is a row's primary key, and all of a marker's row.
 func rowKey(namespace, key string) row {
 	return row{attrNamespace: text(namespace), attrKey: text(key)}
 }
 
+// makeRow is the row that LaunchDarkly's own stores write for an item; a tombstone is written as the JSON that the SDK gives
+// for it.
 func makeRow(namespace, key string, item st.SerializedItemDescriptor) row {
 	r := rowKey(namespace, key)
 	r[attrVersion] = number(int64(item.Version))
@@ -80,6 +83,7 @@ func parseRow(r row) (st.SerializedItemDescriptor, error) {
 	return st.SerializedItemDescriptor{Version: version, SerializedItem: []byte(withoutSurrogates(item))}, nil
 }
 
+// parseVersion reads a row's version. Its error covers a row that is nil: callers take both for older than anything.
 func parseVersion(r row) (int, error) {
 	a, ok := r[attrVersion]
 	if !ok {
@@ -96,6 +100,7 @@ func parseVersion(r row) (int, error) {
 	return version, nil
 }
 
+// textOf reads an attribute that must be a string.
 func textOf(r row, name string) (string, error) {
 	a, ok := r[name]
 	if !ok {
@@ -139,7 +144,9 @@ func refusal(r row) string {
 	return ""
 }
 
-// sameItem says whether two items are equal: the same version, and the same bytes or equal JSON.
+// sameItem says whether two items are equal: the same version, and the same bytes or equal JSON. Another SDK may have
+// written the same item with its fields in another order, and that is no reason to write it again. What is not JSON is
+// equal by its bytes only.
 func sameItem(a, b st.SerializedItemDescriptor) bool {
 	if a.Version != b.Version {
 		return false

@@ -57,6 +57,7 @@ func (s *Store) Stats() Stats {
 // hold are refused with a warning that names them: their old rows stay, and the rest goes on.
 func (s *Store) Init(all []st.SerializedCollection) error {
 	ctx := context.Background() // each call has the time limit of its retries
+	// The SDK's contract is to discard all previous data regardless of versions: so lower ones are written as well.
 	d, err := s.Compare(ctx, all)
 	if err != nil {
 		return err
@@ -104,6 +105,7 @@ func (s *Store) GetAllContext(ctx context.Context, kind st.DataKind) ([]st.Keyed
 	namespace := s.namespace(kind.GetName())
 	var items []st.KeyedSerializedItemDescriptor
 	var broken []string
+	// A cache waits for this read and has its own way with a failure: it is not repeated here.
 	err := s.eachRow(ctx, namespace, once, func(key string, r row) {
 		item, err := parseRow(r)
 		if err != nil {
@@ -129,6 +131,7 @@ func (s *Store) Upsert(kind st.DataKind, key string, item st.SerializedItemDescr
 	namespace := s.namespace(kind.GetName())
 	r := makeRow(namespace, key, item)
 	if reason := refusal(r); reason != "" {
+		// No error: the SDK would take the store for broken, and send all its data again when it is well.
 		s.refuse(kind.GetName(), key, reason)
 		return false, nil
 	}
@@ -179,7 +182,8 @@ func (s *Store) IsInitialized() bool {
 	return r != nil
 }
 
-// IsStoreAvailable says whether the table can be read: by half a read unit, within 30 seconds.
+// IsStoreAvailable says whether the table can be read: by half a read unit (the read is eventually consistent, and whether
+// the marker is there does not matter), within 30 seconds.
 func (s *Store) IsStoreAvailable() bool {
 	ctx, cancel := context.WithTimeout(context.Background(), readLimit)
 	defer cancel()
@@ -205,7 +209,9 @@ func (s *Store) readRow(ctx context.Context, namespace, key string) (row, error)
 	return out.Item, nil
 }
 
-// eachRow reads all rows of a namespace, strongly consistent, page by page. Each page is read through try.
+// eachRow reads all rows of a namespace, strongly consistent, page by page: a page shows what was written before it was
+// read, and two pages need not be of the same moment. Each page is read through try, and its rows are yielded once,
+// however often it was tried. After an error some rows may have been yielded.
 func (s *Store) eachRow(ctx context.Context, namespace string, try trier, yield func(key string, r row)) error {
 	in := &dynamodb.QueryInput{
 		TableName:                 &s.table,
@@ -235,6 +241,7 @@ func (s *Store) eachRow(ctx context.Context, namespace string, try trier, yield 
 	}
 }
 
+// refuse counts and logs an item that is not written. It says nothing of the item's value.
 func (s *Store) refuse(kind, key, reason string) {
 	s.refusedItems.Add(1)
 	s.warn("item %q of kind %q is not written: %s; its old row stays", key, kind, reason)

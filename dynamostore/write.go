@@ -11,6 +11,14 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 )
 
+// This file makes a difference's writes. A transaction is the writes of one batch in their order, and after them the check
+// of the fence, if there is one; DynamoDB gives the reasons of a cancellation in that same order, "None" for each part
+// that was well. Of a canceled transaction each row is looked at alone:
+//
+//  1. it was well, or the table was busy: it is tried again;
+//  2. its condition failed: it is read again, and is done (it holds ours), or kept (it is newer), or tried again, on the
+//     condition that it is as it is now;
+//  3. anything else ends Write, as time does not heal it; and so does a fence that somebody else has raised.
 const conditionFailed = "ConditionalCheckFailed" // a cancellation reason
 
 // WriteOptions say how a difference is written.
@@ -69,6 +77,7 @@ func (s *Store) Write(ctx context.Context, d *Difference, o WriteOptions) (Writt
 			return done, fmt.Errorf("write to table %q: %w", s.table, err)
 		}
 	}
+	// Compare saw the marker, or had it written just now. CompareItems did not look: it is for what follows a whole payload.
 	s.inited.Store(true)
 	return done, nil
 }
@@ -79,7 +88,8 @@ func (o WriteOptions) progress(done, total int) {
 	}
 }
 
-// batches splits writes into transactions.
+// batches splits writes into transactions, in their order, as full as DynamoDB's limits allow. Items of lower versions are
+// left out unless the options say otherwise. One write alone always fits: no more than two rows of 400 KB.
 func batches(writes []*write, o WriteOptions) (all [][]*write) {
 	most := maxTransactionItems
 	if o.Fence != 0 {
@@ -108,7 +118,8 @@ func batches(writes []*write, o WriteOptions) (all [][]*write) {
 // transact makes one transaction, again and again with what its cancellation left to do. DynamoDB makes all of a
 // transaction's writes or none
 // (https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/transaction-apis.html), so a canceled one has
-// changed nothing, and what is still right in it is simply sent once more.
+// changed nothing, and what is still right in it is simply sent once more. It returns nil without a transaction when
+// nothing of the batch is left to do: done.Transactions counts only those that were made.
 func (s *Store) transact(ctx context.Context, batch []*write, fence int64, done *Written) error {
 	ctx, cancel := context.WithTimeout(ctx, retryLimit)
 	defer cancel()
@@ -142,6 +153,8 @@ func (s *Store) transact(ctx context.Context, batch []*write, fence int64, done 
 // does not heal is an error that names the row.
 func (s *Store) settle(ctx context.Context, batch []*write, fence int64, canceled *types.TransactionCanceledException, done *Written) ([]*write, error) {
 	reasons := canceled.CancellationReasons // one for each of the request's items, in its order
+	// Any other reason for the fence's check, such as a conflict with somebody who takes it now, passes: the rows are tried
+	// again, and the next check tells.
 	if fence != 0 && len(reasons) > len(batch) {
 		if aws.ToString(reasons[len(batch)].Code) == conditionFailed {
 			return nil, ErrFenceLost
@@ -171,7 +184,9 @@ func (s *Store) settle(ctx context.Context, batch []*write, fence int64, cancele
 	return left, nil
 }
 
-// changed reads a row again that was not as it had been, and says whether it is still to be written.
+// changed reads a row again that was not as it had been, and says whether it is still to be written: a row of our version or
+// a higher one is kept, whatever it holds, as two items of one version cannot be ordered. For a removal, "ours" is the
+// version that was to go: a row that was written again since then is not removed by what was known before.
 func (s *Store) changed(ctx context.Context, w *write, done *Written) (again bool, err error) {
 	var now row
 	err = patiently(ctx, func(ctx context.Context) (err error) {
@@ -225,7 +240,8 @@ func (s *Store) transaction(batch []*write, fence int64) *dynamodb.TransactWrite
 }
 
 // condition says that the row is as it was read, whatever was read: also a row that is not LaunchDarkly's. It
-// names the item as well as the version, as a reset environment can bring another item under the same version.
+// names the item as well as the version, as a reset environment can bring another item under the same version. Every row has
+// its partition key, so that attribute tells whether there is a row.
 func (w *write) condition() (string, map[string]string, row) {
 	if w.old == nil {
 		return "attribute_not_exists(#n)", map[string]string{"#n": attrNamespace}, nil
@@ -247,7 +263,8 @@ func (w *write) condition() (string, map[string]string, row) {
 	return strings.Join(parts, " AND "), names, values
 }
 
-// bytes is what a write adds to its transaction's size: the new row, and the old one in the condition.
+// bytes is what a write adds to its transaction's size: the new row, and the old one in the condition. It is meant to err
+// on the large side: a transaction that DynamoDB finds too large would fail with all its rows.
 func (w *write) bytes() int {
 	n := rowBytes(w.old)
 	if w.action != remove {
