@@ -15,6 +15,11 @@ import (
 	"github.com/warmflags/warmflags/change"
 )
 
+// There is one look at a time, and it is in one of three states. Under way: calls join it, each counts as a waiter. Ended:
+// its outcome is good until good has passed since began, and calls return at once. Given up, because its last waiter left
+// or it is too old to be joined: its goroutine may still live, but Follower.look is another's or nil, and so end drops what
+// it brings. So answers are applied in the order in which their looks began, each at most once.
+
 // Follower looks at a table's journal and tells its sink what changed. Make one with [Follow]. Its methods are safe for
 // concurrent use. It has no goroutines but for a look that is under way.
 type Follower struct {
@@ -76,7 +81,8 @@ func (f *Follower) Refresh(ctx context.Context) error {
 	return f.wait(ctx, l)
 }
 
-// wait waits for a look that was joined.
+// wait waits for a look that was joined. One that has ended counts, though ctx may have ended too: what it found is in the
+// sink.
 func (f *Follower) wait(ctx context.Context, l *look) error {
 	select {
 	case <-l.done:
@@ -95,7 +101,10 @@ func (f *Follower) wait(ctx context.Context, l *look) error {
 // is returned must be left.
 //
 // A look counts from its beginning, by both hands of the clock, and so does one under way. After a freeze it is too
-// old to be joined: its answer may have waited since before.
+// old to be joined: its answer may have waited since before. So it is given up, and those who waited for it are told so.
+//
+// A look that failed, or was given up, is good for the interval like any other: a journal that cannot be read costs a
+// read an interval, not one an invocation.
 func (f *Follower) join() (*look, error) {
 	if f.err != nil {
 		return nil, f.err
@@ -114,6 +123,7 @@ func (f *Follower) join() (*look, error) {
 	}
 	f.looked, f.began = true, now
 	f.good = f.interval - rand.N(f.interval/10+1)
+	// Not the caller's context: others may join, and the look outlives an invocation's budget.
 	ctx, cancel := context.WithTimeout(context.Background(), readLimit)
 	l := &look{done: make(chan struct{}), waiters: 1, cancel: cancel}
 	f.look = l
@@ -136,6 +146,7 @@ func (f *Follower) leave(l *look) {
 	}
 }
 
+// abandonLocked ends a look that is under way without an answer. What the journal said before stays known.
 func (f *Follower) abandonLocked(l *look) {
 	f.stats.Abandoned++
 	err := fmt.Errorf("follow journal %q of table %q: %w", f.name, f.table, errAbandoned)
@@ -143,13 +154,14 @@ func (f *Follower) abandonLocked(l *look) {
 	f.endLocked(l, err)
 }
 
+// endLocked frees those who wait, and makes room for the next look. It is called once a look: f.look is l before.
 func (f *Follower) endLocked(l *look, err error) {
 	l.cancel()
 	l.err, f.outcome, f.look = err, err, nil
 	close(l.done)
 }
 
-// read reads the journal, eventually consistent.
+// read reads the journal, eventually consistent, without the lock. It returns nil where there is none.
 func (f *Follower) read(ctx context.Context) (*state, error) {
 	client, err := f.reader(ctx)
 	if err != nil {
@@ -162,7 +174,8 @@ func (f *Follower) read(ctx context.Context) (*state, error) {
 	return parseRow(out.Item)
 }
 
-// reader is the client of the options, or one that is made here, once.
+// reader is the client of the options, or one that is made here, once: not in Follow, which has no context and calls
+// nothing. A look that was given up can be in here beside the next one; then the second client is used, as good as the first.
 func (f *Follower) reader(ctx context.Context) (ReadAPI, error) {
 	if f.client != nil {
 		return f.client, nil
@@ -184,7 +197,8 @@ func (f *Follower) reader(ctx context.Context) (ReadAPI, error) {
 	return own, nil
 }
 
-// end takes in what a look found, unless it was given up.
+// end takes in what a look found, unless it was given up. The sink is told before those who wait are freed, in the same hold
+// of the lock: when Refresh returns nil, the sink knows.
 func (f *Follower) end(l *look, found *state, err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -208,6 +222,10 @@ func (f *Follower) end(l *look, found *state, err error) {
 //   - as much as before, or less: nothing. Less is an old replica's answer;
 //   - more than the entries reach back: anything may have changed;
 //   - more: the entries that are new.
+//
+// Entries are decoded only where they are needed, and known is set only when that went well: entries that cannot be
+// understood are an error at each look, until somebody writes others. An answer from before a renewal may come after one
+// from after it: that is another epoch twice, and only costs an InvalidateAll.
 func (f *Follower) applyLocked(found *state) error {
 	known := f.known
 	if known == nil || known.epoch != found.epoch {

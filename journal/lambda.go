@@ -41,12 +41,13 @@ func (f *Follower) FlushEvents(client Flusher) {
 // lambda.Start takes what it returns. For the functions that lambda.Start takes otherwise there is [Wrap].
 func (f *Follower) Handler(h lambda.Handler) lambda.Handler { return handler{f, h} }
 
+// handler is what Handler returns; it has no state of its own.
 type handler struct {
 	follower *Follower
 	inner    lambda.Handler
 }
 
-// Invoke implements [lambda.Handler].
+// Invoke implements [lambda.Handler]. The end is deferred, so that it also comes after a panic.
 func (h handler) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 	defer h.follower.begin(ctx)()
 	return h.inner.Invoke(ctx, payload)
@@ -61,7 +62,14 @@ func Wrap[In, Out any](f *Follower, handle func(context.Context, In) (Out, error
 	}
 }
 
-// begin is what comes before an invocation, and returns what comes after.
+// begin is what comes before an invocation, and returns what comes after. In this order:
+//
+//  1. the sink is woken, whatever becomes of the look: its own entries may have expired while the container was frozen;
+//  2. a look is joined or begun, and waited for within the budget;
+//  3. at the end, events are flushed first, in which time a late look may still come in;
+//  4. the look is left, which gives it up if it is still under way: a frozen one would bring an old answer.
+//
+// Without options that are right, only the sink is woken and events are flushed.
 func (f *Follower) begin(ctx context.Context) (end func()) {
 	if waker, ok := f.sink.(change.Waker); ok {
 		waker.Wake()
@@ -82,7 +90,9 @@ func (f *Follower) begin(ctx context.Context) (end func()) {
 	}
 }
 
-// flush sends events within the budget, or the time that the invocation has left.
+// flush sends events within the budget, or the time that the invocation has left. There is one flush at a time: one that did
+// not return in time goes on in a later invocation, and until it returns no other begins. So no more than one goroutine
+// is ever left behind.
 func (f *Follower) flush(ctx context.Context) {
 	budget := f.flushBudget
 	if deadline, ok := ctx.Deadline(); ok {

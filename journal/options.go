@@ -76,6 +76,8 @@ func FlushBudget(d time.Duration) Option { return func(s *settings) { s.flushBud
 // is [slog.Default].
 func Logger(logger *slog.Logger) Option { return func(s *settings) { s.logger = logger } }
 
+// newSettings applies the options and finds the region: the given one, the client's, the environment's. What is wrong is in
+// err, for the first call that can return it.
 func newSettings(table string, sink change.Sink, options []Option) settings {
 	s := settings{
 		table: table, sink: sink, copies: 1, clock: systemClock,
@@ -99,6 +101,7 @@ func newSettings(table string, sink change.Sink, options []Option) settings {
 	return s
 }
 
+// check says all that is wrong with the settings in one error; nil if nothing is.
 func (s *settings) check() error {
 	var problems []error
 	if s.table == "" {

@@ -27,7 +27,8 @@ const maxBytes = 4096
 // row is an item of the table.
 type row = map[string]types.AttributeValue
 
-// state is what a journal says.
+// state is what a journal says. One that was read has encoded, and entries after decode; one that is to be written has
+// entries. It never changes once a follower knows it.
 type state struct {
 	epoch   string
 	seq     int64   // the number of the latest change in this epoch, the first being 1
@@ -43,6 +44,7 @@ type entry struct {
 	Deleted bool   `json:"d,omitempty"`
 }
 
+// newEntry makes the entry of a change; entry.change is its inverse, but for the time.
 func newEntry(c change.Change) entry {
 	e := entry{Key: c.Key, Kind: c.Kind, Version: c.Version, Deleted: c.Deleted}
 	if e.Kind == change.KindFeatures {
@@ -51,6 +53,7 @@ func newEntry(c change.Change) entry {
 	return e
 }
 
+// change is the change of an entry, without a time.
 func (e entry) change() change.Change {
 	c := change.Change{Kind: e.Kind, Key: e.Key, Version: e.Version, Deleted: e.Deleted}
 	if c.Kind == "" {
@@ -59,7 +62,8 @@ func (e entry) change() change.Change {
 	return c
 }
 
-// since are the changes after the number seq, oldest first. It is false when the oldest of them are not there any more.
+// since are the changes after the number seq, oldest first. It is false when the oldest of them are not there any more. The
+// state must be decoded, and seq be at most its own.
 func (s *state) since(seq int64) ([]change.Change, bool) {
 	missed := s.seq - seq
 	if missed > int64(len(s.entries)) {
@@ -91,7 +95,9 @@ func number(n int64) types.AttributeValue {
 	return &types.AttributeValueMemberN{Value: strconv.FormatInt(n, 10)}
 }
 
-// makeRow makes the item of s under a name, with as many of the latest entries as fit.
+// makeRow makes the item of s under a name, with as many of the latest entries as fit. It counts as DynamoDB does: the bytes of
+// all names and values
+// (https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/CapacityUnitCalculations.html).
 func makeRow(name string, s *state) row {
 	r := rowKey(name)
 	r[attrEpoch], r[attrSeq] = text(s.epoch), number(s.seq)
@@ -101,7 +107,8 @@ func makeRow(name string, s *state) row {
 	return r
 }
 
-// encodeEntries encodes the latest entries that fit into so many bytes.
+// encodeEntries encodes the latest entries that fit into so many bytes, oldest first, as a JSON array. It may be empty: then
+// every follower has fallen behind, and invalidates all.
 func encodeEntries(entries []entry, room int) string {
 	encoded, first, size := make([][]byte, len(entries)), len(entries), len("[]")
 	for i := len(entries) - 1; i >= 0; i-- {
@@ -139,7 +146,8 @@ func parseRow(r row) (*state, error) {
 	return &state{epoch: epoch.Value, seq: n, encoded: entries.Value}, nil
 }
 
-// decode reads the entries of an item that was read. Most looks find nothing new, and are spared it.
+// decode reads the entries of an item that was read. Most looks find nothing new, and are spared it. Each entry has a number
+// in the epoch, and the first is 1: so there cannot be more of them than seq.
 func (s *state) decode() error {
 	if err := json.Unmarshal([]byte(s.encoded), &s.entries); err != nil {
 		return fmt.Errorf("entries: %w", err)

@@ -76,6 +76,7 @@ func (w *Writer) Renew(ctx context.Context, prefix string) error {
 	return w.Append(ctx, []change.Message{{Prefix: prefix}})
 }
 
+// check says all that is wrong with the fields in one error; nil if nothing is.
 func (w *Writer) check() error {
 	var problems []error
 	if w.Client == nil {
@@ -103,7 +104,9 @@ const (
 )
 
 // update reads the first copy and writes all, until nobody else wrote between the two. A new journal, and one that is
-// renewed, gets an epoch of its own.
+// renewed, gets an epoch of its own. A write whose answer was lost is made twice, as its condition fails at the second try:
+// its changes are then in the journal twice, which costs a follower nothing but a read. All entries are carried along; what
+// does not fit any more falls out in makeRow.
 func (w *Writer) update(ctx context.Context, prefix string, appended []entry, renew bool) error {
 	for attempt := 0; ; attempt++ {
 		var was *state
@@ -176,7 +179,8 @@ func (w *Writer) write(ctx context.Context, prefix string, was, next *state) err
 	return err
 }
 
-// isConflict says whether a write failed because of another one, or because the table was too busy for a transaction.
+// isConflict says whether a write failed because of another one, or because the table was too busy for a transaction. Then it
+// is worth while to read again. Throttling of a single put is not among these: by default the AWS SDK has retried that already.
 func isConflict(err error) bool {
 	var held *types.ConditionalCheckFailedException
 	var conflict *types.TransactionConflictException
