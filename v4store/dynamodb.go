@@ -38,7 +38,8 @@ func Client(client dynamodbiface.DynamoDBAPI) TableOption {
 }
 
 // DynamoDB makes a store on a table of LaunchDarkly's schema: the partition key "namespace" and the sort key "key",
-// both strings. It calls nobody. Wrong options are reported by each method that can return an error, all at once.
+// both strings. It calls nobody, and fails never: go-client.v4's configuration takes a store, and no error with it. So
+// wrong options are reported by each method that can return an error, all at once.
 func DynamoDB[K Kind[I], I Item](table string, options ...TableOption) *Table[K, I] {
 	r := &rows{table: table, client: environmentClient}
 	for _, o := range options {
@@ -48,7 +49,7 @@ func DynamoDB[K Kind[I], I Item](table string, options ...TableOption) *Table[K,
 	return &Table[K, I]{rows: r}
 }
 
-// checked is client, or all that is wrong with the options.
+// checked is client, or all that is wrong with the options. It is asked once, at the first call of any method.
 func checked(table string, client clientMaker) clientMaker {
 	return func() (dynamodbiface.DynamoDBAPI, error) {
 		var problems []error
@@ -116,7 +117,7 @@ func (t *Table[K, I]) Get(kind K, key string) (none I, err error) {
 func (t *Table[K, I]) All(kind K) (map[string]I, error) {
 	namespace := t.rows.namespace(kind.GetNamespace())
 	items := map[string]I{}
-	var broken []string
+	var broken []string // one log line for all: evaluating all flags must not flood the log
 	err := t.rows.each(namespace, func(key string, r row) {
 		switch item, err := decode[K, I](kind, r); {
 		case err != nil:
@@ -171,7 +172,8 @@ func (t *Table[K, I]) Initialized() bool {
 	return r != nil
 }
 
-// encode is the row of an item.
+// encode is the row of an item, tombstones included: to a table they are items like all others, and their JSON says that
+// they are deleted.
 func encode[I Item](namespace, key string, item I) (row, error) {
 	text, err := json.Marshal(item)
 	if err != nil {
@@ -180,7 +182,9 @@ func encode[I Item](namespace, key string, item I) (row, error) {
 	return newRow(namespace, key, item.GetVersion(), string(text)), nil
 }
 
-// decode is the item of a row, a tombstone included.
+// decode is the item of a row, a tombstone included. Its version is that of the JSON, which every writer keeps equal to
+// the attribute; the attribute is for conditions. JSON of other languages may escape any character: encoding/json puts
+// surrogate pairs together, so nothing is lost here.
 func decode[K Kind[I], I Item](kind K, r row) (none I, err error) {
 	if _, err := versionOf(r); err != nil {
 		return none, err
@@ -190,7 +194,11 @@ func decode[K Kind[I], I Item](kind K, r row) (none I, err error) {
 		return none, err
 	}
 	into := kind.GetDefaultItem()
-	if err := json.Unmarshal([]byte(text), into); err != nil {
+	err = json.Unmarshal([]byte(text), &into) // into what it points to; a null makes it nil
+	if err == nil && into == nil {
+		err = errors.New("it is null")
+	}
+	if err != nil {
 		return none, fmt.Errorf("attribute %q is not its JSON: %w", attrItem, err)
 	}
 	item, ok := into.(I)

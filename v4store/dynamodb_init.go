@@ -14,6 +14,16 @@ import (
 	"github.com/aws/aws-sdk-go/service/dynamodb"
 )
 
+// Init computes a difference, and then makes it:
+//
+//	difference:  for each kind, read its rows; what is not equal is put, what is left over is removed
+//	batches:     cut the writes into transactions
+//	transact:    make one after the other; a row was not as it had been read? read it again, and keep it or try again
+//
+// Between the two anything can happen to the table. That is why each write remembers the row that it was computed from,
+// and why nothing is decided by a row's version alone until it is known to have changed. dynamostore does the same, with
+// a fence and guards for programs that sync a table; here is only what LaunchDarkly's contract asks for.
+
 // Init makes the rows of the given kinds exactly the given items, whatever the versions, and marks the table as
 // initialized. It reads the rows, leaves alone those that are equal (the same version and equal JSON), and writes the
 // rest in transactions of at most 100 rows and 4 MB: segments, then flags, removals in the opposite order, the marker
@@ -60,6 +70,7 @@ func (t *Table[K, I]) difference(namespace string, items map[string]I) (puts, re
 	if err := t.rows.each(namespace, func(key string, r row) { old[key] = r }); err != nil {
 		return nil, nil, err
 	}
+	// Sorted, so that the same difference is always written in the same order.
 	for _, key := range slices.Sorted(maps.Keys(items)) {
 		r, err := encode(namespace, key, items[key])
 		if err != nil {
@@ -69,6 +80,7 @@ func (t *Table[K, I]) difference(namespace string, items map[string]I) (puts, re
 			puts = append(puts, &write{namespace: namespace, key: key, old: old[key], put: r})
 		}
 	}
+	// An item that is refused has a row that stays: it is in items.
 	for _, key := range slices.Sorted(maps.Keys(old)) {
 		if _, stays := items[key]; !stays {
 			removals = append(removals, &write{namespace: namespace, key: key, old: old[key]})
@@ -143,7 +155,7 @@ func (r *rows) settle(batch []*write, canceled *dynamodb.TransactionCanceledExce
 	}
 	for i, reason := range canceled.CancellationReasons {
 		w := batch[i]
-		switch code := aws.StringValue(reason.Code); code {
+		switch code := aws.StringValue(reason.Code); code { // "None": this row was held up by another's reason
 		case "None", "", "TransactionConflict", "ProvisionedThroughputExceeded", "ThrottlingError":
 			left = append(left, w)
 		case "ConditionalCheckFailed":
@@ -169,7 +181,7 @@ func (w *write) stands(now row) bool {
 		ours = w.old
 	}
 	if now == nil {
-		return w.put != nil
+		return w.put != nil // somebody removed it: a put is made anew, a removal is done
 	}
 	if w.put != nil && (w.put[attrItem] == nil || sameRow(now, w.put)) {
 		return false // somebody marked it, or wrote the same, or we did and the answer was lost

@@ -49,9 +49,10 @@ const (
 // row is a row of the table as it was read; nil when there is none.
 type row = map[string]*dynamodb.AttributeValue
 
+// clientMaker makes a client, or says what is wrong with the options.
 type clientMaker = func() (dynamodbiface.DynamoDBAPI, error)
 
-// rows reads and writes one environment's rows.
+// rows reads and writes one environment's rows. It knows no kinds and no items, and so needs no type parameters.
 type rows struct {
 	table, prefix string
 	client        clientMaker
@@ -122,6 +123,7 @@ func (r *rows) putNewer(one row) error {
 	if err != nil {
 		return err
 	}
+	// LaunchDarkly's updates can arrive out of order: only a higher version is written.
 	err = patiently(func(ctx context.Context) error {
 		_, err := db.PutItemWithContext(ctx, &dynamodb.PutItemInput{
 			TableName:                 &r.table,
@@ -186,12 +188,15 @@ func pause(ctx context.Context, attempt int) error {
 	}
 }
 
+// text is a string attribute.
 func text(s string) *dynamodb.AttributeValue { return &dynamodb.AttributeValue{S: &s} }
 
+// rowKey is a row's key, and a marker's whole row.
 func rowKey(namespace, key string) row {
 	return row{attrNamespace: text(namespace), attrKey: text(key)}
 }
 
+// newRow is the row of an item.
 func newRow(namespace, key string, version int, item string) row {
 	r := rowKey(namespace, key)
 	r[attrVersion] = &dynamodb.AttributeValue{N: aws.String(strconv.Itoa(version))}
@@ -199,6 +204,7 @@ func newRow(namespace, key string, version int, item string) row {
 	return r
 }
 
+// versionOf is a row's version, or what is wrong with it.
 func versionOf(r row) (int, error) {
 	switch a := r[attrVersion]; {
 	case a == nil:
@@ -214,6 +220,7 @@ func versionOf(r row) (int, error) {
 	}
 }
 
+// itemOf is a row's JSON, or what is wrong with it.
 func itemOf(r row) (string, error) {
 	switch a := r[attrItem]; {
 	case a == nil:

@@ -1,12 +1,20 @@
 package v4store_test
 
 import (
+	"net/http"
+	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	v2 "github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+	"github.com/aws/aws-sdk-go/aws"
+	"github.com/aws/aws-sdk-go/aws/client"
+	"github.com/aws/aws-sdk-go/aws/credentials"
+	"github.com/aws/aws-sdk-go/aws/request"
+	"github.com/aws/aws-sdk-go/aws/session"
+	"github.com/aws/aws-sdk-go/service/dynamodb"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -115,12 +123,12 @@ func TestReadsAreStronglyConsistent(t *testing.T) {
 	reads := 0
 	w.intercept(func(_ string, in any) error {
 		switch in := in.(type) {
-		case *dynamodb.GetItemInput:
+		case *v2.GetItemInput:
 			reads++
-			assert.True(t, aws.ToBool(in.ConsistentRead))
-		case *dynamodb.QueryInput:
+			assert.True(t, aws.BoolValue(in.ConsistentRead))
+		case *v2.QueryInput:
 			reads++
-			assert.True(t, aws.ToBool(in.ConsistentRead))
+			assert.True(t, aws.BoolValue(in.ConsistentRead))
 		}
 		return nil
 	})
@@ -141,6 +149,7 @@ func TestBrokenRowsAreNamedAndLoseNothingElse(t *testing.T) {
 		`attribute "version" is not a whole number`: {"version": num("1.5"), "item": str(`{}`)},
 		`attribute "item" is not a string`:          {"version": num("1"), "item": num("2")},
 		`attribute "item" is not its JSON`:          {"version": num("1"), "item": str(`{"key":`)},
+		`it is null`:                                {"version": num("1"), "item": str(`null`)},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w, log := newWorld(), logged(t)
@@ -219,3 +228,33 @@ func TestErrorsNameTheTable(t *testing.T) {
 	require.ErrorContains(t, s.Upsert(ld.Features, &ld.Flag{Key: "a"}), `upsert row "features" "a" of table "none"`)
 	require.ErrorContains(t, s.Init(flags("a:1")), `table "none"`)
 }
+
+// AWS's own client is told to leave retries to the store, which understands its errors.
+func TestRealClientIsNotToRetry(t *testing.T) {
+	answers := make(chan string, 2)
+	answers <- `{"__type":"com.amazonaws.dynamodb.v20120810#ProvisionedThroughputExceededException","message":"slow down"}`
+	answers <- `{}`
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		answer := <-answers
+		if strings.Contains(answer, "__type") {
+			w.WriteHeader(http.StatusBadRequest)
+		}
+		_, _ = w.Write([]byte(answer))
+	}))
+	defer server.Close()
+	asked := &countingRetryer{}
+	config := request.WithRetryer(aws.NewConfig().WithRegion("eu-west-1").WithEndpoint(server.URL), asked).
+		WithCredentials(credentials.NewStaticCredentials("key", "secret", ""))
+	db := dynamodb.New(session.Must(session.NewSession()), config)
+	store := v4store.DynamoDB[ld.VersionedDataKind, ld.VersionedData](table, v4store.Client(db))
+	require.NoError(t, store.Upsert(ld.Features, &ld.Flag{Key: "a", Version: 1}))
+	assert.Empty(t, answers, "both were fetched")
+	assert.Zero(t, asked.times.Load())
+}
+
+type countingRetryer struct {
+	client.NoOpRetryer
+	times atomic.Int64
+}
+
+func (c *countingRetryer) ShouldRetry(*request.Request) bool { c.times.Add(1); return false }
