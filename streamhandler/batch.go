@@ -8,7 +8,12 @@ import (
 	"github.com/warmflags/warmflags/change"
 )
 
-// batch is what one invocation's records say, one entry for each item.
+// Coalescing is what makes a sync of many changes one look a flag, and what makes a retry delicate: an item's change stands
+// for all its records in the batch. So it is as new as the last of them, may claim only what all of them prove (record),
+// and is undone from the first of them on (firstUndone).
+
+// batch is what one invocation's records say, one entry for each item. It belongs to that invocation's goroutine, as its
+// messages do.
 type batch struct {
 	source string    // the stream's ARN: all records of a batch are of one stream
 	groups []*group  // by prefix, in the order of their first records
@@ -44,7 +49,8 @@ const unknownVersion = math.MaxInt
 const keptStrays = 5
 
 // readBatch coalesces the records. The records of one item are in the order of its writes, because they are always
-// in one shard; nothing here depends on the order of different items.
+// in one shard; nothing here depends on the order of different items. Records that are passed over are in no group: where
+// Lambda goes on from does not depend on them, and so none of them can hold up the shard.
 func readBatch(records []record) *batch {
 	b := &batch{}
 	b.stats.Batches = 1
@@ -137,7 +143,7 @@ func isSequence(s string) bool {
 }
 
 // compareSequence compares sequence numbers: decimal numbers of up to 40 digits, too long for an int64. What is no
-// number comes before all that are.
+// number comes before all that are: where to go on from is then not known, and the whole batch is to come again.
 // https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_streams_StreamRecord.html
 func compareSequence(a, b string) int {
 	if ok := isSequence(a); ok != isSequence(b) {

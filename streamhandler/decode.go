@@ -14,7 +14,7 @@ import (
 //
 // It returns an error only for what is no JSON, or no event. What has an unexpected type inside of a record is as
 // if it were not there, so that the record is judged by itself, and no record can make the others fail with it.
-// Names are taken as AWS writes them, in their case.
+// Names are taken as AWS writes them, in their case. Records share nothing with the payload: their texts are copied.
 func decodeEvent(payload []byte) ([]record, error) {
 	d := &decoder{b: payload}
 	records := make([]record, 0, len(payload)/2048+1) // a record with two flags has some kilobytes
@@ -41,7 +41,8 @@ func decodeEvent(payload []byte) ([]record, error) {
 	return records, nil
 }
 
-// record reads one of the event's records.
+// record reads one of the event's records, in any order of its members. It is kept in d.last, as the next record's stream,
+// event name and namespace are most likely the same.
 func (d *decoder) record() record {
 	var r record
 	for name := range d.members {
@@ -101,7 +102,8 @@ func (d *decoder) time() time.Time {
 	return t.Time
 }
 
-// keys reads a row's primary key.
+// keys reads a row's primary key. Keys of other names are those of another kind of table; keys of these names whose values
+// are no strings leave the text empty, which readRow then finds malformed.
 func (d *decoder) keys(r *record) {
 	n, named := 0, 0
 	for name := range d.members {
@@ -120,7 +122,7 @@ func (d *decoder) keys(r *record) {
 	r.foreign = n > 0 && named < 2
 }
 
-// image reads a row, and the literal of its item.
+// image reads a row, and the literal of its item, which is not decoded here: of most items only a search is needed.
 func (d *decoder) image() (image, literal) {
 	var row image
 	var item literal
@@ -139,7 +141,8 @@ func (d *decoder) image() (image, literal) {
 	return row, item
 }
 
-// attribute reads an attribute's value, {"<type>": <value>}, where it is a string and its type the wanted one.
+// attribute reads an attribute's value, {"<type>": <value>}, where it is a string and its type the wanted one. A number
+// ("N") is a string in DynamoDB's JSON as well. All else, and what has more or less than one type, is an empty literal.
 func (d *decoder) attribute(want byte) literal {
 	var value literal
 	n := 0

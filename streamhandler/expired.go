@@ -30,6 +30,9 @@ type Scanner interface {
 // could be published. A report has the records' positions, not what was in them, and they are gone from the stream.
 // So it publishes, to each prefix that the table knows, that anything may have changed. Make one with [NewExpired].
 // It is safe for concurrent use.
+//
+// It works without the table's stream and remembers nothing: reports that come again are answered again, with messages of
+// the same IDs.
 type Expired struct {
 	settings
 	table  string
@@ -119,7 +122,8 @@ func (e *Expired) Handle(ctx context.Context, event events.SQSEvent) (events.SQS
 	return response, nil
 }
 
-// messages makes the empty message for each prefix in the table.
+// messages makes the empty message for each prefix in the table. It reads the table within the time for publishing, so that
+// some is left for announce. A kind whose rows are all gone is not found; LaunchDarkly's own are always named.
 func (e *Expired) messages(ctx context.Context, id string, stats *ExpiredStats) ([]*message, error) {
 	ctx, _, cancel := budget(ctx)
 	defer cancel()
@@ -198,6 +202,7 @@ func (e *Expired) Stats() ExpiredStats {
 	return e.stats
 }
 
+// add adds one batch of reports to the counts.
 func (e *Expired) add(s ExpiredStats) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -208,7 +213,8 @@ func (e *Expired) add(s ExpiredStats) {
 	e.stats.Messages += s.Messages
 }
 
-// log writes one line. It is an error even when all went well: consumers heard a day late of what changed.
+// log writes one line. It is an error even when all went well: consumers heard a day late of what changed. The positions in
+// it are for people: nothing can be read there any more.
 func (e *Expired) log(ctx context.Context, reports []report, s ExpiredStats, o outcome) {
 	records := 0
 	var lost []string // the first few

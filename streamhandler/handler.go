@@ -52,6 +52,8 @@ func (h *Handler) Handle(ctx context.Context, event events.DynamoDBEvent) (event
 	return h.handle(ctx, records)
 }
 
+// handle is what both ways in share. Nothing of a batch outlives it but its counts: Lambda has the memory of what is still to
+// be announced, and brings it again.
 func (h *Handler) handle(ctx context.Context, records []record) (events.DynamoDBEventResponse, error) {
 	if h.err != nil {
 		return events.DynamoDBEventResponse{}, h.err
@@ -73,7 +75,7 @@ func (h *Handler) handle(ctx context.Context, records []record) (events.DynamoDB
 		return events.DynamoDBEventResponse{}, nil
 	}
 	if !isSequence(from) {
-		// Lambda takes an empty name for the whole batch, and other names that it does not know too
+		// A record without a number sorts before all others (compareSequence), and so ends here as well. Lambda takes an empty name for the whole batch, and other names that it does not know too
 		// (https://docs.aws.amazon.com/lambda/latest/dg/services-ddb-batchfailurereporting.html); an error
 		// says the same, and is counted where people look.
 		return events.DynamoDBEventResponse{}, failure

@@ -5,8 +5,15 @@ import (
 	"fmt"
 )
 
+// This is a JSON reader that makes nothing of what nobody asks for. A fuzz test holds it to encoding/json: what is no
+// JSON is an error, and what both can read they read alike. Objects and lists are loops:
+//
+//	for name := range d.members { switch string(name) { case "Keys": d.keys(r); default: d.skip() } }
+//
+// The body must read the member's value, or skip it, and must not leave the loop: the text goes on where it stands.
+
 // decoder walks over one JSON text. Each of its methods that reads a value reads all of it, whatever it is. After
-// the first error it is at the end of the text, so that every loop ends.
+// the first error it is at the end of the text, so that every loop ends. It is for one goroutine, and one text.
 type decoder struct {
 	b     []byte
 	i     int // what is read next
@@ -26,7 +33,7 @@ func (d *decoder) fail(what string) {
 	d.i = len(d.b)
 }
 
-// next is the byte that the next token begins with, or 0 at the end.
+// next is the byte that the next token begins with, or 0 at the end. It passes over white space and does not take the byte.
 func (d *decoder) next() byte {
 	for ; d.i < len(d.b); d.i++ {
 		switch c := d.b[d.i]; c {
@@ -145,7 +152,8 @@ func (d *decoder) word(want string) {
 	d.fail("want " + want)
 }
 
-// number passes over a number and returns it.
+// number passes over a number and returns it as it is written; nil after an error. It holds to JSON's grammar, as what it
+// returns may be given to encoding/json.
 func (d *decoder) number() []byte {
 	start := d.i
 	if d.at() == '-' {
@@ -284,7 +292,7 @@ func escaped(b []byte) int {
 	return 0
 }
 
-// text is what the literal stands for; it may be a part of the event.
+// text is what the literal stands for; it may be a part of the event, and must be copied to be kept. No literal is nil.
 func (l literal) text() []byte {
 	switch {
 	case l.quoted == nil:

@@ -5,11 +5,10 @@ import (
 	"log/slog"
 	"time"
 
-
 	"github.com/warmflags/warmflags/internal/emf"
 )
 
-// outcome is what became of a batch.
+// outcome is what became of a batch, for its log line.
 type outcome struct {
 	messages     []*message
 	began, ended time.Time // of announcing
@@ -59,6 +58,7 @@ func (b *batch) metrics(o outcome) []emf.Metric {
 	return metrics
 }
 
+// refusalOf is why SNS refused the first message that it refused, or nil.
 func refusalOf(messages []*message) error {
 	for _, m := range messages {
 		if m.refusal != nil {

@@ -14,7 +14,8 @@ import (
 	"github.com/warmflags/warmflags/change"
 )
 
-// message is one SNS message and the items that it covers.
+// message is one SNS message and the items that it covers. Pack makes it and never changes what it says; publishing sets the
+// three marks below, and where SNS refuses it, puts the empty message in its place, in the same memory, for the same items.
 type message struct {
 	change.Message
 	body       string
@@ -86,12 +87,13 @@ func (m *message) encode() *message {
 	return m
 }
 
+// encoded is a message's JSON.
 func encoded(m change.Message) []byte {
 	b, _ := m.MarshalJSON() // always encodes
 	return b
 }
 
-// messageID depends on the records that the message tells of and on nothing else, so that a batch that is
+// messageID depends on the records that the message tells of (the last of each item) and on nothing else, so that a batch that is
 // delivered again makes messages of the same IDs. Each part of a split has other records, hence another ID.
 func messageID(source, prefix string, items []*item) string {
 	text := make([]byte, 0, 256+32*len(items))
@@ -117,7 +119,9 @@ func (m *message) size() int {
 }
 
 // split divides a prefix's changes, in their order, so that each part's message has at most maxSize bytes. A change
-// adds to a message what it adds to an empty one, a comma, and its kind to the attribute if that is new there.
+// adds to a message what it adds to an empty one, a comma, and its kind to the attribute if that is new there. That is a
+// little too much (the first has no comma) and never too little; IDs are all of one length. One change alone always
+// fits, by smallestMaxSize.
 func split(g *group, maxSize int, now time.Time) [][]*item {
 	empty := newMessage("", g.prefix, nil, now)
 	one := change.Message{ID: empty.ID, Prefix: g.prefix, Time: now, Changes: make([]change.Change, 1)}

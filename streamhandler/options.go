@@ -61,6 +61,7 @@ type settings struct {
 	err       error // what is wrong with them; nil if nothing is
 }
 
+// newSettings applies the options. What is wrong with them, besides the problems that the caller found, is in err.
 func newSettings(publisher Publisher, options []Option, problems ...error) settings {
 	s := settings{publisher: publisher, maxSize: defaultMaxSize}
 	for _, option := range options {
@@ -90,6 +91,8 @@ func (s *settings) check(problems []error) error {
 	return fmt.Errorf("configure streamhandler: %w", errors.Join(problems...))
 }
 
+// checkTopic wants an ARN because Publish takes no names, and a standard topic: ordered ones reach SQS queues only
+// (https://docs.aws.amazon.com/sns/latest/dg/sns-fifo-topics.html).
 func checkTopic(arn string) error {
 	if arn == "" {
 		return errors.New("TopicARN: missing: pass the topic that changes are published to")

@@ -15,6 +15,15 @@ import (
 	"github.com/warmflags/warmflags/change"
 )
 
+// What becomes of a message:
+//
+//  1. SNS has it: it is published, and done when After has it as well (or there is none);
+//  2. SNS refuses it for what is in it: the empty message takes its place, and that one is published;
+//  3. anything else, such as throttling or no time left: it is not published, and not done;
+//  4. After fails: none is done, whatever was published.
+//
+// The batch goes on from the first record of all messages that are not done (firstUndone), and is done without any.
+
 // Publisher is what is needed of an SNS client. [*sns.Client] is one.
 //
 // Publish returns nil only when the topic has the message. Retrying what can be retried is the client's (three
@@ -35,7 +44,8 @@ type BatchPublisher interface {
 const maxEntries = 10
 
 // announce publishes the messages and marks those that are done: published, and handed to after. A failure does not
-// keep the others back, since each prefix has its own consumers. It returns what failed first.
+// keep the others back, since each prefix has its own consumers. It returns what failed first. After comes second and
+// gets only what was published: what was not comes again with its records, and is appended then.
 func (s *settings) announce(ctx context.Context, messages []*message) error {
 	publishing, appending, cancel := budget(ctx)
 	defer cancel()
@@ -162,6 +172,7 @@ func (s *settings) publish(ctx context.Context, m *message) error {
 	return nil
 }
 
+// call makes one call of SNS, as the client retries it.
 func (s *settings) call(ctx context.Context, body string, attributes map[string]types.MessageAttributeValue) error {
 	if err := ctx.Err(); err != nil { // a publisher might try although the time is over
 		return err
@@ -193,7 +204,8 @@ func isRefusal(err error) bool {
 const answerTime = 2 * time.Second
 
 // budget divides the time until ctx's deadline. A function that is cut off at its deadline answers nothing, and
-// Lambda would have the whole batch published again, and perhaps cut off again.
+// Lambda would have the whole batch published again, and perhaps cut off again. With 10 seconds left, publishing has 8,
+// appending what is left of 9.5, and the answer half a second; with less than 8, these are 3/4, 15/16 and 1/16 of it.
 func budget(ctx context.Context) (publishing, appending context.Context, cancel func()) {
 	deadline, ok := ctx.Deadline()
 	if !ok {

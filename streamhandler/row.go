@@ -33,7 +33,8 @@ const (
 // bigSegments begins the kinds of LaunchDarkly's big segments: their rows are users in segments, and no items.
 const bigSegments = "big_segments_"
 
-// record is what is read of a stream record, however it came: decoded by Lambda's library, or by [decodeEvent].
+// record is what is read of a stream record, however it came: decoded by Lambda's library, or by [decodeEvent]. Both make
+// the same of the same event, which a test compares.
 type record struct {
 	source, sequence string // the stream's ARN; the sequence number
 	event            string // its name: what was done to the row
@@ -51,6 +52,7 @@ type image struct {
 	tombstone bool // told of new images only
 }
 
+// attributes are a row's as Lambda's library has them, each boxed in an interface.
 type attributes = map[string]events.DynamoDBAttributeValue
 
 // fromEvent reads what Lambda's library decoded.
@@ -68,6 +70,7 @@ func fromEvent(e *events.DynamoDBEventRecord) record {
 	return r
 }
 
+// imageOf reads one image but for the tombstone, which is asked of new images only.
 func imageOf(row attributes) image {
 	_, hasItem := row[attrItem]
 	i := image{exists: len(row) > 0, hasItem: hasItem}
@@ -79,7 +82,8 @@ func imageOf(row attributes) image {
 
 // readRow reads a record, or says why it is passed over. What it cannot judge (no images, because the stream's view
 // type leaves them out; a broken version; an event name of the future) it announces without a version: a look too
-// many costs a read, a look too few is a stale flag.
+// many costs a read, a look too few is a stale flag. The stack's event source filter keeps most of our own rows away, but
+// that is only to save invocations: what is right is decided here, in the order of the cases.
 func readRow(r *record) (row, Reason) {
 	if r.foreign {
 		return row{}, SkippedForeign
@@ -104,7 +108,8 @@ func readRow(r *record) (row, Reason) {
 		id: itemID{r.namespace, r.key}, prefix: prefix, kind: kind,
 		before: before.told(), after: after.told(), time: sendableTime(r.time),
 	}
-	// What the record's kind says, where the images say nothing.
+	// What the record's kind says, where the images say nothing. That there was no row is known then, and any version is a
+	// rise from 0; that there is none any more is no version at all.
 	switch events.DynamoDBOperationType(r.event) {
 	case events.DynamoDBOperationTypeInsert:
 		read.before = 0
@@ -120,7 +125,8 @@ func readRow(r *record) (row, Reason) {
 	return read, ""
 }
 
-// splitNamespace splits "[prefix:]kind". A kind has no colon; a prefix may have.
+// splitNamespace splits "[prefix:]kind". A kind has no colon; a prefix may have. It is the inverse of dynamostore's, and false
+// for what that never writes.
 func splitNamespace(namespace string) (prefix, kind string, ok bool) {
 	colon := strings.LastIndexByte(namespace, ':')
 	if colon == 0 { // not how an empty prefix is written
@@ -194,7 +200,11 @@ func sendableRunes(s string) bool {
 }
 
 // isTombstone says whether an item's JSON has "deleted":true at its top level. Nearly all items are told by a
-// search: LaunchDarkly's SDKs write "deleted":false into each, and a tombstone is short. The others are parsed.
+// search: LaunchDarkly's SDKs write "deleted":false into each, and a tombstone is short. The others are parsed. In three steps:
+//
+//  1. escapes by code could hide the name from a search: where there are any that could, parse;
+//  2. search for the name with anything but false behind it: nearly no flag has that, and is done here;
+//  3. parse, since the name may stand further down, or in a text.
 func isTombstone(item []byte) bool {
 	// The letters of "deleted" lie between U+0064 and U+0074.
 	hidden := bytes.Contains(item, []byte(`\u006`)) || bytes.Contains(item, []byte(`\u007`))
@@ -225,6 +235,7 @@ func mayBeTombstone(item []byte, isFalse string) bool {
 	}
 }
 
+// parseTombstone reads the item's top level for certain. LaunchDarkly's names are in this case.
 func parseTombstone(item []byte) bool {
 	var fields map[string]json.RawMessage // a struct would take "Deleted" too
 	if json.Unmarshal(item, &fields) != nil {

@@ -41,6 +41,7 @@ type totals struct {
 	stats Stats // guarded by mu
 }
 
+// add adds a batch's counts, all under one lock, so that nobody sees it in part.
 func (t *totals) add(s Stats) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -71,7 +72,8 @@ func (h *Handler) Stats() Stats {
 	return s
 }
 
-// count counts what became of the batch: what Messages and Bytes count was published even if After failed.
+// count counts what became of the batch: what Messages and Bytes count was published even if After failed. An empty message
+// that stands for a refused one has no changes, and so adds nothing to Unknown.
 func (b *batch) count(messages []*message, failure error) {
 	if failure != nil {
 		b.stats.Failures++
