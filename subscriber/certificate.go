@@ -13,6 +13,10 @@ import (
 	"time"
 )
 
+// Where the trust in a request comes from, in order: the certificate's address is on SNS's own host in the topic's region
+// (checkCertificateURL), TLS proves that host when the certificate is fetched (get follows no redirect), the certificate has
+// one of SNS's names and is valid now, and its key has signed the message (signature.go). The request itself is believed in
+// nothing before that.
 const (
 	// maxCertificates are kept. SNS signs with one at a time, and replaces it now and then.
 	maxCertificates = 8
@@ -46,6 +50,8 @@ func signerNames(region, suffix string) []string {
 }
 
 // certificates gets signing certificates and keeps them while they are valid.
+//
+// A certificate is kept by its URL and never changes. What failed is not kept: the next request tries again.
 type certificates struct {
 	fetch func(ctx context.Context, url string) (*x509.Certificate, error)
 	slots chan struct{} // one for each fetch under way
@@ -68,7 +74,8 @@ func newCertificates(custom func(context.Context, string) (*x509.Certificate, er
 	return c
 }
 
-// get returns the certificate at url, which has been checked. It is safe for concurrent use.
+// get returns the certificate at url, which has been checked. It is safe for concurrent use, and waits where as many fetches as
+// are allowed are under way. Requests for one new certificate may fetch it maxFetches times, no more.
 func (c *certificates) get(ctx context.Context, url string) (*x509.Certificate, error) {
 	if certificate := c.cached(url); certificate != nil {
 		return certificate, nil

@@ -26,7 +26,8 @@ const (
 	maxAhead = 15 * time.Minute
 )
 
-// endpoint is the handler that [Endpoint] returns.
+// endpoint is the handler that [Endpoint] returns. It keeps nothing of a request: its only states are the counts and the
+// certificates.
 type endpoint struct {
 	*receiver
 	settings     settings
@@ -59,6 +60,7 @@ func Endpoint(topicARN string, sink change.Sink, options ...Option) (http.Handle
 		return nil, fmt.Errorf("set up subscriber.Endpoint: partition %q of topic %q is not known: use a Queue", s.topic.Partition, topicARN)
 	}
 	e := &endpoint{receiver: newReceiver(s, sink), settings: s, host: "sns." + s.topic.Region + "." + suffix}
+	// A copy: the caller's client goes on following redirects.
 	client := *s.httpClient
 	client.CheckRedirect = func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
 	e.settings.httpClient = &client
@@ -98,7 +100,8 @@ func (e *endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	http.Error(w, no.reason, no.status)
 }
 
-// serve checks what costs least first: nothing is fetched for a request that does not name the topic.
+// serve checks what costs least first: nothing is fetched for a request that does not name the topic. Nil means 200, also for
+// messages of other prefixes and other programs, which nobody's repetition would make ours.
 func (e *endpoint) serve(w http.ResponseWriter, r *http.Request) *refusal {
 	if r.Method != http.MethodPost {
 		return refuse(http.StatusMethodNotAllowed, "only POST is allowed", nil)
@@ -133,7 +136,8 @@ func (e *endpoint) serve(w http.ResponseWriter, r *http.Request) *refusal {
 	return nil
 }
 
-// verify proves that m is SNS's, of this topic, and of late.
+// verify proves that m is SNS's, of this topic, and of late. All but the signature is checked before the signature, and is
+// proved by it: topic and timestamp are signed, and the certificate's address is pinned.
 func (e *endpoint) verify(ctx context.Context, m envelope) *refusal {
 	if m.TopicArn != e.settings.topic.String() {
 		return refuse(http.StatusForbidden, "the message is of another topic", fmt.Errorf("topic %q", m.TopicArn))
@@ -163,7 +167,8 @@ func (e *endpoint) verify(ctx context.Context, m envelope) *refusal {
 }
 
 // confirm accepts the subscription. It does not visit the message's SubscribeURL, but makes the same address from
-// the pinned host and the token.
+// the pinned host and the token. When it fails SNS asks again, as after each 5xx. Everything is invalidated after it: from
+// now on changes come, and nobody knows what came before.
 func (e *endpoint) confirm(ctx context.Context, m envelope) *refusal {
 	confirm := e.confirmByURL
 	if e.settings.sns != nil {

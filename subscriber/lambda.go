@@ -30,6 +30,7 @@ func (l *LambdaSubscriber) Handle(_ context.Context, event events.SNSEvent) erro
 	if l.err != nil {
 		return l.err
 	}
+	// Concurrent events wait here for the first: none goes on before everything was invalidated.
 	l.begin.Do(func() { l.invalidateAll("first event of this container") })
 	if w, ok := l.sink.(change.Waker); ok {
 		w.Wake()

@@ -26,7 +26,7 @@ type Option struct {
 	apply func(*settings) error
 }
 
-// source is a set of the kinds of source.
+// source is a set of the kinds of source. Each option says which have a use for it, so that one that would do nothing is found.
 type source int
 
 const (

@@ -34,10 +34,15 @@ const (
 	maxBackoff = time.Minute
 )
 
+// One goroutine does all: Run turns until its context ends, and what one turn finds broken the next one repairs. So there is
+// nothing to lock but the receiver's counts. No order of events loses a change: the sink is told to forget everything
+// after each beginning, when the subscription already catches what comes; what is then received is acknowledged only
+// after the sink has it; and a pause in which messages can have expired counts as a beginning.
+
 // errGone says that the queue is no more, so that messages are lost.
 var errGone = errors.New("the queue is gone")
 
-// QueueSubscriber is made by [Queue].
+// QueueSubscriber is made by [Queue]. It is safe for concurrent use: several calls of Run have a queue each.
 type QueueSubscriber struct {
 	*receiver
 	settings settings
@@ -122,7 +127,8 @@ type run struct {
 
 	// queue is nil while there is none, which the next turn repairs.
 	queue *queue
-	// listened is when the last receive that succeeded began: what was sent before it, we have or will get.
+	// listened is when the last receive that succeeded began: what was sent before it, we have or will get, as a queue gives
+	// out again what was received and not deleted.
 	listened time.Time
 	// renewed is when the heartbeat was last written.
 	renewed time.Time
@@ -168,7 +174,8 @@ func (r *run) turn(ctx context.Context) error {
 	return nil
 }
 
-// poll waits for messages. None is no error.
+// poll waits for messages. None is no error. A queue that is not known is gone, unless it is so new that SQS may not know it
+// yet; that is an error like others, and the next turn asks again.
 func (r *run) poll(ctx context.Context) ([]sqstypes.Message, error) {
 	ctx, cancel := context.WithTimeout(ctx, longPoll+callTimeout)
 	defer cancel()
@@ -186,7 +193,8 @@ func (r *run) poll(ctx context.Context) ([]sqstypes.Message, error) {
 	return out.Messages, nil
 }
 
-// acknowledge deletes messages that the sink has. One that stays comes again, which does no harm.
+// acknowledge deletes messages that the sink has, and those that were dropped. One that stays comes again, which does no
+// harm: so a failure does not end the turn.
 func (r *run) acknowledge(ctx context.Context, messages []sqstypes.Message) {
 	if len(messages) == 0 {
 		return
@@ -216,7 +224,7 @@ func (r *run) failed(what string, err error, details ...any) {
 }
 
 // since is how long ago t was, by the clock that says more: the monotonic one stops while a machine sleeps, and
-// the other can be set back.
+// the other can be set back. Of the zero time it is longer than any limit here.
 func since(t time.Time) time.Duration {
 	now := time.Now()
 	return max(now.Sub(t), now.Round(0).Sub(t.Round(0)))

@@ -60,7 +60,9 @@ type queue struct {
 }
 
 // open makes queue and subscription, then invalidates everything: the sink may hold what changed before. It does
-// not stop when ctx ends, because what is half made would be left behind; it has a time limit of its own.
+// not stop when ctx ends, because what is half made would be left behind; it has a time limit of its own. In this order: the
+// policy before the subscription, or SNS could not deliver its first messages; the subscription before InvalidateAll,
+// or what changes between the two would be lost. What it could not finish it removes.
 func (r *run) open(ctx context.Context, why string) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), callTimeout)
 	defer cancel()
@@ -83,7 +85,9 @@ func (r *run) open(ctx context.Context, why string) error {
 	return nil
 }
 
-// create makes a standard queue, encrypted by SQS, under a name that nobody else has.
+// create makes a standard queue, encrypted by SQS, under a name that nobody else has: names cannot be used again for a minute
+// after a removal, and two processes must never share a queue, as each message goes to one reader. The tags come with the
+// queue, so that there is never one without an owner.
 func (r *run) create(ctx context.Context) (*queue, error) {
 	topic := strings.TrimSuffix(r.settings.topic.Resource, ".fifo")
 	name := "warmflags-" + topic[:min(len(topic), 40)] + "-" + strings.ToLower(rand.Text()) // at most 80 long
@@ -146,7 +150,8 @@ func (r *run) whenKnown(ctx context.Context, call func() error) error {
 	}
 }
 
-// subscribe asks for raw delivery: the body of an SQS message is then the published message.
+// subscribe asks for raw delivery: the body of an SQS message is then the published message. A queue in the topic's account
+// needs no confirmation.
 func (r *run) subscribe(ctx context.Context) error {
 	topic := r.settings.topic.String()
 	out, err := r.sns.Subscribe(ctx, &sns.SubscribeInput{
@@ -165,8 +170,8 @@ func (r *run) subscribe(ctx context.Context) error {
 	return nil
 }
 
-// upkeep renews the heartbeat, and the subscription when it is gone. Only the latter can fail. Like open, it does
-// not stop when ctx ends.
+// upkeep renews the heartbeat, and the subscription when it is gone. Only the latter can fail: a heartbeat that is late is
+// logged, and tried again after an hour. Like open, it does not stop when ctx ends.
 func (r *run) upkeep(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), callTimeout)
 	defer cancel()
@@ -207,7 +212,9 @@ func (r *run) isSubscribed(ctx context.Context) bool {
 	return !isSubscriptionGone(err)
 }
 
-// close removes subscription and queue, even when ctx has ended. What is already gone is no error.
+// close removes subscription and queue, even when ctx has ended. What is already gone is no error. The subscription goes
+// first, so that SNS does not send to a queue that is not there. After it there is no queue, whatever failed: what could
+// not be removed is left to the reaper, by its tags.
 func (r *run) close(ctx context.Context) error {
 	q := r.queue
 	r.queue = nil

@@ -36,7 +36,8 @@ type Stats struct {
 	Errors int64
 }
 
-// receiver is what all sources share: from a message's bytes to the sink, with the counts.
+// receiver is what all sources share: from a message's bytes to the sink, with the counts. It is safe for concurrent use, as
+// HTTP requests are concurrent.
 type receiver struct {
 	prefix string
 	sink   change.Sink
@@ -46,7 +47,7 @@ type receiver struct {
 	messages, changes, invalidatedAll, otherPrefix, foreign, malformed, refused, subscribed, errors atomic.Int64
 
 	mu        sync.Mutex           // guards complaint
-	complaint map[string]time.Time // when a reason was last logged
+	complaint map[string]time.Time // when a reason was last logged; reasons are constants here, so it stays small
 }
 
 // outcome says what became of a message.
@@ -59,6 +60,7 @@ const (
 	malformed   outcome = "malformed"
 )
 
+// newReceiver makes the receiver of one source. Sink may be nil where the options are wrong: then nothing is received.
 func newReceiver(s settings, sink change.Sink) *receiver {
 	return &receiver{prefix: s.prefix, sink: sink, logger: s.logger, complaint: map[string]time.Time{}}
 }
@@ -115,6 +117,7 @@ func (r *receiver) complain(level slog.Level, line, reason string, details ...an
 	}
 }
 
+// stats reads the counters one by one: while messages come, they need not be of the same moment.
 func (r *receiver) stats() Stats {
 	return Stats{
 		Messages:       r.messages.Load(),

@@ -61,7 +61,8 @@ func (m envelope) canonical() (string, error) {
 	return b.String(), nil
 }
 
-// verify checks the signature, RSA with PKCS #1 v1.5, against certificate's key.
+// verify checks the signature, RSA with PKCS #1 v1.5, against certificate's key. What it proves is what canonical writes:
+// SigningCertURL, SignatureVersion and, in a notification, SubscribeURL are not signed.
 func (m envelope) verify(certificate *x509.Certificate) error {
 	key, ok := certificate.PublicKey.(*rsa.PublicKey)
 	if !ok {
