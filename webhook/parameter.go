@@ -47,7 +47,8 @@ type parameter struct {
 	read time.Time
 }
 
-// get is the [Secrets].
+// get is the [Secrets]. Those who wait for the lock during a refresh refresh again after it; [Handler] asks for one at most
+// once an interval. When a read fails, what was kept stays, and is good until its five minutes are over.
 func (p *parameter) get(ctx context.Context, refresh bool) ([]string, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -80,4 +80,5 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	_, _ = io.WriteString(w, a.text+"\n") // the sender is gone if this fails; the request is queued all the same
 }
 
+// errTooLarge is the answer to a body above maxBody. It is shared, and never changes.
 var errTooLarge = &answer{http.StatusRequestEntityTooLarge, "the body is larger than 5 MiB", nil}

@@ -145,13 +145,16 @@ type answer struct {
 	cause error
 }
 
+// Error is what the sender is told, without the cause.
 func (a *answer) Error() string { return a.text }
 
-// handle serves a request: it answers, counts, and logs one line.
+// handle serves a request: it answers, counts, and logs one line. An error of accept that is no answer, such as wrong options,
+// is a 500 whose cause only the log tells: the sender may be anybody.
 func (h *Handler) handle(ctx context.Context, r request) *answer {
 	began := time.Now()
 	sum, size, err := h.accept(ctx, r)
 	a := &answer{status: http.StatusAccepted, text: "queued"}
+	// Where the error is an answer, As puts it in the place of "queued".
 	if err != nil && !errors.As(err, &a) {
 		a = &answer{http.StatusInternalServerError, "internal error", err}
 	}
@@ -241,7 +244,8 @@ func (h *Handler) matches(ctx context.Context, body, signature []byte, refresh b
 	return matched, nil
 }
 
-// mayRefresh is true at most once an interval.
+// mayRefresh is true at most once an interval, for all requests together. The interval begins with the attempt, whether the
+// secrets can be read or not.
 func (h *Handler) mayRefresh() bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -252,7 +256,8 @@ func (h *Handler) mayRefresh() bool {
 	return true
 }
 
-// send puts the request into the queue. SQS drops another one with the same hash for five minutes.
+// send puts the request into the queue. SQS drops another one with the same hash for five minutes, and says nothing of it: a
+// second try of LaunchDarkly is answered with 202 as well, and its request is the one that is there already.
 func (h *Handler) send(ctx context.Context, sum string) error {
 	ctx, cancel := context.WithTimeout(ctx, sendTimeout)
 	defer cancel()
