@@ -50,6 +50,7 @@ type Error struct {
 	Init    bool   `json:"-"` // it failed in its start
 }
 
+// Error names the type and the message, as the function or Lambda gave them.
 func (e *Error) Error() string { return fmt.Sprintf("function failed: %s: %s", e.Type, e.Message) }
 
 // Types of an [Error] that Lambda itself makes.
