@@ -35,11 +35,13 @@ type cache struct {
 	_    [64]byte // what every hit reads is not beside what is written
 	hits atomic.Int64
 
-	mu         sync.Mutex // guards the fields below, and what slot, collection, lane, flight and outage say
-	tick       uint64     // the number of the latest event
-	invalidAll uint64     // tick of the latest InvalidateAll
-	woken      uint64     // tick of the latest Wake
-	asked      instant    // when the table was last asked whether it holds data
+	mu         sync.Mutex    // guards the fields below, and what slot, collection, lane, flight and outage say
+	tick       uint64        // the number of the latest event
+	invalidAll uint64        // tick of the latest InvalidateAll
+	woken      uint64        // tick of the latest Wake
+	gap        time.Duration // how far the clock's hands were apart at the latest look
+	freezes    int           // seen so far
+	asked      instant       // when the table was last asked whether it holds data
 	outage     outage
 	refresher  refresher
 	keeping    bool // the timekeeper was started
@@ -66,6 +68,17 @@ func newCache(core subsystems.PersistentDataStore, o options, loggers ldlog.Logg
 }
 
 func (s *cache) clock() instant { return s.options.clock() }
+
+// nowLocked is the clock, and notes whether the process stood still since the last call. A freeze that was seen once has
+// happened, though the wall clock may step back.
+func (s *cache) nowLocked() instant {
+	now := s.clock()
+	if now.gap()-s.gap > freezeGap {
+		s.freezes++
+	}
+	s.gap = now.gap()
+	return now
+}
 
 // collection finds or makes the place of a kind. Comparing names is cheaper than comparing interfaces.
 func (s *cache) collection(kind ldstoretypes.DataKind) *collection {
@@ -96,7 +109,7 @@ func (s *cache) makeCollection(kind ldstoretypes.DataKind) *collection {
 func (s *cache) invalidate(changes []change.Change) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	now := s.clock()
+	now := s.nowLocked()
 	s.tick++
 	s.stats.Invalidations += len(changes)
 	for _, ch := range changes {
@@ -148,7 +161,7 @@ func (s *cache) wake() {
 	s.tick++
 	s.woken = s.tick
 	s.keepTimeLocked()
-	s.sweepLocked(s.clock())
+	s.sweepLocked(s.nowLocked())
 	s.pokeLocked()
 }
 

@@ -33,8 +33,11 @@ func (i instant) age(now instant) time.Duration {
 
 // frozen reports whether the process stood still somewhere between i and now.
 func (i instant) frozen(now instant) bool {
-	return (now.wall-i.wall)-(now.mono-i.mono) > freezeGap
+	return now.gap()-i.gap() > freezeGap
 }
+
+// gap is how far the hands are apart: a freeze makes it larger.
+func (i instant) gap() time.Duration { return i.wall - i.mono }
 
 // until is the instant at which something taken at i is ttl old; a negative ttl never comes.
 func (i instant) until(ttl time.Duration) instant {

@@ -62,7 +62,7 @@ func (s *cache) getAll(c *collection) ([]ldstoretypes.KeyedItemDescriptor, error
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.stats.Misses++
-	now := s.clock()
+	now := s.nowLocked()
 	whole := s.wholeLocked(c, now)
 	if s.outage.down && s.servableWholeLocked(c, now) || !whole && c.resting(now) {
 		return s.lastWholeLocked(c, c.failure)
@@ -76,7 +76,7 @@ func (s *cache) getAll(c *collection) ([]ldstoretypes.KeyedItemDescriptor, error
 		}
 		joined = f.start
 	}
-	stale, err := s.staleLocked(c, begun, joined, s.clock())
+	stale, err := s.staleLocked(c, begun, joined, s.nowLocked())
 	switch {
 	case err != nil:
 	case len(stale) > manyStale:
@@ -161,7 +161,7 @@ func (s *cache) servableWholeLocked(c *collection, now instant) bool {
 
 // lastWholeLocked answers a GetAll whose read failed.
 func (s *cache) lastWholeLocked(c *collection, err error) ([]ldstoretypes.KeyedItemDescriptor, error) {
-	now := s.clock()
+	now := s.nowLocked()
 	servable := s.servableWholeLocked(c, now)
 	c.slots.each(func(sl *slot) {
 		if sl.last != nil && sl.hit(now) == nil && !s.servable(sl.last, now) {
@@ -192,7 +192,7 @@ func (s *cache) assembleLocked(c *collection) ([]ldstoretypes.KeyedItemDescripto
 			return nil, f.err
 		}
 	}
-	now := s.clock()
+	now := s.nowLocked()
 	if v := c.view.Load(); v != nil && !v.until.reached(now) {
 		return v.items, nil
 	}
@@ -266,7 +266,7 @@ func (r *collectionReader) keep(f *flight, result any, now instant) bool {
 	c.slots.add(added...)
 	c.start, c.taken, c.until = f.start, f.began, f.began.until(s.options.ttl)
 	c.failures = 0
-	frozen := f.began.frozen(now)
+	frozen := s.frozenLocked(f, now)
 	if f.start <= max(s.invalidAll, s.woken) || frozen {
 		s.stats.Discarded++
 		c.until = f.began // known, but not fresh

@@ -19,7 +19,7 @@ type contextReader interface {
 func (s *cache) get(c *collection, key string) (ldstoretypes.ItemDescriptor, error) {
 	s.mu.Lock()
 	s.stats.Misses++
-	now := s.clock()
+	now := s.nowLocked()
 	sl := c.slots.get(key)
 	if sl == nil {
 		if s.wholeLocked(c, now) || s.outage.down && s.servableWholeLocked(c, now) {
@@ -147,7 +147,7 @@ func (r *itemReader) keep(f *flight, found any, now instant) bool {
 	sl.decoded.Store(d)
 	item := d.item
 	stale := s.discardTickLocked(sl)
-	fresh := f.start > stale && !f.began.frozen(now)
+	fresh := f.start > stale && !s.frozenLocked(f, now)
 	if !fresh {
 		s.stats.Discarded++
 	}

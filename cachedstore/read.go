@@ -22,11 +22,12 @@ type flight struct {
 	read reader
 	done chan struct{} // closed when the read ended
 
-	start uint64      // tick at which it began
-	began instant     // when it began
-	limit *time.Timer // abandons it
-	ended bool
-	first *flight // it is another try of this one, and answers it too
+	start   uint64      // tick at which it began
+	began   instant     // when it began
+	freezes int         // that had been seen when it began
+	limit   *time.Timer // abandons it
+	ended   bool
+	first   *flight // it is another try of this one, and answers it too
 
 	item ldstoretypes.ItemDescriptor // the answer to those who joined, where one item was read
 	err  error
@@ -51,17 +52,16 @@ type lane struct {
 	flight, next *flight
 }
 
-// joinable reports whether a call that starts now may take the answer of the read in progress: it must have
-// begun after tick, and the process must not have been frozen since.
-func (l *lane) joinable(tick uint64, now instant) bool {
-	return l.flight != nil && l.flight.start > tick && !l.flight.began.frozen(now)
+// frozenLocked reports whether the process stood still since the read began: what it brings is as old as that.
+func (s *cache) frozenLocked(f *flight, now instant) bool {
+	return f.freezes < s.freezes || f.began.frozen(now)
 }
 
 // joinLocked returns a read whose answer is good for a call that starts now, where reads that began at tick
 // or before are not: the read in progress, the one after it, or a new one.
 func (s *cache) joinLocked(l *lane, r reader, tick uint64) *flight {
 	switch {
-	case l.joinable(tick, s.clock()):
+	case l.flight != nil && l.flight.start > tick && !s.frozenLocked(l.flight, s.nowLocked()):
 		return l.flight
 	case l.next != nil:
 		return l.next
@@ -78,7 +78,8 @@ func (s *cache) joinLocked(l *lane, r reader, tick uint64) *flight {
 
 func (s *cache) beginLocked(f *flight) {
 	s.tick++
-	f.start, f.began = s.tick, s.clock()
+	f.start, f.began = s.tick, s.nowLocked()
+	f.freezes = s.freezes
 	if s.closed {
 		f.ended = true
 		f.read.fail(f, errClosed, f.began)
@@ -142,7 +143,7 @@ func (s *cache) end(f *flight, found any, err error) {
 	f.ended = true
 	f.limit.Stop()
 	s.tick++
-	now := s.clock()
+	now := s.nowLocked()
 	if err == nil {
 		if !f.read.keep(f, found, now) {
 			s.againLocked(f)

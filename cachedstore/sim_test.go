@@ -73,6 +73,8 @@ var regressions = []struct{ name, script string }{
 	{"GetAll served a value put by while its key was left alone, which MaxStale forbids", "ttl=1m maxstale=-1ns lambda; table 5 0; get 0 20; write 5 0; write 0 0; getall 0 0; deliver 0 0; getall 0 0; get 0 20; get 0 0; deliver 0 0; answer 0 20; answer 0 0; answer 7 22"},
 	{"a value put by displaced a newer read of the collection", "ttl=-1ns held lambda strict; outage 0 0; answer 0 0; getall 0 0; freeze 0 0; getall 0 0; get 0 0; answer 0 0; freeze 0 0; getall 0 0; pass 4 0"},
 	{"a collection that was read during an outage was not used", "ttl=1m maxstale=1m30s held lambda; get 0 0; getall 0 4; outage 0 0; get 0 14; freeze 5 0; answer 0 0; answer 0 0; pass 6 0; answer 0 0; getall 0 0; invalidateall 0 0; get 0 0; answer 0 0; getall 0 0"},
+	{"a wall clock that stepped back renewed the pause after a failed read", "ttl=1m held lambda; getall 0 0; answer 0 0; write 0 0; pass 0 0; deliver 0 0; pass 6 0; get 0 12; get 0 0; answer 0 0; answer 0 22; get 0 22; getall 0 0; freeze 0 0; get 0 0; answer 1 0; back 0 0; get 0 0"},
+	{"a wall clock that stepped back hid a freeze that was seen", "ttl=1m lambda; table 3 0; get 0 0; getall 0 0; freeze 0 0; answer 3 0; back 0 0; get 0 0; write 0 0"},
 }
 
 func TestSimRegressions(t *testing.T) {

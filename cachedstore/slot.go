@@ -114,16 +114,21 @@ type setback struct {
 	failures int
 	failed   instant // when the last one ended
 	failure  error   // its error
+	rested   bool    // the pause after it is over, and stays so though the wall clock may step back
 }
 
 func (b *setback) fail(err error, now instant) {
 	b.failures++
-	b.failure, b.failed = err, now
+	b.failure, b.failed, b.rested = err, now, false
 }
 
 // resting reports whether the last read failed so lately that it is not tried again yet.
 func (b *setback) resting(now instant) bool {
-	return b.failures > 0 && b.failed.age(now) < backoff(b.failures)
+	if b.failures == 0 || b.rested {
+		return false
+	}
+	b.rested = b.failed.age(now) >= backoff(b.failures)
+	return !b.rested
 }
 
 // backoff is the pause after the n-th failure in a row, n > 0.
