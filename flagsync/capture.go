@@ -124,6 +124,7 @@ func (c *capture) take() (data []st.SerializedCollection, whole bool) {
 	return data, whole
 }
 
+// serialize writes items as the SDK gives them to persistent stores; a deleted one is a tombstone.
 func serialize(kind st.DataKind, items []st.KeyedItemDescriptor) st.SerializedCollection {
 	c := st.SerializedCollection{Kind: kind, Items: make([]st.KeyedSerializedItemDescriptor, len(items))}
 	for i, item := range items {
@@ -134,19 +135,23 @@ func serialize(kind st.DataKind, items []st.KeyedItemDescriptor) st.SerializedCo
 	return c
 }
 
-// Get, GetAll and IsInitialized are for evaluations, and nobody evaluates here.
+// Get is for evaluations, and nobody evaluates here.
 func (c *capture) Get(st.DataKind, string) (st.ItemDescriptor, error) {
 	return st.ItemDescriptor{}.NotFound(), nil
 }
 
+// GetAll has nothing: see Get.
 func (c *capture) GetAll(st.DataKind) ([]st.KeyedItemDescriptor, error) { return nil, nil }
 
+// IsInitialized says whether there was a payload.
 func (c *capture) IsInitialized() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.data != nil
 }
 
+// IsStatusMonitoringEnabled is false: memory has no outages, so the SDK need not listen for them.
 func (c *capture) IsStatusMonitoringEnabled() bool { return false }
 
+// Close does nothing: what came before it can still be taken.
 func (c *capture) Close() error { return nil }

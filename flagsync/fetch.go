@@ -25,7 +25,8 @@ var ErrUnauthorized = errors.New("LaunchDarkly refused the SDK key: it must be t
 // doubles it up to 30s.
 const firstRetry = 100 * time.Millisecond
 
-// feed is a running LaunchDarkly client whose data store is a capture.
+// feed is a running LaunchDarkly client whose data store is a capture. Listen makes it, one sync or one session of a watch
+// owns it, and its close ends all its goroutines: the SDK's own, and the one that looks at the client's status.
 type feed struct {
 	*capture
 	client  *ld.LDClient
@@ -50,6 +51,7 @@ func listen(ctx context.Context, sdkKey string, base ld.Config, logger *slog.Log
 	config.HTTP = stoppable{ctx, base.HTTP}
 	config.Logging = ldcomponents.Logging().Loggers(loggers(ctx, logger, sdkKey)).
 		LogDataSourceOutageAsErrorAfter(0) // never: it would leave a goroutine behind for a minute
+	// Zero: it returns at once. What comes is waited for in first, which sees errors that MakeCustomClient keeps to itself.
 	client, err := ld.MakeCustomClient(sdkKey, config, 0)
 	if err != nil {
 		stop()
@@ -66,6 +68,8 @@ func listen(ctx context.Context, sdkKey string, base ld.Config, logger *slog.Log
 	return f, nil
 }
 
+// close ends the client and waits for what watches it. In this order: a client that is closed goes on trying to connect
+// until its requests end with their context, and its status channel is closed by its own Close, which ends the loop.
 func (f *feed) close() {
 	f.stop()
 	_ = f.client.Close() // always nil: the capture and the null event processor cannot fail
@@ -85,7 +89,8 @@ func (f *feed) look() {
 	}
 }
 
-// first waits for the first payload.
+// first waits for the first payload. Its error says what a person can do: while the client goes on trying, its last error is
+// the best that is known.
 func (f *feed) first(ctx context.Context, limit time.Duration) error {
 	late := time.NewTimer(limit)
 	defer late.Stop()
@@ -104,8 +109,8 @@ func (f *feed) first(ctx context.Context, limit time.Duration) error {
 		"check the network's way out (NAT, proxy, DNS) and the configured endpoints", limit, last)
 }
 
-// wait is where a sync and a watch spend their time. It waits for news, and says whether it came before the end. Its error is ctx's, or says that LaunchDarkly's client
-// has given up.
+// wait is where a sync and a watch spend their time. It waits for news, and says whether it came before the end. Its error is
+// ctx's cause, or says that LaunchDarkly's client has given up. A nil end never comes.
 func (f *feed) wait(ctx context.Context, end <-chan time.Time) (news bool, err error) {
 	select {
 	case <-f.news: // before anything else that is ready as well
@@ -139,6 +144,7 @@ type stoppable struct {
 	inner subsystems.ComponentConfigurer[subsystems.HTTPConfiguration]
 }
 
+// Build implements LaunchDarkly's interface: it wraps the transport of the client that the given configuration makes.
 func (s stoppable) Build(clientContext subsystems.ClientContext) (subsystems.HTTPConfiguration, error) {
 	inner := s.inner
 	if inner == nil {
@@ -164,11 +170,13 @@ func (s stoppable) Build(clientContext subsystems.ClientContext) (subsystems.HTT
 	return config, nil
 }
 
+// transport makes each request end with ctx, and answers those that come after it without making them.
 type transport struct {
 	ctx  context.Context
 	base http.RoundTripper
 }
 
+// RoundTrip implements [http.RoundTripper].
 func (t transport) RoundTrip(r *http.Request) (*http.Response, error) {
 	if t.ctx.Err() != nil {
 		// The SDK repeats a request that fails, but gives up on this status.
@@ -191,6 +199,8 @@ func loggers(ctx context.Context, logger *slog.Logger, sdkKey string) ldlog.Logg
 	return l
 }
 
+// bridge is one level of the SDK's logging. It is silent once the sync has ended: the SDK's goroutines may say something
+// about being stopped.
 type bridge struct {
 	ctx    context.Context
 	logger *slog.Logger

@@ -20,6 +20,8 @@ const (
 // Option configures a [Syncer] or a [Handler].
 type Option func(*options)
 
+// options are what the options of a Syncer and of a Handler come to; each uses those that are for it. They never change after
+// newOptions. Problems are what is wrong with them, for the first call that can return it.
 type options struct {
 	timeout, linger time.Duration
 	base            ld.Config
@@ -31,6 +33,7 @@ type options struct {
 	problems        []error
 }
 
+// newOptions applies the options to the defaults.
 func newOptions(list []Option) options {
 	o := options{timeout: defaultTimeout, linger: defaultLinger, logger: slog.Default()}
 	for _, option := range list {
@@ -116,6 +119,8 @@ func (s *Syncer) named(err error) error {
 	return fmt.Errorf("sync prefix %q of table %q: %w", s.store.Prefix(), s.store.Table(), err)
 }
 
+// sync is one try of Sync with one key. It may be made twice, with another key: then the second takes a fence of its own, in
+// the same tally.
 func (s *Syncer) sync(ctx context.Context, key string, t *tally) error {
 	f, err := s.begin(ctx, key, t)
 	if err != nil {
@@ -174,6 +179,7 @@ func (s *Syncer) write(ctx context.Context, f *feed, t *tally) error {
 		return err
 	}
 	t.compared(d, s.force) // before the guards: who is held up wants to know by what
+	// A payload that LaunchDarkly's client brings after it connected again is judged like the first one.
 	if whole && !s.force { // a patch cannot empty an environment: somebody made each of them
 		if err := guard(data, d); err != nil {
 			return err

@@ -47,7 +47,8 @@ func guard(data []st.SerializedCollection, d *dynamostore.Difference) error {
 			rows[i.Kind]++
 		}
 	}
-	// The share is of what the table has now: of all items that have a row.
+	// The share is of what the table has now: of all items that have a row. Refused items are not counted, though they
+	// may have rows.
 	for _, list := range [][]dynamostore.Item{d.Updated, d.Unchanged, d.Lower} {
 		for _, i := range list {
 			rows[i.Kind]++

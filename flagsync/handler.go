@@ -52,7 +52,7 @@ func Retry(client Visibility, queueURL string) Option {
 }
 
 // Handler syncs all environments of a table when Lambda hands it requests from the queue. It is safe for
-// concurrent use.
+// concurrent use. Stores are kept from batch to batch.
 type Handler struct {
 	open    func(ctx context.Context, prefix string) (*dynamostore.Store, error)
 	keys    Keys
@@ -104,6 +104,7 @@ type outcome struct {
 	failures                             []error
 }
 
+// syncAll syncs the environments that have a key, and joins their failures. It returns when all have ended.
 func (h *Handler) syncAll(ctx context.Context, o *outcome) error {
 	keys, err := h.keys(ctx, false)
 	if err != nil {
@@ -123,6 +124,7 @@ func (h *Handler) syncAll(ctx context.Context, o *outcome) error {
 	return errors.Join(o.failures...)
 }
 
+// add adds one environment's sync.
 func (o *outcome) add(r Result, err error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -134,6 +136,7 @@ func (o *outcome) add(r Result, err error) {
 	o.refusing += one(len(r.Refused) > 0)
 }
 
+// syncOne is one environment's sync, with a Syncer of its own. Wrong options are reported by each.
 func (h *Handler) syncOne(ctx context.Context, prefix string) (Result, error) {
 	store, err := h.store(ctx, prefix)
 	if err != nil {
@@ -142,6 +145,7 @@ func (h *Handler) syncOne(ctx context.Context, prefix string) (Result, error) {
 	return New(store, h.keys, h.list...).Sync(ctx)
 }
 
+// store returns the store of a prefix, which it opens once; an open that failed is tried again in the next batch.
 func (h *Handler) store(ctx context.Context, prefix string) (*dynamostore.Store, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -162,6 +166,7 @@ func (h *Handler) retrySoon(ctx context.Context, requests []events.SQSMessage) {
 	if h.options.queue == nil {
 		return
 	}
+	// Also where ctx has ended: without these calls the requests stay hidden for as long as the queue's time-out says.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), reserve/2)
 	defer cancel()
 	after := retryAfter(requests)
@@ -185,7 +190,7 @@ func retryAfter(requests []events.SQSMessage) int32 {
 	return int32(min(firstRetryAfter<<min(tries-1, 10), lastRetryAfter))
 }
 
-// log writes a batch's line. Its metrics have no dimension, so that an alarm needs no environment's name.
+// log writes a batch's line. Its metrics have no dimension but the function's name, so that an alarm needs no environment's.
 func (h *Handler) log(ctx context.Context, requests []events.SQSMessage, o *outcome, err error) {
 	level := slog.LevelInfo
 	if err != nil {

@@ -92,7 +92,7 @@ func SSMKeys(client SSM, parameter string) Keys {
 }
 
 // ParseKeys reads SDK keys: one key, which belongs to the empty prefix, or a JSON object of prefix to key. Its
-// errors never quote the value.
+// errors never quote the value. Where it returns an error, the keys are not to be used.
 func ParseKeys(value string) (map[string]string, error) {
 	value = strings.TrimSpace(value)
 	keys := map[string]string{"": value}

@@ -20,7 +20,8 @@ const keysLogged = 20
 // noPrefix stands for the empty prefix in metrics: CloudWatch has no empty dimension.
 const noPrefix = "-"
 
-// log writes the one line of a sync, which CloudWatch also reads as metrics, told apart by the dimension Prefix.
+// log writes the one line of a sync, which CloudWatch also reads as metrics, told apart by the function's name and the
+// dimension Prefix.
 func (s *Syncer) log(ctx context.Context, t *tally, err error) {
 	r := t.result()
 	took := t.took // without the time that it lingered: that would say nothing about how soon a change was there
@@ -71,6 +72,7 @@ func keyAttrs(list string, items []dynamostore.Item) (attrs []slog.Attr) {
 	return attrs
 }
 
+// dimensions tell the metrics of one stack's environment from all others'.
 func (s *Syncer) dimensions() []emf.Dimension {
 	prefix := s.store.Prefix()
 	if prefix == "" {
@@ -96,6 +98,7 @@ func metrics(r Result, took time.Duration, err error) []emf.Metric {
 	}
 }
 
+// one is 1 for true: in CloudWatch, a sum of them is a count.
 func one(is bool) int {
 	if is {
 		return 1

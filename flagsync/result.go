@@ -29,7 +29,8 @@ type Result struct {
 // Changed says whether the table differed.
 func (r Result) Changed() bool { return len(r.Added)+len(r.Updated)+len(r.Removed) > 0 }
 
-// tally gathers the Result of a sync that compares and writes more than once.
+// tally gathers the Result of a sync that compares and writes more than once: the payload first, then late patches. An item
+// has one fate in it, so that each is in one list of the Result. It belongs to the sync's goroutine.
 type tally struct {
 	start        time.Time
 	took         time.Duration // from start until the first payload was written; 0: it was not
@@ -38,8 +39,10 @@ type tally struct {
 	fates        map[name]fate
 }
 
+// name is an item's place in the table, without the prefix.
 type name struct{ kind, key string }
 
+// fate is what became of an item so far, as it was when that was found.
 type fate struct {
 	verdict verdict
 	item    dynamostore.Item
@@ -77,6 +80,7 @@ func (t *tally) set(v verdict, items []dynamostore.Item) {
 	}
 }
 
+// compared notes how the table differs. The writes are taken for made: when Write fails, the Result says what was found.
 func (t *tally) compared(d *dynamostore.Difference, force bool) {
 	t.set(unchanged, d.Unchanged)
 	t.set(added, d.Added)
@@ -90,6 +94,7 @@ func (t *tally) compared(d *dynamostore.Difference, force bool) {
 	}
 }
 
+// written notes what a Write did, also one that failed part way. It comes after compared: what was kept was not written.
 func (t *tally) written(w dynamostore.Written) {
 	if t.took == 0 {
 		t.took = time.Since(t.start)
@@ -98,6 +103,7 @@ func (t *tally) written(w dynamostore.Written) {
 	t.set(kept, w.Kept)
 }
 
+// result sorts the fates into lists. The tally can go on after it.
 func (t *tally) result() Result {
 	r := Result{Fence: t.fence, Transactions: t.transactions}
 	lists := map[verdict]*[]dynamostore.Item{

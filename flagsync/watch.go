@@ -74,6 +74,8 @@ func (s *Syncer) session(ctx context.Context, key string, report func(Result)) e
 	return err
 }
 
+// watch writes payloads and patches as they come, until something fails. It leaves the tally of the latest write in t, from
+// which session logs what failed.
 func (s *Syncer) watch(ctx context.Context, key string, t **tally, report func(Result)) error {
 	f, err := s.begin(ctx, key, *t)
 	if err != nil {
