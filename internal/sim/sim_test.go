@@ -96,6 +96,9 @@ func uncached(flaw string) sim.Subject {
 	}}
 }
 
+// silent is no cache, and has no status.
+var silent = sim.Subject{New: uncached("").New, NoStatus: true}
+
 type configurer func(subsystems.ClientContext) (subsystems.DataStore, error)
 
 func (f configurer) Build(context subsystems.ClientContext) (subsystems.DataStore, error) {
@@ -119,6 +122,9 @@ func TestEachPromiseCanBeBroken(t *testing.T) {
 		{"a read is never abandoned", "ttl=0 held; get 0 0; pass 4 0", uncached(""), 2, "still waits"},
 		{"the last known value is not served", "ttl=0; get 0 0; outage 0 0; get 0 0", uncached(""), 4, "instead of the last known value"},
 		{"nobody hears of an outage", "ttl=0 maxstale=-1ns; outage 0 0; get 0 0", uncached(""), 4, "was not told"},
+		{"nobody need hear of an outage where there is no status", "ttl=0 maxstale=-1ns; outage 0 0; get 0 0", silent, 0, ""},
+		{"without a status, a failure makes nothing else doubtful", "ttl=1m; get 0 0; outage 0 0; get 0 4; outage 0 0; get 0 0", silent, 5, "no call needs it"},
+		{"without a status, the last known value is not served", "ttl=0; get 0 0; outage 0 0; get 0 0", silent, 4, "instead of the last known value"},
 		{"a hit reads", "ttl=1m; get 0 0; get 0 0", uncached(""), 5, "no call needs it"},
 		{"a write", "ttl=0; getall 0 0", uncached("writes"), 7, "wrote to the table (Init)"},
 		{"LaunchDarkly's wrapper: a read in flight over an invalidation", "ttl=1m held lambda; get 0 0; write 0 0; deliver 0 0; get 0 0; answer 0 0", wrapper, 2, ""},

@@ -1,0 +1,203 @@
+package v4store
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"reflect"
+	"time"
+)
+
+var errAbandoned = errors.New("the read took too long and was abandoned")
+
+// flight is one read of the inner store, and the calls that wait for it. All fields but done are guarded by Cache.mu
+// until done is closed, and never change after.
+type flight[I Item] struct {
+	entry *entry[I]
+	ask   func() (map[string]I, error)          // reads, without the lock: the items that were found
+	keep  func(found map[string]I, now instant) // stores them, under the lock
+	done  chan struct{}                         // closed when the read ended
+
+	start uint64      // tick at which it began; 0 before
+	began instant     // when it began
+	limit *time.Timer // abandons it
+	ended bool
+	err   error
+	spare *value[I] // what a discarded read of the collection found meanwhile: kept only if this read fails
+}
+
+// afterLocked is the tick after which a read must have begun to answer a call that began at tick begun: the entry was
+// not invalidated since, and no invocation began. Without a cache it must have begun after the call.
+func (c *Cache[K, I]) afterLocked(e *entry[I], begun uint64) uint64 {
+	if c.options.ttl == 0 {
+		return begun
+	}
+	return max(e.invalid, c.invalidAll, c.woken)
+}
+
+// joinLocked returns a read whose answer is good for a call that starts now, where reads that began at tick after or
+// before are not: the read in progress, the one after it, or a new one.
+func (c *Cache[K, I]) joinLocked(col *collection[K, I], e *entry[I], after uint64) *flight[I] {
+	switch {
+	case e.flight != nil && e.flight.start > after && !e.flight.began.frozen(c.options.clock()):
+		return e.flight
+	case e.next != nil:
+		return e.next
+	}
+	f := &flight[I]{entry: e, done: make(chan struct{})}
+	if e == &col.whole {
+		f.ask = func() (map[string]I, error) { return c.askAll(col) }
+		f.keep = func(found map[string]I, now instant) { c.keepAllLocked(col, f, found, now) }
+	} else {
+		f.ask = func() (map[string]I, error) { return c.askOne(col, e.key) }
+		f.keep = func(found map[string]I, now instant) { c.keepOneLocked(f, found, now) }
+	}
+	if e.flight != nil {
+		e.next = f
+		return f
+	}
+	c.beginLocked(f)
+	return f
+}
+
+// awaitLocked waits for reads to end, without the lock while it waits.
+func (c *Cache[K, I]) awaitLocked(flights ...*flight[I]) {
+	c.mu.Unlock()
+	defer c.mu.Lock()
+	for _, f := range flights {
+		<-f.done
+	}
+}
+
+func (c *Cache[K, I]) beginLocked(f *flight[I]) {
+	c.tick++
+	c.stats.Reads++
+	f.entry.flight, f.entry.next = f, nil
+	f.start, f.began = c.tick, c.options.clock()
+	f.limit = time.AfterFunc(c.options.readLimit, func() { c.end(f, nil, errAbandoned) })
+	go func() {
+		found, err := guarded(f.ask)
+		c.end(f, found, err)
+	}()
+}
+
+// guarded turns a panic of the inner store into an error, so that those who wait are freed.
+func guarded[I Item](ask func() (map[string]I, error)) (found map[string]I, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("store panicked: %v", p)
+		}
+	}()
+	return ask()
+}
+
+func (c *Cache[K, I]) askOne(col *collection[K, I], key string) (map[string]I, error) {
+	item, err := c.inner.Get(col.kind, key)
+	if err != nil {
+		return nil, fmt.Errorf("read %s %q: %w", col.kind.GetNamespace(), key, err)
+	}
+	if reflect.ValueOf(&item).Elem().IsZero() {
+		return nil, nil
+	}
+	return map[string]I{key: item}, nil
+}
+
+func (c *Cache[K, I]) askAll(col *collection[K, I]) (map[string]I, error) {
+	found, err := c.inner.All(col.kind)
+	if err != nil {
+		return nil, fmt.Errorf("read all %s: %w", col.kind.GetNamespace(), err)
+	}
+	return found, nil
+}
+
+// end closes a flight with what it found, or as failed, and begins the next. The second end of a flight, when an
+// abandoned read comes back after all, does nothing.
+func (c *Cache[K, I]) end(f *flight[I], found map[string]I, err error) {
+	c.mu.Lock()
+	if f.ended {
+		c.mu.Unlock()
+		return
+	}
+	f.ended, f.err = true, err
+	f.limit.Stop()
+	c.tick++
+	now := c.options.clock()
+	warn := false
+	if err == nil {
+		if c.options.ttl != 0 && c.discardedLocked(f.entry, f, now) {
+			c.stats.Discarded++
+		}
+		f.keep(found, now)
+	} else {
+		warn = c.failLocked(f, now)
+	}
+	close(f.done)
+	e := f.entry
+	e.flight = nil
+	switch next := e.next; {
+	case next == nil:
+	case c.freshLocked(e, e.last, now): // a read of the collection began after all that its calls had to wait for
+		e.next, next.ended = nil, true
+		close(next.done)
+	default:
+		c.beginLocked(next)
+	}
+	c.mu.Unlock()
+	if warn {
+		c.options.logger.Warn("v4store: a read failed; what is known is served as it was", slog.Any("error", err))
+	}
+}
+
+// failLocked notes that a read failed, and reports whether to log it.
+func (c *Cache[K, I]) failLocked(f *flight[I], now instant) (warn bool) {
+	if f.spare != nil {
+		f.entry.keep(f.spare)
+	}
+	f.entry.fail(f.err, c.tick, now)
+	c.stats.Errors++
+	warn = c.warned == (instant{}) || c.warned.age(now) >= time.Minute
+	if warn {
+		c.warned = now
+	}
+	return warn
+}
+
+// discardedLocked reports whether what a read finds for an entry is not fresh if it ends now: it is too old, or from
+// before an invalidation, an invocation's begin, or a freeze.
+func (c *Cache[K, I]) discardedLocked(e *entry[I], f *flight[I], now instant) bool {
+	return f.start <= max(e.invalid, c.invalidAll) || c.interruptedLocked(f, now) ||
+		f.began.plus(c.options.ttl).reached(now)
+}
+
+// interruptedLocked reports whether an invocation began, or the process stood still, since a read began.
+func (c *Cache[K, I]) interruptedLocked(f *flight[I], now instant) bool {
+	return f.start <= c.woken || f.began.frozen(now)
+}
+
+// keepOneLocked stores what a read of one item found.
+func (c *Cache[K, I]) keepOneLocked(f *flight[I], found map[string]I, now instant) {
+	item, ok := found[f.entry.key]
+	f.entry.keep(c.valueLocked(f, f.entry, item, ok, now))
+}
+
+// keepAllLocked stores what a read of a whole kind found. A value that is discarded for its key must not displace the
+// key's own read, where that is under way and began later, or saw no interruption: somebody may wait for it. So the
+// value is only put by, and nobody sees it unless that read fails.
+func (c *Cache[K, I]) keepAllLocked(col *collection[K, I], f *flight[I], found map[string]I, now instant) {
+	for key := range found {
+		if col.find(key) == nil {
+			col.add(key)
+		}
+	}
+	var none I
+	col.whole.keep(c.valueLocked(f, &col.whole, none, false, now))
+	col.each(func(e *entry[I]) {
+		item, ok := found[e.key]
+		v, own := c.valueLocked(f, e, item, ok, now), e.flight
+		if own != nil && c.discardedLocked(e, f, now) && (own.start > f.start || v.over && !c.interruptedLocked(own, now)) {
+			own.spare, e.failures = v, 0
+			return
+		}
+		e.keep(v)
+	})
+}

@@ -1,0 +1,187 @@
+package v4store_test
+
+import (
+	"flag"
+	"log/slog"
+	"testing"
+	"time"
+
+	"github.com/launchdarkly/go-server-sdk/v7/subsystems"
+	"github.com/launchdarkly/go-server-sdk/v7/subsystems/ldstoreimpl"
+	"github.com/launchdarkly/go-server-sdk/v7/subsystems/ldstoretypes"
+	"github.com/stretchr/testify/require"
+
+	"github.com/warmflags/warmflags/internal/sim"
+	"github.com/warmflags/warmflags/internal/v4test/ld"
+	"github.com/warmflags/warmflags/v4store"
+)
+
+var (
+	simFirst = flag.Uint64("sim.first", 1, "the simulator's first seed")
+	simSeeds = flag.Int("sim.seeds", 2500, "how many seeds the simulator runs")
+	simSteps = flag.Int("sim.steps", 100, "how many steps each has")
+)
+
+// simulated is what the simulator judges: it speaks LaunchDarkly's newer language, so the cache stands between two
+// adapters. What the cache does not have is left out (a status) or done as its users do it (a preload: they call All).
+// It reads the table for its callers only, and looks at the clock at each Get: Lambda or not, strict or not.
+var simulated = sim.Subject{NoStatus: true, Recovery: 6 * time.Second, New: func(s sim.Setup) sim.System {
+	core, _ := s.Table.Build(nil)
+	return &simSystem{preload: s.Preload, Cache: v4store.Cached(ld.FeatureStore(simTable{core}),
+		v4store.TTL(s.TTL), v4store.MaxStale(s.MaxStale), v4store.ReadLimit(s.ReadLimit), v4store.CacheClock(s.Hands),
+		v4store.Logger(slog.New(slog.DiscardHandler)))}
+}}
+
+// simItem is what a read of the table found. A tombstone is an item too: the judge looks at its version.
+type simItem struct {
+	key  string
+	item ldstoretypes.ItemDescriptor
+}
+
+func (i *simItem) GetKey() string  { return i.key }
+func (i *simItem) GetVersion() int { return i.item.Version }
+func (i *simItem) IsDeleted() bool { return false }
+
+type simKind struct{ name string }
+
+func (k simKind) GetNamespace() string                         { return k.name }
+func (k simKind) GetDefaultItem() any                          { return nil }
+func (k simKind) MakeDeletedItem(string, int) ld.VersionedData { return nil }
+
+func (k simKind) kind() ldstoretypes.DataKind {
+	for _, kind := range ldstoreimpl.AllKinds() {
+		if kind.GetName() == k.name {
+			return kind
+		}
+	}
+	return nil
+}
+
+// simTable is the simulator's table as go-client.v4 would see it: JSON that is broken is an error.
+type simTable struct {
+	core subsystems.PersistentDataStore
+}
+
+func (t simTable) Get(kind ld.VersionedDataKind, key string) (ld.VersionedData, error) {
+	raw, err := t.core.Get(kind.(simKind).kind(), key)
+	if err != nil {
+		return nil, err
+	}
+	return t.decode(kind, key, raw)
+}
+
+func (t simTable) All(kind ld.VersionedDataKind) (map[string]ld.VersionedData, error) {
+	raw, err := t.core.GetAll(kind.(simKind).kind())
+	if err != nil {
+		return nil, err
+	}
+	all := map[string]ld.VersionedData{}
+	for _, each := range raw {
+		if all[each.Key], err = t.decode(kind, each.Key, each.Item); err != nil {
+			return nil, err
+		}
+	}
+	return all, nil
+}
+
+func (t simTable) decode(kind ld.VersionedDataKind, key string, raw ldstoretypes.SerializedItemDescriptor) (ld.VersionedData, error) {
+	if raw.SerializedItem == nil {
+		return nil, nil
+	}
+	item := ldstoretypes.ItemDescriptor{Version: raw.Version}
+	if !raw.Deleted {
+		var err error
+		if item, err = kind.(simKind).kind().Deserialize(raw.SerializedItem); err != nil {
+			return nil, err
+		}
+	}
+	return &simItem{key, item}, nil
+}
+
+func (t simTable) Init(map[ld.VersionedDataKind]map[string]ld.VersionedData) error {
+	return t.core.Init(nil)
+}
+func (t simTable) Delete(kind ld.VersionedDataKind, key string, _ int) error {
+	_, err := t.core.Upsert(kind.(simKind).kind(), key, ldstoretypes.SerializedItemDescriptor{})
+	return err
+}
+func (t simTable) Upsert(kind ld.VersionedDataKind, item ld.VersionedData) error {
+	return t.Delete(kind, item.GetKey(), item.GetVersion())
+}
+func (t simTable) Initialized() bool { return t.core.IsInitialized() }
+
+// simSystem is the cache as the simulator sees it.
+type simSystem struct {
+	*v4store.Cache[ld.VersionedDataKind, ld.VersionedData]
+	preload bool // not done yet
+}
+
+func (s *simSystem) Build(subsystems.ClientContext) (subsystems.DataStore, error) {
+	if s.preload {
+		s.preload = false
+		done := make(chan struct{})
+		for _, kind := range ldstoreimpl.AllKinds() {
+			go func() {
+				_, _ = s.All(simKind{kind.GetName()}) // what could not be read is read when it is asked for
+				done <- struct{}{}
+			}()
+		}
+		for range ldstoreimpl.AllKinds() {
+			<-done
+		}
+	}
+	return simClient{s}, nil
+}
+
+// simClient is a client's view of it.
+type simClient struct{ *simSystem }
+
+func (c simClient) Get(kind ldstoretypes.DataKind, key string) (ldstoretypes.ItemDescriptor, error) {
+	item, err := c.Cache.Get(simKind{kind.GetName()}, key)
+	if item == nil {
+		return ldstoretypes.ItemDescriptor{}.NotFound(), err
+	}
+	return item.(*simItem).item, err
+}
+
+func (c simClient) GetAll(kind ldstoretypes.DataKind) (all []ldstoretypes.KeyedItemDescriptor, err error) {
+	items, err := c.All(simKind{kind.GetName()})
+	for key, item := range items {
+		all = append(all, ldstoretypes.KeyedItemDescriptor{Key: key, Item: item.(*simItem).item})
+	}
+	return all, err
+}
+
+func (c simClient) Init([]ldstoretypes.Collection) error { return c.Cache.Init(nil) }
+func (c simClient) Upsert(ldstoretypes.DataKind, string, ldstoretypes.ItemDescriptor) (bool, error) {
+	return false, c.Cache.Init(nil)
+}
+func (c simClient) IsInitialized() bool             { return c.Initialized() }
+func (c simClient) IsStatusMonitoringEnabled() bool { return false }
+func (c simClient) Close() error                    { return nil }
+
+// TestSim is the short run; with -sim.seeds=100000 it is the long one.
+func TestSim(t *testing.T) {
+	sim.Campaign{First: *simFirst, Seeds: *simSeeds, Steps: *simSteps}.Run(t, simulated)
+}
+
+// regressions are histories in which the cache once broke a promise, shrunk.
+var regressions = []struct{ name, script string }{
+	{"All served an item's read from before a freeze", "ttl=1m held lambda; get 0 0; getall 0 14; getall 0 0; get 0 7; back 0 0; rumor 0 0; get 0 0; answer 0 0; get 0 21; answer 0 0; freeze 0 0; answer 6 0; getall 0 0"},
+	{"a Get was not tried again though a read of its collection had succeeded", "ttl=1m preload held lambda; wake 0 0; answer 0 0; write 0 0; answer 0 0; deliver 0 0; get 0 0; answer 0 22; getall 0 0; freeze 0 21; get 0 0; back 0 0; answer 0 0; get 0 0"},
+	{"a discarded collection displaced an item's own read", "ttl=1m lambda; table 2 0; outage 0 0; get 0 0; get 0 13; table 3 0; answer 1 0; get 0 22; getall 0 0; answer 4 0; outage 0 0; invalidateall 0 0; answer 0 0; answer 0 0; back 0 0; get 0 20; getall 0 0; get 0 15; freeze 0 0; answer 6 0; get 0 0; write 0 0"},
+	{"an item's discarded read displaced its collection's younger one", "ttl=1m maxstale=1m30s held lambda; outage 0 0; get 0 0; get 0 14; freeze 5 0; answer 0 0; getall 0 0; invalidateall 0 0; answer 1 0; answer 0 0; answer 0 23; table 0 0; freeze 2 0; get 0 6"},
+	{"as the one before the last, and both were invalidated", "ttl=1m held lambda; get 0 5; get 0 0; answer 0 0; getall 0 14; get 0 15; get 0 22; back 0 0; table 3 0; getall 0 0; freeze 0 0; get 0 22; write 6 0; invalidateall 0 0; answer 4 0"},
+}
+
+func TestSimRegressions(t *testing.T) {
+	for _, r := range regressions {
+		t.Run(r.name, func(t *testing.T) {
+			script, err := sim.Parse(r.script)
+			require.NoError(t, err)
+			if err := sim.Run(t, script, simulated, nil); err != nil {
+				sim.Report(t, r.name, script, simulated, err)
+			}
+		})
+	}
+}

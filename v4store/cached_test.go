@@ -1,0 +1,418 @@
+package v4store_test
+
+import (
+	"bytes"
+	"fmt"
+	"log/slog"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/warmflags/warmflags/change"
+	"github.com/warmflags/warmflags/internal/v4test/ld"
+	"github.com/warmflags/warmflags/v4store"
+)
+
+// The cache is a go-client.v4 store and a sink; its type arguments need not be written.
+func TestTheTypesFit(t *testing.T) {
+	var inner ld.FeatureStore = newMemory(t)
+	var store ld.FeatureStore = v4store.Cached(inner)
+	assert.Implements(t, (*change.Sink)(nil), store)
+	assert.Implements(t, (*change.Waker)(nil), store)
+	var again ld.FeatureStore = v4store.Cached(store) // a concrete type as the inner store
+	assert.NotNil(t, again)
+}
+
+func TestOneReadForAnyNumberOfMisses(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSystem(t)
+		s.put("flag", 7)
+		s.put("other", 1)
+		release := s.hold("flag")
+		var waiting []chan int
+		for range 64 {
+			waiting = append(waiting, async(func() int { return s.version("flag") }))
+		}
+		synctest.Wait()
+		assert.Equal(t, 1, s.version("other"), "a slow read holds up no other key")
+		release()
+		for _, w := range waiting {
+			assert.Equal(t, 7, <-w)
+		}
+		assert.Equal(t, 1, s.readsOf("flag"))
+		stats := s.Stats()
+		assert.Equal(t, v4store.CacheStats{Misses: 65, Reads: 2, Items: 2}, stats)
+	})
+}
+
+func TestAHitReadsNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSystem(t)
+		s.put("flag", 1)
+		for range 10 {
+			assert.Equal(t, 1, s.version("flag"))
+			assert.Zero(t, s.version("unknown"))
+			assert.Equal(t, map[string]int{"flag": 1}, s.versions())
+			assert.Zero(t, s.version("not listed"))
+		}
+		assert.Equal(t, []int{1, 1, 1, 0}, []int{s.readsOf("flag"), s.readsOf("unknown"), s.readsOf(whole), s.readsOf("not listed")})
+		assert.Equal(t, v4store.CacheStats{Hits: 37, Misses: 3, Reads: 3, Items: 2}, s.Stats())
+		entries, expiring := s.Held(ld.Features)
+		assert.Equal(t, 2, entries, "in go-cache")
+		assert.Zero(t, expiring, "by go-cache's own clock")
+	})
+}
+
+func TestAChangedFlagCostsOneGetEvenForAll(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSystem(t)
+		want := map[string]int{}
+		for i := range 100 {
+			key := fmt.Sprint("flag", i)
+			want[key] = 1
+			s.put(key, 1)
+		}
+		require.Equal(t, want, s.versions())
+		steps := []struct {
+			name, key string
+			version   int
+		}{
+			{"changed", "flag7", 2}, {"reset to older data", "flag7", 1}, {"new", "flag100", 1}, {"removed", "flag9", 0},
+		}
+		for _, step := range steps {
+			before := s.readsOf(step.key)
+			s.put(step.key, step.version)
+			if want[step.key] = step.version; step.version == 0 {
+				delete(want, step.key)
+			}
+			s.invalidate(step.key, 0)
+			assert.Equal(t, want, s.versions(), step.name)
+			assert.Equal(t, want, s.versions(), step.name)
+			assert.Equal(t, 1, s.readsOf(step.key)-before, step.name)
+		}
+		assert.Equal(t, 1, s.readsOf(whole))
+		assert.Equal(t, 5, s.Stats().Reads)
+	})
+}
+
+func TestManyChangedFlagsCostOneAll(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSystem(t)
+		want := map[string]int{}
+		for version := range 3 {
+			for i := range 26 {
+				key := fmt.Sprint("flag", i)
+				want[key] = version + 1
+				s.put(key, version+1)
+				s.invalidate(key, version+1)
+			}
+			assert.Equal(t, want, s.versions())
+		}
+		assert.Equal(t, 3, s.Stats().Reads)
+	})
+}
+
+// The race that LaunchDarkly's own wrapper loses: a read that saw version 1 ends after version 2 was announced.
+func TestALateFillNeverBeatsAnInvalidation(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSystem(t)
+		s.put("flag", 1)
+		release := s.hold("flag")
+		early := async(func() int { return s.version("flag") })
+		synctest.Wait() // the early read has seen version 1
+		s.put("flag", 2)
+		s.invalidate("flag", 2)
+		late := async(func() int { return s.version("flag") })
+		synctest.Wait()
+		assert.Equal(t, 1, s.readsOf("flag"), "the late Get waits for the discarded read to end")
+
+		release()
+		assert.Equal(t, 1, <-early, "the discarded read answers those who had joined it")
+		assert.Equal(t, 2, <-late)
+		assert.Equal(t, 2, s.version("flag"))
+		assert.Equal(t, 2, s.readsOf("flag"))
+		assert.Equal(t, 1, s.Stats().Discarded)
+	})
+}
+
+func TestAnEntryExpiresByEitherClock(t *testing.T) {
+	cases := []struct {
+		name       string
+		ttl        time.Duration
+		mono, wall time.Duration
+		reads      int
+	}{
+		{"before the TTL is over", time.Minute, time.Minute - 1, time.Minute - 1, 1},
+		{"the process was frozen", time.Minute, 0, time.Minute, 2},
+		{"the wall clock stepped back", time.Minute, time.Minute, -time.Hour, 2},
+		{"it never expires", -1, 1000 * time.Hour, 1000 * time.Hour, 1},
+		{"there is no cache", 0, 0, 0, 2},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := newSystem(t, v4store.TTL(c.ttl))
+				s.put("flag", 1)
+				assert.Equal(t, 1, s.version("flag"))
+				assert.Len(t, s.versions(), 1)
+				s.move(c.mono, c.wall)
+				assert.Equal(t, 1, s.version("flag"))
+				assert.Len(t, s.versions(), 1)
+				assert.Equal(t, c.reads, s.readsOf("flag"))
+				assert.Equal(t, c.reads, s.readsOf(whole))
+			})
+		})
+	}
+}
+
+func TestAReadFromBeforeAnInvocationDoesNotCount(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSystem(t)
+		s.put("flag", 1)
+		release := s.hold("flag")
+		early := async(func() int { return s.version("flag") })
+		synctest.Wait()
+		s.Wake()
+		s.put("flag", 2)
+		release()
+		assert.Equal(t, 1, <-early)
+		assert.Equal(t, 2, s.version("flag"))
+	})
+}
+
+func TestTheLastKnownValueIsServedInAnOutage(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log bytes.Buffer
+		s := newSystem(t, v4store.Logger(slog.New(slog.NewTextHandler(&log, nil))))
+		s.put("flag", 1)
+		s.put("other", 1)
+		want := s.versions()
+		s.fail(errTable)
+		s.InvalidateAll()
+		for range 50 {
+			assert.Equal(t, 1, s.version("flag"))
+			assert.Equal(t, want, s.versions())
+		}
+		assert.Equal(t, 1, s.readsOf("flag"), "it is not tried again at each Get")
+		assert.Equal(t, 2, s.readsOf(whole))
+		_, err := s.Cache.Get(ld.Segments, "segment")
+		require.ErrorIs(t, err, errTable, "nothing is known of it")
+		_, err = s.Cache.All(ld.Segments)
+		require.ErrorIs(t, err, errTable)
+		assert.Equal(t, 4, s.Stats().Errors)
+		assert.Equal(t, 100, s.Stats().StaleServes)
+		synctest.Wait()
+		assert.Equal(t, 1, strings.Count(log.String(), "table is down"), "one line a minute")
+
+		s.put("flag", 2)
+		s.fail(nil)
+		s.pass(5 * time.Second)
+		assert.Equal(t, 2, s.version("flag"), "it recovers by itself")
+		assert.Equal(t, map[string]int{"flag": 2, "other": 1}, s.versions())
+	})
+}
+
+func TestMaxStaleLimitsLastKnownValues(t *testing.T) {
+	for _, maxStale := range []time.Duration{2 * time.Hour, -1} {
+		synctest.Test(t, func(t *testing.T) {
+			s := newSystem(t, v4store.MaxStale(maxStale), v4store.Logger(slog.New(slog.DiscardHandler)))
+			s.put("flag", 1)
+			s.versions()
+			s.fail(errTable)
+			if maxStale > 0 {
+				s.move(0, maxStale)
+				assert.Equal(t, 1, s.version("flag"))
+				assert.Len(t, s.versions(), 1)
+			}
+			s.move(0, max(1, time.Hour))
+			for range 2 { // the second one does not even try
+				_, err := s.Cache.Get(ld.Features, "flag")
+				require.ErrorIs(t, err, errTable)
+				_, err = s.Cache.All(ld.Features)
+				require.ErrorIs(t, err, errTable)
+			}
+		})
+	}
+}
+
+func TestAReadThatTakesTooLongIsAbandoned(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSystem(t, v4store.Logger(slog.New(slog.DiscardHandler)))
+		s.put("flag", 1)
+		release := s.hold("flag")
+		begun := time.Now()
+		_, err := s.Cache.Get(ld.Features, "flag")
+		require.ErrorContains(t, err, "abandoned")
+		assert.Equal(t, 3*time.Second, time.Since(begun))
+		_, err = s.Cache.Get(ld.Features, "flag")
+		require.ErrorContains(t, err, "abandoned", "left alone for a while")
+
+		s.pass(time.Second)
+		next := s.hold("flag")
+		s.put("flag", 2)
+		second := async(func() int { return s.version("flag") })
+		synctest.Wait()
+		release() // the abandoned read ends during its successor
+		synctest.Wait()
+		next()
+		assert.Equal(t, 2, <-second)
+		assert.Equal(t, 2, s.version("flag"))
+	})
+}
+
+func TestAPanicOfTheInnerStoreIsAnError(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSystem(t, v4store.Logger(slog.New(slog.DiscardHandler)))
+		s.panics = true
+		_, err := s.Cache.Get(ld.Features, "flag")
+		require.ErrorContains(t, err, "store panicked: planted")
+	})
+}
+
+func TestWritesGoThroughAndAreSeen(t *testing.T) {
+	flag := func(version int) ld.VersionedData { return &ld.Flag{Key: "flag", Version: version} }
+	writes := []struct {
+		name  string
+		write func(s *system) error
+		want  map[string]int
+	}{
+		{"Init", func(s *system) error {
+			return s.Cache.Init(map[ld.VersionedDataKind]map[string]ld.VersionedData{ld.Features: {"flag": flag(5)}})
+		}, map[string]int{"flag": 5}},
+		{"Upsert", func(s *system) error { return s.Cache.Upsert(ld.Features, flag(2)) }, map[string]int{"flag": 2, "other": 1}},
+		{"Delete", func(s *system) error { return s.Cache.Delete(ld.Features, "flag", 2) }, map[string]int{"other": 1}},
+	}
+	for _, w := range writes {
+		for _, failure := range []error{nil, errTable} {
+			t.Run(fmt.Sprint(w.name, " ", failure), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					s := newSystem(t)
+					s.put("flag", 1)
+					s.put("other", 1)
+					s.versions()
+					s.invalidate("flag", 0)
+					release := s.hold("flag")
+					early := async(func() int { return s.version("flag") })
+					synctest.Wait() // a read is under way while it is written
+					s.fail(failure)
+					require.ErrorIs(t, w.write(s), failure)
+					s.fail(nil)
+					release()
+					assert.Equal(t, 1, <-early)
+					assert.Equal(t, w.want["flag"], s.version("flag"))
+					assert.Equal(t, w.want, s.versions())
+				})
+			})
+		}
+	}
+}
+
+func TestMapsAreTheCallersOwn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSystem(t)
+		s.put("flag", 1)
+		items, err := s.Cache.All(ld.Features)
+		require.NoError(t, err)
+		clear(items)
+		assert.Equal(t, map[string]int{"flag": 1}, s.versions())
+	})
+}
+
+func TestInitializedAsksUntilItIsTrue(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSystem(t)
+		for range 10 {
+			assert.False(t, s.Cache.Initialized())
+		}
+		assert.Equal(t, 1, s.asked, "at most once a second")
+		s.inited = true
+		s.pass(time.Second)
+		assert.True(t, s.Cache.Initialized())
+		s.inited = false
+		s.pass(time.Hour)
+		assert.True(t, s.Cache.Initialized())
+		assert.Equal(t, 2, s.asked)
+	})
+}
+
+// A message from another region's topic can arrive before the table's replica has the change.
+func TestATableThatLagsBehindItsMessageIsAskedAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSystem(t)
+		s.put("flag", 1)
+		s.invalidate("flag", 2) // nothing is known of it yet
+		s.version("flag")
+		s.invalidate("flag", 2)
+		s.version("flag")
+		assert.Equal(t, 1, s.version("flag"))
+		assert.Equal(t, 2, s.readsOf("flag"), "not at each Get")
+		s.pass(time.Second)
+		s.put("flag", 2)
+		assert.Equal(t, 2, s.version("flag"))
+
+		for _, c := range []struct {
+			all  bool
+			most int
+		}{{false, 30}, {true, 1}} { // version 99 never comes
+			s.invalidate("flag", 99)
+			if c.all {
+				s.InvalidateAll() // the table may have been reset
+			}
+			reads := s.readsOf("flag")
+			for range 600 {
+				s.version("flag")
+				s.pass(time.Second / 5)
+			}
+			assert.LessOrEqual(t, s.readsOf("flag")-reads, c.most)
+			reads = s.readsOf("flag")
+			s.pass(30 * time.Minute)
+			s.version("flag")
+			assert.Equal(t, reads, s.readsOf("flag"), "for a minute, no longer")
+		}
+		s.put("flag", 0)
+		s.Invalidate(change.Change{Kind: "features", Key: "flag", Version: 100, Deleted: true})
+		reads := s.readsOf("flag")
+		for range 10 {
+			assert.Zero(t, s.version("flag"))
+			s.pass(time.Second)
+		}
+		assert.Equal(t, 1, s.readsOf("flag")-reads, "it is gone, as the message said")
+	})
+}
+
+func TestUnknownFlagsAreRememberedWithABound(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSystem(t, v4store.MaxUnknown(100), v4store.Logger(slog.New(slog.DiscardHandler)))
+		s.put("flag", 1)
+		for i := range 250 {
+			s.version(fmt.Sprint("unknown", i))
+			s.version("flag")
+		}
+		assert.Equal(t, 1, s.readsOf("flag"), "flags that exist stay")
+		assert.Equal(t, 198, s.Stats().Forgotten)
+		assert.LessOrEqual(t, s.Stats().Items, 101)
+		s.put("unknown7", 1)
+		s.invalidate("unknown7", 1)
+		assert.Equal(t, 1, s.version("unknown7"))
+	})
+}
+
+func TestWrongOptionsAreReportedTogether(t *testing.T) {
+	c := v4store.Cached[ld.VersionedDataKind, ld.VersionedData](nil, v4store.TTL(time.Hour), v4store.MaxStale(time.Minute),
+		v4store.Logger(nil))
+	_, getErr := c.Get(ld.Features, "flag")
+	_, allErr := c.All(ld.Features)
+	for _, err := range []error{
+		getErr, allErr, c.Init(nil), c.Delete(ld.Features, "flag", 1), c.Upsert(ld.Features, &ld.Flag{}),
+	} {
+		require.ErrorContains(t, err, "configure cache: no inner store")
+		require.ErrorContains(t, err, "option MaxStale(1m0s): is below the TTL of 1h0m0s")
+		require.ErrorContains(t, err, "option Logger: is nil")
+	}
+	assert.False(t, c.Initialized())
+	c.InvalidateAll()
+}
