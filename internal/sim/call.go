@@ -9,7 +9,8 @@ import (
 	"github.com/launchdarkly/go-server-sdk/v7/subsystems/ldstoretypes"
 )
 
-// call is a client's Get or GetAll, and what the model knew when it began.
+// call is a client's Get or GetAll, and what the model knew when it began. That is noted then, because the promises are about
+// the moment at which a call begins: what happens later excuses it, and obliges it to nothing.
 type call struct {
 	id, kind int
 	item     int // -1: GetAll
@@ -114,6 +115,7 @@ func content(item ldstoretypes.ItemDescriptor, key string) row {
 	return row{version: item.Version, serial: serial, state: live}
 }
 
+// beginCall notes a call and what it may expect. Item x is negative for a GetAll.
 func (w *world) beginCall(x, kind int) *call {
 	now := w.event()
 	c := &call{id: now.n, kind: kind, item: x, begin: now, freezes: w.freezes, wakes: w.wakes, inStep: true}
@@ -152,6 +154,7 @@ func (w *world) callName(c *call) string {
 	return "Get " + w.name(c.item)
 }
 
+// endCall judges what a call returned, and raises the floor under all calls that begin after it.
 func (w *world) endCall(c *call, found [items]row, err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -188,6 +191,7 @@ func (w *world) tick() time.Duration {
 	return w.subject.Tick
 }
 
+// isDown says whether a client was told that the store is down, and not that it is up again.
 func (w *world) isDown() bool {
 	for _, c := range w.clients {
 		if c.down {

@@ -29,18 +29,21 @@ type item struct {
 	failed  stamp // when the last one did
 }
 
+// rumor is what messages have said of an item's version, for as long as they are remembered.
 type rumor struct {
 	version int
 	at      stamp
 }
 
-// row is what the table held in one place for a while. Rows with equal fields can follow in one history.
+// row is what the table held in one place for a while. Rows with equal fields can follow in one history: so a row is named by
+// its index in item.rows, its place, and never by its version.
 type row struct {
 	version int
 	serial  int // of its JSON, unique but for resets to the same; 0: no flag data
 	state   rowState
 }
 
+// rowState tells a row that is not there from one that says "deleted".
 type rowState byte
 
 const (

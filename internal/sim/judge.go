@@ -46,7 +46,9 @@ func (w *world) place(r *read, x int) int {
 	return r.pos[x]
 }
 
-// objection says why the call may not return what the read brought for x: the promise, and the reason. 0: none.
+// objection says why the call may not return what the read brought for x: the promise, and the reason. 0: none. The order of
+// the cases matters: first what nothing excuses (a read that brought nothing, a value older than one that was returned),
+// then the excuses of a table that cannot be reached, then the promises of freshness.
 func (w *world) objection(c *call, r *read, x int) (promise int, why string) {
 	switch {
 	case r.failed:
@@ -84,15 +86,17 @@ func (c *call) confused() bool {
 // read's beginning, its end, and by now.
 func spans(counts [2]int, now int) bool { return counts[0] < min(counts[1], now) }
 
+// older says whether by either hand more than limit has passed since the read began.
 func older(r *read, now stamp, limit time.Duration) bool {
 	return now.mono-r.begin.mono > limit || now.wall-r.begin.wall > limit
 }
 
+// expired says whether what a read brought is certainly past the TTL, though the cache may know of it a tick late.
 func (w *world) expired(r *read, now stamp) bool {
 	return w.script.TTL > 0 && older(r, now, w.script.TTL+w.tick())
 }
 
-// servable says whether a value may be served as the last known one.
+// servable says whether a value may be served as the last known one. A cache may count its age from the read's beginning or end.
 func (w *world) servable(r *read, now stamp) bool {
 	limit := w.script.MaxStale
 	if limit > 0 {

@@ -66,6 +66,7 @@ func (r Races) Add(other Races) {
 	}
 }
 
+// hit counts a race. A name that is not in the list is a mistake in this package: no campaign would miss it.
 func (r Races) hit(name string) {
 	if _, ok := r[name]; !ok {
 		panic("sim: race " + name + " is not in the list of names")

@@ -76,7 +76,8 @@ func (w *world) judgeBegin(r *read) {
 	}
 }
 
-// needs says whether the call can be the reason for a read that begins now.
+// needs says whether the call can be the reason for a read that begins now. It cannot when the read is of something else, when
+// what it asks for was fresh as it began, or when a read that ended since has settled it.
 func (w *world) needs(c *call, r *read) bool {
 	if c.item >= 0 && c.item != r.item || c.hit && c.inStep {
 		return false
@@ -99,7 +100,8 @@ func (w *world) needs(c *call, r *read) bool {
 	return true
 }
 
-// answers says whether the read q, which ended, settled what the call would want r for.
+// answers says whether the read q, which ended, settled what the call would want r for: it ended during the call, began after
+// what it has to be newer than, and brought what a cache must keep. In each case of doubt it says no, and r may begin.
 func (w *world) answers(q *read, c *call, r *read) bool {
 	invalidated := w.allInv.n
 	switch {

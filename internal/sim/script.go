@@ -98,6 +98,7 @@ func pick(t *rapid.T) func(n int) int {
 	return func(n int) int { return rapid.IntRange(0, n-1).Draw(t, "") }
 }
 
+// drawHead draws how the cache is set up. Pick draws a number below n: from a seed, or by rapid.
 func drawHead(pick func(n int) int) Script {
 	const long, short = time.Minute, 10 * time.Second
 	s := Script{TTL: []time.Duration{long, long, long, short, short, -1, -1, 0}[pick(8)]}
@@ -176,6 +177,7 @@ func Parse(text string) (Script, error) {
 	return s, nil
 }
 
+// parseHead reads the words of a script's first line.
 func (s *Script) parseHead(words []string) error {
 	for _, word := range words {
 		name, value, _ := strings.Cut(word, "=")

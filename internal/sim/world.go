@@ -59,6 +59,15 @@ var (
 )
 
 // world is one run of a script.
+//
+// Two sorts of goroutines meet here: the script's own, which carries out one step after the other, and the cache's, which
+// read the table, return from calls and tell clients of the store. Both note what happens under mu. The cache may come
+// with locks of its own held, so mu is never held while the cache is called (a step lets go of it first).
+//
+// What a step does takes the lock itself (do, call, message, invalidate, promptly, answer, clock, build, hold, rest, settle,
+// finale), and so does what runs in the cache's goroutines and the calls' (beginRead, endRead, serialized, wrote, hands,
+// UpdateStatus, endCall). All else is called with it: event, look, finish, sweep, write, put, beginCall, whatever begins
+// with judge or note, and what says something of the world.
 type world struct {
 	script  Script
 	subject Subject
@@ -97,7 +106,8 @@ type world struct {
 	lastFailure        stamp
 }
 
-// leap is a forward jump of the wall clock.
+// leap is a forward jump of the wall clock. It is remembered because a cache whose timekeeper has not looked since cannot know
+// of it.
 type leap struct{ at, by time.Duration }
 
 // Broken says which promise a cache did not keep. It is what [Run] returns.
@@ -108,6 +118,7 @@ type Broken struct {
 	Trace   string // what had happened, if it was asked for
 }
 
+// Error names the promise, the step and what was seen; Trace is left out.
 func (b *Broken) Error() string {
 	return fmt.Sprintf("promise %d is broken at step %d: %s", b.Promise, b.Step, b.Text)
 }
@@ -129,6 +140,7 @@ func Trace(t *testing.T, script Script, subject Subject) error {
 	return run(t, &world{script: script, subject: subject, races: NewRaces(), trace: &strings.Builder{}})
 }
 
+// run runs a world to its end. The watchdog is made outside of the bubble, and so goes by real time.
 func run(t *testing.T, w *world) error {
 	watchdog := time.AfterFunc(stuck, func() {
 		panic(fmt.Sprintf("sim: the cache is stuck, or a goroutine of it waits for a mutex. The script:\n%v", w.script))
@@ -144,6 +156,8 @@ func run(t *testing.T, w *world) error {
 	return w.broken
 }
 
+// bubble carries out the steps, stopping at the first broken promise. Synctest panics when the script is over and goroutines of
+// the bubble are blocked for good.
 func (w *world) bubble(t *testing.T) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -166,6 +180,8 @@ func (w *world) bubble(t *testing.T) {
 	})
 }
 
+// begin fills the table and has the first client built. Its reads, of a preload, are held already if the script says so; they
+// are of step -1.
 func (w *world) begin() {
 	w.start, w.healed = time.Now(), -1
 	if w.subject.Recovery == 0 {
@@ -189,7 +205,8 @@ func (w *world) begin() {
 	w.settle()
 }
 
-// hands is the clock: its monotonic hand is the bubble's time.
+// hands is the clock: its monotonic hand is the bubble's time. Both begin far from 0, so that
+// the zero of a clock is long ago.
 func (w *world) hands() (mono, wall time.Duration) {
 	mono = time.Since(w.start) + time.Hour
 	w.mu.Lock()
@@ -197,7 +214,8 @@ func (w *world) hands() (mono, wall time.Duration) {
 	return mono, mono + 400_000*time.Hour + w.offset
 }
 
-// event stamps something that happens now.
+// event stamps something that happens now. Reads that ran past their limit before it are ended first, as the cache has given
+// them up by then.
 func (w *world) event() stamp {
 	w.events++
 	mono := time.Since(w.start)
@@ -206,6 +224,7 @@ func (w *world) event() stamp {
 	return now
 }
 
+// brokef notes a broken promise. The first one counts: those after it may be its consequences.
 func (w *world) brokef(promise int, format string, args ...any) {
 	if w.broken == nil {
 		w.broken = &Broken{Promise: promise, Step: w.step, Text: fmt.Sprintf(format, args...)}
@@ -286,7 +305,9 @@ func (w *world) rest() time.Duration {
 	return time.Second
 }
 
-// finale ends all that is under way, and sees whether the cache ends in a state that it should be in.
+// finale ends all that is under way, and sees whether the cache ends in a state that it should be in: the outage is over,
+// every held read is answered, time enough for a recovery passes, and then each item and each kind is asked for once more, as
+// if in steps of their own.
 func (w *world) finale() {
 	w.mu.Lock()
 	w.step, w.outage, w.lag = len(w.script.Steps), false, 0
