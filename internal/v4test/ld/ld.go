@@ -108,3 +108,12 @@ func (s *Segment) GetVersion() int { return s.Version }
 
 // IsDeleted implements [VersionedData].
 func (s *Segment) IsDeleted() bool { return s.Deleted }
+
+// Config has those of go-client.v4's fields that docs/migrating.md names.
+type Config struct {
+	FeatureStore FeatureStore
+	UseLdd       bool
+}
+
+// DefaultConfig has go-client.v4's defaults.
+var DefaultConfig Config

@@ -1,0 +1,60 @@
+package v4store_test
+
+import (
+	"fmt"
+	"log"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go/aws"
+	"github.com/aws/aws-sdk-go/aws/session"
+	"github.com/aws/aws-sdk-go/service/dynamodb"
+
+	"github.com/warmflags/warmflags/change"
+	"github.com/warmflags/warmflags/internal/localaws"
+	"github.com/warmflags/warmflags/internal/v4test/ld"
+	"github.com/warmflags/warmflags/internal/v4test/suite"
+	"github.com/warmflags/warmflags/v4store"
+	"github.com/warmflags/warmflags/v4store/internal/localv1"
+)
+
+// A cache over a table is go-client.v4's FeatureStore without a wrapper, a sink for every source of changes, and
+// somebody whom an invocation can wake.
+var (
+	_ ld.FeatureStore = v4store.Cached(v4store.DynamoDB[ld.VersionedDataKind, ld.VersionedData]("t"))
+	_ change.Sink     = (*v4store.Cache[ld.VersionedDataKind, ld.VersionedData])(nil)
+	_ change.Waker    = (*v4store.Cache[ld.VersionedDataKind, ld.VersionedData])(nil)
+)
+
+// Without a TTL a cache is the table that is below it.
+func TestFeatureStoreSuiteThroughACache(t *testing.T) {
+	logged(t) // what is refused
+	suite.Run(t, func(*testing.T) suite.Table {
+		return newSuiteTable(1<<20, func(s ld.FeatureStore) ld.FeatureStore { return v4store.Cached(s, v4store.TTL(0)) })
+	})
+}
+
+// A store for go-client.v4, with a client of its own making: of another region, say, or without retries.
+func ExampleDynamoDB() {
+	db := dynamodb.New(session.Must(session.NewSession()), aws.NewConfig().WithRegion("eu-west-1").WithMaxRetries(3))
+	table := v4store.DynamoDB[ld.VersionedDataKind, ld.VersionedData]("flags", v4store.Prefix("production"), v4store.Client(db))
+	cache := v4store.Cached(table, v4store.TTL(time.Hour))
+	_ = cache // config.FeatureStore = cache; config.UseLdd = true
+}
+
+// What is deleted is gone for go-client.v4; its row stays, so that nothing older comes back.
+func ExampleTable_Delete() {
+	cloud := localaws.New() // in a program: leave Client out, and the environment's AWS configuration counts
+	cloud.CreateFlagTable("flags")
+	table := v4store.DynamoDB[ld.VersionedDataKind, ld.VersionedData]("flags", v4store.Client(localv1.New(cloud.DynamoDB)))
+	if err := table.Upsert(ld.Features, &ld.Flag{Key: "checkout", Version: 3}); err != nil {
+		log.Fatal(err)
+	}
+	if err := table.Delete(ld.Features, "checkout", 4); err != nil {
+		log.Fatal(err)
+	}
+	late := table.Upsert(ld.Features, &ld.Flag{Key: "checkout", Version: 3})
+	item, err := table.Get(ld.Features, "checkout")
+	fmt.Println(late, item, err)
+	// Output: <nil> <nil> <nil>
+}
