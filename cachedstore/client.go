@@ -18,6 +18,8 @@ type client struct {
 	close func() error // runs once
 }
 
+// client makes the data store of one more client, which hears of outages through sink (nil: it does not) and calls release
+// once when it is closed.
 func (s *cache) client(sink subsystems.DataStoreUpdateSink, release func() error) *client {
 	l := &listener{sink: sink}
 	if sink != nil {
@@ -34,7 +36,9 @@ func (s *cache) client(sink subsystems.DataStoreUpdateSink, release func() error
 	})}
 }
 
-// Get implements [subsystems.DataStore]. A hit takes no lock.
+// Get implements [subsystems.DataStore]. A hit takes no lock: it loads the value first and the mode second. A Get that runs
+// beside the first Wake can so load a value that is just being taken away, and then a mode that looks at no clock. It began
+// before Wake returned, and its answer is one that it could have had then.
 func (c *client) Get(kind ldstoretypes.DataKind, key string) (ldstoretypes.ItemDescriptor, error) {
 	coll := c.cache.collection(kind)
 	if sl := coll.slots.get(key); sl != nil {
@@ -86,12 +90,14 @@ func (c *client) Upsert(kind ldstoretypes.DataKind, key string, item ldstoretype
 	return updated, nil
 }
 
+// failed is failedLocked for writes, which hold no lock.
 func (s *cache) failed(err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.failedLocked(err)
 }
 
+// serialize writes an item as LaunchDarkly's wrapper does; one that is nil is a tombstone.
 func serialize(kind ldstoretypes.DataKind, item ldstoretypes.ItemDescriptor) ldstoretypes.SerializedItemDescriptor {
 	return ldstoretypes.SerializedItemDescriptor{
 		Version: item.Version, Deleted: item.Item == nil, SerializedItem: kind.Serialize(item),

@@ -6,7 +6,8 @@ import (
 )
 
 // instant is a moment by both hands. The monotonic hand stops while a sandbox is frozen; the wall hand goes on,
-// but can be set back. So time has passed when either hand says so.
+// but can be set back. So time has passed when either hand says so. The zero instant is long ago: it is reached at any
+// time, and means "never" for things that happened.
 type instant struct {
 	mono time.Duration // since the process's first look
 	wall time.Duration // since 1970
@@ -21,17 +22,21 @@ var processStart = systemTime()
 // systemTime is the package's only look at the real clock.
 func systemTime() time.Time { return time.Now() }
 
+// systemClock splits one look at the clock, which reads both hands at once.
 func systemClock() instant {
 	t := systemTime()
 	return instant{mono: t.Sub(processStart), wall: time.Duration(t.UnixNano())}
 }
 
-// age is the time that passed from i to now, by the hand that moved farther.
+// age is the time that passed from i to now, by the hand that moved farther. The monotonic hand never goes back, so it is
+// never negative.
 func (i instant) age(now instant) time.Duration {
 	return max(now.mono-i.mono, now.wall-i.wall)
 }
 
-// frozen reports whether the process stood still somewhere between i and now.
+// frozen reports whether the process stood still somewhere between i and now: the wall hand gained on the monotonic one. It
+// misses a freeze that the wall clock was set back by meanwhile; nowLocked has seen it if anybody looked in between, and
+// Wake misses none.
 func (i instant) frozen(now instant) bool {
 	return now.gap()-i.gap() > freezeGap
 }
@@ -47,6 +52,7 @@ func (i instant) until(ttl time.Duration) instant {
 	return instant{mono: i.mono + ttl, wall: i.wall + ttl}
 }
 
+// never is the expiry of what does not expire, and of nothing.
 var never = instant{mono: math.MaxInt64, wall: math.MaxInt64}
 
 // reached reports whether either hand of now has come to i.

@@ -27,7 +27,8 @@ type collection struct {
 	asked  int     // slots made for a Get since unknown keys were last forgotten
 }
 
-// view is the answer to GetAll. It never changes after it was made, and callers share its items.
+// view is the answer to GetAll. It never changes after it was made, and callers share its items. Invalidations, and
+// reads that end well, clear the pointer to it in the same hold of the lock; what expires ends with until.
 type view struct {
 	items []ldstoretypes.KeyedItemDescriptor // sorted by key
 	until instant                            // the earliest of its items' and its collection's
@@ -57,7 +58,9 @@ const manyStale = 25
 
 // getAll is a GetAll that was no hit: it reads the whole collection, or only the keys that were invalidated. In
 // steps: (1) join a read of the collection, unless the latest is still good; (2) join a read of each key that
-// was invalidated since, or read the collection when these are many; (3) put the known values together.
+// was invalidated since, or read the collection when these are many; (3) put the known values together. The lock is given
+// away while it waits, in (1), (2) and sometimes (3), so each step looks at the slots as they are by then. What is
+// invalidated while it waits need not be in its answer, as it began before.
 func (s *cache) getAll(c *collection) ([]ldstoretypes.KeyedItemDescriptor, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -92,6 +95,7 @@ func (s *cache) getAll(c *collection) ([]ldstoretypes.KeyedItemDescriptor, error
 	return s.assembleLocked(c)
 }
 
+// latestInvalid is the tick after which a read of the collection must begin to have all of these as they are now.
 func latestInvalid(slots []*slot) (tick uint64) {
 	for _, sl := range slots {
 		tick = max(tick, sl.invalid)
@@ -99,7 +103,8 @@ func latestInvalid(slots []*slot) (tick uint64) {
 	return tick
 }
 
-// awaitAllLocked waits for a read of the whole collection that began after a tick, without the lock while it waits.
+// awaitAllLocked waits for a read of the whole collection that began after a tick, without the lock while it waits. It never
+// takes one that began before the latest InvalidateAll or Wake, nor without a cache one that began before this call.
 func (s *cache) awaitAllLocked(c *collection, after uint64) *flight {
 	tick := max(after, s.invalidAll, s.woken)
 	if s.options.ttl == 0 {
@@ -155,11 +160,13 @@ func (s *cache) staleLocked(c *collection, begun, joined uint64, now instant) (s
 	return stale, err
 }
 
+// servableWholeLocked reports whether the keys of the latest read of the collection may be served though they are not fresh.
 func (s *cache) servableWholeLocked(c *collection, now instant) bool {
 	return c.start > 0 && s.servable(&value{taken: c.taken}, now)
 }
 
-// lastWholeLocked answers a GetAll whose read failed.
+// lastWholeLocked answers a GetAll whose read failed, or was not tried, with what is known; or with an error when one key's
+// value may not be served: to leave the key out would say that it is gone.
 func (s *cache) lastWholeLocked(c *collection, err error) ([]ldstoretypes.KeyedItemDescriptor, error) {
 	now := s.nowLocked()
 	servable := s.servableWholeLocked(c, now)
@@ -178,7 +185,8 @@ func (s *cache) lastWholeLocked(c *collection, err error) ([]ldstoretypes.KeyedI
 
 // assembleLocked puts the last known values together, and publishes them as a hit when all are fresh. A key that
 // exists, and whose only known value is put by until its own read has ended, is waited for; if that fails, the
-// value put by may not be served either, and that is an error.
+// value put by may not be served either, and that is an error. It is a hit for later calls only if the collection's read
+// and every slot in it are fresh, until the first of them expires.
 func (s *cache) assembleLocked(c *collection) ([]ldstoretypes.KeyedItemDescriptor, error) {
 	var flights []*flight
 	c.slots.each(func(sl *slot) {
@@ -222,6 +230,7 @@ type collectionReader struct {
 	c *collection
 }
 
+// read asks the store for all rows of the kind, and decodes them without the lock. One that cannot be decoded spoils no other.
 func (r *collectionReader) read(ctx context.Context) (any, error) {
 	var raw []ldstoretypes.KeyedSerializedItemDescriptor
 	var err error
@@ -253,7 +262,14 @@ type contents struct {
 
 // keep gives each slot its value, by the rules of slot.keep. Where the key was invalidated since this read began, and
 // its own read began later, that one may be what somebody waits for; it would be thrown away if this value were
-// kept. So this value is only put by, and nobody sees it unless that read fails.
+// kept. So this value is only put by, and nobody sees it unless that read fails. For example:
+//
+//  1. the collection's read begins, and sees version 1 of a key;
+//  2. version 2 is written, its message comes, and a Get of the key begins its own read, which sees version 2;
+//  3. the collection's read ends. If its version 1 were kept now, as last known, the key's read would be one that began
+//     before something was kept (slot.keep), and version 2 would be lost.
+//
+// A key that is not in the answer is gone: that is a value like any other.
 func (r *collectionReader) keep(f *flight, result any, now instant) bool {
 	s, c := r.s, r.c
 	found := result.(contents)
@@ -296,6 +312,7 @@ func (r *collectionReader) keep(f *flight, result any, now instant) bool {
 // answered is always false: nothing else reads a whole collection.
 func (r *collectionReader) answered(*flight, instant) bool { return false }
 
+// fail notes the error for the collection. Those who wait look for themselves at what may be served (lastWholeLocked).
 func (r *collectionReader) fail(f *flight, err error, now instant) {
 	r.c.fail(err, now)
 	f.err = err

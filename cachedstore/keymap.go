@@ -10,10 +10,14 @@ type keymap struct {
 	tables atomic.Pointer[tables] // published under cache.mu
 }
 
+// tables are both maps as they were published together: neither they nor the maps in them change after. A key is in one
+// of them at most.
 type tables struct {
 	main, recent map[string]*slot
 }
 
+// get returns the slot of a key, or nil. It takes no lock, and so may miss a slot that is being added: callers that find
+// none look again under cache.mu before they add one.
 func (m *keymap) get(key string) *slot {
 	t := m.tables.Load()
 	if t == nil {
@@ -25,8 +29,10 @@ func (m *keymap) get(key string) *slot {
 	return t.recent[key]
 }
 
+// recentLimit bounds what one more key costs to copy. Adding n keys one by one copies the main map n/32 times.
 const recentLimit = 32
 
+// add publishes slots for keys that have none. Readers go on with the maps that they hold.
 func (m *keymap) add(slots ...*slot) {
 	old := m.tables.Load()
 	if old == nil {

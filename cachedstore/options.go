@@ -19,6 +19,7 @@ const maxUnknown = 10_000
 // Option changes a [Store]. Wrong options are reported together by [Store.Build].
 type Option func(*options)
 
+// options are what the options say, and what the environment says: they never change after New.
 type options struct {
 	ttl       time.Duration
 	maxStale  time.Duration
@@ -67,6 +68,7 @@ func RefreshAhead() Option { return func(o *options) { o.refreshAhead = true } }
 // after the whole process was stopped, what has expired may be served until the timekeeper runs again.
 func StrictClock() Option { return func(o *options) { o.strict = true } }
 
+// validate says all that is wrong at once; nil if nothing is.
 func (o *options) validate() error {
 	var errs []error
 	if o.readLimit <= 0 {

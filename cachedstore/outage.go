@@ -8,6 +8,8 @@ import (
 	"github.com/launchdarkly/go-server-sdk/v7/subsystems"
 )
 
+// The pauses between the poller's looks at a table that is down: doubled from the first to the last, and on from one outage
+// to the next where the table was not well for long.
 const (
 	firstPoll = 100 * time.Millisecond
 	lastPoll  = 10 * time.Second
@@ -35,7 +37,8 @@ type decodeError struct{ err error }
 func (e *decodeError) Error() string { return e.err.Error() }
 func (e *decodeError) Unwrap() error { return e.err }
 
-// failedLocked notes that a read or write of the table failed.
+// failedLocked notes that a read or write of the table failed. An item that cannot be decoded is logged and no more: asking
+// whether the table is well would only show that it is. While the poller lives it need not be told: it finds out itself.
 func (s *cache) failedLocked(err error) {
 	var broken *decodeError
 	if errors.As(err, &broken) {
@@ -85,7 +88,8 @@ func (s *cache) poll() {
 	s.mu.Unlock()
 }
 
-// awaitRecovery returns true when the table is up again, false when the store was closed.
+// awaitRecovery returns true when the table is up again, false when the store was closed. Then every key and collection may be
+// read at once, whatever pause it was in. The state changes here, under the lock; clients hear of it after.
 func (s *cache) awaitRecovery() bool {
 	for {
 		s.mu.Lock()
@@ -115,7 +119,8 @@ func (s *cache) awaitRecovery() bool {
 	}
 }
 
-// available asks the table, for as long as a read may take. A panic is a no.
+// available asks the table, for as long as a read may take. A panic is a no. An answer that comes too late goes into the buffer
+// and is not looked at.
 func (s *cache) available() bool {
 	answer := make(chan bool, 1)
 	s.running.Add(1) // by a goroutine that is counted itself: never from zero

@@ -21,7 +21,8 @@ const (
 	refreshAtOnce = 4
 )
 
-// refresher has what is to be read again. Guarded by cache.mu.
+// refresher has what is to be read again. Guarded by cache.mu. The flights under way are its goroutine's own; that one looks
+// ten times in the spread of one item, so that nobody need wake it.
 type refresher struct {
 	due     map[job]time.Duration // not before the monotonic hand is there
 	running bool                  // the goroutine lives: as long as something is due
@@ -33,7 +34,8 @@ type job struct {
 	slot *slot
 }
 
-// refreshLocked has something read again within a time.
+// refreshLocked has something read again within a time. What is due already stays due when it was: many invalidations of one
+// item do not put off its read. It does nothing in Lambda and without a cache.
 func (s *cache) refreshLocked(j job, within time.Duration) {
 	if !s.options.background || s.options.ttl == 0 || s.closed {
 		return
@@ -96,7 +98,8 @@ func (s *cache) refresh() {
 }
 
 // beginDueLocked begins the reads that are due, as far as the bound allows, and forgets what is fresh by now. While
-// the table is down nothing is read: a Get finds out when it is well.
+// the table is down nothing is read: a Get finds out when it is well. A read that a Get has begun is joined, and counts as one
+// of those under way.
 func (s *cache) beginDueLocked(flights []*flight) []*flight {
 	now := s.clock()
 	for j, at := range s.refresher.due {
@@ -129,7 +132,8 @@ func (s *cache) agingLocked(until, now instant) bool {
 		instant{mono: until.mono - ahead, wall: until.wall - ahead}.reached(now)
 }
 
-// refreshAgingLocked has what expires soon read again before it does. The timekeeper calls it.
+// refreshAgingLocked has what expires soon read again before it does: within half of the tenth of the TTL that is left. The
+// timekeeper calls it, ten times a second; what is due already is not made due again.
 func (s *cache) refreshAgingLocked(now instant) {
 	for _, c := range *s.collections.Load() {
 		if c.start > 0 {

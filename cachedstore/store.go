@@ -77,7 +77,8 @@ func (s *Store) Build(clientContext subsystems.ClientContext) (subsystems.DataSt
 	return s.cache.client(clientContext.GetDataStoreUpdateSink(), s.release), nil
 }
 
-// release is called once for each client that is closed.
+// release is called once for each client that is closed. The last one's closes the cache, which the store forgets first: a
+// Build that waits for it meanwhile makes another.
 func (s *Store) release() error {
 	s.build.Lock()
 	defer s.build.Unlock()
@@ -94,6 +95,7 @@ func (s *Store) release() error {
 	return c.close()
 }
 
+// current is the cache that is open, or nil. It may be closed right after: its methods then do no harm.
 func (s *Store) current() *cache {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -16,7 +16,8 @@ import (
 const tick = 100 * time.Millisecond
 
 // keepTimeLocked starts the timekeeper, once. With StrictClock it only runs for RefreshAhead, and hits look at the
-// clock all the same.
+// clock all the same. What has expired goes before the mode is set: a hit that sees another mode than clocked looks at no
+// clock, and takes what it finds. The goroutine ends with the cache.
 func (s *cache) keepTimeLocked() {
 	ahead := s.options.refreshAhead && s.options.background
 	if s.keeping || s.closed || s.options.strict && !ahead {
@@ -56,7 +57,7 @@ func (s *cache) keepTimeLocked() {
 	}()
 }
 
-// The modes of a hit.
+// The modes of a hit. It begins as clocked, and never becomes that again.
 const (
 	clocked  = iota // look at the clock, and count
 	timed           // do nothing: what expires is taken away
@@ -64,10 +65,11 @@ const (
 )
 
 // An atomic counter would cost a hit more than all the rest: one tick in countedTicks counts, and that one hit in
-// countedHits, drawn by chance.
+// countedHits, drawn by chance. Each that is drawn stands for the product of both.
 const countedTicks, countedHits = 16, 16
 
-// hit reports whether what is fresh until then is a hit of Get, and counts it.
+// hit reports whether what is fresh until then is a hit of Get, and counts it. It takes no lock. client.Get looks for the
+// mode timed before it calls this, so that the usual hit of a service makes no call.
 func (s *cache) hit(until instant) bool {
 	switch {
 	case s.mode.Load() != clocked:
@@ -82,12 +84,14 @@ func (s *cache) hit(until instant) bool {
 	return true
 }
 
-// fresh reports whether v, found without the lock, is a hit. With a timekeeper it is: what expires is taken away.
+// fresh is the same for GetAll, whose hits are not counted. With a timekeeper all that is there is a hit: what expires is
+// taken away.
 func (s *cache) fresh(until instant) bool {
 	return s.mode.Load() != clocked || !until.reached(s.clock())
 }
 
-// sweepLocked takes away what has expired.
+// sweepLocked takes away what has expired. A collection's expiry is a lower bound of all that is fresh in it, so that most
+// ticks look at one instant a kind and at no slot. Whoever makes something fresh lowers it; only this raises it.
 func (s *cache) sweepLocked(now instant) {
 	for _, c := range *s.collections.Load() {
 		if !c.expiry.reached(now) {
