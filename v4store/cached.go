@@ -32,7 +32,8 @@ type Cache[K Kind[I], I Item] struct {
 	collections map[string]*collection[K, I] // by the kind's namespace
 	tick        uint64                       // the number of the latest event
 	invalidAll  uint64                       // tick of the latest InvalidateAll
-	woken       uint64                       // tick of the latest Wake
+	woken       uint64                       // tick of the latest Wake, or of when a freeze was seen
+	seen        instant                      // the latest look at the clock
 	warned      instant                      // when a failed read was last logged
 	stats       CacheStats
 }
@@ -56,15 +57,15 @@ func (c *Cache[K, I]) Get(kind K, key string) (none I, err error) {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	col, begun, now := c.collectionLocked(kind), c.tick, c.options.clock()
+	col, begun, now := c.collectionLocked(kind), c.tick, c.nowLocked()
 	e := col.find(key)
 	if e == nil {
 		if c.freshLocked(&col.whole, col.whole.last, now) {
 			c.stats.Hits++
 			return none, nil // the collection does not have it
 		}
-		c.forgetUnknownLocked(col)
 		e = col.add(key)
+		col.asked++
 	}
 	if c.freshLocked(e, e.last, now) {
 		c.stats.Hits++
@@ -85,7 +86,7 @@ func (c *Cache[K, I]) Get(kind K, key string) (none I, err error) {
 
 // lastLocked answers a Get whose read failed.
 func (c *Cache[K, I]) lastLocked(e *entry[I], err error) (none I, _ error) {
-	if !c.servable(e.last, c.options.clock()) {
+	if !c.servable(e.last, c.nowLocked()) {
 		return none, err
 	}
 	c.stats.StaleServes++
@@ -146,7 +147,7 @@ func (c *Cache[K, I]) Initialized() bool {
 func (c *Cache[K, I]) Invalidate(changes ...change.Change) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	now := c.options.clock()
+	now := c.nowLocked()
 	c.tick++
 	c.stats.Invalidations += len(changes)
 	for _, ch := range changes {
@@ -184,6 +185,18 @@ func (c *Cache[K, I]) Wake() {
 	defer c.mu.Unlock()
 	c.tick++
 	c.woken = c.tick
+}
+
+// nowLocked looks at the clock. Where the hands moved apart since the last look, the process was frozen: that counts as
+// Wake does.
+func (c *Cache[K, I]) nowLocked() instant {
+	now := c.options.clock()
+	if c.seen != (instant{}) && c.seen.frozen(now) {
+		c.tick++
+		c.woken = c.tick
+	}
+	c.seen = now
+	return now
 }
 
 // Stats returns the counts since the cache was made.

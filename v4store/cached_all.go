@@ -2,7 +2,6 @@ package v4store
 
 import (
 	"cmp"
-	"log/slog"
 
 	gocache "github.com/patrickmn/go-cache"
 )
@@ -64,7 +63,7 @@ func (c *Cache[K, I]) All(kind K) (map[string]I, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	a := all[K, I]{col: c.collectionLocked(kind), begun: c.tick}
-	whole, now := &a.col.whole, c.options.clock()
+	whole, now := &a.col.whole, c.nowLocked()
 	cached := c.freshLocked(whole, whole.last, now)
 	switch {
 	case cached:
@@ -91,6 +90,7 @@ func (c *Cache[K, I]) All(kind K) (map[string]I, error) {
 	if err == nil {
 		err = c.readStaleLocked(&a, stale)
 	}
+	// Where the map is made, each key's last known value answers the call: it is only ever replaced by a newer one.
 	if err != nil {
 		return nil, err
 	}
@@ -110,6 +110,7 @@ type all[K Kind[I], I Item] struct {
 	lastKnown bool // it is answered with a last known value that is not fresh
 }
 
+// readWholeLocked waits for a read of the whole kind that began after a tick.
 func (c *Cache[K, I]) readWholeLocked(a *all[K, I], after uint64) {
 	f := c.joinLocked(a.col, &a.col.whole, after)
 	c.awaitLocked(f)
@@ -119,7 +120,7 @@ func (c *Cache[K, I]) readWholeLocked(a *all[K, I], after uint64) {
 // staleLocked lists the keys to read for a call: those whose last known value is no answer to it. It returns an error
 // when a last known value has to be served and may not be.
 func (c *Cache[K, I]) staleLocked(a *all[K, I]) (stale []*entry[I], err error) {
-	now := c.options.clock()
+	now := c.nowLocked()
 	if a.failure != nil && !c.servable(a.col.whole.last, now) {
 		return nil, a.failure
 	}
@@ -155,7 +156,7 @@ func (c *Cache[K, I]) readStaleLocked(a *all[K, I], stale []*entry[I]) error {
 		flights[i] = c.joinLocked(a.col, e, c.afterLocked(e, a.begun))
 	}
 	c.awaitLocked(flights...)
-	now := c.options.clock()
+	now := c.nowLocked()
 	for i, f := range flights {
 		if f.err != nil && !c.servable(stale[i].last, now) {
 			return f.err
@@ -176,26 +177,23 @@ func (col *collection[K, I]) items() map[string]I {
 	return items
 }
 
-// forgetUnknownLocked bounds what is remembered of keys that the table does not have: each time that so many entries
-// were made for a Get, those that hold none go. An entry stays while a read is under way that its order matters to,
-// or when it was invalidated since the whole kind was read, which says that there is none.
-func (c *Cache[K, I]) forgetUnknownLocked(col *collection[K, I]) {
-	col.asked++
-	if col.asked < c.options.unknown || col.whole.flight != nil {
-		return
-	}
-	col.asked = 0
-	forgotten := 0
-	col.each(func(e *entry[I]) {
-		known := e.flight != nil || e.last != nil && e.last.found
-		if !known && (col.whole.last == nil || e.invalid <= max(col.whole.last.start, c.invalidAll)) {
-			col.entries.Delete(e.key)
-			forgotten++
+// forgetUnknownLocked bounds what is remembered of keys that the table does not have: each time that so many entries of a
+// kind were made for a Get, those that hold none go. An entry stays while a read is under way that its order matters
+// to, or when it was invalidated since the whole kind was read, which says that there is none. It returns how many went.
+func (c *Cache[K, I]) forgetUnknownLocked() (forgotten int) {
+	for _, col := range c.collections {
+		if col.asked < c.options.unknown || col.whole.flight != nil {
+			continue
 		}
-	})
-	if forgotten > 0 {
-		c.stats.Forgotten += forgotten
-		c.options.logger.Warn("v4store: forgot unknown keys; are flag keys made from data?",
-			slog.String("kind", col.kind.GetNamespace()), slog.Int("keys", forgotten))
+		col.asked = 0
+		col.each(func(e *entry[I]) {
+			known := e.flight != nil || e.last != nil && e.last.found
+			if !known && (col.whole.last == nil || e.invalid <= max(col.whole.last.start, c.invalidAll)) {
+				col.entries.Delete(e.key)
+				forgotten++
+			}
+		})
 	}
+	c.stats.Forgotten += forgotten
+	return forgotten
 }

@@ -12,7 +12,7 @@ type instant struct {
 	wall time.Duration // since 1970
 }
 
-// freezeGap is how far the hands may move apart during a read before it counts as frozen in between.
+// freezeGap is how far the hands may move apart between two looks before that counts as a freeze.
 const freezeGap = 100 * time.Millisecond
 
 var processStart = systemTime()

@@ -73,7 +73,7 @@ func (c *Cache[K, I]) valueLocked(f *flight[I], e *entry[I], item I, found bool,
 	if c.lagLocked(e, v, now) {
 		v.until = v.until.earlier(now.plus(restAfter(e.lagging)))
 	}
-	v.over = c.interruptedLocked(f, now)
+	v.over = f.start <= c.woken
 	return v
 }
 
@@ -107,6 +107,7 @@ func (c *Cache[K, I]) servable(v *value[I], now instant) bool {
 	return v.taken.age(now) <= c.options.maxStale
 }
 
+// fail notes that a read failed.
 func (e *entry[I]) fail(err error, tick uint64, now instant) {
 	e.failures++
 	e.failure, e.failed, e.failedAt = err, now, tick

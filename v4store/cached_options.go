@@ -21,12 +21,14 @@ const (
 type CacheOption func(*cacheOptions)
 
 type cacheOptions struct {
-	ttl       time.Duration
-	maxStale  time.Duration
-	logger    *slog.Logger
+	ttl      time.Duration
+	maxStale time.Duration
+	logger   *slog.Logger
+
+	// What tests replace.
 	readLimit time.Duration
-	unknown   int
-	clock     func() instant
+	unknown   int            // how many unknown keys are remembered
+	clock     func() instant // the only clock, but for timers
 }
 
 func defaultCacheOptions() cacheOptions {

@@ -39,7 +39,7 @@ func (c *Cache[K, I]) afterLocked(e *entry[I], begun uint64) uint64 {
 // before are not: the read in progress, the one after it, or a new one.
 func (c *Cache[K, I]) joinLocked(col *collection[K, I], e *entry[I], after uint64) *flight[I] {
 	switch {
-	case e.flight != nil && e.flight.start > after && !e.flight.began.frozen(c.options.clock()):
+	case e.flight != nil && e.flight.start > after:
 		return e.flight
 	case e.next != nil:
 		return e.next
@@ -69,11 +69,14 @@ func (c *Cache[K, I]) awaitLocked(flights ...*flight[I]) {
 	}
 }
 
+// beginLocked begins a read, in a goroutine that lives as long as the inner store's answer takes, and a timer that
+// abandons it.
 func (c *Cache[K, I]) beginLocked(f *flight[I]) {
+	f.began = c.nowLocked()
 	c.tick++
-	c.stats.Reads++
+	f.start = c.tick
 	f.entry.flight, f.entry.next = f, nil
-	f.start, f.began = c.tick, c.options.clock()
+	c.stats.Reads++
 	f.limit = time.AfterFunc(c.options.readLimit, func() { c.end(f, nil, errAbandoned) })
 	go func() {
 		found, err := guarded(f.ask)
@@ -91,6 +94,7 @@ func guarded[I Item](ask func() (map[string]I, error)) (found map[string]I, err 
 	return ask()
 }
 
+// askOne reads one item. One that is missing is no entry in the map.
 func (c *Cache[K, I]) askOne(col *collection[K, I], key string) (map[string]I, error) {
 	item, err := c.inner.Get(col.kind, key)
 	if err != nil {
@@ -102,6 +106,7 @@ func (c *Cache[K, I]) askOne(col *collection[K, I], key string) (map[string]I, e
 	return map[string]I{key: item}, nil
 }
 
+// askAll reads a whole kind.
 func (c *Cache[K, I]) askAll(col *collection[K, I]) (map[string]I, error) {
 	found, err := c.inner.All(col.kind)
 	if err != nil {
@@ -110,19 +115,30 @@ func (c *Cache[K, I]) askAll(col *collection[K, I]) (map[string]I, error) {
 	return found, nil
 }
 
-// end closes a flight with what it found, or as failed, and begins the next. The second end of a flight, when an
-// abandoned read comes back after all, does nothing.
+// end closes a flight, and says what is worth a line in the log when the lock is free again.
 func (c *Cache[K, I]) end(f *flight[I], found map[string]I, err error) {
 	c.mu.Lock()
+	warn := c.endLocked(f, found, err)
+	forgotten := c.forgetUnknownLocked()
+	c.mu.Unlock()
+	if warn {
+		c.options.logger.Warn("v4store: a read failed; what is known is served as it was", slog.Any("error", err))
+	}
+	if forgotten > 0 {
+		c.options.logger.Warn("v4store: forgot unknown keys; are flag keys made from data?", slog.Int("keys", forgotten))
+	}
+}
+
+// endLocked closes a flight with what it found, or as failed, and begins the next. The second end of a flight, when an
+// abandoned read comes back after all, does nothing. It reports whether to log the error.
+func (c *Cache[K, I]) endLocked(f *flight[I], found map[string]I, err error) (warn bool) {
 	if f.ended {
-		c.mu.Unlock()
-		return
+		return false
 	}
 	f.ended, f.err = true, err
 	f.limit.Stop()
 	c.tick++
-	now := c.options.clock()
-	warn := false
+	now := c.nowLocked()
 	if err == nil {
 		if c.options.ttl != 0 && c.discardedLocked(f.entry, f, now) {
 			c.stats.Discarded++
@@ -142,10 +158,7 @@ func (c *Cache[K, I]) end(f *flight[I], found map[string]I, err error) {
 	default:
 		c.beginLocked(next)
 	}
-	c.mu.Unlock()
-	if warn {
-		c.options.logger.Warn("v4store: a read failed; what is known is served as it was", slog.Any("error", err))
-	}
+	return warn
 }
 
 // failLocked notes that a read failed, and reports whether to log it.
@@ -165,13 +178,7 @@ func (c *Cache[K, I]) failLocked(f *flight[I], now instant) (warn bool) {
 // discardedLocked reports whether what a read finds for an entry is not fresh if it ends now: it is too old, or from
 // before an invalidation, an invocation's begin, or a freeze.
 func (c *Cache[K, I]) discardedLocked(e *entry[I], f *flight[I], now instant) bool {
-	return f.start <= max(e.invalid, c.invalidAll) || c.interruptedLocked(f, now) ||
-		f.began.plus(c.options.ttl).reached(now)
-}
-
-// interruptedLocked reports whether an invocation began, or the process stood still, since a read began.
-func (c *Cache[K, I]) interruptedLocked(f *flight[I], now instant) bool {
-	return f.start <= c.woken || f.began.frozen(now)
+	return f.start <= max(e.invalid, c.invalidAll, c.woken) || f.began.plus(c.options.ttl).reached(now)
 }
 
 // keepOneLocked stores what a read of one item found.
@@ -180,9 +187,9 @@ func (c *Cache[K, I]) keepOneLocked(f *flight[I], found map[string]I, now instan
 	f.entry.keep(c.valueLocked(f, f.entry, item, ok, now))
 }
 
-// keepAllLocked stores what a read of a whole kind found. A value that is discarded for its key must not displace the
-// key's own read, where that is under way and began later, or saw no interruption: somebody may wait for it. So the
-// value is only put by, and nobody sees it unless that read fails.
+// keepAllLocked stores what a read of a whole kind found. Where a value is discarded for its key, and the key's own read
+// began later, that one may be what somebody waits for; it would be thrown away if this value were kept. So the value
+// is only put by, and nobody sees it unless that read fails.
 func (c *Cache[K, I]) keepAllLocked(col *collection[K, I], f *flight[I], found map[string]I, now instant) {
 	for key := range found {
 		if col.find(key) == nil {
@@ -194,7 +201,7 @@ func (c *Cache[K, I]) keepAllLocked(col *collection[K, I], f *flight[I], found m
 	col.each(func(e *entry[I]) {
 		item, ok := found[e.key]
 		v, own := c.valueLocked(f, e, item, ok, now), e.flight
-		if own != nil && c.discardedLocked(e, f, now) && (own.start > f.start || v.over && !c.interruptedLocked(own, now)) {
+		if own != nil && own.start > f.start && c.discardedLocked(e, f, now) {
 			own.spare, e.failures = v, 0
 			return
 		}

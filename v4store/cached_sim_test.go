@@ -172,6 +172,7 @@ var regressions = []struct{ name, script string }{
 	{"a discarded collection displaced an item's own read", "ttl=1m lambda; table 2 0; outage 0 0; get 0 0; get 0 13; table 3 0; answer 1 0; get 0 22; getall 0 0; answer 4 0; outage 0 0; invalidateall 0 0; answer 0 0; answer 0 0; back 0 0; get 0 20; getall 0 0; get 0 15; freeze 0 0; answer 6 0; get 0 0; write 0 0"},
 	{"an item's discarded read displaced its collection's younger one", "ttl=1m maxstale=1m30s held lambda; outage 0 0; get 0 0; get 0 14; freeze 5 0; answer 0 0; getall 0 0; invalidateall 0 0; answer 1 0; answer 0 0; answer 0 23; table 0 0; freeze 2 0; get 0 6"},
 	{"as the one before the last, and both were invalidated", "ttl=1m held lambda; get 0 5; get 0 0; answer 0 0; getall 0 14; get 0 15; get 0 22; back 0 0; table 3 0; getall 0 0; freeze 0 0; get 0 22; write 6 0; invalidateall 0 0; answer 4 0"},
+	{"as that one, and there were two freezes", "ttl=1m maxstale=-1ns lag lambda; table 3 0; get 0 0; pass 3 0; get 0 13; outage 0 0; answer 1 0; pass 4 0; get 0 15; rumor 7 0; getall 0 0; get 0 0; get 0 15; answer 1 0; get 0 5; answer 1 0; answer 5 0; invalidateall 0 0; write 0 0; get 0 0; back 0 0; lag 7 0; answer 0 0; answer 0 0; getall 0 0; freeze 0 0; get 0 0; freeze 0 0; outage 0 0; answer 2 0"},
 }
 
 func TestSimRegressions(t *testing.T) {
