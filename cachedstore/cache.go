@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -34,27 +33,27 @@ type cache struct {
 	finish  context.CancelFunc
 	running sync.WaitGroup // all goroutines of this cache; it grows under mu while not closed, or from one that it counts
 
-	inited      atomic.Bool                   // the table holds data; once true it stays
-	mode        atomic.Uint32                 // what a hit has to do: see timekeeper.go
-	flags       *collection                   // LaunchDarkly's features; never changes
-	segments    *collection                   // never changes
-	collections atomic.Pointer[[]*collection] // one a kind; a published list never changes. Set under mu
+	inited   atomic.Bool   // the table holds data; once true it stays
+	mode     atomic.Uint32 // what a hit has to do: see timekeeper.go
+	flags    *collection   // LaunchDarkly's features; never changes
+	segments *collection   // never changes
 
 	_    [64]byte // what every hit reads is not beside what is written
 	hits atomic.Int64
 
-	mu         sync.Mutex    // guards the fields below, and what slot, collection, lane, flight and outage say
-	tick       uint64        // the number of the latest event
-	invalidAll uint64        // tick of the latest InvalidateAll
-	woken      uint64        // tick of the latest Wake
-	gap        time.Duration // how far the clock's hands were apart at the latest look
-	freezes    int           // seen so far
-	asked      instant       // when the table was last asked whether it holds data
-	outage     outage
-	refresher  refresher
-	keeping    bool // the timekeeper was started
-	stats      Stats
-	closed     bool
+	mu          sync.Mutex    // guards the fields below, and what slot, collection, lane, flight and outage say
+	collections []*collection // one a kind
+	tick        uint64        // the number of the latest event
+	invalidAll  uint64        // tick of the latest InvalidateAll
+	woken       uint64        // tick of the latest Wake
+	gap         time.Duration // how far the clock's hands were apart at the latest look
+	freezes     int           // seen so far
+	asked       instant       // when the table was last asked whether it holds data
+	outage      outage
+	refresher   refresher
+	keeping     bool // the timekeeper was started
+	stats       Stats
+	closed      bool
 }
 
 // newCache makes the engine, with a place for each kind that the SDK has today. In a service the timekeeper starts at
@@ -63,7 +62,6 @@ func newCache(core subsystems.PersistentDataStore, o options, loggers ldlog.Logg
 	s := &cache{core: core, options: o, loggers: loggers}
 	s.life, s.finish = context.WithCancel(context.Background())
 	s.outage.poke = make(chan struct{}, 1)
-	s.collections.Store(&[]*collection{})
 	s.flags = s.makeCollection(ldstoreimpl.Features())
 	s.segments = s.makeCollection(ldstoreimpl.Segments())
 	for _, kind := range ldstoreimpl.AllKinds() {
@@ -109,15 +107,13 @@ func (s *cache) collection(kind ldstoretypes.DataKind) *collection {
 func (s *cache) makeCollection(kind ldstoretypes.DataKind) *collection {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	list := *s.collections.Load()
-	for _, c := range list {
+	for _, c := range s.collections {
 		if c.name == kind.GetName() {
 			return c
 		}
 	}
 	c := &collection{kind: kind, name: kind.GetName()}
-	list = append(slices.Clone(list), c)
-	s.collections.Store(&list)
+	s.collections = append(s.collections, c)
 	return c
 }
 
@@ -130,7 +126,7 @@ func (s *cache) invalidate(changes []change.Change) {
 	s.tick++
 	s.stats.Invalidations += len(changes)
 	for _, ch := range changes {
-		for _, c := range *s.collections.Load() {
+		for _, c := range s.collections {
 			if c.name == ch.Kind {
 				s.invalidateLocked(c, ch, now)
 			}
@@ -170,7 +166,7 @@ func (s *cache) invalidateEverything() {
 	s.tick++
 	s.stats.InvalidateAll++
 	s.invalidAll = s.tick
-	for _, c := range *s.collections.Load() {
+	for _, c := range s.collections {
 		c.view.Store(nil)
 		c.failures = 0
 		c.slots.each(func(sl *slot) {
@@ -199,7 +195,7 @@ func (s *cache) wake() {
 func (s *cache) preload() {
 	s.mu.Lock()
 	var flights []*flight
-	for _, c := range *s.collections.Load() {
+	for _, c := range s.collections {
 		flights = append(flights, s.joinLocked(&c.lane, &collectionReader{s, c}, s.invalidAll))
 	}
 	s.mu.Unlock()
@@ -224,7 +220,7 @@ func (s *cache) ready(ctx context.Context) error {
 		switch {
 		case !s.available():
 			answer <- errors.New("cachedstore: the table cannot be read: check its name, region and permissions")
-		case !s.core.IsInitialized():
+		case !s.holdsData():
 			answer <- fmt.Errorf("cachedstore: %w: run the sync, or check the prefix", ErrNoData)
 		default:
 			answer <- nil
@@ -252,11 +248,21 @@ func (s *cache) initialized() bool {
 	}
 	s.asked = now
 	s.mu.Unlock()
-	yes := s.core.IsInitialized()
+	yes := s.holdsData()
 	if yes {
 		s.inited.Store(true)
 	}
 	return yes
+}
+
+// holdsData asks the table. A panic is a no, as in available.
+func (s *cache) holdsData() (yes bool) {
+	defer func() {
+		if p := recover(); p != nil {
+			s.loggers.Errorf("cachedstore: store panicked: %v", p)
+		}
+	}()
+	return s.core.IsInitialized()
 }
 
 // statistics counts what is at hand now, and adds the hits, which are counted apart because they hold no lock.
@@ -265,7 +271,7 @@ func (s *cache) statistics() Stats {
 	defer s.mu.Unlock()
 	stats, now := s.stats, s.clock()
 	stats.Hits = int(s.hits.Load())
-	for _, c := range *s.collections.Load() {
+	for _, c := range s.collections {
 		c.slots.each(func(sl *slot) {
 			stats.Items++
 			if v := sl.hit(now); v != nil {

@@ -80,7 +80,6 @@ func (c *client) Init(all []ldstoretypes.Collection) error {
 
 // Upsert implements [subsystems.DataStore] for a client that is not in daemon mode: it writes through.
 func (c *client) Upsert(kind ldstoretypes.DataKind, key string, item ldstoretypes.ItemDescriptor) (bool, error) {
-	c.cache.collection(kind)
 	updated, err := c.cache.core.Upsert(kind, key, serialize(kind, item))
 	c.cache.invalidate([]change.Change{{Kind: kind.GetName(), Key: key}})
 	if err != nil {

@@ -66,6 +66,9 @@ func (s *cache) getAll(c *collection) ([]ldstoretypes.KeyedItemDescriptor, error
 	defer s.mu.Unlock()
 	s.stats.Misses++
 	now := s.nowLocked()
+	if v := c.view.Load(); v != nil && v.until.reached(now) {
+		c.view.Store(nil) // for good, as in slot.hit
+	}
 	whole := s.wholeLocked(c, now)
 	if s.outage.down && s.servableWholeLocked(c, now) || !whole && c.resting(now) {
 		return s.lastWholeLocked(c, c.failure)

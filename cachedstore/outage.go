@@ -108,7 +108,7 @@ func (s *cache) awaitRecovery() bool {
 		if s.available() {
 			s.mu.Lock()
 			s.outage.down, s.outage.up = false, s.clock()
-			for _, c := range *s.collections.Load() {
+			for _, c := range s.collections {
 				c.failures = 0
 				c.slots.each(func(sl *slot) { sl.failures = 0 })
 			}

@@ -101,7 +101,7 @@ func (s *cache) refresh() {
 // the table is down nothing is read: a Get finds out when it is well. A read that a Get has begun is joined, and counts as one
 // of those under way.
 func (s *cache) beginDueLocked(flights []*flight) []*flight {
-	now := s.clock()
+	now := s.nowLocked()
 	for j, at := range s.refresher.due {
 		if at > now.mono {
 			continue
@@ -135,7 +135,7 @@ func (s *cache) agingLocked(until, now instant) bool {
 // refreshAgingLocked has what expires soon read again before it does: within half of the tenth of the TTL that is left. The
 // timekeeper calls it, ten times a second; what is due already is not made due again.
 func (s *cache) refreshAgingLocked(now instant) {
-	for _, c := range *s.collections.Load() {
+	for _, c := range s.collections {
 		if c.start > 0 {
 			if s.agingLocked(c.until, now) {
 				s.refreshLocked(job{c: c}, s.options.ttl/20)

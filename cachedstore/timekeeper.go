@@ -25,7 +25,7 @@ func (s *cache) keepTimeLocked() {
 	}
 	s.keeping = true
 	if !s.options.strict {
-		s.sweepLocked(s.clock())
+		s.sweepLocked(s.nowLocked())
 		s.mode.Store(timed)
 	}
 	s.running.Add(1)
@@ -39,7 +39,7 @@ func (s *cache) keepTimeLocked() {
 				return
 			case <-ticker.C:
 				s.mu.Lock()
-				now := s.clock()
+				now := s.nowLocked()
 				s.sweepLocked(now)
 				switch {
 				case s.options.strict:
@@ -93,7 +93,7 @@ func (s *cache) fresh(until instant) bool {
 // sweepLocked takes away what has expired. A collection's expiry is a lower bound of all that is fresh in it, so that most
 // ticks look at one instant a kind and at no slot. Whoever makes something fresh lowers it; only this raises it.
 func (s *cache) sweepLocked(now instant) {
-	for _, c := range *s.collections.Load() {
+	for _, c := range s.collections {
 		if !c.expiry.reached(now) {
 			continue
 		}

@@ -109,7 +109,7 @@ func (s *Store) GetAllContext(ctx context.Context, kind st.DataKind) ([]st.Keyed
 	err := s.eachRow(ctx, namespace, once, func(key string, r row) {
 		item, err := parseRow(r)
 		if err != nil {
-			broken = append(broken, fmt.Sprintf("%q: %v", key, errors.Join(err)))
+			broken = append(broken, fmt.Sprintf("%q: %v", key, err))
 			return
 		}
 		items = append(items, st.KeyedSerializedItemDescriptor{Key: key, Item: item})

@@ -231,11 +231,13 @@ func (e *Expired) log(ctx context.Context, reports []report, s ExpiredStats, o o
 		{Name: "PublishLatency", Unit: emf.Milliseconds, Value: float64(o.ended.Sub(o.began)) / float64(time.Millisecond)},
 	})
 	attrs = append(attrs, slog.Any("positions", lost))
+	line := "records expired unpublished: invalidated everything"
 	if err := refusalOf(o.messages); err != nil {
 		attrs = append(attrs, slog.String("refusal", err.Error()))
 	}
 	if o.failure != nil {
+		line = "records expired unpublished, and not all consumers were told: it is tried again"
 		attrs = append(attrs, slog.String("error", o.failure.Error()))
 	}
-	e.logger.LogAttrs(ctx, slog.LevelError, "records expired unpublished: invalidated everything", attrs...)
+	e.logger.LogAttrs(ctx, slog.LevelError, line, attrs...)
 }

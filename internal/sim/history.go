@@ -80,7 +80,7 @@ func (i *item) json(r row) []byte {
 
 // message is a change that the stream has and the cache does not know of yet.
 type message struct {
-	item, version, order int
+	item, version int
 }
 
 // write lets a writer change item x in one of these ways, and the stream notice.
@@ -122,7 +122,7 @@ func (w *world) put(x int, r row) {
 		return
 	}
 	i.rows = append(i.rows, r)
-	m := message{item: x, order: len(i.rows)}
+	m := message{item: x}
 	if r.version > last.version && last.state != absent {
 		m.version = r.version
 	}
