@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"log"
 	"log/slog"
 	"maps"
 	"strings"
@@ -163,8 +164,8 @@ var errReset = awserr.New(request.ErrCodeRequestError, "send request failed", sy
 // logged collects what is logged during a test.
 func logged(t *testing.T) *bytes.Buffer {
 	t.Helper()
-	before := slog.Default()
-	t.Cleanup(func() { slog.SetDefault(before) })
+	before, output := slog.Default(), log.Writer() // SetDefault takes package log's output along
+	t.Cleanup(func() { slog.SetDefault(before); log.SetOutput(output) })
 	var out bytes.Buffer
 	slog.SetDefault(slog.New(slog.NewTextHandler(&out, nil)))
 	return &out

@@ -41,7 +41,6 @@ func (flagKind) MakeDeletedItem(key string, version int) *ld.Flag {
 }
 
 func TestFeatureStoreSuite(t *testing.T) {
-	logged(t) // what is refused
 	for name, pageSize := range map[string]int{"one page": 1 << 20, "small pages": 500} {
 		t.Run(name, func(t *testing.T) {
 			suite.Run(t, func(*testing.T) suite.Table {

@@ -47,7 +47,7 @@ func TestMigratingCompiles(t *testing.T) {
 // What follows is never called.
 var _ = []any{serviceV4, lambdaV4, messageV4, serviceV7, lambdaV7, bigSegmentsV7, evaluateV7}
 
-func serviceV4(ctx context.Context, topicARN string) {
+func serviceV4(ctx context.Context, topicARN string) ld.Config {
 	table := v4store.DynamoDB[ld.VersionedDataKind, ld.VersionedData]("flags", v4store.Prefix("production"))
 	cache := v4store.Cached(table, v4store.TTL(time.Hour))
 	go func() { log.Print(subscriber.Queue(topicARN, cache, subscriber.Prefix("production")).Run(ctx)) }()
@@ -55,9 +55,10 @@ func serviceV4(ctx context.Context, topicARN string) {
 	config := ld.DefaultConfig
 	config.FeatureStore = cache
 	config.UseLdd = true
+	return config
 }
 
-func lambdaV4(handle func(context.Context, string) (bool, error)) {
+func lambdaV4(handle func(context.Context, string) (bool, error)) ld.Config {
 	table := v4store.DynamoDB[ld.VersionedDataKind, ld.VersionedData]("flags", v4store.Prefix("production"))
 	cache := v4store.Cached(table)
 	follower := journal.Follow("flags", cache, journal.Prefix("production"))
@@ -67,6 +68,7 @@ func lambdaV4(handle func(context.Context, string) (bool, error)) {
 	config.UseLdd = true
 	// ... ld.MakeCustomClient, once, outside of the handler ...
 	lambda.Start(journal.Wrap(follower, handle))
+	return config
 }
 
 func messageV4(body string, cache change.Sink) error {
@@ -105,8 +107,9 @@ func lambdaV7(sdkKey string, handle func(context.Context, string) (bool, error))
 	return err
 }
 
-func bigSegmentsV7(config v7.Config) {
+func bigSegmentsV7(config v7.Config) v7.Config {
 	config.BigSegments = ldcomponents.BigSegments(dynamostore.BigSegmentStore("flags").Prefix("production"))
+	return config
 }
 
 func evaluateV7(client *v7.LDClient) (bool, error) {

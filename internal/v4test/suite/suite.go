@@ -2,6 +2,8 @@ package suite
 
 import (
 	"fmt"
+	"log"
+	"log/slog"
 	"maps"
 	"slices"
 	"strings"
@@ -276,6 +278,9 @@ func initAgainstDeletion(t *testing.T, f *fixture) {
 
 // An item that DynamoDB cannot hold leaves its old row, and the rest goes on.
 func tooLarge(t *testing.T, f *fixture) {
+	was, out := slog.Default(), log.Writer()
+	slog.SetDefault(slog.New(slog.DiscardHandler)) // it says so, and takes package log's output along
+	t.Cleanup(func() { slog.SetDefault(was); log.SetOutput(out) })
 	require.NoError(t, f.store.Init(environment("a:1", "b:1")))
 	large := environment("b:2")
 	a := flag("a:2")
