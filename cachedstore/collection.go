@@ -191,16 +191,21 @@ func (s *cache) lastWholeLocked(c *collection, err error) ([]ldstoretypes.KeyedI
 // value put by may not be served either, and that is an error. It is a hit for later calls only if the collection's read
 // and every slot in it are fresh, until the first of them expires.
 func (s *cache) assembleLocked(c *collection) ([]ldstoretypes.KeyedItemDescriptor, error) {
-	var flights []*flight
-	c.slots.each(func(sl *slot) {
-		if sl.last == nil && sl.spare != nil && sl.flight != nil {
-			flights = append(flights, sl.flight)
+	for { // while one is awaited, a read of the collection may put by another
+		var flights []*flight
+		c.slots.each(func(sl *slot) {
+			if sl.last == nil && sl.spare != nil && sl.flight != nil {
+				flights = append(flights, sl.flight)
+			}
+		})
+		if len(flights) == 0 {
+			break
 		}
-	})
-	s.awaitLocked(flights)
-	for _, f := range flights {
-		if f.err != nil {
-			return nil, f.err
+		s.awaitLocked(flights)
+		for _, f := range flights {
+			if f.err != nil {
+				return nil, f.err
+			}
 		}
 	}
 	now := s.nowLocked()

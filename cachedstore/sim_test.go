@@ -75,6 +75,7 @@ var regressions = []struct{ name, script string }{
 	{"a collection that was read during an outage was not used", "ttl=1m maxstale=1m30s held lambda; get 0 0; getall 0 4; outage 0 0; get 0 14; freeze 5 0; answer 0 0; answer 0 0; pass 6 0; answer 0 0; getall 0 0; invalidateall 0 0; get 0 0; answer 0 0; getall 0 0"},
 	{"a wall clock that stepped back renewed the pause after a failed read", "ttl=1m held lambda; getall 0 0; answer 0 0; write 0 0; pass 0 0; deliver 0 0; pass 6 0; get 0 12; get 0 0; answer 0 0; answer 0 22; get 0 22; getall 0 0; freeze 0 0; get 0 0; answer 1 0; back 0 0; get 0 0"},
 	{"a wall clock that stepped back hid a freeze that was seen", "ttl=1m lambda; table 3 0; get 0 0; getall 0 0; freeze 0 0; answer 3 0; back 0 0; get 0 0; write 0 0"},
+	{"GetAll left out a flag that was put by while it waited for another", "ttl=1m held lambda; get 0 0; get 0 22; write 0 0; freeze 0 0; get 0 0; answer 0 0; deliver 0 0; get 0 0; answer 7 0; outage 0 0; get 0 15; getall 0 0; write 0 8; invalidateall 0 0; getall 0 0; write 4 0; get 0 0; pass 4 0; wake 0 0; deliver 0 0; answer 0 0; write 0 0; pass 1 0; get 0 22; getall 0 0; answer 0 0; answer 3 22; answer 0 0; deliver 0 0; get 0 12; getall 0 0; getall 0 9; answer 0 0; answer 7 0"},
 }
 
 func TestSimRegressions(t *testing.T) {
