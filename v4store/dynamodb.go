@@ -186,7 +186,8 @@ func encode[I Item](namespace, key string, item I) (row, error) {
 // the attribute; the attribute is for conditions. JSON of other languages may escape any character: encoding/json puts
 // surrogate pairs together, so nothing is lost here.
 func decode[K Kind[I], I Item](kind K, r row) (none I, err error) {
-	if _, err := versionOf(r); err != nil {
+	version, err := versionOf(r)
+	if err != nil {
 		return none, err
 	}
 	text, err := itemOf(r)
@@ -194,12 +195,11 @@ func decode[K Kind[I], I Item](kind K, r row) (none I, err error) {
 		return none, err
 	}
 	into := kind.GetDefaultItem()
-	err = json.Unmarshal([]byte(text), &into) // into what it points to; a null makes it nil
-	if err == nil && into == nil {
-		err = errors.New("it is null")
-	}
-	if err != nil {
+	if err := json.Unmarshal([]byte(text), &into); err != nil { // into what it points to; a null makes it nil
 		return none, fmt.Errorf("attribute %q is not its JSON: %w", attrItem, err)
+	}
+	if into == nil { // so LaunchDarkly's store for Java has tombstones
+		return kind.MakeDeletedItem(aws.StringValue(r[attrKey].S), version), nil
 	}
 	item, ok := into.(I)
 	if !ok {

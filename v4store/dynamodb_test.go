@@ -148,7 +148,6 @@ func TestBrokenRowsAreNamedAndLoseNothingElse(t *testing.T) {
 		`attribute "version" is not a whole number`: {"version": num("1.5"), "item": str(`{}`)},
 		`attribute "item" is not a string`:          {"version": num("1"), "item": num("2")},
 		`attribute "item" is not its JSON`:          {"version": num("1"), "item": str(`{"key":`)},
-		`it is null`:                                {"version": num("1"), "item": str(`null`)},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w, log := newWorld(), logged(t)
@@ -174,6 +173,25 @@ func TestBrokenRowsAreNamedAndLoseNothingElse(t *testing.T) {
 			assert.Empty(t, w.row(t, "features", "bad"))
 		})
 	}
+}
+
+// LaunchDarkly's store for Java keeps of a deleted item its version, and "null".
+func TestTombstonesOfOtherLanguages(t *testing.T) {
+	w, log := newWorld(), logged(t)
+	s := w.store()
+	require.NoError(t, s.Init(flags("a:1")))
+	w.put(t, "features", "gone", map[string]types.AttributeValue{"version": num("5"), "item": str("null")})
+	got, err := s.Get(ld.Features, "gone")
+	require.NoError(t, err)
+	assert.Nil(t, got)
+	all, err := s.All(ld.Features)
+	require.NoError(t, err)
+	assert.Len(t, all, 1)
+	require.NoError(t, s.Upsert(ld.Features, &ld.Flag{Key: "gone", Version: 5}))
+	got, err = s.Get(ld.Features, "gone")
+	require.NoError(t, err)
+	assert.Nil(t, got, "the deletion stands")
+	assert.Empty(t, log.String())
 }
 
 func TestRefusedItemsAreNamedAndCounted(t *testing.T) {
