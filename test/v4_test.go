@@ -142,6 +142,18 @@ func TestBothGenerationsAreFreshWithinOneMessage(t *testing.T) {
 		g.expect("alice", step.alice, step.what)
 		g.expect("bob", step.bob, step.what)
 	}
+
+	// It is the message that does it: whom it does not reach keeps what it has.
+	g.mu.Lock()
+	g.sinks = g.sinks[:1]
+	g.mu.Unlock()
+	f = suiteFlag("checkout", 6, "")
+	f.Variations[0] = ldvalue.String("last")
+	upsertV7(features, "checkout", 6, &f)
+	g.await("features", "checkout", 6)
+	v4, v7 := g.evaluate("alice")
+	assert.Equal(t, "old", v4)
+	assert.Equal(t, "last", v7)
 }
 
 // suiteFlag is value for those in segment "s", and "old" for the rest.
@@ -164,11 +176,11 @@ type generations struct {
 	table string
 	v7    *sdk.LDClient
 	v4    *v4store.Cache[ld.VersionedDataKind, ld.VersionedData]
-	sinks []change.Sink
 	ready chan struct{} // closed once nothing can be missed any more
 	once  sync.Once     // closes ready
 
-	mu      sync.Mutex        // guards told and changed
+	mu      sync.Mutex        // guards what follows
+	sinks   []change.Sink     // v7's and v4's cache
 	told    map[[2]string]int // by kind and key: the newest version that Invalidate returned for
 	changed chan struct{}     // closed, and made anew, whenever told changes
 }
@@ -198,11 +210,11 @@ func startGenerations(t *testing.T) *generations {
 
 // Invalidate implements [change.Sink]: one message, to both.
 func (g *generations) Invalidate(changes ...change.Change) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
 	for _, s := range g.sinks {
 		s.Invalidate(changes...)
 	}
-	g.mu.Lock()
-	defer g.mu.Unlock()
 	for _, c := range changes {
 		item := [2]string{c.Kind, c.Key}
 		g.told[item] = max(g.told[item], c.Version)
@@ -213,6 +225,8 @@ func (g *generations) Invalidate(changes ...change.Change) {
 
 // InvalidateAll implements [change.Sink].
 func (g *generations) InvalidateAll() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
 	for _, s := range g.sinks {
 		s.InvalidateAll()
 	}
@@ -233,12 +247,19 @@ func (g *generations) await(kind, key string, version int) {
 	}
 }
 
-// expect demands what both generations evaluate for a user, at once; "" is no flag.
-func (g *generations) expect(user, want, what string) {
+// evaluate is what both generations evaluate for a user; nil or "" when there is no flag.
+func (g *generations) evaluate(user string) (v4 any, v7 string) {
 	g.t.Helper()
 	v4, err := ld.Evaluate(g.v4, "checkout", user)
 	require.NoError(g.t, err)
-	v7, _ := g.v7.StringVariation("checkout", ldcontext.New(user), "") // its error: there is no such flag
+	v7, _ = g.v7.StringVariation("checkout", ldcontext.New(user), "") // its error: there is no such flag
+	return v4, v7
+}
+
+// expect demands what both evaluate for a user, at once; "" is no flag.
+func (g *generations) expect(user, want, what string) {
+	g.t.Helper()
+	v4, v7 := g.evaluate(user)
 	if want == "" {
 		assert.Nil(g.t, v4, "v4 for %s, %s", user, what)
 	} else {
