@@ -1,0 +1,163 @@
+package v4store_test
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"strconv"
+	"testing"
+	"testing/synctest"
+
+	v2 "github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+	"github.com/aws/aws-sdk-go/aws"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/warmflags/warmflags/internal/v4test/ld"
+)
+
+// history is one Init among other writers, all of one seed. Before each of the Init's transactions others may write, or
+// the call may fail; what others wrote is noted.
+type history struct {
+	*testing.T
+	*world
+	rng     *rand.Rand
+	nested  bool            // others are at work: they are not disturbed
+	touched map[string]held // what others changed during the Init, as they left it
+}
+
+// held is what a row holds; noRow is none.
+type held struct {
+	version int
+	item    string
+}
+
+var noRow = held{version: -1}
+
+const historyFlags = 120 // more than a transaction holds
+
+// An Init makes the table exactly its data, but for what others wrote meanwhile that is as new: of that nothing is lost.
+func TestInitAmongOtherWriters(t *testing.T) {
+	others := 0
+	for seed := range uint64(60) {
+		synctest.Test(t, func(t *testing.T) {
+			h := &history{T: t, world: newWorld(), rng: rand.New(rand.NewPCG(seed, 0)), touched: map[string]held{}}
+			h.others() // whatever the table holds
+			clear(h.touched)
+			before, data := h.rows(), h.data()
+			h.intercept(h.disturb)
+			require.NoError(t, h.store().Init(data), "seed %d", seed)
+			h.judge(before, data)
+			others += len(h.touched)
+			require.False(t, h.Failed(), "seed %d", seed)
+
+			h.cloud.Intercept(nil)
+			clear(h.touched)
+			require.NoError(t, h.store().Init(data))
+			h.judge(nil, data)
+			require.False(t, h.Failed(), "seed %d, undisturbed", seed)
+		})
+	}
+	assert.Greater(t, others, 1000, "rows that others changed meanwhile")
+}
+
+// data are flags of random versions.
+func (h *history) data() map[ld.VersionedDataKind]map[string]ld.VersionedData {
+	var words []string
+	for i := range historyFlags {
+		if h.rng.IntN(4) > 0 {
+			words = append(words, fmt.Sprintf("flag-%03d:%d", i, h.rng.IntN(6)))
+		}
+	}
+	return flags(words...)
+}
+
+// disturb is what the Init's calls meet.
+func (h *history) disturb(_ string, in any) error {
+	transaction, ok := in.(*v2.TransactWriteItemsInput)
+	if h.nested || !ok {
+		return nil
+	}
+	switch h.rng.IntN(5) {
+	case 0, 1:
+		h.others()
+	case 2:
+		return &types.ProvisionedThroughputExceededException{}
+	case 3:
+		codes := make([]string, len(transaction.TransactItems))
+		for i := range codes {
+			codes[i] = []string{"None", "TransactionConflict", "ThrottlingError"}[h.rng.IntN(3)]
+		}
+		return canceled(codes...)
+	}
+	return nil
+}
+
+// others upsert, delete, and now and then do an Init of their own.
+func (h *history) others() {
+	h.nested = true
+	defer func() { h.nested = false }()
+	before, s := h.rows(), h.store()
+	for range h.rng.IntN(20) {
+		key, version := fmt.Sprintf("flag-%03d", h.rng.IntN(historyFlags)), h.rng.IntN(9)
+		if h.rng.IntN(3) == 0 {
+			require.NoError(h, s.Delete(ld.Features, key, version))
+		} else {
+			require.NoError(h, s.Upsert(ld.Features, &ld.Flag{Key: key, Version: version, Salt: "another's"}))
+		}
+	}
+	if h.rng.IntN(4) == 0 {
+		require.NoError(h, s.Init(h.data()))
+	}
+	after := h.rows()
+	for i := range historyFlags {
+		key := fmt.Sprintf("flag-%03d", i)
+		if of(before, key) != of(after, key) {
+			h.touched[key] = of(after, key)
+		}
+	}
+}
+
+// of is a key's row.
+func of(rows map[string]held, key string) held {
+	if r, ok := rows[key]; ok {
+		return r
+	}
+	return noRow
+}
+
+// judge looks at what the Init left.
+func (h *history) judge(before map[string]held, data map[ld.VersionedDataKind]map[string]ld.VersionedData) {
+	after := h.rows()
+	for i := range historyFlags {
+		key := fmt.Sprintf("flag-%03d", i)
+		ours, got, must := noRow.version, of(after, key), of(before, key).version // must: what theirs must reach to be kept
+		if item := data[ld.Features][key]; item != nil {
+			ours, must = item.GetVersion(), item.GetVersion()
+		}
+		theirs, touched := h.touched[key]
+		switch {
+		case !touched:
+			assert.Equal(h, ours, got.version, "%s: nobody else wrote it", key)
+		case theirs != noRow && theirs.version >= must && theirs != of(before, key): // else it may be again as it was read
+			assert.Equal(h, theirs, got, "%s: it was as new as ours, %d", key, must)
+		case got != theirs: // theirs may also have come later
+			assert.Equal(h, ours, got.version, "%s: before %v, theirs %v", key, of(before, key), theirs)
+		}
+	}
+}
+
+// rows are all flags' rows, tombstones included.
+func (h *history) rows() map[string]held {
+	out, err := h.cloud.DynamoDB.Scan(h.Context(), &v2.ScanInput{TableName: aws.String(table)})
+	require.NoError(h, err)
+	all := map[string]held{}
+	for _, r := range out.Items {
+		if r["namespace"].(*types.AttributeValueMemberS).Value == "features" {
+			one := held{item: r["item"].(*types.AttributeValueMemberS).Value}
+			one.version, _ = strconv.Atoi(r["version"].(*types.AttributeValueMemberN).Value)
+			all[r["key"].(*types.AttributeValueMemberS).Value] = one
+		}
+	}
+	return all
+}
