@@ -138,15 +138,19 @@ func (c *Cache[K, I]) staleLocked(a *all[K, I]) (stale []*entry[I], err error) {
 	return stale, err
 }
 
-// answeredBy reports whether an entry's value comes from the read that the call joined, or from a later one that was
-// not discarded, and so is an answer though it is not fresh any more. Where the call began that read itself, what was
-// invalidated since is good all the same: the call is older.
+// answeredBy reports whether an entry's value is an answer to the call though it is not fresh any more: its read began
+// after the call, or it is that of the read that the call joined, or a later one that was not discarded.
 func (a *all[K, I]) answeredBy(e *entry[I]) bool {
 	v := e.last
-	if a.failure != nil || a.joined == 0 || v == nil || v.start < a.joined || v.start > a.joined && v.over {
+	switch {
+	case v == nil:
+		return false
+	case v.start > a.begun:
+		return true // what was invalidated since is good all the same: the call is older
+	case a.failure != nil || a.joined == 0 || v.start <= e.invalid:
 		return false
 	}
-	return v.start > e.invalid || a.joined > a.begun
+	return v.start == a.joined || v.start > a.joined && !v.over
 }
 
 // readStaleLocked reads these keys one by one.
@@ -168,7 +172,7 @@ func (c *Cache[K, I]) readStaleLocked(a *all[K, I], stale []*entry[I]) error {
 
 // items are the last known ones.
 func (col *collection[K, I]) items() map[string]I {
-	items := map[string]I{}
+	items := make(map[string]I, col.entries.ItemCount())
 	col.each(func(e *entry[I]) {
 		if e.last != nil && e.last.found {
 			items[e.key] = e.last.item
