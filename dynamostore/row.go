@@ -73,6 +73,9 @@ func number(n int64) types.AttributeValue {
 	return &types.AttributeValueMemberN{Value: strconv.FormatInt(n, 10)}
 }
 
+// nullItem is a tombstone's item where LaunchDarkly's store for Java wrote it: all that it says of it is the version.
+const nullItem = "null"
+
 // parseRow reads an item from its row. A tombstone comes back as its JSON: LaunchDarkly's SDK knows it by that.
 func parseRow(r row) (st.SerializedItemDescriptor, error) {
 	version, verr := parseVersion(r)
@@ -80,7 +83,7 @@ func parseRow(r row) (st.SerializedItemDescriptor, error) {
 	if err := errors.Join(verr, ierr); err != nil {
 		return st.SerializedItemDescriptor{}.NotFound(), err
 	}
-	return st.SerializedItemDescriptor{Version: version, SerializedItem: []byte(withoutSurrogates(item))}, nil
+	return st.SerializedItemDescriptor{Version: version, Deleted: item == nullItem, SerializedItem: []byte(withoutSurrogates(item))}, nil
 }
 
 // parseVersion reads a row's version. Its error covers a row that is nil: callers take both for older than anything.

@@ -94,6 +94,16 @@ func TestRowsOfLaunchDarklysSchema(t *testing.T) {
 	}
 }
 
+func TestANullItemIsATombstone(t *testing.T) {
+	api := newSpy(t)
+	s := open(t, api, "")
+	require.NoError(t, s.Init(data("a:1")))
+	api.put(t, "features", "gone", map[string]types.AttributeValue{"version": num("5"), "item": str("null")})
+	got, err := s.Get(features, "gone")
+	require.NoError(t, err)
+	assert.Equal(t, []any{5, true}, []any{got.Version, got.Deleted})
+}
+
 func TestBrokenRowsAreNamedAndLoseNothingElse(t *testing.T) {
 	for name, attributes := range map[string]map[string]types.AttributeValue{
 		`attribute "version" is missing`:              {"item": str("{}")},
