@@ -85,9 +85,10 @@ demo: ## Run the whole path in one process, and measure it (DEMO_FLAGS="--change
 	go run ./cmd/warmflags demo $(DEMO_FLAGS)
 
 .PHONY: sim
-sim: ## Judge cachedstore by SIMSEEDS=100000 seeds of 100 steps; print how many histories of Inits and syncs there are
+sim: ## Judge both caches by SIMSEEDS=100000 seeds of 100 steps; print how many histories of Inits and syncs there are
 	go test ./dynamostore ./internal/synchistory -run '^TestHistories$$' -v -count=1
 	go test ./cachedstore -run '^TestSim$$' -sim.seeds=$(SIMSEEDS) -v -count=1 -timeout 30m
+	go -C v4store test . -run '^TestSim$$' -sim.seeds=$(SIMSEEDS) -v -count=1 -timeout 30m
 
 .PHONY: integration
 integration: $(DYNAMODB) $(MINISTACK) ## Hold it to DynamoDB Local, MiniStack and LaunchDarkly's SDKs
@@ -111,6 +112,7 @@ bench: ## Run the benchmarks, beside rivals too (BENCHTIME=0.1s ROUNDS=7)
 	go -C benchmarks vet ./...
 	go -C benchmarks mod tidy -diff
 	go -C benchmarks run ./table -benchtime $(BENCHTIME) -rounds $(ROUNDS) -o results.txt
+	go -C benchmarks run ./lambda
 
 .PHONY: bench-compare
 bench-compare: ## Compare the benchmarks with another commit's (REF=main)
