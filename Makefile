@@ -144,6 +144,9 @@ tools: $(LINT) $(SAM) $(CHECKOV) ## Install the pinned tools into .tools/
 clean: ## Remove all that was built or installed here
 	rm -rf .tools .aws-sam bin dist
 
+# An installation that failed or was interrupted is done anew.
+.DELETE_ON_ERROR:
+
 $(LINT): tools/go.mod tools/go.sum
 	GOBIN=$(TOOLS)/bin GOFLAGS= go -C tools install tool
 	@touch $@
