@@ -144,14 +144,14 @@ func (s *cache) awaitItemsLocked(c *collection, stale []*slot) (err error) {
 }
 
 // staleLocked lists the keys whose last known value is not good for a call that began at tick begun and joined a
-// read of the collection which began at tick joined (0: it joined none). Where the call began that read itself, what
-// was invalidated since is good all the same: the call is older. It returns an error when a key may not be served, and
-// not be read again yet either.
+// read of the collection which began at tick joined (0: it joined none). What was read since the call began is good for
+// it, whatever came after that. It returns an error when a key may not be served, and not be read again yet either.
 func (s *cache) staleLocked(c *collection, begun, joined uint64, now instant) (stale []*slot, err error) {
 	c.slots.each(func(sl *slot) {
 		switch {
 		case sl.hit(now) != nil:
-		case joined > 0 && sl.goodSince(joined) && (sl.invalid < sl.last.start || joined > begun):
+		case sl.last != nil && sl.last.start > begun:
+		case joined > 0 && sl.goodSince(joined) && sl.invalid < sl.last.start:
 		case sl.resting(now): // as last known, or left out
 			if v := cmp.Or(sl.last, sl.spare); v != nil && !s.servable(v, now) {
 				err = sl.failure
