@@ -242,9 +242,10 @@ func (c *container) GetItem(ctx context.Context, in *dynamodb.GetItemInput, _ ..
 	if down {
 		return nil, errDown
 	}
-	if ctx.Err() == nil { // the follower takes it in
-		c.allow(found)
+	if err := ctx.Err(); err != nil { // as AWS's client: a read past its limit, in a freeze too, has no answer
+		return nil, err
 	}
+	c.allow(found) // the follower takes it in, or learns it at the next look
 	return &dynamodb.GetItemOutput{Item: found}, nil
 }
 
