@@ -49,7 +49,15 @@ func (i instant) until(ttl time.Duration) instant {
 	if ttl < 0 {
 		return never
 	}
-	return instant{mono: i.mono + ttl, wall: i.wall + ttl}
+	return instant{mono: sum(i.mono, ttl), wall: sum(i.wall, ttl)}
+}
+
+// sum is a+b, or the last moment there is.
+func sum(a, b time.Duration) time.Duration {
+	if a > math.MaxInt64-b {
+		return math.MaxInt64
+	}
+	return a + b
 }
 
 // never is the expiry of what does not expire, and of nothing.

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"reflect"
 	"strconv"
 
@@ -166,6 +167,8 @@ func sameItem(a, b st.SerializedItemDescriptor) bool {
 func decode(b []byte) (v any, err error) {
 	d := json.NewDecoder(bytes.NewReader(b))
 	d.UseNumber()
-	err = d.Decode(&v)
+	if err = d.Decode(&v); err == nil && !errors.Is(d.Decode(new(any)), io.EOF) {
+		err = errors.New("there is more after the JSON")
+	}
 	return v, err
 }

@@ -46,10 +46,11 @@ func TestEqualJSONIsUnchanged(t *testing.T) {
 	}
 	require.NoError(t, s.Init(item(`{"a": 1, "b": [2]}`)))
 	for json, same := range map[string]bool{
-		`{"b":[2],"a":1}`: true,
-		`{"b":[2],"a":2}`: false,
-		`not JSON`:        false,
-		`{"a":1}`:         false,
+		`{"b":[2],"a":1}`:  true,
+		`{"b":[2],"a":2}`:  false,
+		`not JSON`:         false,
+		`{"a":1,"b":[2]}}`: false,
+		`{"a":1}`:          false,
 	} {
 		d, err := s.Compare(t.Context(), item(json))
 		require.NoError(t, err)

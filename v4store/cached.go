@@ -1,6 +1,7 @@
 package v4store
 
 import (
+	"log/slog"
 	"sync"
 	"time"
 
@@ -8,8 +9,11 @@ import (
 )
 
 // Cache keeps what a [FeatureStore] holds in memory, and is one itself; other processes may write the table below it.
-// It keeps the promises of cachedstore (see the package's link), but for two: a hit is not free of locks and clocks, and
-// go-client.v4 is not told of an outage, because it has no data store status; the log is, and [Cache.Stats].
+// It keeps the promises of cachedstore (see the package's link), but for three: a hit is not free of locks and clocks;
+// go-client.v4 is not told of an outage, because it has no data store status, though the log is, and [Cache.Stats]; and
+// nobody finds out about the end of an outage but a Get. So while the table does not answer, a Get waits for one read of
+// its item, 3 seconds at most, whenever the pause after the last failure is over (50 milliseconds, then twice as long each
+// time, up to 5 seconds), and for one after a message.
 //
 // A source of changes delivers to it: a Get that starts after Invalidate returned sees what the table held then or
 // later, while the table can be reached, and waits for two reads at most. A process that can be frozen calls Wake.
@@ -99,7 +103,13 @@ func (c *Cache[K, I]) Init(all map[K]map[string]I) error {
 		return c.wrong
 	}
 	defer c.InvalidateAll() // also after an error: part of it may have been written
-	return c.inner.Init(all)
+	err := c.inner.Init(all)
+	if err == nil {
+		c.inited.mu.Lock()
+		defer c.inited.mu.Unlock()
+		c.inited.yes = true
+	}
+	return err
 }
 
 // Upsert writes through, and the item is read again.
@@ -138,9 +148,19 @@ func (c *Cache[K, I]) Initialized() bool {
 	if asked := c.inited.asked; asked != (instant{}) && asked.age(c.options.clock()) < time.Second {
 		return false
 	}
-	c.inited.yes = c.inner.Initialized()
+	c.inited.yes = c.holdsData()
 	c.inited.asked = c.options.clock()
 	return c.inited.yes
+}
+
+// holdsData asks the inner store. A panic is a no.
+func (c *Cache[K, I]) holdsData() (yes bool) {
+	defer func() {
+		if p := recover(); p != nil {
+			c.options.logger.Error("v4store: store panicked", slog.Any("panic", p))
+		}
+	}()
+	return c.inner.Initialized()
 }
 
 // Invalidate implements [change.Sink]: these items are read again when they are next asked for.

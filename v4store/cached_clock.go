@@ -40,7 +40,15 @@ func (i instant) plus(d time.Duration) instant {
 	if d < 0 {
 		return instant{mono: math.MaxInt64, wall: math.MaxInt64}
 	}
-	return instant{mono: i.mono + d, wall: i.wall + d}
+	return instant{mono: sum(i.mono, d), wall: sum(i.wall, d)}
+}
+
+// sum is a+b, or the last moment there is.
+func sum(a, b time.Duration) time.Duration {
+	if a > math.MaxInt64-b {
+		return math.MaxInt64
+	}
+	return a + b
 }
 
 // reached reports whether either hand of now has come to i.

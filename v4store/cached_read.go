@@ -100,10 +100,19 @@ func (c *Cache[K, I]) askOne(col *collection[K, I], key string) (map[string]I, e
 	if err != nil {
 		return nil, fmt.Errorf("read %s %q: %w", col.kind.GetNamespace(), key, err)
 	}
-	if reflect.ValueOf(&item).Elem().IsZero() {
+	if isNone(item) {
 		return nil, nil
 	}
 	return map[string]I{key: item}, nil
+}
+
+// isNone reports whether an item is none: the zero I, or a nil pointer in an interface.
+func isNone[I Item](item I) bool {
+	v := reflect.ValueOf(&item).Elem()
+	if v.Kind() == reflect.Interface {
+		v = v.Elem()
+	}
+	return !v.IsValid() || v.IsZero()
 }
 
 // askAll reads a whole kind.
@@ -112,7 +121,13 @@ func (c *Cache[K, I]) askAll(col *collection[K, I]) (map[string]I, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read all %s: %w", col.kind.GetNamespace(), err)
 	}
-	return found, nil
+	items := make(map[string]I, len(found)) // the inner store may keep its own
+	for key, item := range found {
+		if !isNone(item) {
+			items[key] = item
+		}
+	}
+	return items, nil
 }
 
 // end closes a flight, and says what is worth a line in the log when the lock is free again.

@@ -17,7 +17,8 @@ import (
 
 // Table is one LaunchDarkly environment in a DynamoDB table, as a [FeatureStore]. Its rows are those of dynamostore and
 // of LaunchDarkly's own stores: what one of them writes, all others read. Nothing is cached: that is what [Cached] is
-// for. Each call of DynamoDB has a time limit of 30 seconds. It is safe for concurrent use.
+// for. One row is read within 5 seconds, retries of the AWS SDK included; whatever reads or writes more has 30 seconds for
+// all rows of a kind, and for each transaction. It is safe for concurrent use.
 type Table[K Kind[I], I Item] struct {
 	rows   *rows
 	inited atomic.Bool  // the $inited marker was seen, or written: it is never asked for again
@@ -147,6 +148,9 @@ func (t *Table[K, I]) Delete(kind K, key string, version int) error {
 }
 
 func (t *Table[K, I]) upsert(kind K, key string, item I) error {
+	if _, err := t.rows.client(); err != nil {
+		return err
+	}
 	r, err := encode(t.rows.namespace(kind.GetNamespace()), key, item)
 	if err != nil || t.refuse.refuses(r) {
 		return err

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"reflect"
 	"slices"
@@ -26,8 +27,8 @@ import (
 
 // Init makes the rows of the given kinds exactly the given items, whatever the versions, and marks the table as
 // initialized. It reads the rows, leaves alone those that are equal (the same version and equal JSON), and writes the
-// rest in transactions of at most 100 rows and 4 MB: segments, then flags, removals in the opposite order, the marker
-// last. A row that somebody changed meanwhile is kept if its version is at least ours. So the same data again costs
+// rest in transactions of at most 100 rows and 4 MB: segments, then flags (by key, prerequisites or not), removals in the
+// opposite order, the marker last. A row that somebody changed meanwhile is kept if its version is at least ours. So the same data again costs
 // reads only, a change of up to 99 items is written whole or not at all, and a concurrent newer item survives.
 //
 // Throttling and conflicts are retried for at most 30 seconds a transaction; after an error the transactions that were
@@ -36,11 +37,14 @@ import (
 // Beware where flags come into the table from a newer LaunchDarkly SDK (by the stack, by the Relay Proxy): go-client.v4
 // does not know their newer fields, and writes them without. There it has to run in daemon mode, which only reads.
 func (t *Table[K, I]) Init(all map[K]map[string]I) error {
-	// What is referred to comes before what refers to it. That "segments" comes after "features" in the alphabet is
-	// all that is known of kinds here.
+	// Segments come before the flags that refer to them. That "segments" comes after "features" in the alphabet is all that
+	// is known of kinds here, and of a flag's prerequisites nothing is.
 	kinds := slices.SortedFunc(maps.Keys(all), func(a, b K) int { return strings.Compare(b.GetNamespace(), a.GetNamespace()) })
 	var puts, removals []*write
-	for _, kind := range kinds {
+	for i, kind := range kinds {
+		if i > 0 && kinds[i-1].GetNamespace() == kind.GetNamespace() {
+			return fmt.Errorf("write to table %q: two kinds have the namespace %q: pass one", t.rows.table, kind.GetNamespace())
+		}
 		p, r, err := t.difference(t.rows.namespace(kind.GetNamespace()), all[kind])
 		if err != nil {
 			return err
@@ -135,7 +139,7 @@ func (r *rows) transact(batch []*write) error {
 		if !errors.As(err, &canceled) {
 			return err
 		}
-		left, err := r.settle(batch, canceled)
+		left, err := r.settle(ctx, batch, canceled)
 		if err != nil {
 			return err
 		}
@@ -149,7 +153,7 @@ func (r *rows) transact(batch []*write) error {
 // settle looks at why a transaction was canceled, and returns the writes that are still to be made: those that
 // others' failure or a full table held up, and those whose row changed but is older than ours. A reason that time does
 // not heal is an error that names the row.
-func (r *rows) settle(batch []*write, canceled *dynamodb.TransactionCanceledException) (left []*write, err error) {
+func (r *rows) settle(ctx context.Context, batch []*write, canceled *dynamodb.TransactionCanceledException) (left []*write, err error) {
 	if len(canceled.CancellationReasons) != len(batch) { // one for each, in the request's order
 		return nil, fmt.Errorf("%d reasons for %d rows: %w", len(canceled.CancellationReasons), len(batch), canceled)
 	}
@@ -159,7 +163,7 @@ func (r *rows) settle(batch []*write, canceled *dynamodb.TransactionCanceledExce
 		case "None", "", "TransactionConflict", "ProvisionedThroughputExceeded", "ThrottlingError":
 			left = append(left, w)
 		case "ConditionalCheckFailed":
-			now, err := r.read(w.namespace, w.key)
+			now, err := r.readIn(ctx, w.namespace, w.key)
 			if err != nil {
 				return nil, err
 			}
@@ -248,7 +252,7 @@ func equalJSON(a, b string) bool {
 	for i, text := range []string{a, b} {
 		d := json.NewDecoder(strings.NewReader(text))
 		d.UseNumber()
-		if d.Decode(&values[i]) != nil {
+		if d.Decode(&values[i]) != nil || !errors.Is(d.Decode(new(any)), io.EOF) {
 			return false
 		}
 	}

@@ -52,6 +52,29 @@ func (w *world) written() *[][]string {
 	return &all
 }
 
+// other is another kind of the same namespace.
+type other struct{ ld.VersionedDataKind }
+
+func TestInitRefusesTwoKindsOfOneNamespace(t *testing.T) {
+	w := newWorld()
+	s, made := w.store(), w.written()
+	data := flags("b:1")
+	data[other{ld.Features}] = map[string]ld.VersionedData{"c": &ld.Flag{Key: "c", Version: 1}}
+	require.ErrorContains(t, s.Init(data), `two kinds have the namespace "features"`)
+	assert.Empty(t, *made)
+}
+
+func TestInitHealsTextAfterTheJSON(t *testing.T) {
+	w := newWorld()
+	s := w.store()
+	require.NoError(t, s.Init(flags("a:1")))
+	row := w.row(t, "features", "a")
+	good := row["item"].(*types.AttributeValueMemberS).Value
+	w.put(t, "features", "a", map[string]types.AttributeValue{"version": num("1"), "item": str(good + " oops")})
+	require.NoError(t, s.Init(flags("a:1")))
+	assert.Equal(t, str(good), w.row(t, "features", "a")["item"])
+}
+
 func TestInitWritesInOrder(t *testing.T) {
 	w := newWorld()
 	s, made := w.store(), w.written()

@@ -38,10 +38,11 @@ const (
 	maxTransactionBytes = 4*1024*1024 - 64*1024 // less what the names in expressions need
 )
 
-// A read is made once (the AWS SDK retries it): whoever reads for an evaluation has a cache. A write is repeated for as
-// long as callLimit.
+// A read is made once (the AWS SDK retries it): whoever reads for an evaluation has a cache, which does not wait for long. A
+// write is repeated for as long as callLimit.
 const (
-	callLimit  = 30 * time.Second
+	readLimit  = 5 * time.Second       // of one row
+	callLimit  = 30 * time.Second      // of all else
 	pauseFirst = 25 * time.Millisecond // the most that is waited before the second attempt
 	pauseMost  = 2 * time.Second
 )
@@ -66,14 +67,19 @@ func (r *rows) namespace(name string) string {
 	return r.prefix + ":" + name
 }
 
-// read reads one row, strongly consistent; nil when there is none.
+// read reads one row for an evaluation.
 func (r *rows) read(namespace, key string) (row, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), readLimit)
+	defer cancel()
+	return r.readIn(ctx, namespace, key)
+}
+
+// readIn reads one row, strongly consistent; nil when there is none.
+func (r *rows) readIn(ctx context.Context, namespace, key string) (row, error) {
 	db, err := r.client()
 	if err != nil || key == "" { // DynamoDB refuses to look for an empty key
 		return nil, err
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), callLimit)
-	defer cancel()
 	out, err := db.GetItemWithContext(ctx, &dynamodb.GetItemInput{
 		TableName: &r.table, Key: rowKey(namespace, key), ConsistentRead: aws.Bool(true),
 	})
