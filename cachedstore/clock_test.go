@@ -1,6 +1,7 @@
 package cachedstore_test
 
 import (
+	"math"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -42,6 +43,17 @@ func TestStalenessIsBoundedByBothClocks(t *testing.T) {
 			})
 		})
 	}
+}
+
+func TestTheLongestTTL(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSystem(t, newTable(t), cachedstore.TTL(math.MaxInt64))
+		s.put("flag", 1)
+		s.version("flag")
+		s.put("flag", 2)
+		s.pass(time.Hour)
+		assert.Equal(t, 1, s.version("flag"), "it is no cache")
+	})
 }
 
 func TestANegativeTTLNeverExpires(t *testing.T) {
