@@ -73,7 +73,7 @@ var faults = []mutant.Mutant{
 	fault("the TTL counts from a read's end", "item.go",
 		"until := f.began.until(s.options.ttl)", "until := now.until(s.options.ttl)"),
 	fault("the TTL is over too early", "clock.go",
-		"instant{mono: i.mono + ttl, wall: i.wall + ttl}", "instant{mono: i.mono + ttl/2, wall: i.wall + ttl/2}"),
+		"instant{mono: sum(i.mono, ttl), wall: sum(i.wall, ttl)}", "instant{mono: sum(i.mono, ttl/2), wall: sum(i.wall, ttl/2)}"),
 
 	// Outages.
 	fault("the entry is dropped on an error", "item.go",
