@@ -94,7 +94,7 @@ sim: ## Judge both caches by SIMSEEDS=100000 seeds of 100 steps; print how many 
 integration: $(DYNAMODB) $(MINISTACK) ## Hold it to DynamoDB Local, MiniStack and LaunchDarkly's SDKs
 	go -C test vet ./...
 	go -C test mod tidy -diff
-	go -C test test $(RACE) -count=1 -timeout 8m $$(go -C test list ./... | grep -v /e2e$$)
+	go -C test test $(RACE) -count=1 -timeout 15m $$(go -C test list ./... | grep -v /e2e$$)
 	@echo "make integration: all passed."
 
 .PHONY: e2e
