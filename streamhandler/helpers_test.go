@@ -21,6 +21,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/warmflags/warmflags/change"
+	"github.com/warmflags/warmflags/internal/schema"
 	"github.com/warmflags/warmflags/streamhandler"
 )
 
@@ -69,7 +70,7 @@ func (p *topic) acceptLocked(ctx context.Context, in *sns.PublishInput) error {
 	if p.refuse != nil && p.refuse(in) {
 		return errRefused
 	}
-	if err := checkSchema(*in.Message); err != nil {
+	if err := schema.Check(*in.Message); err != nil {
 		return err
 	}
 	p.inputs = append(p.inputs, in)

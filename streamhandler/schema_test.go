@@ -3,35 +3,14 @@ package streamhandler_test
 import (
 	"os"
 	"strings"
-	"sync"
 	"testing"
 
-	"github.com/santhosh-tekuri/jsonschema/v6"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/warmflags/warmflags/change"
+	"github.com/warmflags/warmflags/internal/schema"
 )
-
-// schema is the documented one. [topic] checks every message that any test publishes against it.
-var schema = sync.OnceValues(func() (*jsonschema.Schema, error) {
-	compiler := jsonschema.NewCompiler()
-	compiler.AssertFormat()
-	return compiler.Compile("../docs/message.schema.json")
-})
-
-// checkSchema says what is wrong with a message.
-func checkSchema(body string) error {
-	s, err := schema()
-	if err != nil {
-		return err
-	}
-	value, err := jsonschema.UnmarshalJSON(strings.NewReader(body))
-	if err != nil {
-		return err
-	}
-	return s.Validate(value)
-}
 
 // What the schema allows can be read, and what it refuses is wrong in a way that a reader would stumble over.
 func TestSchemaTellsGoodMessagesFromBad(t *testing.T) {
@@ -57,7 +36,7 @@ func TestSchemaTellsGoodMessagesFromBad(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			body := strings.Replace(good, test.from, test.to, 1)
-			err := checkSchema(body)
+			err := schema.Check(body)
 			if test.complaint == "" {
 				require.NoError(t, err)
 				_, err = change.Parse([]byte(body))
@@ -76,7 +55,7 @@ func TestTheDocumentsExampleIsAMessage(t *testing.T) {
 	_, rest, found := strings.Cut(string(document), "```json\n")
 	require.True(t, found)
 	example, _, _ := strings.Cut(rest, "```")
-	require.NoError(t, checkSchema(example))
+	require.NoError(t, schema.Check(example))
 	m, err := change.Parse([]byte(example))
 	require.NoError(t, err)
 	assert.Equal(t, "production", m.Prefix)

@@ -26,6 +26,7 @@ import (
 
 	"github.com/warmflags/warmflags/change"
 	"github.com/warmflags/warmflags/internal/localaws"
+	"github.com/warmflags/warmflags/internal/schema"
 	"github.com/warmflags/warmflags/streamhandler"
 	"github.com/warmflags/warmflags/test/emulator"
 )
@@ -286,7 +287,7 @@ func (f *fanout) consume(ctx context.Context, event events.SQSEvent) (events.SQS
 	}
 	for _, record := range event.Records {
 		f.told[record.MessageId] = true
-		assert.NoError(f.t, checkSchema(record.Body))
+		assert.NoError(f.t, schema.Check(record.Body))
 		m, err := change.Parse([]byte(record.Body))
 		assert.NoError(f.t, err)
 		prefix := ""

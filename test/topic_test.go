@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"math/rand/v2"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -15,7 +14,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 	"github.com/aws/aws-sdk-go-v2/service/sns"
 	"github.com/aws/smithy-go"
-	"github.com/santhosh-tekuri/jsonschema/v6"
 	"github.com/stretchr/testify/require"
 
 	"github.com/warmflags/warmflags/streamhandler"
@@ -95,26 +93,6 @@ func afterwards(fate int) error {
 		panic("killed") // the mapping takes it for a function that ended without an answer
 	}
 	return nil
-}
-
-// schema is the documented one.
-var schema = sync.OnceValues(func() (*jsonschema.Schema, error) {
-	compiler := jsonschema.NewCompiler()
-	compiler.AssertFormat()
-	return compiler.Compile("../docs/message.schema.json")
-})
-
-// checkSchema says what is wrong with a message.
-func checkSchema(body string) error {
-	s, err := schema()
-	if err != nil {
-		return err
-	}
-	value, err := jsonschema.UnmarshalJSON(strings.NewReader(body))
-	if err != nil {
-		return err
-	}
-	return s.Validate(value)
 }
 
 // streamOf is the ARN of a table's stream.
