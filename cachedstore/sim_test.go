@@ -1,21 +1,15 @@
 package cachedstore_test
 
 import (
-	"flag"
 	"testing"
 
-	"github.com/stretchr/testify/require"
 	"pgregory.net/rapid"
 
 	"github.com/warmflags/warmflags/cachedstore"
 	"github.com/warmflags/warmflags/internal/sim"
 )
 
-var (
-	simFirst = flag.Uint64("sim.first", 1, "the simulator's first seed")
-	simSeeds = flag.Int("sim.seeds", 2500, "how many seeds the simulator runs")
-	simSteps = flag.Int("sim.steps", 100, "how many steps each has")
-)
+var campaign = sim.Flags()
 
 // simulated is what the simulator judges.
 var simulated = sim.Subject{Tick: cachedstore.Tick, New: func(s sim.Setup) sim.System {
@@ -34,7 +28,7 @@ var simulated = sim.Subject{Tick: cachedstore.Tick, New: func(s sim.Setup) sim.S
 
 // TestSim is the short run; `make sim` is the long one.
 func TestSim(t *testing.T) {
-	sim.Campaign{First: *simFirst, Seeds: *simSeeds, Steps: *simSteps}.Run(t, simulated)
+	campaign.Run(t, simulated)
 }
 
 // TestSimByRapid lets rapid draw the scripts: it explores and shrinks in its own way.
@@ -49,7 +43,7 @@ func TestSimByRapid(t *testing.T) {
 }
 
 // regressions are histories in which cachedstore once broke a promise, shrunk.
-var regressions = []struct{ name, script string }{
+var regressions = [][2]string{
 	{"a second client was not told of an outage", "ttl=1m; outage 0 0; getall 0 0; clients 0 0"},
 	{"a removed flag was read again and again", "ttl=1m; get 0 21; write 5 8; deliver 0 0; get 0 21; pass 4 0; get 0 20"},
 	{"a Wake told of recovery, and the next Get was stale", "ttl=1m held; get 0 13; answer 0 0; write 4 0; deliver 0 0; get 0 13; answer 0 20; wake 0 0; get 0 13"},
@@ -78,14 +72,4 @@ var regressions = []struct{ name, script string }{
 	{"GetAll left out a flag that was put by while it waited for another", "ttl=1m held lambda; get 0 0; get 0 22; write 0 0; freeze 0 0; get 0 0; answer 0 0; deliver 0 0; get 0 0; answer 7 0; outage 0 0; get 0 15; getall 0 0; write 0 8; invalidateall 0 0; getall 0 0; write 4 0; get 0 0; pass 4 0; wake 0 0; deliver 0 0; answer 0 0; write 0 0; pass 1 0; get 0 22; getall 0 0; answer 0 0; answer 3 22; answer 0 0; deliver 0 0; get 0 12; getall 0 0; getall 0 9; answer 0 0; answer 7 0"},
 }
 
-func TestSimRegressions(t *testing.T) {
-	for _, r := range regressions {
-		t.Run(r.name, func(t *testing.T) {
-			script, err := sim.Parse(r.script)
-			require.NoError(t, err)
-			if err := sim.Run(t, script, simulated, nil); err != nil {
-				sim.Report(t, r.name, script, simulated, err)
-			}
-		})
-	}
-}
+func TestSimRegressions(t *testing.T) { sim.Replay(t, simulated, regressions) }

@@ -1,7 +1,6 @@
 package v4store_test
 
 import (
-	"flag"
 	"log/slog"
 	"testing"
 	"time"
@@ -9,18 +8,13 @@ import (
 	"github.com/launchdarkly/go-server-sdk/v7/subsystems"
 	"github.com/launchdarkly/go-server-sdk/v7/subsystems/ldstoreimpl"
 	"github.com/launchdarkly/go-server-sdk/v7/subsystems/ldstoretypes"
-	"github.com/stretchr/testify/require"
 
 	"github.com/warmflags/warmflags/internal/sim"
 	"github.com/warmflags/warmflags/internal/v4test/ld"
 	"github.com/warmflags/warmflags/v4store"
 )
 
-var (
-	simFirst = flag.Uint64("sim.first", 1, "the simulator's first seed")
-	simSeeds = flag.Int("sim.seeds", 2500, "how many seeds the simulator runs")
-	simSteps = flag.Int("sim.steps", 100, "how many steps each has")
-)
+var campaign = sim.Flags()
 
 // simulated is what the simulator judges: it speaks LaunchDarkly's newer language, so the cache stands between two
 // adapters. What the cache does not have is left out (a status) or done as its users do it (a preload: they call All).
@@ -162,11 +156,11 @@ func (c simClient) Close() error                    { return nil }
 
 // TestSim is the short run; with -sim.seeds=100000 it is the long one.
 func TestSim(t *testing.T) {
-	sim.Campaign{First: *simFirst, Seeds: *simSeeds, Steps: *simSteps}.Run(t, simulated)
+	campaign.Run(t, simulated)
 }
 
 // regressions are histories in which the cache once broke a promise, shrunk.
-var regressions = []struct{ name, script string }{
+var regressions = [][2]string{
 	{"All served an item's read from before a freeze", "ttl=1m held lambda; get 0 0; getall 0 14; getall 0 0; get 0 7; back 0 0; rumor 0 0; get 0 0; answer 0 0; get 0 21; answer 0 0; freeze 0 0; answer 6 0; getall 0 0"},
 	{"a Get was not tried again though a read of its collection had succeeded", "ttl=1m preload held lambda; wake 0 0; answer 0 0; write 0 0; answer 0 0; deliver 0 0; get 0 0; answer 0 22; getall 0 0; freeze 0 21; get 0 0; back 0 0; answer 0 0; get 0 0"},
 	{"a discarded collection displaced an item's own read", "ttl=1m lambda; table 2 0; outage 0 0; get 0 0; get 0 13; table 3 0; answer 1 0; get 0 22; getall 0 0; answer 4 0; outage 0 0; invalidateall 0 0; answer 0 0; answer 0 0; back 0 0; get 0 20; getall 0 0; get 0 15; freeze 0 0; answer 6 0; get 0 0; write 0 0"},
@@ -176,14 +170,4 @@ var regressions = []struct{ name, script string }{
 	{"a discarded collection displaced an item's own read, after two freezes", "ttl=1m maxstale=-1ns lag lambda; table 3 0; get 0 0; pass 3 0; get 0 13; outage 0 0; answer 1 0; pass 4 0; get 0 15; rumor 7 0; getall 0 0; get 0 0; get 0 15; answer 1 0; get 0 5; answer 1 0; answer 5 0; invalidateall 0 0; write 0 0; get 0 0; back 0 0; lag 7 0; answer 0 0; answer 0 0; getall 0 0; freeze 0 0; get 0 0; freeze 0 0; outage 0 0; answer 2 0"},
 }
 
-func TestSimRegressions(t *testing.T) {
-	for _, r := range regressions {
-		t.Run(r.name, func(t *testing.T) {
-			script, err := sim.Parse(r.script)
-			require.NoError(t, err)
-			if err := sim.Run(t, script, simulated, nil); err != nil {
-				sim.Report(t, r.name, script, simulated, err)
-			}
-		})
-	}
-}
+func TestSimRegressions(t *testing.T) { sim.Replay(t, simulated, regressions) }

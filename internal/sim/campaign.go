@@ -2,6 +2,7 @@ package sim
 
 import (
 	"errors"
+	"flag"
 	"fmt"
 	"maps"
 	"runtime"
@@ -18,6 +19,32 @@ type Campaign struct {
 	First uint64 // the first seed; the others follow
 	Seeds int    // how many
 	Steps int    // in each script; 0 is 100
+}
+
+// Flags is a short campaign that a test's flags can make another: -sim.first, -sim.seeds and -sim.steps. A test package
+// calls it once, before flags are parsed.
+func Flags() *Campaign {
+	c := new(Campaign)
+	flag.Uint64Var(&c.First, "sim.first", 1, "the simulator's first seed")
+	flag.IntVar(&c.Seeds, "sim.seeds", 2500, "how many seeds the simulator runs")
+	flag.IntVar(&c.Steps, "sim.steps", 100, "how many steps each has")
+	return c
+}
+
+// Replay runs histories in which a cache once broke a promise, each a name and its shrunk script, as subtests.
+func Replay(t *testing.T, subject Subject, histories [][2]string) {
+	t.Helper()
+	for _, h := range histories {
+		t.Run(h[0], func(t *testing.T) {
+			script, err := Parse(h[1])
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := Run(t, script, subject, nil); err != nil {
+				Report(t, h[0], script, subject, err)
+			}
+		})
+	}
 }
 
 // Run runs the seeds on all cores. It fails t at the first broken promise, with the seed and a script that was
