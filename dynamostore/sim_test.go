@@ -43,22 +43,19 @@ func TestHistoriesNoticePlantedFaults(t *testing.T) {
 	if testing.Short() {
 		t.Skip("it builds the tests once for each fault")
 	}
-	plant := func(name, file, from, to string) mutant.Mutant {
-		return mutant.Mutant{Name: name, Edits: []mutant.Edit{{File: file, Old: from, New: to}}}
-	}
 	mutant.Check(t, mutant.Suite{Package: ".", Run: "^TestHistories$", Mutants: []mutant.Mutant{
-		plant("no condition", "write.go", `parts := []string{"attribute_exists(#n)"}`,
+		mutant.Fault("no condition", "write.go", `parts := []string{"attribute_exists(#n)"}`,
 			`return "attribute_exists(#n) OR attribute_not_exists(#n)", map[string]string{"#n": attrNamespace}, nil
 	parts := []string{}`),
-		plant("an absent row is not checked", "write.go", `return "attribute_not_exists(#n)", map[string]string{"#n": attrNamespace}, nil`,
+		mutant.Fault("an absent row is not checked", "write.go", `return "attribute_not_exists(#n)", map[string]string{"#n": attrNamespace}, nil`,
 			`return "attribute_exists(#n) OR attribute_not_exists(#n)", map[string]string{"#n": attrNamespace}, nil`),
-		plant("condition on the marker's row", "write.go", "w.old = now\n", "w.old = row{attrVersion: number(int64(w.Version))}\n"),
-		plant("a changed row is written whatever its version", "write.go", "version >= ours {", "version > ours+100 {"),
-		plant("a changed row is forgotten", "write.go", "if again {", "if again && false {"),
-		plant("what was throttled is forgotten", "write.go", "left = append(left, batch[i])\n\t\tcase conditionFailed:",
+		mutant.Fault("condition on the marker's row", "write.go", "w.old = now\n", "w.old = row{attrVersion: number(int64(w.Version))}\n"),
+		mutant.Fault("a changed row is written whatever its version", "write.go", "version >= ours {", "version > ours+100 {"),
+		mutant.Fault("a changed row is forgotten", "write.go", "if again {", "if again && false {"),
+		mutant.Fault("what was throttled is forgotten", "write.go", "left = append(left, batch[i])\n\t\tcase conditionFailed:",
 			"if code == \"None\" {\n\t\t\t\tleft = append(left, batch[i])\n\t\t\t}\n\t\tcase conditionFailed:"),
-		plant("the marker first", "compare.go", "d.place(&write{Item: Item{Kind: markerInited, Key: marker}, namespace: marker, action: mark})",
+		mutant.Fault("the marker first", "compare.go", "d.place(&write{Item: Item{Kind: markerInited, Key: marker}, namespace: marker, action: mark})",
 			"d.writes = append([]*write{{Item: Item{Kind: markerInited, Key: marker}, namespace: marker, action: mark}}, d.writes...)"),
-		plant("removals are forgotten", "compare.go", "d.place(w)\n\t}\n\treturn d", "_ = w\n\t}\n\treturn d"),
+		mutant.Fault("removals are forgotten", "compare.go", "d.place(w)\n\t}\n\treturn d", "_ = w\n\t}\n\treturn d"),
 	}})
 }

@@ -42,7 +42,7 @@ func TestPlantedFaults(t *testing.T) {
 		t.Skip("it builds the tests once for each fault")
 	}
 	plant := func(name, file, from, to string) mutant.Mutant {
-		return mutant.Mutant{Name: name, Edits: []mutant.Edit{{File: "../localaws/" + file, Old: from, New: to}}}
+		return mutant.Fault(name, "../localaws/"+file, from, to)
 	}
 	mutant.Check(t, mutant.Suite{Package: ".", Run: "^TestLocalAWS$", Mutants: []mutant.Mutant{
 		plant("a missing attribute is unequal to nothing", "expression/condition.go", "|| (a == nil) != (b == nil)", ""),

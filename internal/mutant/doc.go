@@ -7,9 +7,7 @@
 //
 //	func TestPlantedFaults(t *testing.T) {
 //		mutant.Check(t, mutant.Suite{Package: ".", Run: "^TestSim$", Mutants: []mutant.Mutant{
-//			{Name: "the entry is dropped on an error", Edits: []mutant.Edit{
-//				{File: "item.go", Old: "keep(entry)", New: "drop(entry)"},
-//			}},
+//			mutant.Fault("the entry is dropped on an error", "item.go", "keep(entry)", "drop(entry)"),
 //		}})
 //	}
 //

@@ -37,6 +37,11 @@ type Edit struct {
 	New  string
 }
 
+// Fault is a mutant of one edit, as most are.
+func Fault(name, file, from, to string) Mutant {
+	return Mutant{Name: name, Edits: []Edit{{File: file, Old: from, New: to}}}
+}
+
 var (
 	// ErrSurvived is the cause of [Suite.Try]'s error when the test passed in spite of the fault.
 	ErrSurvived = errors.New("survived: the test passes with the fault planted")
