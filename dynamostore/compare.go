@@ -41,6 +41,8 @@ type Difference struct {
 	Lower []Item
 	// Refused items do not fit into DynamoDB. Their rows, if any, stay.
 	Refused []Item
+	// Marker is true when LaunchDarkly's $inited marker is missing. It will be written, last.
+	Marker bool
 
 	writes []*write // in the order in which they are to be made
 }
@@ -171,7 +173,7 @@ func (s *Store) newRemoval(kind st.DataKind, key string, old row) *write {
 	if item, err := parseRow(old); err == nil {
 		w.Was = item.Version
 		parsed, err := kind.Deserialize(item.SerializedItem)
-		w.Deleted = err == nil && parsed.Item == nil
+		w.Deleted = item.Deleted || err == nil && parsed.Item == nil
 	}
 	return w
 }
@@ -185,6 +187,7 @@ func (d *Difference) place(w *write) {
 		d.Refused = append(d.Refused, w.Item)
 		return
 	case w.action == mark:
+		d.Marker = true
 		d.writes = append(d.writes, w)
 		return
 	case w.action == remove:

@@ -102,6 +102,9 @@ func TestANullItemIsATombstone(t *testing.T) {
 	got, err := s.Get(features, "gone")
 	require.NoError(t, err)
 	assert.Equal(t, []any{5, true}, []any{got.Version, got.Deleted})
+	d, err := s.Compare(t.Context(), data("a:1"))
+	require.NoError(t, err)
+	assert.Equal(t, []dynamostore.Item{{Kind: "features", Key: "gone", Version: -1, Was: 5, Deleted: true}}, d.Removed)
 }
 
 func TestBrokenRowsAreNamedAndLoseNothingElse(t *testing.T) {

@@ -45,7 +45,8 @@ type Written struct {
 // Write makes a difference's writes, in transactions of at most 100 rows and 4 MB: items in the order in which
 // they were given, removals after, and LaunchDarkly's $inited marker last. An empty difference makes no call without a
 // fence. With one, it reads the fence: so with a fence, no error means that the table agreed with the data, but for
-// what is in Kept, at a moment when nobody had taken a newer one.
+// what is in Kept, in the difference's Refused and, unless it is written, in its Lower, at a moment when nobody had taken
+// a newer one. Refused items are counted in [Stats]; what is said of them is the caller's.
 //
 // Each write is conditional on the row as Compare read it. A row that changed meanwhile is kept if its version
 // is at least ours (for a removal: the version that was to be removed), and written otherwise. Throttling and
@@ -54,9 +55,7 @@ type Written struct {
 // made, and the next Compare finds the rest.
 func (s *Store) Write(ctx context.Context, d *Difference, o WriteOptions) (Written, error) {
 	var done Written
-	for _, i := range d.Refused {
-		s.refuse(i.Kind, i.Key, i.Reason)
-	}
+	s.refusedItems.Add(int64(len(d.Refused)))
 	all := batches(d.writes, o)
 	total, rows := 0, 0
 	for _, batch := range all {

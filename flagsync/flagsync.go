@@ -1,6 +1,7 @@
 package flagsync
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -25,6 +26,7 @@ type Option func(*options)
 type options struct {
 	timeout, linger time.Duration
 	base            ld.Config
+	removals        float64 // the share that a payload may remove
 	force, dryRun   bool
 	logger          *slog.Logger
 	progress        func(done, total int)
@@ -35,7 +37,7 @@ type options struct {
 
 // newOptions applies the options to the defaults.
 func newOptions(list []Option) options {
-	o := options{timeout: defaultTimeout, linger: defaultLinger, logger: slog.Default()}
+	o := options{timeout: defaultTimeout, linger: defaultLinger, removals: defaultRemovals, logger: slog.Default()}
 	for _, option := range list {
 		option(&o)
 	}
@@ -74,8 +76,15 @@ func Force() Option { return func(o *options) { o.force = true } }
 // DryRun fetches and compares, but takes no fence and writes nothing. Default: no.
 func DryRun() Option { return func(o *options) { o.dryRun = true } }
 
-// Logger gets one line a sync, and the warnings of LaunchDarkly's client. Default: [slog.Default].
-func Logger(l *slog.Logger) Option { return func(o *options) { o.logger = l } }
+// Logger gets one line a sync, one more for each batch of a [Handler], and the warnings of LaunchDarkly's client. Default,
+// and nil: [slog.Default].
+func Logger(l *slog.Logger) Option {
+	return func(o *options) {
+		if l != nil {
+			o.logger = l
+		}
+	}
+}
 
 // Progress is called before a payload's first transaction and after each, with the number of rows that are written
 // and of all that will be. Default: nobody is told.
@@ -92,7 +101,12 @@ type Syncer struct {
 // New makes a syncer of the environment whose SDK key the keys have for the store's prefix. Wrong options are
 // reported by Sync and Watch.
 func New(store *dynamostore.Store, keys Keys, options ...Option) *Syncer {
-	return &Syncer{store: store, keys: keys, options: newOptions(options)}
+	s := &Syncer{store: store, keys: keys, options: newOptions(options)}
+	if store == nil || keys == nil {
+		s.store = cmp.Or(store, &dynamostore.Store{}) // so that the error can name a table
+		s.problems = append(s.problems, errors.New("a sync needs a store and keys"))
+	}
+	return s
 }
 
 // Sync makes the table equal to the environment, as the package's comment says, and logs one line.
@@ -181,7 +195,7 @@ func (s *Syncer) write(ctx context.Context, f *feed, t *tally) error {
 	t.compared(d, s.force) // before the guards: who is held up wants to know by what
 	// A payload that LaunchDarkly's client brings after it connected again is judged like the first one.
 	if whole && !s.force { // a patch cannot empty an environment: somebody made each of them
-		if err := guard(data, d); err != nil {
+		if err := guard(data, d, s.removals); err != nil {
 			return err
 		}
 	}

@@ -3,6 +3,7 @@ package flagsync_test
 import (
 	"context"
 	"errors"
+	"math"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -10,7 +11,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 	"github.com/launchdarkly/go-server-sdk-evaluation/v3/ldbuilders"
 	ld "github.com/launchdarkly/go-server-sdk/v7"
 	"github.com/launchdarkly/go-server-sdk/v7/ldcomponents"
@@ -192,15 +195,22 @@ func TestABlipIsWaitedOut(t *testing.T) {
 }
 
 func TestGuards(t *testing.T) {
+	share := flagsync.MaxRemovals
 	for name, c := range map[string]struct {
 		before, after []string
 		held          string
+		options       []flagsync.Option
 	}{
-		"no flags":                   {many(3), nil, "has no flags"},
-		"no flags, nothing there":    {nil, nil, "has no flags"},
-		"few removals":               {many(12), many(2), ""},
-		"more than ten and a third":  {many(30), many(19), "lacks 11 of the 30 items of kind \"features\""},
-		"more than ten, not a third": {many(60), many(40), ""},
+		"no flags":                    {many(3), nil, "has no flags", nil},
+		"no flags, nothing there":     {nil, nil, "has no flags", nil},
+		"few removals":                {many(12), many(2), "", nil},
+		"more than ten and a third":   {many(30), many(19), "lacks 11 of the 30 items of kind \"features\"", nil},
+		"more than ten, just a third": {many(33), many(22), "", []flagsync.Option{share(0)}},
+		"more than ten, just a half":  {many(22), many(11), "", []flagsync.Option{share(0.5)}},
+		"more than a half":            {many(22), many(10), "lacks 12 of the 22", []flagsync.Option{share(0.5)}},
+		"all but one":                 {many(30), many(1), "", []flagsync.Option{share(1)}},
+		"no flags, any share":         {many(3), nil, "has no flags", []flagsync.Option{share(1)}},
+		"more than ten, not a third":  {many(60), many(40), "", nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := newBench(t)
@@ -211,7 +221,7 @@ func TestGuards(t *testing.T) {
 			}
 			b.ld.set(sdkKey, c.after...)
 			before := b.cloud.Calls("TransactWriteItems")
-			r, err := b.sync(t)
+			r, err := b.sync(t, c.options...)
 			if c.held == "" {
 				require.NoError(t, err)
 				assert.Len(t, r.Removed, len(c.before)-len(c.after))
@@ -221,7 +231,7 @@ func TestGuards(t *testing.T) {
 			require.ErrorContains(t, err, c.held)
 			assert.Len(t, b.flags(t, ""), len(c.before))
 			assert.Equal(t, before, b.cloud.Calls("TransactWriteItems"))
-			_, err = b.sync(t)
+			_, err = b.sync(t, c.options...)
 			require.ErrorIs(t, err, flagsync.ErrGuard, "it keeps holding")
 
 			_, err = b.sync(t, flagsync.Force())
@@ -260,6 +270,38 @@ func TestTooLargeItemsAreRefusedByName(t *testing.T) {
 	assert.Equal(t, "huge", r.Refused[0].Key)
 	assert.Contains(t, r.Refused[0].Reason, "DynamoDB's limit is 409600")
 	assert.Equal(t, map[string]int{"huge": 1, "a": 2}, b.flags(t, ""))
+	lines := b.log.lines(t, "flags synced")
+	require.Len(t, lines, 2)
+	assert.Equal(t, []any{"features/huge"}, lines[1]["refused"])
+	assert.Equal(t, 2, strings.Count(b.log.String(), "\n"), "and no line for the item")
+}
+
+// The marker alone is a difference: without it clients wait.
+func TestAMissingMarkerIsADifference(t *testing.T) {
+	b := newBench(t)
+	b.ld.set(sdkKey, "a:1")
+	r, err := b.sync(t)
+	require.NoError(t, err)
+	assert.True(t, r.Marker)
+	r, err = b.sync(t)
+	require.NoError(t, err)
+	assert.False(t, r.Changed())
+	_, err = b.cloud.DynamoDB.DeleteItem(t.Context(), &dynamodb.DeleteItemInput{TableName: aws.String(table), Key: map[string]types.AttributeValue{
+		"namespace": &types.AttributeValueMemberS{Value: "$inited"}, "key": &types.AttributeValueMemberS{Value: "$inited"},
+	}})
+	require.NoError(t, err)
+	for _, dry := range []bool{true, false} {
+		var options []flagsync.Option
+		if dry {
+			options = append(options, flagsync.DryRun())
+		}
+		r, err = b.sync(t, options...)
+		require.NoError(t, err)
+		assert.True(t, r.Marker)
+		assert.True(t, r.Changed())
+		assert.Len(t, r.Unchanged, 2)
+	}
+	assert.True(t, b.store(t, "").IsInitialized())
 }
 
 // The stream may trail the webhook: what arrives after the payload is written as well, at once, and under the
@@ -369,4 +411,12 @@ func TestWrongConfiguration(t *testing.T) {
 	_, err = flagsync.New(b.store(t, ""), oneKey("sdk\nsecret"), b.options()...).Sync(t.Context())
 	require.ErrorContains(t, err, "invalid characters")
 	assert.NotContains(t, b.log.String(), "secret")
+
+	_, err = flagsync.New(nil, nil, flagsync.Logger(nil), flagsync.MaxRemovals(-1), flagsync.MaxRemovals(math.NaN()), flagsync.Timeout(-1)).Sync(t.Context())
+	for _, want := range []string{"needs a store and keys", "option MaxRemovals is -1", "option MaxRemovals is NaN", "option Timeout"} {
+		require.ErrorContains(t, err, want)
+	}
+	_, err = flagsync.NewHandler(nil, nil, flagsync.Logger(nil), flagsync.Force()).Handle(t.Context(), batch("m1"))
+	require.ErrorContains(t, err, "needs a function that opens stores")
+	require.ErrorContains(t, err, "a handler has neither")
 }

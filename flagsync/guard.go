@@ -20,17 +20,30 @@ var (
 	errRemovals = fmt.Errorf("that is too many: %w", ErrGuard)
 )
 
-// A payload may always remove this many items of a kind; of more, no more than a third.
+// A payload may always remove this many items of a kind; of more, no more than a share.
 const (
 	removalsAllowed = 10
-	removalsOneIn   = 3
+	defaultRemovals = 1.0 / 3
 )
+
+// MaxRemovals is the share of a kind's items that a payload may remove without [Force], where it removes more than 10.
+// Default, and 0: a third. 1: all of them, so that only the guard for an empty payload is left. Negative, or above 1: an
+// error.
+func MaxRemovals(share float64) Option {
+	return func(o *options) {
+		if !(share >= 0 && share <= 1) { // nor NaN
+			o.problems = append(o.problems, fmt.Errorf("option MaxRemovals is %v: it must be from 0 to 1", share))
+		} else if share > 0 {
+			o.removals = share
+		}
+	}
+}
 
 // guard refuses payloads that are more likely an accident (a wrong key, a wrong project, a broken proxy) than
 // a change. They look at the payload as a whole: a wrong one is refused as a whole, because the items that it does
 // have are no more to be trusted than those that it lacks. Deletions that the stream sends one by one are not
 // counted: somebody made each of them.
-func guard(data []st.SerializedCollection, d *dynamostore.Difference) error {
+func guard(data []st.SerializedCollection, d *dynamostore.Difference, share float64) error {
 	flags := 0
 	for _, c := range data {
 		if c.Kind == ldstoreimpl.Features() {
@@ -56,7 +69,7 @@ func guard(data []st.SerializedCollection, d *dynamostore.Difference) error {
 	}
 	for _, c := range data {
 		kind := c.Kind.GetName()
-		if n := removed[kind]; n > removalsAllowed && n*removalsOneIn > rows[kind] {
+		if n := removed[kind]; n > removalsAllowed && float64(n)/float64(rows[kind]) > share {
 			return fmt.Errorf("LaunchDarkly's payload lacks %d of the %d items of kind %q in the table: %w", n, rows[kind], kind, errRemovals)
 		}
 	}

@@ -32,6 +32,8 @@ const (
 	reserve = 5 * time.Second
 	// firstRetryAfter and lastRetryAfter bound the time until a failed batch comes again. It doubles with each try.
 	firstRetryAfter, lastRetryAfter = 1, 60 // seconds
+	// othersRetryAfter is the longest where only some environments failed: the others' next flip waits as long.
+	othersRetryAfter = 10
 )
 
 // Visibility is the part of [sqs.Client] that [Retry] uses.
@@ -40,7 +42,8 @@ type Visibility interface {
 }
 
 // Retry makes a [Handler] shorten the visibility of the requests that it failed, so that they come again soon: after 1s,
-// then 2s, 4s and so on, at most 60s. Meanwhile nothing else of their FIFO group comes, but each try syncs everything.
+// then 2s, 4s and so on, at most 60s, or 10s while other environments do well. Meanwhile nothing else of their FIFO group
+// comes, but each try syncs everything.
 // Default: they come again when the queue's own visibility time-out ends, which must be longer than a sync.
 func Retry(client Visibility, queueURL string) Option {
 	return func(o *options) {
@@ -63,9 +66,18 @@ type Handler struct {
 	stores map[string]*dynamostore.Store
 }
 
-// NewHandler makes a handler. Open makes the store of a prefix, once each; keys says which prefixes there are.
+// NewHandler makes a handler. Open makes the store of a prefix, once each; keys says which prefixes there are. Wrong
+// options are reported by Handle. [Force] and [DryRun] are errors: nothing that runs by itself may do without guards, or
+// take requests from the queue and write nothing. The Handler calls [Progress] from several goroutines at once.
 func NewHandler(open func(ctx context.Context, prefix string) (*dynamostore.Store, error), keys Keys, options ...Option) *Handler {
-	return &Handler{open: open, keys: keys, list: options, options: newOptions(options), stores: map[string]*dynamostore.Store{}}
+	h := &Handler{open: open, keys: keys, list: options, options: newOptions(options), stores: map[string]*dynamostore.Store{}}
+	if open == nil || keys == nil {
+		h.options.problems = append(h.options.problems, errors.New("a handler needs a function that opens stores, and keys"))
+	}
+	if h.options.force || h.options.dryRun {
+		h.options.problems = append(h.options.problems, errors.New("options Force and DryRun are for Sync: a handler has neither"))
+	}
+	return h
 }
 
 // Handle is one sync of each environment, however many requests there are and whatever they say: a request is a
@@ -90,7 +102,7 @@ func (h *Handler) Handle(ctx context.Context, event events.SQSEvent) (events.SQS
 			response.BatchItemFailures = append(response.BatchItemFailures, events.SQSBatchItemFailure{ItemIdentifier: record.MessageId})
 		}
 		// Not in inTime: it may be over, and that is when this matters.
-		h.retrySoon(ctx, event.Records)
+		h.retrySoon(ctx, event.Records, o)
 	}
 	h.log(ctx, event.Records, o, err)
 	return response, err
@@ -106,6 +118,9 @@ type outcome struct {
 
 // syncAll syncs the environments that have a key, and joins their failures. It returns when all have ended.
 func (h *Handler) syncAll(ctx context.Context, o *outcome) error {
+	if err := errors.Join(h.options.problems...); err != nil {
+		return fmt.Errorf("configure handler of requests: %w", err)
+	}
 	keys, err := h.keys(ctx, false)
 	if err != nil {
 		return err
@@ -136,7 +151,7 @@ func (o *outcome) add(r Result, err error) {
 	o.refusing += one(len(r.Refused) > 0)
 }
 
-// syncOne is one environment's sync, with a Syncer of its own. Wrong options are reported by each.
+// syncOne is one environment's sync, with a Syncer of its own.
 func (h *Handler) syncOne(ctx context.Context, prefix string) (Result, error) {
 	store, err := h.store(ctx, prefix)
 	if err != nil {
@@ -162,14 +177,14 @@ func (h *Handler) store(ctx context.Context, prefix string) (*dynamostore.Store,
 // retrySoon makes failed requests visible again soon
 // (https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-visibility-timeout.html). Where that
 // fails, they come again later, so its errors are no more than a warning.
-func (h *Handler) retrySoon(ctx context.Context, requests []events.SQSMessage) {
+func (h *Handler) retrySoon(ctx context.Context, requests []events.SQSMessage, o *outcome) {
 	if h.options.queue == nil {
 		return
 	}
 	// Also where ctx has ended: without these calls the requests stay hidden for as long as the queue's time-out says.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), reserve/2)
 	defer cancel()
-	after := retryAfter(requests)
+	after := retryAfter(requests, o.failed < o.environments)
 	for _, r := range requests {
 		_, err := h.options.queue.ChangeMessageVisibility(ctx, &sqs.ChangeMessageVisibilityInput{
 			QueueUrl: &h.options.queueURL, ReceiptHandle: &r.ReceiptHandle, VisibilityTimeout: after,
@@ -180,14 +195,19 @@ func (h *Handler) retrySoon(ctx context.Context, requests []events.SQSMessage) {
 	}
 }
 
-// retryAfter is when, in seconds: the same for the whole batch, as one that stays away holds up the others of its group.
-func retryAfter(requests []events.SQSMessage) int32 {
+// retryAfter is when, in seconds: the same for the whole batch, as one that stays away holds up the others of its group. That
+// is also why an environment that a guard holds for days must not make those that do well wait long.
+func retryAfter(requests []events.SQSMessage, othersDoWell bool) int32 {
 	tries := 1
 	for _, r := range requests {
 		n, _ := strconv.Atoi(r.Attributes["ApproximateReceiveCount"]) // 0 if it is not there
 		tries = max(tries, n)
 	}
-	return int32(min(firstRetryAfter<<min(tries-1, 10), lastRetryAfter))
+	most := lastRetryAfter
+	if othersDoWell {
+		most = othersRetryAfter
+	}
+	return int32(min(firstRetryAfter<<min(tries-1, 10), most))
 }
 
 // log writes a batch's line. Its metrics have no dimension but the function's name, so that an alarm needs no environment's.

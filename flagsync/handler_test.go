@@ -6,6 +6,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/aws/aws-lambda-go/events"
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -24,12 +26,17 @@ type parameter struct {
 	value *string
 	err   error
 	reads int
+	hangs bool
 }
 
-func (p *parameter) GetParameter(_ context.Context, in *ssm.GetParameterInput, _ ...func(*ssm.Options)) (*ssm.GetParameterOutput, error) {
+func (p *parameter) GetParameter(ctx context.Context, in *ssm.GetParameterInput, _ ...func(*ssm.Options)) (*ssm.GetParameterOutput, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.reads++
+	if p.hangs {
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}
 	if !aws.ToBool(in.WithDecryption) || aws.ToString(in.Name) != "/warmflags/key" {
 		return nil, errors.New("wrong request")
 	}
@@ -108,6 +115,40 @@ func TestARotatedKeyNeedsNoDeployment(t *testing.T) {
 	assert.Equal(t, 2, p.reads)
 }
 
+// What was put into the parameter reaches a warm container too, also where LaunchDarkly refuses nothing.
+func TestTheParameterIsReadAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := &parameter{value: aws.String(`{"production": "sdk-wrong"}`)}
+		keys := flagsync.SSMKeys(p, "/warmflags/key")
+		read := func() map[string]string {
+			got, err := keys(t.Context(), false)
+			require.NoError(t, err)
+			return got
+		}
+		was := read()
+		p.value = aws.String(`{"production": "sdk-right", "staging": "sdk-2"}`)
+		time.Sleep(5*time.Minute - time.Second) // virtual
+		assert.Equal(t, was, read())
+		assert.Equal(t, 1, p.reads)
+		time.Sleep(time.Second)
+		now := map[string]string{"production": "sdk-right", "staging": "sdk-2"}
+		assert.Equal(t, now, read())
+		assert.Equal(t, 2, p.reads)
+
+		p.err = errors.New("throttled")
+		time.Sleep(5 * time.Minute)
+		assert.Equal(t, now, read(), "a parameter that cannot be read does not stop the syncs")
+		_, err := keys(t.Context(), true)
+		require.ErrorContains(t, err, "throttled", "but there is no better key than the refused one")
+
+		p.hangs, p.err = true, nil
+		time.Sleep(5 * time.Minute)
+		began := time.Now()
+		assert.Equal(t, now, read())
+		assert.Equal(t, 5*time.Second, time.Since(began))
+	})
+}
+
 func TestKeysThatCannotBeReadFailTheBatch(t *testing.T) {
 	b := newBench(t)
 	p := &parameter{err: errors.New("access denied")}
@@ -136,6 +177,8 @@ func TestParseKeys(t *testing.T) {
 		"sdk-secret sdk-secret":           nil,
 		`{"p": {"key": "sdk-secret"}}`:    nil,
 		`{"p": "sdk-secret", "q": "a b"}`: nil,
+		`{"sdk-secret": "production"}`:    nil,
+		`{"sdk-secret": ""}`:              nil,
 	} {
 		got, err := flagsync.ParseKeys(value)
 		if want == nil {

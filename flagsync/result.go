@@ -22,12 +22,14 @@ type Result struct {
 	HeldBack []dynamostore.Item
 	// Kept items were changed by another program during the sync, to a version at least as high.
 	Kept []dynamostore.Item
+	// Marker is true when LaunchDarkly's $inited marker was missing and was written (in a dry run: would be).
+	Marker bool
 	// Transactions is the number of writes besides the fence.
 	Transactions int
 }
 
-// Changed says whether the table differed.
-func (r Result) Changed() bool { return len(r.Added)+len(r.Updated)+len(r.Removed) > 0 }
+// Changed says whether the table differed in anything that was written (in a dry run: would be).
+func (r Result) Changed() bool { return r.Marker || len(r.Added)+len(r.Updated)+len(r.Removed) > 0 }
 
 // tally gathers the Result of a sync that compares and writes more than once: the payload first, then late patches. An item
 // has one fate in it, so that each is in one list of the Result. It belongs to the sync's goroutine.
@@ -36,6 +38,7 @@ type tally struct {
 	took         time.Duration // from start until the first payload was written; 0: it was not
 	fence        int64
 	transactions int
+	marker       bool
 	fates        map[name]fate
 }
 
@@ -82,6 +85,7 @@ func (t *tally) set(v verdict, items []dynamostore.Item) {
 
 // compared notes how the table differs. The writes are taken for made: when Write fails, the Result says what was found.
 func (t *tally) compared(d *dynamostore.Difference, force bool) {
+	t.marker = t.marker || d.Marker
 	t.set(unchanged, d.Unchanged)
 	t.set(added, d.Added)
 	t.set(updated, d.Updated)
@@ -105,7 +109,7 @@ func (t *tally) written(w dynamostore.Written) {
 
 // result sorts the fates into lists. The tally can go on after it.
 func (t *tally) result() Result {
-	r := Result{Fence: t.fence, Transactions: t.transactions}
+	r := Result{Fence: t.fence, Marker: t.marker, Transactions: t.transactions}
 	lists := map[verdict]*[]dynamostore.Item{
 		unchanged: &r.Unchanged, added: &r.Added, updated: &r.Updated, removed: &r.Removed,
 		refused: &r.Refused, heldBack: &r.HeldBack, kept: &r.Kept,

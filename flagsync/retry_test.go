@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -45,7 +46,7 @@ func newQueueBench(t *testing.T, answer func(n int, s sink)) *queueBench {
 	}
 	q.dead = create("dead.fifo", nil)
 	q.url = create("requests.fifo", map[string]string{
-		"VisibilityTimeout": "130", "RedrivePolicy": `{"deadLetterTargetArn":"arn:aws:sqs:us-east-1:000000000000:dead.fifo","maxReceiveCount":5}`,
+		"VisibilityTimeout": "130", "RedrivePolicy": `{"deadLetterTargetArn":"arn:aws:sqs:us-east-1:000000000000:dead.fifo","maxReceiveCount":15}`,
 	})
 	return q
 }
@@ -85,11 +86,10 @@ func (q *queueBench) waiting(t *testing.T, url string) int {
 func TestAFailedBatchComesAgainSoonAndThenIsADeadLetter(t *testing.T) {
 	for name, c := range map[string]struct {
 		retry bool
-		want  []time.Duration
+		after []int // s from a try to the next. Each waits 10s for LaunchDarkly.
 	}{
-		// Each try waits 10s for LaunchDarkly.
-		"soon":                        {true, []time.Duration{0, 11 * time.Second, 23 * time.Second, 37 * time.Second, 55 * time.Second}},
-		"at the queue's own time-out": {false, []time.Duration{0, 130 * time.Second, 260 * time.Second, 390 * time.Second, 520 * time.Second}},
+		"soon":                        {true, []int{11, 12, 14, 18, 26, 42, 70, 70, 70, 70, 70, 70, 70, 70}},
+		"at the queue's own time-out": {false, slices.Repeat([]int{130}, 14)},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -105,10 +105,14 @@ func TestAFailedBatchComesAgainSoonAndThenIsADeadLetter(t *testing.T) {
 				}
 				q.send(t, "1", "2", "3")
 				q.run(t, options...)
-				time.Sleep(20 * time.Minute) // virtual
+				time.Sleep(40 * time.Minute) // virtual
 				synctest.Wait()
-				assert.Equal(t, c.want, q.tries)
-				assert.Equal(t, []int{3, 3, 3, 3, 3}, q.sizes, "all requests are one sync")
+				want := []time.Duration{0}
+				for i, s := range c.after {
+					want = append(want, want[i]+time.Duration(s)*time.Second)
+				}
+				assert.Equal(t, want, q.tries)
+				assert.Equal(t, slices.Repeat([]int{3}, 15), q.sizes, "all requests are one sync")
 				assert.Equal(t, 3, q.waiting(t, q.dead))
 				assert.Equal(t, 0, q.waiting(t, q.url))
 
@@ -117,13 +121,44 @@ func TestAFailedBatchComesAgainSoonAndThenIsADeadLetter(t *testing.T) {
 				q.send(t, "4")
 				time.Sleep(time.Minute)
 				synctest.Wait()
-				assert.Len(t, q.tries, 6)
+				assert.Len(t, q.tries, 16)
 				assert.Equal(t, map[string]int{"a": 1}, q.flags(t, ""))
 				assert.Equal(t, 0, q.waiting(t, q.url))
 				assert.Equal(t, calls, q.cloud.Calls("ChangeMessageVisibility"), "what went well is let alone")
 			})
 		})
 	}
+}
+
+// An environment that fails for days must not make the others wait long for each flip.
+func TestOthersDoNotWaitLongForOneThatFails(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newStreamBench(t, func(_ int, s sink) { s.payload("a:1") })
+		open := func(_ context.Context, prefix string) (*dynamostore.Store, error) {
+			if prefix == "staging" {
+				return nil, errors.New("no such table")
+			}
+			return b.store(t, prefix), nil
+		}
+		keys := flagsync.StaticKeys(map[string]string{"production": "sdk-1", "staging": "sdk-2"})
+		queue := &visibilities{}
+		h := flagsync.NewHandler(open, keys, b.options(flagsync.Retry(queue, "https://queue"))...)
+		for tries := 1; tries <= 6; tries++ {
+			e := batch("m1")
+			e.Records[0].Attributes = map[string]string{"ApproximateReceiveCount": strconv.Itoa(tries)}
+			_, err := h.Handle(t.Context(), e)
+			require.ErrorContains(t, err, "no such table")
+		}
+		assert.Equal(t, visibilities{1, 2, 4, 8, 10, 10}, *queue)
+	})
+}
+
+// visibilities is an SQS that notes how long requests stay hidden, in seconds.
+type visibilities []int32
+
+func (v *visibilities) ChangeMessageVisibility(_ context.Context, in *sqs.ChangeMessageVisibilityInput, _ ...func(*sqs.Options)) (*sqs.ChangeMessageVisibilityOutput, error) {
+	*v = append(*v, in.VisibilityTimeout)
+	return &sqs.ChangeMessageVisibilityOutput{}, nil
 }
 
 // A sync that lost its fence is not acknowledged, also when there was nothing to write.

@@ -50,7 +50,8 @@ func (s *Syncer) Watch(ctx context.Context, report func(Result)) error {
 		if ctx.Err() != nil {
 			return nil
 		}
-		if errors.Is(err, ErrUnauthorized) || !began && !errors.Is(err, dynamostore.ErrFenceLost) {
+		refused := errors.Is(err, ErrUnauthorized) && !errors.Is(err, errKeyUnread)
+		if refused || !began && !errors.Is(err, dynamostore.ErrFenceLost) {
 			return s.named(err)
 		}
 		wait := time.NewTimer(pause/2 + rand.N(pause/2)) // two watches that take the fence from each other must not do it in step

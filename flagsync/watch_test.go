@@ -165,10 +165,14 @@ func TestWatchReportsWhatFailsAtItsBeginning(t *testing.T) {
 
 func TestWatchTakesARotatedKey(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		current := "sdk-1"
+		current, next := "sdk-1", []string{"sdk-2", "sdk-3", "", "sdk-4", "sdk-4"} // empty: it cannot be read
 		keys := func(_ context.Context, refresh bool) (map[string]string, error) {
 			if refresh {
-				current = "sdk-2"
+				read := next[0]
+				if next = next[1:]; read == "" {
+					return nil, errors.New("throttled")
+				}
+				current = read
 			}
 			return map[string]string{"": current}, nil
 		}
@@ -179,8 +183,19 @@ func TestWatchTakesARotatedKey(t *testing.T) {
 		w.stream.now().patch("a:2")
 		synctest.Wait()
 		assert.Equal(t, map[string]int{"a": 2}, w.flags(t, ""))
+		w.stream.now().refuse() // years later, it was rotated again
+		synctest.Wait()
+		assert.Equal(t, 3, w.stream.connections())
+		w.stream.now().refuse() // and again; but the parameter cannot be read now
+		time.Sleep(2 * time.Second)
+		synctest.Wait()
+		assert.Equal(t, "sdk-3", current)
+		w.stream.now().refuse()
+		synctest.Wait()
+		assert.Equal(t, "sdk-4", current)
 		w.stream.now().refuse() // and there is no other
 		require.ErrorIs(t, <-w.ended, flagsync.ErrUnauthorized)
+		assert.Empty(t, next)
 	})
 }
 

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -30,7 +29,7 @@ type SSM interface {
 // What was read is kept for five minutes. After that, when the parameter cannot be read, neither can a webhook be
 // verified: an old secret is not accepted for ever.
 func Parameter(client SSM, name string) Secrets {
-	p := &parameter{client: client, name: name}
+	p := &parameter{client: client, name: name, turn: make(chan struct{}, 1)}
 	return p.get
 }
 
@@ -39,19 +38,24 @@ type parameter struct {
 	client SSM
 	name   string
 
-	// mu guards all below. It is held while reading, so that concurrent requests share one call.
-	mu sync.Mutex
+	// turn guards all below: who has put into it has them. It is held while reading, so that concurrent requests share one
+	// call; it is no mutex because a request that waits for its turn goes away with its context.
+	turn chan struct{}
 	// secrets is never changed, only replaced: it is handed out.
 	secrets []string
 	// read is when, by the wall clock; zero: never.
 	read time.Time
 }
 
-// get is the [Secrets]. Those who wait for the lock during a refresh refresh again after it; [Handler] asks for one at most
+// get is the [Secrets]. Those who wait for their turn during a refresh refresh again after it; [Handler] asks for one at most
 // once an interval. When a read fails, what was kept stays, and is good until its five minutes are over.
 func (p *parameter) get(ctx context.Context, refresh bool) ([]string, error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
+	select {
+	case p.turn <- struct{}{}:
+		defer func() { <-p.turn }()
+	case <-ctx.Done():
+		return nil, fmt.Errorf("read parameter %q: %w", p.name, context.Cause(ctx))
+	}
 	if !refresh && !olderThan(p.read, keepSecrets) {
 		return p.secrets, nil
 	}

@@ -21,11 +21,16 @@ type fakeSSM struct {
 	err   error
 	calls int
 	in    *ssm.GetParameterInput
+	hangs bool
 }
 
-func (f *fakeSSM) GetParameter(_ context.Context, in *ssm.GetParameterInput, _ ...func(*ssm.Options)) (*ssm.GetParameterOutput, error) {
+func (f *fakeSSM) GetParameter(ctx context.Context, in *ssm.GetParameterInput, _ ...func(*ssm.Options)) (*ssm.GetParameterOutput, error) {
 	f.calls++
 	f.in = in
+	if f.hangs {
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}
 	return &ssm.GetParameterOutput{Parameter: &types.Parameter{Value: &f.value}}, f.err
 }
 
@@ -47,6 +52,26 @@ func TestParameterReadsLines(t *testing.T) {
 		_, err := webhook.Parameter(&fakeSSM{value: value}, "/warmflags/webhook")(context.Background(), false)
 		assert.ErrorContains(t, err, `"/warmflags/webhook": it holds no secret`)
 	}
+}
+
+// A request whose sender has gone does not wait for its turn to read a parameter that hangs.
+func TestWaitingForTheParameterEndsWithTheRequest(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		client := &fakeSSM{hangs: true}
+		get := webhook.Parameter(client, "p")
+		first := make(chan error, 1)
+		go func() {
+			_, err := get(context.Background(), false)
+			first <- err
+		}()
+		synctest.Wait()
+		ctx, gone := context.WithTimeout(t.Context(), time.Second)
+		defer gone()
+		_, err := get(ctx, false)
+		require.ErrorIs(t, err, context.DeadlineExceeded)
+		assert.Equal(t, 1, client.calls)
+		require.ErrorIs(t, <-first, context.DeadlineExceeded)
+	})
 }
 
 func TestParameterIsCached(t *testing.T) {

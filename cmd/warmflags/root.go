@@ -33,7 +33,7 @@ func runOn(ctx context.Context, connect connector, args []string, stdout, stderr
 	switch {
 	case err == nil:
 		return 0
-	case errors.Is(err, errWouldChange):
+	case errors.Is(err, errDiffers):
 		return 3
 	case !errors.Is(err, errReported):
 		_, _ = fmt.Fprintf(stderr, "warmflags: %v\nTry: warmflags --help\n", err)

@@ -8,8 +8,10 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"text/tabwriter"
 	"time"
 
@@ -26,8 +28,8 @@ import (
 
 // The command reads flags and variables, makes the parts, and prints. What a sync does is in package flagsync.
 
-// errWouldChange ends a dry run with exit code 3: the table is not equal to LaunchDarkly.
-var errWouldChange = errors.New("the table would change")
+// errDiffers ends a sync with exit code 3: what was printed is not in the table as LaunchDarkly has it.
+var errDiffers = errors.New("the table differs from LaunchDarkly")
 
 // keyVariable holds the SDK key. There is no flag for it: whoever may list processes reads their arguments, and shells
 // keep them in their history.
@@ -52,6 +54,7 @@ func connectAWS(ctx context.Context) (dynamostore.API, flagsync.SSM, error) {
 type syncFlags struct {
 	table, prefix, parameter, stream string
 	dryRun, watch, force, json       bool
+	removals                         float64
 }
 
 func syncCommand(connect connector) *cobra.Command {
@@ -67,7 +70,8 @@ The SDK key is in the environment variable ` + keyVariable + ` or in the SSM par
 everybody on the machine can read a process's arguments. Region, credentials and endpoints are the AWS SDK's:
 AWS_REGION, AWS_PROFILE, AWS_ENDPOINT_URL.
 
-Exit code 0: the table is equal, or --watch was ended. 1: it failed. 3: --dry-run found something to change.`,
+Exit code 0: the table is equal, or --watch was ended. 1: it failed. 3: the table is not equal, because --dry-run
+found something to change, or because items were held back or refused.`,
 		Example: `  warmflags sync --table flags --dry-run
   warmflags sync --table flags --prefix production --sdk-key-parameter /warmflags/sdk-key
   warmflags sync --table flags --watch`,
@@ -82,6 +86,7 @@ Exit code 0: the table is equal, or --watch was ended. 1: it failed. 3: --dry-ru
 	flags.BoolVar(&f.dryRun, "dry-run", false, "write nothing, print what would change, and exit with 3 if anything would")
 	flags.BoolVar(&f.watch, "watch", false, "go on, and write each change when LaunchDarkly streams it")
 	flags.BoolVar(&f.force, "force", false, "lift the guards: an empty payload, many removals, lower versions")
+	flags.Float64Var(&f.removals, "max-removals", 0, "the share of a kind's items, from 0 to 1, that may be removed without --force, if it is more than 10 items; 0: a third")
 	flags.BoolVar(&f.json, "json", false, "print JSON: one object, or with --watch one a line")
 	return cmd
 }
@@ -103,17 +108,21 @@ func (f *syncFlags) run(cmd *cobra.Command, connect connector) error {
 	if err != nil {
 		return err
 	}
-	syncer := flagsync.New(store, keys, f.options(cmd.ErrOrStderr())...)
+	log := &notices{w: cmd.ErrOrStderr()}
+	syncer := flagsync.New(store, keys, f.options(cmd.ErrOrStderr(), log)...)
 	if f.watch { // until main's signals end ctx
-		return syncer.Watch(ctx, func(r flagsync.Result) { f.printChanges(out, r) })
+		return syncer.Watch(ctx, func(r flagsync.Result) {
+			log.goesOn.Store(true) // what fails from now on does not end it
+			f.printChanges(out, r)
+		})
 	}
 	result, err := syncer.Sync(ctx)
 	// Also of a sync that failed: who is held by a guard wants to see by what.
 	if printed := f.print(out, result, err); printed != nil {
 		return errors.Join(err, printed)
 	}
-	if err == nil && f.dryRun && result.Changed() {
-		return errWouldChange
+	if err == nil && (f.dryRun && result.Changed() || len(result.HeldBack)+len(result.Refused) > 0) {
+		return errDiffers
 	}
 	return err
 }
@@ -151,10 +160,11 @@ func (f *syncFlags) keys(parameters flagsync.SSM) (flagsync.Keys, error) {
 	return flagsync.StaticKeys(keys), nil
 }
 
-func (f *syncFlags) options(stderr io.Writer) []flagsync.Option {
+func (f *syncFlags) options(stderr io.Writer, log slog.Handler) []flagsync.Option {
 	options := []flagsync.Option{
 		flagsync.Linger(-1), // nobody's webhook is faster than a person
-		flagsync.Logger(slog.New(&notices{w: stderr, failures: f.watch})),
+		flagsync.Logger(slog.New(log)),
+		flagsync.MaxRemovals(f.removals),
 	}
 	if f.stream != "" {
 		options = append(options, flagsync.LaunchDarkly(ld.Config{ServiceEndpoints: interfaces.ServiceEndpoints{Streaming: f.stream}}))
@@ -208,6 +218,9 @@ func lines(r flagsync.Result) []line {
 			all = append(all, l)
 		}
 	}
+	if changed := len(r.Added) + len(r.Updated) + len(r.Removed); r.Marker && changed == 0 { // else it goes without saying
+		all = append(all, line{Change: "add", Kind: "$inited", Key: "$inited", Reason: "the marker without which clients wait"})
+	}
 	return all
 }
 
@@ -258,7 +271,8 @@ func (f *syncFlags) print(out io.Writer, r flagsync.Result, failed error) error 
 	case f.dryRun:
 		verb = "would change"
 	}
-	_, err := fmt.Fprintf(out, "%d %s, %d unchanged\n", len(r.Added)+len(r.Updated)+len(r.Removed), verb, len(r.Unchanged))
+	written := slices.DeleteFunc(changes, func(l line) bool { return !slices.Contains([]string{"add", "update", "remove"}, l.Change) })
+	_, err := fmt.Fprintf(out, "%d %s, %d unchanged\n", len(written), verb, len(r.Unchanged))
 	return err
 }
 
@@ -282,8 +296,8 @@ func (f *syncFlags) printChanges(out io.Writer, r flagsync.Result) {
 // notices is a log for a person: warnings and errors, without the metrics. A sync's own failure is only in it when
 // the command goes on; else the command prints it, at its end.
 type notices struct {
-	w        io.Writer
-	failures bool
+	w      io.Writer
+	goesOn atomic.Bool // set by a watch that has begun, read by all who log
 }
 
 func (n *notices) Enabled(_ context.Context, level slog.Level) bool { return level >= slog.LevelWarn }
@@ -298,7 +312,7 @@ func (n *notices) Handle(_ context.Context, r slog.Record) error {
 		}
 		return true
 	})
-	if sync && (!n.failures || r.Level < slog.LevelError) {
+	if sync && (!n.goesOn.Load() || r.Level < slog.LevelError) {
 		return nil
 	}
 	_, err := fmt.Fprintln(n.w, strings.Join(text, ": "))

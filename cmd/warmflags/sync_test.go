@@ -11,6 +11,8 @@ import (
 	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	dynamodbtypes "github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 	"github.com/aws/aws-sdk-go-v2/service/ssm"
 	"github.com/aws/aws-sdk-go-v2/service/ssm/types"
 	"github.com/launchdarkly/go-server-sdk/v7/subsystems/ldstoreimpl"
@@ -140,6 +142,43 @@ func TestSyncIsHeldByAGuard(t *testing.T) {
 	code, _, _ = a.sync(t, "--force")
 	assert.Zero(t, code)
 	assert.Equal(t, 0, a.flags(t, ""))
+}
+
+// What a sync leaves out on purpose is no equal table.
+func TestSyncSaysWhatIsNotEqual(t *testing.T) {
+	a := newAccount(t, 1)
+	a.ld.Flip("flag-0")
+	code, _, _ := a.sync(t)
+	require.Zero(t, code)
+	a.ld.Close()
+	a.ld = fakeld.Start(testKey, 1, 1) // made anew: its versions begin again at 1
+	for _, args := range [][]string{{"--dry-run"}, nil} {
+		code, out, problems := a.sync(t, args...)
+		assert.Equal(t, 3, code)
+		assert.Empty(t, problems)
+		assert.Contains(t, out, "hold back  features  flag-0  2     1   its version is lower")
+	}
+	code, _, _ = a.sync(t, "--force")
+	assert.Zero(t, code)
+
+	_, err := a.cloud.DynamoDB.DeleteItem(t.Context(), &dynamodb.DeleteItemInput{TableName: aws.String("flags"), Key: map[string]dynamodbtypes.AttributeValue{
+		"namespace": &dynamodbtypes.AttributeValueMemberS{Value: "$inited"}, "key": &dynamodbtypes.AttributeValueMemberS{Value: "$inited"},
+	}})
+	require.NoError(t, err)
+	code, out, _ := a.sync(t, "--dry-run")
+	assert.Equal(t, 3, code)
+	assert.Contains(t, out, "add     $inited  $inited")
+	assert.Contains(t, out, "1 would change, 2 unchanged\n")
+	code, _, problems := a.sync(t, "--max-removals", "2")
+	assert.Equal(t, 1, code)
+	assert.Contains(t, problems, "option MaxRemovals is 2")
+}
+
+func TestAWatchThatCannotBeginSaysItOnce(t *testing.T) {
+	a := newAccount(t, 0)
+	code, _, problems := a.sync(t, "--watch")
+	assert.Equal(t, 1, code)
+	assert.Equal(t, 1, strings.Count(problems, "has no flags"))
 }
 
 func TestSyncWithWrongFlags(t *testing.T) {

@@ -3,6 +3,7 @@
 //	TABLE_NAME          the flag table; required
 //	SDK_KEY_PARAMETER   the SSM parameter that holds the SDK key, or a JSON object of prefix to SDK key; required
 //	STREAM_URI          where LaunchDarkly streams, such as https://stream.eu.launchdarkly.com or a Relay Proxy; default: LaunchDarkly's own
+//	MAX_REMOVALS        the share of a kind's items, from 0 to 1, that one payload may remove, if it is more than 10; default, and 0: a third
 //	QUEUE_URL           the FIFO queue of requests, so that failed ones come again soon; without it, when their visibility ends
 package main
 
@@ -39,6 +40,7 @@ func build(ctx context.Context) (*flagsync.Handler, error) {
 	vars := env.Read(os.LookupEnv)
 	table := vars.Required("TABLE_NAME", "the flag table")
 	parameter := vars.Required("SDK_KEY_PARAMETER", "the SSM parameter that holds the SDK key")
+	removals := vars.Number("MAX_REMOVALS")
 	if err := vars.Err(); err != nil {
 		return nil, err
 	}
@@ -50,7 +52,7 @@ func build(ctx context.Context) (*flagsync.Handler, error) {
 	open := func(ctx context.Context, prefix string) (*dynamostore.Store, error) {
 		return dynamostore.DataStore(table).Prefix(prefix).Client(client).Open(ctx)
 	}
-	var options []flagsync.Option
+	options := []flagsync.Option{flagsync.MaxRemovals(removals)}
 	if uri := os.Getenv("STREAM_URI"); uri != "" {
 		options = append(options, flagsync.LaunchDarkly(ld.Config{ServiceEndpoints: interfaces.ServiceEndpoints{Streaming: uri}}))
 	}

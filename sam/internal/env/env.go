@@ -43,6 +43,19 @@ func (v *Vars) Int(name string, standard int) int {
 	return n
 }
 
+// Number is a number, or 0 where the variable is missing or blank.
+func (v *Vars) Number(name string) float64 {
+	value := v.text(name)
+	if value == "" {
+		return 0
+	}
+	n, err := strconv.ParseFloat(value, 64)
+	if err != nil {
+		v.problems = append(v.problems, fmt.Errorf("%s=%q is not a number", name, value))
+	}
+	return n
+}
+
 // Err joins all problems so far; nil if there are none.
 func (v *Vars) Err() error {
 	if len(v.problems) == 0 {

@@ -15,11 +15,13 @@ func from(vars map[string]string) func(string) (string, bool) {
 }
 
 func TestReadsVariables(t *testing.T) {
-	vars := env.Read(from(map[string]string{"TABLE_NAME": " flags\n", "SIZE": "5", "BLANK": " "}))
+	vars := env.Read(from(map[string]string{"TABLE_NAME": " flags\n", "SIZE": "5", "BLANK": " ", "SHARE": "0.5"}))
 	assert.Equal(t, "flags", vars.Required("TABLE_NAME", "the table"))
 	assert.Equal(t, 5, vars.Int("SIZE", 1))
 	assert.Equal(t, 1, vars.Int("BLANK", 1))
 	assert.Equal(t, 2, vars.Int("MISSING", 2))
+	assert.InDelta(t, 0.5, vars.Number("SHARE"), 0)
+	assert.Zero(t, vars.Number("BLANK"))
 	require.NoError(t, vars.Err())
 }
 
