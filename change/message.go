@@ -26,7 +26,8 @@ var ErrForeign = errors.New("not a " + EventType + " event")
 
 // Message is the changes of one prefix, as they are published. No changes means that anything may have changed.
 type Message struct {
-	// ID identifies the message among all of its source. A message that is published again keeps its ID.
+	// ID identifies the message among all of its source. A message that is published again usually keeps its ID. Do
+	// not rely on it: after a failure in part, changes may come again in other groups, which have other IDs.
 	ID string
 	// Prefix is the LaunchDarkly environment that the changes belong to; may be empty.
 	Prefix string
@@ -110,15 +111,16 @@ func appendTime(b []byte, t time.Time) []byte {
 	return append(b, '"')
 }
 
-// Parse reads a message. Its error names what is wrong, and wraps [ErrForeign] when b is a JSON object
-// that is not of [EventType]. Fields that it does not know are ignored, so that messages can grow.
+// Parse reads a message. Its error names what is wrong, and wraps [ErrForeign] when b is JSON that is not of
+// [EventType], whatever else is in it. Fields that it does not know are ignored, so that messages can grow.
 func Parse(b []byte) (Message, error) {
 	var e envelope
-	if err := json.Unmarshal(b, &e); err != nil {
-		return Message{}, fmt.Errorf("parse message: %w", err)
-	}
-	if e.Type != EventType {
+	err := json.Unmarshal(b, &e)
+	if e.Type != EventType && isJSON(err) {
 		return Message{}, fmt.Errorf("parse message of type %q: %w", e.Type, ErrForeign)
+	}
+	if err != nil {
+		return Message{}, fmt.Errorf("parse message: %w", err)
 	}
 	if e.Data == nil || e.Data.Changes == nil {
 		// Without this check, a truncated message would mean "anything may have changed".
@@ -140,6 +142,13 @@ func Parse(b []byte) (Message, error) {
 		m.Changes = append(m.Changes, Change{c.Kind, c.Key, c.Version, c.Deleted, t})
 	}
 	return m, nil
+}
+
+// isJSON says whether what Unmarshal returned err for is JSON. Where only fields are of other types than was thought,
+// Unmarshal has read all others.
+func isJSON(err error) bool {
+	var mismatch *json.UnmarshalTypeError
+	return err == nil || errors.As(err, &mismatch)
 }
 
 func parseTime(s string) (time.Time, error) {

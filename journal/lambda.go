@@ -24,9 +24,10 @@ type flushing struct {
 	busy   bool       // a flush has not returned
 }
 
-// FlushEvents has each invocation send client's events before it ends, within [FlushBudget]: what is not sent by then
-// waits in a frozen container for its next invocation, and is lost when there is none. It is no option, because a
-// follower is best made, and looks at the journal, before the client starts. Nil, the default, sends nothing.
+// FlushEvents has each invocation send client's events before it ends, within [FlushBudget] and half of the time that
+// the invocation has left: the other half is for its answer. What is not sent by then waits in a frozen container
+// for its next invocation, and is lost when there is none. It is no option, because a follower is best made, and looks
+// at the journal, before the client starts. Nil, the default, sends nothing.
 func (f *Follower) FlushEvents(client Flusher) {
 	f.flushing.mu.Lock()
 	defer f.flushing.mu.Unlock()
@@ -81,7 +82,7 @@ func (f *Follower) begin(ctx context.Context) (end func()) {
 		}
 		return func() { f.flush(ctx) }
 	}
-	waiting, cancel := context.WithTimeout(ctx, f.budget)
+	waiting, cancel := context.WithTimeout(ctx, within(ctx, f.budget))
 	_ = f.wait(waiting, l) // end logs what goes wrong
 	cancel()
 	return func() {
@@ -90,14 +91,19 @@ func (f *Follower) begin(ctx context.Context) (end func()) {
 	}
 }
 
-// flush sends events within the budget, or the time that the invocation has left. There is one flush at a time: one that did
-// not return in time goes on in a later invocation, and until it returns no other begins. So no more than one goroutine
-// is ever left behind.
-func (f *Follower) flush(ctx context.Context) {
-	budget := f.flushBudget
+// within is the budget, or half of the time that the invocation has left if that is less; not positive if none is left.
+// The other half is for what comes after: the handler, and the answer, which must be posted before the deadline.
+func within(ctx context.Context, budget time.Duration) time.Duration {
 	if deadline, ok := ctx.Deadline(); ok {
-		budget = min(budget, time.Until(deadline))
+		budget = min(budget, time.Until(deadline)/2)
 	}
+	return budget
+}
+
+// flush sends events within the budget. There is one flush at a time: one that did not return in time goes on in a
+// later invocation, and until it returns no other begins. So no more than one goroutine is ever left behind.
+func (f *Follower) flush(ctx context.Context) {
+	budget := within(ctx, f.flushBudget)
 	f.flushing.mu.Lock()
 	client := f.flushing.client
 	if client == nil || f.flushing.busy || budget <= 0 {

@@ -106,6 +106,21 @@ func TestASlowLookIsGivenUpWithTheInvocation(t *testing.T) {
 	})
 }
 
+func TestALookLeavesHalfOfTheTimeToTheInvocation(t *testing.T) {
+	eachForm(t, func(t *testing.T, a *account, wrap func(*journal.Follower, inside) lambda.Handler) {
+		f := a.follow(&sink{}, journal.Budget(time.Second))
+		defer slow(a)()
+		start := time.Now()
+		ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+		defer cancel()
+		_, err := wrap(f, func(context.Context, []byte) ([]byte, error) {
+			assert.Equal(t, 50*time.Millisecond, time.Since(start))
+			return nil, nil
+		}).Invoke(ctx, nil)
+		require.NoError(t, err)
+	})
+}
+
 // A first look that begins before the client starts is for the first invocation too, however that ends.
 func TestTheFirstLookOverlapsTheStart(t *testing.T) {
 	bubble(t, func(t *testing.T, a *account) {
@@ -193,7 +208,7 @@ func TestEventsAreSentWithinTheBudget(t *testing.T) {
 		{"soon", 30 * ms, 0, nil, []time.Duration{100 * ms, 100 * ms}, 30 * ms},
 		{"never: the second does not wait for it", never, 0, nil, []time.Duration{100 * ms}, 100 * ms},
 		{"another budget", never, 0, []journal.Option{journal.FlushBudget(time.Second)}, []time.Duration{time.Second}, time.Second},
-		{"little time left", never, 10 * ms, nil, []time.Duration{10 * ms}, 10 * ms},
+		{"little time left: half of it is for the answer", never, 10 * ms, nil, []time.Duration{5 * ms}, 5 * ms},
 		{"no time left", never, -ms, nil, nil, 0},
 	} {
 		t.Run(c.name, func(t *testing.T) {

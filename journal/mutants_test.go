@@ -25,7 +25,7 @@ func TestPlantedFaults(t *testing.T) {
 			"if s.after == nil || len(published) == 0 {", "if s.after == nil || len(published) == 0 || firstErr != nil {"),
 		mutant.Fault("switch copies", "follower.go", "Key: rowKey(f.name)}", "Key: rowKey(name(f.prefix, f.region, rand.IntN(f.copies)))}"),
 		mutant.Fault("nobody calls Wake", "lambda.go", "waker.Wake()", "_ = waker"),
-		mutant.Fault("append without a condition", "writer.go", "	if was != nil {\n		put.", "	if false {\n		put."),
+		mutant.Fault("append whatever the sequence is", "writer.go", `"#e = :e AND #s = :s"`, `"#e = :e OR #s = :s"`),
 		mutant.Fault("begin the sequence again after a failure", "follower.go", "	f.known = found\n	changes, complete", "	changes, complete"),
 		mutant.Fault("take falling behind for nothing new", "row.go", "		return nil, false\n", "		return nil, true\n"),
 	}})

@@ -64,12 +64,15 @@ func Region(region string) Option { return func(s *settings) { s.region = region
 // [MaxCopies]. A follower picks one at random and keeps to it.
 func Copies(n int) Option { return func(s *settings) { s.copies = n } }
 
-// Budget is how long an invocation waits for a look; the default is 20 milliseconds ([DefaultBudget]). With 0 it
-// does not wait: the look goes on beside it. A negative value is an error.
+// Budget is how long an invocation waits for a look, but at most half of the time that it has left; the default is 20
+// milliseconds ([DefaultBudget]). With 0 it does not wait: the look goes on beside it. A look is given up when its
+// invocation ends: where the budget and the handler together are shorter than a read, no look may ever come to its end,
+// and only the sink's own TTL limits staleness. A negative value is an error.
 func Budget(d time.Duration) Option { return func(s *settings) { s.budget = d } }
 
 // FlushBudget is how long an invocation waits for the client's events to be sent, where [Follower.FlushEvents] is used;
-// the default is 100 milliseconds ([DefaultFlushBudget]). It must be positive.
+// at most half of the time that it has left, so that its answer is not late. The default is 100 milliseconds
+// ([DefaultFlushBudget]). It must be positive.
 func FlushBudget(d time.Duration) Option { return func(s *settings) { s.flushBudget = d } }
 
 // Logger gets a line when the journal is found to be missing, cannot be read, or can be read again. The default, nil,

@@ -153,14 +153,21 @@ func (w *Writer) read(ctx context.Context, prefix string) (*state, error) {
 }
 
 // write writes all copies, if the first one still has the epoch and the sequence that was read. The others are never
-// written without it, so its condition is enough for all. What begins a new epoch needs none: whatever somebody else
-// wrote in between, every follower will take it that anything may have changed.
+// written without it, so its condition is enough for all. What begins a new epoch may be written over anything else:
+// whatever somebody else wrote in between, every follower will take it that anything may have changed. But not over
+// that same epoch: the AWS client repeats a write whose answer is late, and what it sent first may come last, when
+// others have appended. Where that refuses the repetition of a write that came through, the changes are appended once
+// more, or the epoch is renewed once more.
 func (w *Writer) write(ctx context.Context, prefix string, was, next *state) error {
-	put := types.Put{TableName: &w.Table, Item: makeRow(name(prefix, w.Region, 0), next)}
-	if was != nil {
+	put := types.Put{
+		TableName: &w.Table, Item: makeRow(name(prefix, w.Region, 0), next),
+		ConditionExpression:       aws.String("attribute_not_exists(#e) OR #e <> :e"),
+		ExpressionAttributeNames:  map[string]string{"#e": attrEpoch},
+		ExpressionAttributeValues: row{":e": text(next.epoch)},
+	}
+	if was != nil { // of the same epoch
 		put.ConditionExpression = aws.String("#e = :e AND #s = :s")
-		put.ExpressionAttributeNames = map[string]string{"#e": attrEpoch, "#s": attrSeq}
-		put.ExpressionAttributeValues = row{":e": text(was.epoch), ":s": number(was.seq)}
+		put.ExpressionAttributeNames["#s"], put.ExpressionAttributeValues[":s"] = attrSeq, number(was.seq)
 	}
 	if w.Copies <= 1 {
 		_, err := w.Client.PutItem(ctx, &dynamodb.PutItemInput{

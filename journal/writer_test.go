@@ -134,6 +134,73 @@ func TestANewEpochWhenItIsNotKnownWhatChanged(t *testing.T) {
 	assert.Equal(t, []string{"c", "d"}, entries)
 }
 
+// AWS's client repeats a write whose answer does not come. What it sent first may come to the table last, when others
+// have appended: a journal that went back would hide from followers what is appended next.
+func TestANewEpochIsNotWrittenAgainOverWhatFollowed(t *testing.T) {
+	for _, copies := range []int{1, 2} {
+		a := newAccount(t)
+		a.writer.Copies = copies
+		var again func() error
+		a.Intercept(func(_ context.Context, _ string, in any) error {
+			switch in := in.(type) {
+			case *dynamodb.PutItemInput:
+				again = func() error { _, err := a.DynamoDB.PutItem(t.Context(), in); return err }
+			case *dynamodb.TransactWriteItemsInput:
+				again = func() error { _, err := a.DynamoDB.TransactWriteItems(t.Context(), in); return err }
+			default:
+				return nil
+			}
+			a.Intercept(nil)
+			return nil
+		})
+		a.append("a")
+		a.append("b")
+		require.Error(t, again())
+		_, seq, entries := a.read(first)
+		assert.Equal(t, 2, seq)
+		assert.Equal(t, []string{"a", "b"}, entries)
+	}
+}
+
+// heardTwice is AWS's client when the answer to its first put is lost, and it asks again.
+type heardTwice struct {
+	journal.WriteAPI
+	done bool
+}
+
+func (c *heardTwice) PutItem(
+	ctx context.Context, in *dynamodb.PutItemInput, o ...func(*dynamodb.Options),
+) (*dynamodb.PutItemOutput, error) {
+	if !c.done {
+		c.done = true
+		if out, err := c.WriteAPI.PutItem(ctx, in, o...); err != nil {
+			return out, err
+		}
+	}
+	return c.WriteAPI.PutItem(ctx, in, o...)
+}
+
+func TestANewEpochThatIsHeardTwiceLosesNothing(t *testing.T) {
+	bubble(t, func(t *testing.T, a *account) {
+		a.writer.Client = &heardTwice{WriteAPI: a.DynamoDB}
+		a.append("a")
+		before, seq, entries := a.read(first)
+		assert.Equal(t, 2, seq)
+		assert.Equal(t, []string{"a", "a"}, entries, "which costs a read")
+
+		s := &sink{}
+		f := a.follow(s)
+		look(t, f, s)
+		a.writer.Client = &heardTwice{WriteAPI: a.DynamoDB}
+		require.NoError(t, a.writer.Renew(t.Context(), ""))
+		after, seq, entries := a.read(first)
+		assert.NotEqual(t, before, after)
+		assert.Zero(t, seq)
+		assert.Empty(t, entries)
+		assert.Equal(t, []string{"*"}, look(t, f, s))
+	})
+}
+
 func TestABrokenItemIsHealedByANewEpoch(t *testing.T) {
 	for name, broken := range map[string]item{
 		"no attributes":      {},

@@ -31,8 +31,8 @@ type Scanner interface {
 // So it publishes, to each prefix that the table knows, that anything may have changed. Make one with [NewExpired].
 // It is safe for concurrent use.
 //
-// It works without the table's stream and remembers nothing: reports that come again are answered again, with messages of
-// the same IDs.
+// It works without the table's stream and remembers nothing: reports that come again are answered again, usually with
+// messages of the same IDs. Do not rely on it: the queue may bring them with others.
 type Expired struct {
 	settings
 	table  string
@@ -87,7 +87,7 @@ func (e *Expired) Handle(ctx context.Context, event events.SQSEvent) (events.SQS
 	}
 	stats := ExpiredStats{Reports: len(event.Records)}
 	var reports []report
-	id := sha256.New() // a report that comes again makes messages of the same ID
+	id := sha256.New() // the same reports together make messages of the same IDs
 	for _, record := range event.Records {
 		var r report
 		if json.Unmarshal([]byte(record.Body), &r) != nil || r.Batch.Shard == "" {

@@ -66,6 +66,19 @@ func TestOneMessageForEachPrefix(t *testing.T) {
 	assert.Equal(t, streamhandler.Stats{Batches: 1, Records: 5, Changes: 4, Coalesced: 1, Messages: 3}, stats)
 }
 
+func TestOnlyPublishedChangesCountAsUnknown(t *testing.T) {
+	topic := &topic{before: failOn(1)}
+	h := newHandler(topic)
+	removed := event(t, record("1", "features", "a", flag("features", "a", "1"), nil))
+	response, err := h.Handle(context.Background(), removed)
+	require.NoError(t, err)
+	assert.Equal(t, failures("1"), response)
+	assert.Zero(t, h.Stats().Unknown)
+	_, err = h.Handle(context.Background(), removed)
+	require.NoError(t, err)
+	assert.Equal(t, 1, h.Stats().Unknown)
+}
+
 func TestNothingToSayPublishesNothing(t *testing.T) {
 	topic := &topic{}
 	appended := 0

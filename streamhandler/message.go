@@ -93,8 +93,9 @@ func encoded(m change.Message) []byte {
 	return b
 }
 
-// messageID depends on the records that the message tells of (the last of each item) and on nothing else, so that a batch that is
-// delivered again makes messages of the same IDs. Each part of a split has other records, hence another ID.
+// messageID depends on the records that the message tells of (the last of each item) and on nothing else, so that a
+// batch that is delivered again as a whole makes messages of the same IDs. Each part of a split has other records,
+// hence another ID; what comes again after a batch was published in part may have one too.
 func messageID(source, prefix string, items []*item) string {
 	text := make([]byte, 0, 256+32*len(items))
 	text = strconv.AppendQuote(text, source)

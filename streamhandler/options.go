@@ -31,7 +31,9 @@ func TopicARN(arn string) Option {
 
 // MaxMessageSize is the most bytes that a message may have, attributes included, and messages that are published with
 // one call together: the topic's MaximumMessageSize. The default is 262144 (256 KiB), the least 32768 and the most
-// 1048576; others are an error.
+// 1048576; others are an error. Above 256 KiB, SNS allows a topic 100 subscriptions at most, and only SQS, Lambda and
+// Firehose: no HTTPS endpoint can subscribe
+// (https://docs.aws.amazon.com/sns/latest/dg/large-message-payloads.html).
 func MaxMessageSize(bytes int) Option {
 	return func(s *settings) { s.maxSize = bytes }
 }

@@ -29,7 +29,7 @@ type Stats struct {
 	Skipped   map[Reason]int // records passed over; nil if none
 	Changes   int            // items that records told of, counted once for each batch
 	Coalesced int            // records covered by a later record of the same item in their batch
-	Unknown   int            // changes announced without a version
+	Unknown   int            // changes published without a version
 	Messages  int            // messages published
 	Refused   int            // of these, empty ones in the place of one that SNS refused
 	Bytes     int            // published bytes, attributes included
@@ -72,24 +72,25 @@ func (h *Handler) Stats() Stats {
 	return s
 }
 
-// count counts what became of the batch: what Messages and Bytes count was published even if After failed. An empty message
-// that stands for a refused one has no changes, and so adds nothing to Unknown.
+// count counts what became of the batch: what Messages, Bytes and Unknown count was published even if After failed. An
+// empty message that stands for a refused one has no changes, and so adds nothing to Unknown.
 func (b *batch) count(messages []*message, failure error) {
 	if failure != nil {
 		b.stats.Failures++
 	}
 	for _, m := range messages {
+		if !m.published {
+			continue
+		}
+		b.stats.Messages++
+		if m.refusal != nil {
+			b.stats.Refused++
+		}
+		b.stats.Bytes += m.size()
 		for _, c := range m.Changes {
 			if c.Version == 0 {
 				b.stats.Unknown++
 			}
-		}
-		if m.published {
-			b.stats.Messages++
-			if m.refusal != nil {
-				b.stats.Refused++
-			}
-			b.stats.Bytes += m.size()
 		}
 	}
 }

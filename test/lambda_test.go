@@ -46,7 +46,7 @@ func TestWholePathInFrozenProcesses(t *testing.T) {
 }
 
 // A container of examples/lambda is fresh in the first invocation after each thaw, by the journal that sam/streamhandler
-// keeps; its cache's TTL is a minute, and nobody pushes anything to it.
+// keeps; its cache's TTL is the default, five minutes, and nobody pushes anything to it.
 func TestTheExampleIsFreshAfterAThaw(t *testing.T) {
 	h := build(t)
 	p := startPathOf(t, h.functions)

@@ -93,6 +93,9 @@ func (c *container) start(ctx context.Context) error {
 		c.initTime = time.Since(began)
 		return nil
 	case a := <-c.answers:
+		if a.err == nil {
+			return &Error{Type: "Runtime.UnexpectedAnswer", Message: "an answer before it asked for an event", Init: true}
+		}
 		return a.err
 	case <-c.gone:
 		return &Error{Type: TypeExit, Message: "the process exited in its start: " + c.process.ProcessState.String(), Init: true}

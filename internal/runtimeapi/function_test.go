@@ -35,6 +35,9 @@ func TestMain(m *testing.M) {
 		_, _ = http.Post("http://"+os.Getenv("AWS_LAMBDA_RUNTIME_API")+"/2018-06-01/runtime/init/error", "application/json",
 			strings.NewReader(`{"errorType":"Config","errorMessage":"no table"}`))
 		os.Exit(1)
+	case "answers":
+		_, _ = http.Post("http://"+os.Getenv("AWS_LAMBDA_RUNTIME_API")+"/2018-06-01/runtime/invocation/1/response", "", nil)
+		select {} // until it is ended
 	}
 	var lived atomic.Int64 // milliseconds in which this process got time, at least
 	go func() {
@@ -181,6 +184,7 @@ func TestFailuresOfTheStart(t *testing.T) {
 	for how, want := range map[string]runtimeapi.Error{
 		"exits":   {Type: runtimeapi.TypeExit, Message: "the process exited in its start: exit status 3", Init: true},
 		"reports": {Type: "Config", Message: "no table", Init: true},
+		"answers": {Type: "Runtime.UnexpectedAnswer", Message: "an answer before it asked for an event", Init: true},
 	} {
 		f := newFunction(t, func(c *runtimeapi.Config) { c.Env = []string{asFunction + "=" + how} })
 		assert.Equal(t, &want, failure(t, f, "echo"), how)

@@ -38,7 +38,7 @@ func build(ctx context.Context) (*streamhandler.Expired, error) {
 	table := vars.Required("TABLE_NAME", "the flag table")
 	topic := vars.Required("TOPIC_ARN", "the topic that changes are published to")
 	maxSize := vars.Int("MAX_MESSAGE_SIZE", 256<<10)
-	copies := vars.Int("JOURNAL_COPIES", 0)
+	copies := vars.IntUpTo("JOURNAL_COPIES", journal.MaxCopies)
 	if err := vars.Err(); err != nil {
 		return nil, err
 	}

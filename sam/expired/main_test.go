@@ -22,3 +22,13 @@ func TestBuild(t *testing.T) {
 	require.NoError(t, err)
 	assert.NotNil(t, handler)
 }
+
+func TestCopiesOfTheJournalAreChecked(t *testing.T) {
+	for _, copies := range []string{"-1", "101"} {
+		t.Setenv("TOPIC_ARN", "")
+		t.Setenv("JOURNAL_COPIES", copies)
+		_, err := build(t.Context())
+		require.ErrorContains(t, err, "JOURNAL_COPIES="+copies+": use 0 to 100")
+		require.ErrorContains(t, err, "TOPIC_ARN is missing", "and what else is wrong")
+	}
+}

@@ -36,7 +36,7 @@ func build(ctx context.Context) (*streamhandler.Handler, error) {
 	vars := env.Read(os.LookupEnv)
 	topic := vars.Required("TOPIC_ARN", "the topic that changes are published to")
 	maxSize := vars.Int("MAX_MESSAGE_SIZE", 256<<10)
-	copies := vars.Int("JOURNAL_COPIES", 0)
+	copies := vars.IntUpTo("JOURNAL_COPIES", journal.MaxCopies)
 	table := ""
 	if copies != 0 {
 		table = vars.Required("TABLE_NAME", "the flag table, which the journal is kept in")

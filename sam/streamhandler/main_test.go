@@ -32,3 +32,13 @@ func TestTheJournalNeedsItsTable(t *testing.T) {
 	_, err = build(t.Context())
 	require.NoError(t, err)
 }
+
+func TestCopiesOfTheJournalAreChecked(t *testing.T) {
+	for _, copies := range []string{"-1", "101"} {
+		t.Setenv("TOPIC_ARN", "")
+		t.Setenv("JOURNAL_COPIES", copies)
+		_, err := build(t.Context())
+		require.ErrorContains(t, err, "JOURNAL_COPIES="+copies+": use 0 to 100")
+		require.ErrorContains(t, err, "TOPIC_ARN is missing", "and what else is wrong")
+	}
+}

@@ -43,6 +43,15 @@ func (v *Vars) Int(name string, standard int) int {
 	return n
 }
 
+// IntUpTo is a whole number from 0 to most; 0 where the variable is missing or blank.
+func (v *Vars) IntUpTo(name string, most int) int {
+	n := v.Int(name, 0)
+	if n < 0 || n > most {
+		v.problems = append(v.problems, fmt.Errorf("%s=%d: use 0 to %d", name, n, most))
+	}
+	return n
+}
+
 // Number is a number, or 0 where the variable is missing or blank.
 func (v *Vars) Number(name string) float64 {
 	value := v.text(name)
