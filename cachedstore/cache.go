@@ -151,6 +151,7 @@ func (s *cache) invalidateLocked(c *collection, ch change.Change, now instant) {
 	sl.invalidate(s.tick)
 	sl.expect, sl.expected, sl.lagging = ch.Version, now, 0
 	c.view.Store(nil)
+	c.failures = 0 // a GetAll must not rest over this key
 	// Only what was cached is read in the background: the key, or the collection, for which a new key is news.
 	if sl.last != nil || c.start > 0 {
 		s.refreshLocked(job{c, sl}, refreshSpread)
@@ -300,7 +301,7 @@ func (s *cache) close() error {
 	select {
 	case <-ended:
 	case <-timer.C:
-		s.loggers.Warn("cachedstore: closed while a read of the table had not ended")
+		s.loggers.Warn("cachedstore: closed while a read of the table had not ended, or a client's status was not taken")
 	}
 	if err := s.core.Close(); err != nil {
 		return fmt.Errorf("close cachedstore: %w", err)

@@ -71,7 +71,7 @@ func (c *client) Init(all []ldstoretypes.Collection) error {
 	err := c.cache.core.Init(serialized)
 	c.cache.invalidateEverything() // also after an error: part of it may have been written
 	if err != nil {
-		c.cache.failed(err)
+		c.cache.unwritten(err)
 		return fmt.Errorf("write all flags: %w", err)
 	}
 	c.cache.inited.Store(true)
@@ -83,16 +83,17 @@ func (c *client) Upsert(kind ldstoretypes.DataKind, key string, item ldstoretype
 	updated, err := c.cache.core.Upsert(kind, key, serialize(kind, item))
 	c.cache.invalidate([]change.Change{{Kind: kind.GetName(), Key: key}})
 	if err != nil {
-		c.cache.failed(err)
+		c.cache.unwritten(err)
 		return false, fmt.Errorf("write %s %q: %w", kind.GetName(), key, err)
 	}
 	return updated, nil
 }
 
-// failed is failedLocked for writes, which hold no lock.
-func (s *cache) failed(err error) {
+// unwritten is failedLocked for writes, which hold no lock.
+func (s *cache) unwritten(err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.outage.unwritten = true
 	s.failedLocked(err)
 }
 

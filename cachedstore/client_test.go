@@ -2,6 +2,7 @@ package cachedstore_test
 
 import (
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/launchdarkly/go-sdk-common/v3/ldcontext"
@@ -137,6 +138,44 @@ func TestARealClientThatWrites(t *testing.T) {
 			x.mu.Unlock()
 		})
 	}
+}
+
+// A write that failed is lost for good unless the client hears that it should send its data again, however well the
+// table can be read. Meanwhile reads go on.
+func TestAClientWhoseWriteFailedIsAskedToWriteAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSystem(t, newTable(t))
+		s.put("flag", 1)
+		flag := func(version int) ldstoretypes.ItemDescriptor {
+			f := ldbuilders.NewFlagBuilder("flag").Version(version).Build()
+			return ldstoretypes.ItemDescriptor{Version: version, Item: &f}
+		}
+		down, up := interfaces.DataStoreStatus{}, interfaces.DataStoreStatus{Available: true, NeedsRefresh: true}
+		s.failWrites(errTable)
+		_, err := s.client.Upsert(features, "flag", flag(2))
+		require.ErrorIs(t, err, errTable)
+		assert.Equal(t, down, <-s.status)
+		assert.Equal(t, 1, s.version("flag"), "it can be read")
+		s.put("flag", 3)
+		s.invalidate("flag", 3)
+		assert.Equal(t, 3, s.version("flag"))
+		assert.Equal(t, up, <-s.status)
+		synctest.Wait()
+		assert.Empty(t, s.status)
+
+		// What the client sends then fails as well: it is asked again, less and less often.
+		began := time.Now()
+		for range 20 {
+			require.ErrorIs(t, s.client.Init(nil), errTable)
+			assert.Equal(t, down, <-s.status)
+			assert.Equal(t, up, <-s.status)
+		}
+		assert.Greater(t, time.Since(began), time.Minute)
+		s.failWrites(nil)
+		require.NoError(t, s.client.Init(nil))
+		time.Sleep(time.Hour)
+		assert.Empty(t, s.status)
+	})
 }
 
 func TestTheSDKsNextDataSystemReadsIt(t *testing.T) {

@@ -53,6 +53,13 @@ func (c *collection) newSlot(key string) *slot {
 	return sl
 }
 
+// absent makes it fresh that the collection does not have a new slot's key, and returns until when.
+func (s *slot) absent(c *collection) instant {
+	s.last = &value{item: notFound, start: c.start, taken: c.taken, until: c.until}
+	s.fresh.Store(s.last)
+	return c.until
+}
+
 // manyStale is how many items are read one by one for a GetAll; for more, the whole collection is read.
 const manyStale = 25
 

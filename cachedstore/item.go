@@ -33,12 +33,16 @@ func (s *cache) get(c *collection, key string) (ldstoretypes.ItemDescriptor, err
 	now := s.nowLocked()
 	sl := c.slots.get(key)
 	if sl == nil {
-		if s.wholeLocked(c, now) || s.outage.down && s.servableWholeLocked(c, now) {
+		whole := s.wholeLocked(c, now)
+		if !whole && s.outage.down && s.servableWholeLocked(c, now) {
 			s.mu.Unlock()
-			return notFound, nil // the collection does not have it
+			return notFound, nil // the collection, as last known, does not have it
 		}
 		s.forgetUnknownLocked(c)
 		sl = c.newSlot(key)
+		if whole { // it does not have it, for as long as it is fresh itself
+			c.expiry = c.expiry.earlier(sl.absent(c))
+		}
 		c.slots.add(sl)
 	}
 	if v := sl.hit(now); v != nil {

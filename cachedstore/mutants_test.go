@@ -81,7 +81,7 @@ var faults = []mutant.Mutant{
 	mutant.Fault("MaxStale does not limit", "item.go",
 		"return v.taken.age(now) <= s.options.maxStale", "return true"),
 	mutant.Fault("clients do not hear of an outage", "outage.go",
-		"	s.announce(true)\n	if !s.awaitRecovery()", "	if !s.awaitRecovery()"),
+		"		s.announce(true)\n		if !s.awaitRecovery()", "		if !s.awaitRecovery()"),
 	mutant.Fault("clients do not hear of its end", "outage.go",
 		"	s.announce(false)\n", ""),
 	mutant.Fault("an old cache is written over the table", "outage.go",

@@ -45,16 +45,17 @@ func TTL(d time.Duration) Option { return func(o *options) { o.ttl = d } }
 
 // MaxStale limits for how long, counted from when it was read, a last known value is served while the table
 // cannot be reached; after that Get returns the error. The default, 0, is no limit; a negative value never
-// serves a last known value.
+// serves a last known value. A positive one below the TTL is an error.
 func MaxStale(d time.Duration) Option { return func(o *options) { o.maxStale = d } }
 
-// ReadLimit sets how long a Get waits for one read of the table; the default is 3 seconds
-// ([DefaultReadLimit]). A read that takes longer is abandoned: what it finds in the end is neither kept nor
-// returned. It must be positive.
+// ReadLimit sets how long a Get waits for one read of the table, and a GetAll for a whole Query with all its pages; the
+// default is 3 seconds ([DefaultReadLimit]). A read that takes longer is abandoned: what it finds in the end is neither
+// kept nor returned. It must be positive. Raise it where GetAll of thousands of flags takes longer on a small Lambda.
 func ReadLimit(d time.Duration) Option { return func(o *options) { o.readLimit = d } }
 
-// Preload reads the whole table, one Query for each kind of data, when the client is built, which waits for
-// them. The default is to read each item when it is first asked for.
+// Preload reads the whole table, one Query for each kind of data, when the client is built, which waits for them,
+// [ReadLimit] at most. One that fails is logged, and its flags are read when they are asked for: [Store.Ready] says
+// whether the table is well. The default is to read each item when it is first asked for.
 func Preload() Option { return func(o *options) { o.preload = true } }
 
 // RefreshAhead reads what is cached again in the background before its TTL is over, in the TTL's last tenth, so that

@@ -378,5 +378,11 @@ func TestUnknownFlagsAreRememberedWithABound(t *testing.T) {
 		reads := s.store.Stats().Reads
 		assert.Equal(t, -1, s.version("another"))
 		assert.Equal(t, reads, s.store.Stats().Reads, "the collection does not have it")
+		misses := s.store.Stats().Misses
+		assert.Equal(t, -1, s.version("another"))
+		assert.Equal(t, misses, s.store.Stats().Misses, "a hit as any other")
+		s.put("another", 1)
+		s.pass(time.Hour)
+		assert.Equal(t, 1, s.version("another"), "for as long as the collection is fresh")
 	})
 }

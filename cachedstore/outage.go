@@ -17,12 +17,16 @@ const (
 	steady = 30 * time.Second
 )
 
-// outage is what is known of the table's health. Guarded by cache.mu. A read that fails starts one goroutine, the
-// poller, which asks the table: when it answers, only the read was unlucky (throttled, or of a row that cannot be
-// read). Otherwise the table is down, and the poller lives until it is up again. It alone tells the SDK's
-// clients, so that they hear of each end after its beginning.
+// outage is what is known of the table's health. Guarded by cache.mu. A read or write that fails starts one goroutine,
+// the poller, which asks the table: when it answers, only the read was unlucky (throttled, or of a row that cannot be
+// read). Otherwise the table is down, and the poller lives until it is up again. It alone has the SDK's clients
+// told, so that they hear of each end after its beginning.
+//
+// A write that failed is lost, however well the table is: a client that writes sends its data again only when it hears of
+// an outage's end. So a lost write is announced as an outage too, in which reads go on.
 type outage struct {
-	down      bool
+	down      bool          // nothing can be read
+	unwritten bool          // a write was lost, and no outage's end was announced since
 	polling   bool          // the poller lives
 	wait      time.Duration // the poller's next pause
 	up        instant       // when the latest outage ended
@@ -60,32 +64,45 @@ func (s *cache) failedLocked(err error) {
 
 // poll asks whether the table is down, and lives as long as it is. It announces both ends of an outage.
 func (s *cache) poll() {
-	if s.available() {
-		s.mu.Lock()
-		cause := s.outage.cause
-		s.outage.polling = false
-		s.mu.Unlock()
-		s.loggers.Warnf("cachedstore: %s; the table can be read otherwise", cause)
-		return
-	}
-	s.mu.Lock()
 	o := &s.outage
-	o.down = true
-	cause := o.cause
-	if o.wait == 0 || o.up.age(s.clock()) > steady {
-		o.wait = firstPoll
+	for {
+		up := s.available()
+		s.mu.Lock()
+		cause := o.cause
+		lost := o.unwritten
+		o.unwritten = false
+		if up && !lost {
+			o.polling = false
+			s.mu.Unlock()
+			s.loggers.Warnf("cachedstore: %s; the table can be read otherwise", cause)
+			return
+		}
+		o.down = !up
+		if o.wait == 0 || o.up.age(s.clock()) > steady {
+			o.wait = firstPoll
+		}
+		s.mu.Unlock()
+		if up {
+			s.loggers.Warnf("cachedstore: %s; the table can be read, and clients are asked to write again", cause)
+		} else {
+			s.loggers.Warnf("cachedstore: the table cannot be read, last known values are served until it can: %s", cause)
+		}
+		s.announce(true)
+		if !s.awaitRecovery() {
+			return // closed
+		}
+		if !up {
+			s.loggers.Warn("cachedstore: the table can be read again")
+		}
+		s.announce(false)
+		s.mu.Lock()
+		if !o.unwritten {
+			o.polling = false // a read that failed since then starts another poller when it is tried again
+			s.mu.Unlock()
+			return
+		}
+		s.mu.Unlock() // a write was lost since: nobody tries that again before it is told
 	}
-	s.mu.Unlock()
-	s.loggers.Warnf("cachedstore: the table cannot be read, last known values are served until it can: %s", cause)
-	s.announce(true)
-	if !s.awaitRecovery() {
-		return // closed
-	}
-	s.loggers.Warn("cachedstore: the table can be read again")
-	s.announce(false)
-	s.mu.Lock()
-	o.polling = false // a read that failed since then starts another poller when it is tried again
-	s.mu.Unlock()
 }
 
 // awaitRecovery returns true when the table is up again, false when the store was closed. Then every key and collection may be
@@ -145,27 +162,46 @@ func (s *cache) available() bool {
 	return false
 }
 
-// listener is a client's status, and what it was told last. Guarded by cache.mu; only the poller tells it.
+// listener is a client's status: what it shall hear, and what it was told last. Guarded by cache.mu. The poller says what it
+// shall hear; a goroutine of its own tells it, one status after the other, because a client keeps whoever tells it waiting
+// while nobody reads its status channel. That must keep neither the poller nor other clients.
 type listener struct {
-	sink subsystems.DataStoreUpdateSink
-	down bool
+	sink       subsystems.DataStoreUpdateSink
+	down, told bool
+	telling    bool // its goroutine lives
 }
 
-// announce tells the clients that have not heard it yet. A client may keep it waiting: not under the mutex.
+// announce has the clients told that have not heard it yet.
 func (s *cache) announce(down bool) {
 	s.mu.Lock()
-	var told []subsystems.DataStoreUpdateSink
+	defer s.mu.Unlock()
 	for _, l := range s.outage.listeners {
-		if l.down != down {
-			l.down = down
-			told = append(told, l.sink)
+		l.down = down
+		if l.told != down && !l.telling {
+			l.telling = true
+			s.running.Add(1) // by the poller, which is counted itself
+			go func() {
+				defer s.running.Done()
+				s.tell(l)
+			}()
 		}
 	}
-	s.mu.Unlock()
-	// Writes of a client that is not in daemon mode may have been lost: it should send its data again.
-	status := interfaces.DataStoreStatus{Available: !down, NeedsRefresh: !down}
-	for _, sink := range told {
-		sink.UpdateStatus(status)
+}
+
+// tell tells a client what it shall hear until it has heard the latest.
+func (s *cache) tell(l *listener) {
+	for {
+		s.mu.Lock()
+		down := l.down
+		if l.told == down {
+			l.telling = false
+			s.mu.Unlock()
+			return
+		}
+		l.told = down
+		s.mu.Unlock()
+		// Writes of a client that is not in daemon mode may have been lost: it should send its data again.
+		l.sink.UpdateStatus(interfaces.DataStoreStatus{Available: !down, NeedsRefresh: !down})
 	}
 }
 

@@ -2,7 +2,6 @@ package cachedstore_test
 
 import (
 	"context"
-	"errors"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -41,6 +40,52 @@ func TestAnOutageServesTheLastValueAndEndsByItself(t *testing.T) {
 		assert.Equal(t, 2, s.version("flag"))
 		assert.Equal(t, map[string]int{"flag": 2}, s.versions())
 		assert.Empty(t, s.status)
+	})
+}
+
+// A status listener that nobody reads keeps neither the cache from its recovery nor other clients from hearing of it.
+func TestAListenerThatNobodyReadsHoldsUpNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSystem(t, newTable(t))
+		s.put("flag", 1)
+		s.version("flag")
+		deaf := make(statuses)
+		second, err := s.store.Build(subsystems.BasicClientContext{DataStoreUpdateSink: deaf})
+		require.NoError(t, err)
+		for version := 2; version < 5; version++ {
+			s.put("flag", version)
+			s.fail(errTable)
+			s.invalidate("flag", version)
+			s.version("flag")
+			assert.False(t, (<-s.status).Available)
+			s.fail(nil)
+			assert.True(t, (<-s.status).Available)
+			assert.Equal(t, version, s.version("flag"))
+		}
+		assert.False(t, (<-deaf).Available)
+		assert.True(t, (<-deaf).Available, "the latest, though much was missed")
+		synctest.Wait()
+		assert.Empty(t, deaf)
+		require.NoError(t, second.Close())
+	})
+}
+
+// After a Query that failed, a message ends the pause: the flag that it names is read, if not by its own read then by
+// another Query.
+func TestAMessageEndsAFailedQuerysPause(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSystem(t, newTable(t))
+		s.put("flag", 1)
+		s.versions()
+		s.store.InvalidateAll()
+		s.failOnly(all, errTable)
+		assert.Equal(t, map[string]int{"flag": 1}, s.versions())
+		synctest.Wait()
+		s.failOnly(all, nil)
+		s.put("flag", 2)
+		assert.Equal(t, map[string]int{"flag": 1}, s.versions(), "it is left alone for a moment")
+		s.invalidate("flag", 2)
+		assert.Equal(t, map[string]int{"flag": 2}, s.versions())
 	})
 }
 
@@ -203,10 +248,12 @@ func TestReady(t *testing.T) {
 		assert.ErrorIs(t, s.store.Ready(t.Context()), cachedstore.ErrNoData)
 		s.fail(errTable)
 		assert.ErrorContains(t, s.store.Ready(t.Context()), "cannot be read")
-		ctx, cancel := context.WithCancel(t.Context())
-		cancel()
-		err := s.store.Ready(ctx)
-		assert.True(t, errors.Is(err, context.Canceled) || err.Error() != "", "%v", err)
+		s.fail(nil)
+		answer := s.hold("available")
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		assert.ErrorIs(t, s.store.Ready(ctx), context.DeadlineExceeded)
+		answer()
 	})
 }
 

@@ -34,19 +34,20 @@ type job struct {
 	slot *slot
 }
 
-// refreshLocked has something read again within a time. What is due already stays due when it was: many invalidations of one
-// item do not put off its read. It does nothing in Lambda and without a cache.
+// refreshLocked has something read again within a time. What is due by then already stays due when it was: many
+// invalidations of one item do not put off its read. It does nothing in Lambda and without a cache.
 func (s *cache) refreshLocked(j job, within time.Duration) {
 	if !s.options.background || s.options.ttl == 0 || s.closed {
 		return
 	}
-	if _, ok := s.refresher.due[j]; ok {
+	now := s.clock().mono
+	if at, ok := s.refresher.due[j]; ok && at <= now+within {
 		return
 	}
 	if s.refresher.due == nil {
 		s.refresher.due = map[job]time.Duration{}
 	}
-	s.refresher.due[j] = s.clock().mono + rand.N(max(within, 1))
+	s.refresher.due[j] = now + rand.N(max(within, 1))
 	if s.refresher.running {
 		return // it looks again before the spread of one item is over
 	}
@@ -98,8 +99,8 @@ func (s *cache) refresh() {
 }
 
 // beginDueLocked begins the reads that are due, as far as the bound allows, and forgets what is fresh by now. While
-// the table is down nothing is read: a Get finds out when it is well. A read that a Get has begun is joined, and counts as one
-// of those under way.
+// the table is down nothing is read, and what was due is left to the Gets after it. A read that a Get has begun is joined,
+// and counts as one of those under way.
 func (s *cache) beginDueLocked(flights []*flight) []*flight {
 	now := s.nowLocked()
 	for j, at := range s.refresher.due {
@@ -133,17 +134,18 @@ func (s *cache) agingLocked(until, now instant) bool {
 }
 
 // refreshAgingLocked has what expires soon read again before it does: within half of the tenth of the TTL that is left. The
-// timekeeper calls it, ten times a second; what is due already is not made due again.
+// timekeeper calls it, ten times a second; what is due already is not made due again, and what failed is left alone as a Get
+// would leave it.
 func (s *cache) refreshAgingLocked(now instant) {
 	for _, c := range s.collections {
 		if c.start > 0 {
-			if s.agingLocked(c.until, now) {
+			if s.agingLocked(c.until, now) && !c.resting(now) {
 				s.refreshLocked(job{c: c}, s.options.ttl/20)
 			}
 			continue
 		}
 		c.slots.each(func(sl *slot) {
-			if v := sl.fresh.Load(); v != nil && v.found() && s.agingLocked(v.until, now) {
+			if v := sl.fresh.Load(); v != nil && v.found() && s.agingLocked(v.until, now) && !sl.resting(now) {
 				s.refreshLocked(job{c, sl}, s.options.ttl/20)
 			}
 		})

@@ -149,6 +149,32 @@ func TestAServiceReadsAgainInTheBackground(t *testing.T) {
 			assert.Equal(t, 100, s.store.Stats().Reads)
 		})
 	})
+	t.Run("what is invalidated is not put off until RefreshAhead would read it", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			s := service(t, cachedstore.RefreshAhead(), cachedstore.TTL(24*time.Hour)) // due within more than an hour, in its last tenth
+			s.put("flag", 1)
+			s.version("flag")
+			time.Sleep(24*time.Hour*9/10 + time.Second)
+			require.Equal(t, 1, s.readsOf("flag"))
+			s.put("flag", 2)
+			s.invalidate("flag", 2)
+			time.Sleep(2 * cachedstore.RefreshSpread)
+			synctest.Wait()
+			assert.Equal(t, 2, s.readsOf("flag"))
+		})
+	})
+	t.Run("a Query that fails is left alone in the background too", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			s := service(t, cachedstore.RefreshAhead(), cachedstore.TTL(10*time.Second))
+			s.put("flag", 1)
+			s.versions()
+			s.failOnly(all, errTable)
+			time.Sleep(5 * time.Minute)
+			reads := s.readsOf(all)
+			assert.Greater(t, reads, 30)
+			assert.Less(t, reads, 80, "about one in five seconds")
+		})
+	})
 	t.Run("not in Lambda", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			s := newSystem(t, newTable(t), cachedstore.RefreshAhead())

@@ -118,7 +118,8 @@ func (s *Store) InvalidateAll() {
 }
 
 // Wake says that an invocation begins: the process may have been frozen until now. A read that began earlier
-// does not count as fresh, and a table that could not be read is looked at again.
+// does not count as fresh, and a table that could not be read is looked at again. Let each invocation call it, as
+// journal's Follower does, or none: from the first call on, a hit trusts that it does, and looks at no clock.
 func (s *Store) Wake() {
 	if c := s.current(); c != nil {
 		c.wake()
@@ -143,7 +144,7 @@ type Stats struct {
 	Reads         int // reads of the table that began: items and whole collections
 	Errors        int // reads that failed, those that took too long included
 	Discarded     int // reads that were kept as last known only: an invalidation or a freeze came meanwhile
-	StaleServes   int // answers with a last known value because the table could not be read
+	StaleServes   int // times that a last known value was the answer because the table could not be read; those who waited for one read count once
 	Invalidations int // changes that were delivered
 	InvalidateAll int // times that all was invalidated
 	Forgotten     int // unknown keys that were forgotten to bound memory

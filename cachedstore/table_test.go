@@ -34,7 +34,8 @@ type table struct {
 	reading map[string]bool
 	writes  int
 	closed  int
-	err     error                    // what reads and availability checks fail with
+	err     error                    // what reads, writes and availability checks fail with
+	lost    error                    // what writes alone fail with
 	errs    map[string]error         // what reads of a key fail with
 	holds   map[string]chan struct{} // a read of the key has seen the rows, and answers when the channel is closed
 	written map[string]int           // by key: the version that the latest Init wrote
@@ -107,6 +108,12 @@ func (x *table) fail(err error) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	x.err = err
+}
+
+func (x *table) failWrites(err error) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.lost = err
 }
 
 func (x *table) failOnly(key string, err error) {
@@ -193,15 +200,15 @@ func (x *table) Init(all []ldstoretypes.SerializedCollection) error {
 			x.written[item.Key] = item.Item.Version
 		}
 	}
-	return x.err
+	return errors.Join(x.err, x.lost)
 }
 
 func (x *table) Upsert(kind ldstoretypes.DataKind, key string, item ldstoretypes.SerializedItemDescriptor) (bool, error) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	x.writes++
-	if x.err != nil {
-		return false, x.err
+	if err := errors.Join(x.err, x.lost); err != nil {
+		return false, err
 	}
 	x.rows[kind.GetName()][key] = item
 	return true, nil
