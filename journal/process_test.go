@@ -75,7 +75,7 @@ func newLab(t *testing.T, ttl time.Duration) *lab {
 	require.NoError(t, err)
 	server := httptest.NewServer(a.DynamoDB)
 	t.Cleanup(server.Close)
-	f := runtimeapi.New(runtimeapi.Config{Bootstrap: binary, Timeout: time.Minute, Output: t.Output(), Env: []string{
+	f := runtimeapi.New(runtimeapi.Config{Bootstrap: binary, Timeout: time.Minute, InitLimit: time.Minute, Output: t.Output(), Env: []string{
 		asFunction + "=" + ttl.String(), "AWS_ENDPOINT_URL=" + server.URL,
 	}})
 	t.Cleanup(f.Close)

@@ -43,7 +43,7 @@ const (
 	webhookSecret           = "integration-secret"
 	sdkKey                  = "sdk-integration"
 	// patience is how long a flip may take to reach everybody. It takes well below a second.
-	patience = time.Minute
+	patience = 5 * time.Minute
 )
 
 // The whole path on engines that others wrote: LaunchDarkly's webhook, MiniStack's FIFO queue, flagsync, DynamoDB
@@ -184,7 +184,8 @@ type reader struct {
 func (p *path) startReader(prefix string) *reader {
 	p.t.Helper()
 	r := &reader{path: p, ready: make(chan struct{}), told: map[int]int{}, changed: make(chan struct{})}
-	r.Store = cachedstore.New(dynamostore.DataStore(p.table).Prefix(prefix).Client(emulator.DynamoDB()), cachedstore.TTL(time.Hour))
+	r.Store = cachedstore.New(dynamostore.DataStore(p.table).Prefix(prefix).Client(emulator.DynamoDB()), cachedstore.TTL(time.Hour),
+		cachedstore.ReadLimit(patience)) // a machine that stands still is no table that is down
 	client, err := ld.MakeCustomClient("sdk-key", ld.Config{
 		DataStore: r.Store, DataSource: ldcomponents.ExternalUpdatesOnly(), Events: ldcomponents.NoEvents(),
 		DiagnosticOptOut: true, Logging: ldcomponents.Logging().MinLevel(ldlog.None),

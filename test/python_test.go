@@ -35,7 +35,7 @@ func python(t *testing.T, steps []step, into ...any) {
 		"endpoint": emulator.DynamoDBEndpoint(), "region": emulator.Region, "key": emulator.AccessKey, "secret": emulator.SecretKey, "steps": steps,
 	})
 	require.NoError(t, err)
-	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
 	defer cancel()
 	command := exec.CommandContext(ctx, emulator.Python(), "python/sdk.py")
 	var errs bytes.Buffer

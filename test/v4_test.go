@@ -197,7 +197,7 @@ func startGenerations(t *testing.T) *generations {
 		Poll: 5 * time.Millisecond, Logger: logger,
 	}).Run)
 
-	v7 := cachedstore.New(dynamostore.DataStore(g.table).Prefix(pathPrefix).Client(emulator.DynamoDB()), cachedstore.TTL(-1))
+	v7 := cachedstore.New(dynamostore.DataStore(g.table).Prefix(pathPrefix).Client(emulator.DynamoDB()), cachedstore.TTL(-1), cachedstore.ReadLimit(patience))
 	g.v4 = v4store.Cached(v4Table(t, g.table, pathPrefix, nil), v4store.TTL(-1))
 	g.sinks = []change.Sink{v7, g.v4}
 	g.v7 = suite.NewV7Client(t, v7)

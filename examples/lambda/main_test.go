@@ -36,7 +36,7 @@ func invoke(t *testing.T, env ...string) (log string) {
 	defer table.Close()
 	var output bytes.Buffer
 	f := runtimeapi.New(runtimeapi.Config{
-		Bootstrap: os.Args[0], Timeout: time.Minute, Output: &output,
+		Bootstrap: os.Args[0], Timeout: time.Minute, InitLimit: time.Minute, Output: &output,
 		Env: append(env, "TABLE=flags", "AWS_ENDPOINT_URL="+table.URL),
 	})
 	r, err := f.Invoke(t.Context(), []byte(`"ada"`))

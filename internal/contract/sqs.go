@@ -164,7 +164,7 @@ func deleteAgain(t T, a Account) {
 }
 
 func visibility(t T, a Account) {
-	q := newQueue(t, a, map[string]string{"VisibilityTimeout": "2"})
+	q := newQueue(t, a, map[string]string{"VisibilityTimeout": "5"})
 	q.send("a")
 	first := q.receive(1, 1)
 	require.Len(t, first, 1)

@@ -40,7 +40,8 @@ type consumer struct {
 
 func newConsumer(id int, c Config, b *board, inner subsystems.ComponentConfigurer[subsystems.PersistentDataStore]) (*consumer, error) {
 	x := &consumer{id: id, flags: c.Flags, board: b, told: make([]atomic.Int64, c.Flags), ready: make(chan struct{})}
-	cached := cachedstore.New(inner, cachedstore.TTL(time.Hour), cachedstore.Preload())
+	// A table in this process is never down: a read that takes long is a machine that stood still, and is waited for.
+	cached := cachedstore.New(inner, cachedstore.TTL(time.Hour), cachedstore.Preload(), cachedstore.ReadLimit(time.Minute))
 	var store subsystems.ComponentConfigurer[subsystems.DataStore] = cached
 	x.sink = cached
 	switch c.Sabotage {

@@ -69,12 +69,16 @@ func Run(ctx context.Context, c Config) (report *Report, err error) {
 	return newReport(c, b, p, took), nil
 }
 
+// lastPatience is how long a flip that was late may still be seen at the end.
+const lastPatience = time.Minute
+
 // burst is the most flips that are made without waiting in between.
 const burst = 12
 
 // flipAll makes the flips: at least half alone, each once the one before was seen by everybody, the rest in bursts.
 func flipAll(ctx context.Context, c Config, b *board, p flipper) error {
 	random := rand.New(rand.NewPCG(c.Seed, 0))
+	var all []*flip
 	for left := c.Changes; left > 0; {
 		n := 1
 		if lone := b.lone; 2*lone > c.Changes-left && left > 1 {
@@ -92,11 +96,15 @@ func flipAll(ctx context.Context, c Config, b *board, p flipper) error {
 		if err := b.await(ctx, flips, c.Patience); err != nil {
 			return err
 		}
+		all = append(all, flips...)
 		if c.Progress != nil {
 			c.Progress(c.Changes-left, c.Changes)
 		}
 	}
-	return nil
+	if c.Sabotage != "" {
+		return nil
+	}
+	return b.await(ctx, all, lastPatience) // late is not lost
 }
 
 // flip raises one flag's version in LaunchDarkly, which sends its webhook.

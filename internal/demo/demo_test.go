@@ -19,6 +19,7 @@ func small() demo.Config {
 
 func TestNothingIsLostOrStale(t *testing.T) {
 	c := small()
+	c.Patience = time.Minute
 	var progress []int
 	c.Progress = func(done, _ int) { progress = append(progress, done) }
 	r, err := demo.Run(t.Context(), c)

@@ -15,10 +15,6 @@ import (
 	"time"
 )
 
-// initLimit is how long a function's start may take
-// (https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtime-environment.html).
-const initLimit = 10 * time.Second
-
 // region is where functions believe to be, unless Config.Env says otherwise.
 const region = "eu-west-1"
 
@@ -86,7 +82,7 @@ func (c *container) start(ctx context.Context) error {
 		_ = c.process.Wait()
 		close(c.gone)
 	})
-	timer := time.NewTimer(initLimit)
+	timer := time.NewTimer(c.config.InitLimit)
 	defer timer.Stop()
 	select {
 	case <-c.asked:
@@ -100,7 +96,7 @@ func (c *container) start(ctx context.Context) error {
 	case <-c.gone:
 		return &Error{Type: TypeExit, Message: "the process exited in its start: " + c.process.ProcessState.String(), Init: true}
 	case <-timer.C:
-		return &Error{Type: TypeTimeout, Message: fmt.Sprintf("the start took more than %v", initLimit), Init: true}
+		return &Error{Type: TypeTimeout, Message: fmt.Sprintf("the start took more than %v", c.config.InitLimit), Init: true}
 	case <-ctx.Done():
 		return ctx.Err()
 	}

@@ -19,6 +19,7 @@ type Config struct {
 	Env       []string      // added to what Lambda sets, and wins: "NAME=value"
 	Name      string        // of the function; empty: "function"
 	Timeout   time.Duration // of an invocation; 0: 3 seconds, Lambda's default
+	InitLimit time.Duration // of a start; 0: 10 seconds (https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtime-environment.html)
 	Output    io.Writer     // gets stdout and stderr of all containers; nil: nobody
 	Awake     bool          // containers are not frozen between invocations
 }
@@ -66,6 +67,9 @@ var ErrClosed = errors.New("function is closed")
 func New(config Config) *Function {
 	if config.Timeout == 0 {
 		config.Timeout = 3 * time.Second
+	}
+	if config.InitLimit == 0 {
+		config.InitLimit = 10 * time.Second
 	}
 	if config.Name == "" {
 		config.Name = "function"

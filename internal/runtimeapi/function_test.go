@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -32,8 +33,11 @@ func TestMain(m *testing.M) {
 	case "exits":
 		os.Exit(3)
 	case "reports":
-		_, _ = http.Post("http://"+os.Getenv("AWS_LAMBDA_RUNTIME_API")+"/2018-06-01/runtime/init/error", "application/json",
+		heard, err := http.Post("http://"+os.Getenv("AWS_LAMBDA_RUNTIME_API")+"/2018-06-01/runtime/init/error", "application/json",
 			strings.NewReader(`{"errorType":"Config","errorMessage":"no table"}`))
+		if err == nil { // to the answer's end, or this exit may come before the report
+			_, _ = io.Copy(io.Discard, heard.Body)
+		}
 		os.Exit(1)
 	case "answers":
 		_, _ = http.Post("http://"+os.Getenv("AWS_LAMBDA_RUNTIME_API")+"/2018-06-01/runtime/invocation/1/response", "", nil)
@@ -81,7 +85,7 @@ func newFunction(t *testing.T, change func(*runtimeapi.Config)) *runtimeapi.Func
 	t.Helper()
 	binary, err := os.Executable()
 	require.NoError(t, err)
-	c := runtimeapi.Config{Bootstrap: binary, Env: []string{asFunction + "=yes"}, Timeout: 5 * time.Minute}
+	c := runtimeapi.Config{Bootstrap: binary, Env: []string{asFunction + "=yes"}, Timeout: 5 * time.Minute, InitLimit: 5 * time.Minute}
 	if change != nil {
 		change(&c)
 	}
@@ -140,8 +144,8 @@ func TestAFrozenContainerGetsNoTime(t *testing.T) {
 	}
 	f := newFunction(t, nil)
 	before := lived(f)
-	<-time.After(time.Second) // the freeze is what is tested
-	assert.Less(t, lived(f)-before, 500)
+	<-time.After(3 * time.Second) // the freeze is what is tested
+	assert.Less(t, lived(f)-before, 1500)
 
 	awake := newFunction(t, func(c *runtimeapi.Config) { c.Awake = true })
 	for start := lived(awake); lived(awake) < start+100; { // it gets time by itself, sooner or later
@@ -217,7 +221,7 @@ func TestInvocationsAtTheSameTimeHaveContainersOfTheirOwn(t *testing.T) {
 }
 
 func Example() {
-	f := runtimeapi.New(runtimeapi.Config{Bootstrap: os.Args[0], Env: []string{asFunction + "=yes"}})
+	f := runtimeapi.New(runtimeapi.Config{Bootstrap: os.Args[0], Env: []string{asFunction + "=yes"}, Timeout: time.Minute, InitLimit: time.Minute})
 	defer f.Close()
 	r, err := f.Invoke(context.Background(), []byte(`"echo hello"`))
 	fmt.Println(string(r.Payload), r.Cold, err)

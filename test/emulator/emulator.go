@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
@@ -141,8 +142,9 @@ func config(p *process) aws.Config {
 	}
 }
 
-// httpClient is shared, and keeps enough connections for tests that run side by side.
-var httpClient = &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 100}}
+// httpClient is shared, and keeps enough connections for tests that run side by side, but none until an emulator closes it:
+// a request that meets that is not repeated, as nothing here retries.
+var httpClient = &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 100, IdleConnTimeout: 5 * time.Second}}
 
 // wholeBodies hands net/http a copy of each request's body. The AWS SDK closes its own as soon as an answer begins; an
 // emulator answers so soon that net/http may not have seen the body's end yet, and then drops the connection with the

@@ -14,8 +14,8 @@ import (
 	"time"
 )
 
-// answerLimit is how long an emulator may take to answer for the first time.
-const answerLimit = time.Minute
+// answerLimit is how long an emulator may take to answer for the first time. It takes some seconds, and more on a busy machine.
+const answerLimit = 5 * time.Minute
 
 // process is an emulator that runs.
 type process struct {
