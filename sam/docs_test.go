@@ -57,7 +57,9 @@ func (all template) parameters() map[string]row {
 var (
 	requiredVariable = regexp.MustCompile(`vars\.Required\("(\w+)"`)
 	numberVariable   = regexp.MustCompile(`vars\.Int\("(\w+)", ([0-9<]+)\)`)
+	zeroVariable     = regexp.MustCompile(`vars\.(?:IntUpTo|Number)\("(\w+)"`)
 	plainVariable    = regexp.MustCompile(`os\.Getenv\("(\w+)"\)`)
+	anyVariable      = regexp.MustCompile(`(vars\.\w+|os\.Getenv)\("`)
 )
 
 // variables are those that a function's main.go reads.
@@ -72,9 +74,13 @@ func variables(t *testing.T, function string) map[string]row {
 	for _, m := range numberVariable.FindAllStringSubmatch(string(data), -1) {
 		rows[function+" "+m[1]] = row{function, "Number", number(t, m[2])}
 	}
+	for _, m := range zeroVariable.FindAllStringSubmatch(string(data), -1) {
+		rows[function+" "+m[1]] = row{function, "Number", "0"}
+	}
 	for _, m := range plainVariable.FindAllStringSubmatch(string(data), -1) {
 		rows[function+" "+m[1]] = row{function, "String", "empty"}
 	}
+	assert.Len(t, rows, len(anyVariable.FindAll(data, -1)), "%s reads a variable in a way unknown to this test", function)
 	return rows
 }
 

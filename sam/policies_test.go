@@ -17,12 +17,13 @@ var anyResource = []string{
 	"dynamodb:ListStreams", "sns:GetSubscriptionAttributes", "sns:Unsubscribe", "xray:PutTelemetryRecords", "xray:PutTraceSegments",
 }
 
-// Each role has what its function calls (calls.json, which make e2e holds to what it sees), what Lambda calls for it, its own
-// log, and where a parameter asks for it, the key, X-Ray and the journal's rows. Nothing else, and nothing on more than its own resources.
+// Each role has what its function calls (calls.json, which make e2e holds to what it sees), what Lambda and SSM call
+// for it, its own log, and where a parameter asks for it, the key, X-Ray and the journal's rows. Nothing else, and
+// nothing on more than its own resources.
 func TestPoliciesAreTheCalls(t *testing.T) {
 	data, err := os.ReadFile("calls.json")
 	require.NoError(t, err)
-	var list map[string]struct{ Calls, ByLambda, Journal []string }
+	var list map[string]struct{ Calls, ByLambda, BySSM, Journal []string }
 	require.NoError(t, json.Unmarshal(data, &list))
 	all := readTemplate(t)
 	for name, r := range all.Resources {
@@ -34,7 +35,8 @@ func TestPoliciesAreTheCalls(t *testing.T) {
 			role := at(r.Properties, "Role", "Fn::GetAtt")
 			require.Equal(t, strings.TrimSuffix(name, "Function")+"Role.Arn", role)
 			granted, conditional := grants(t, all.Resources[strings.TrimSuffix(role.(string), ".Arn")])
-			want := slices.Concat(list[name].Calls, list[name].ByLambda, []string{"logs:CreateLogStream", "logs:PutLogEvents"})
+			its := list[name]
+			want := slices.Concat(its.Calls, its.ByLambda, its.BySSM, []string{"logs:CreateLogStream", "logs:PutLogEvents"})
 			assert.ElementsMatch(t, want, granted)
 			may := []string{"kms:Decrypt", "kms:GenerateDataKey", "xray:PutTraceSegments", "xray:PutTelemetryRecords"}
 			assert.Subset(t, slices.Concat(may, list[name].Journal), conditional)
@@ -85,6 +87,49 @@ func texts(value any) (all []string) {
 		all = append(all, v.(string))
 	}
 	return all
+}
+
+// A parameter's name may refer to a secret of Secrets Manager, which SSM reads with the role's rights: then the role
+// has this secret, and otherwise one that cannot exist.
+func TestSecretsThatParametersReferTo(t *testing.T) {
+	all := readTemplate(t)
+	parameters := map[string]string{"WebhookRole": "WebhookSecretParameter", "FlagsyncRole": "SdkKeyParameter"}
+	for role, parameter := range parameters {
+		statements := at(all.Resources[role].Properties, "Policies", 0, "PolicyDocument", "Statement").([]any)
+		found := slices.IndexFunc(statements, func(s any) bool { return at(s, "Action") == "secretsmanager:GetSecretValue" })
+		require.GreaterOrEqual(t, found, 0)
+		for name, want := range map[string]string{
+			"/aws/reference/secretsmanager/prod/sdk-key": "prod/sdk-key",
+			all.Parameters[parameter].Default.(string):   "~none", // a secret's name has no ~
+		} {
+			values := map[string]string{"AWS::Partition": "aws", "AWS::Region": "r", "AWS::AccountId": "1", parameter: name}
+			got := resolve(t, at(statements[found], "Resource"), values)
+			assert.Equal(t, "arn:aws:secretsmanager:r:1:secret:"+want+"-??????", got)
+		}
+	}
+}
+
+// resolve does what CloudFormation does with strings, and those of its functions that take strings only.
+func resolve(t *testing.T, value any, values map[string]string) string {
+	t.Helper()
+	if text, ok := value.(string); ok {
+		return text
+	}
+	if i := at(value, "Fn::Select", 0); i != nil {
+		split := at(value, "Fn::Select", 1, "Fn::Split")
+		return strings.Split(resolve(t, at(split, 1), values), at(split, 0).(string))[i.(int)]
+	}
+	text, more := at(value, "Fn::Sub"), map[string]any{}
+	if list, ok := text.([]any); ok {
+		text, more = list[0], list[1].(map[string]any)
+	}
+	return os.Expand(text.(string), func(name string) string {
+		if v, ok := more[name]; ok {
+			return resolve(t, v, values)
+		}
+		require.Contains(t, values, name)
+		return values[name]
+	})
 }
 
 // What the stack hands out is what the packages say that they need.

@@ -90,10 +90,10 @@ func TestWhatOnlyAWSDoes(t *testing.T) {
 		assert.JSONEq(t, `{"reason":"schedule","execution":"<aws.scheduler.execution-id>"}`, at(target, "Input").(string))
 		assert.Equal(t, "sync", at(target, "SqsParameters", "MessageGroupId"))
 	})
-	t.Run("records are tried until they expire, and then reported", func(t *testing.T) {
+	t.Run("records are tried for 23 of the 24 hours that the stream keeps them, and then reported", func(t *testing.T) {
 		source := at(all.Resources["StreamhandlerFunction"].Properties, "Events", "Stream", "Properties")
 		for name, want := range map[string]any{
-			"StartingPosition": "TRIM_HORIZON", "MaximumRetryAttempts": -1, "MaximumRecordAgeInSeconds": -1,
+			"StartingPosition": "TRIM_HORIZON", "MaximumRetryAttempts": -1, "MaximumRecordAgeInSeconds": 23 * 60 * 60,
 			"BisectBatchOnFunctionError": true, "FunctionResponseTypes": []any{"ReportBatchItemFailures"},
 			"MaximumBatchingWindowInSeconds": nil,
 		} {
@@ -138,7 +138,32 @@ func TestWhatOnlyAWSDoes(t *testing.T) {
 			assert.Equal(t, r.Properties["AlarmActions"], r.Properties["OKActions"], name)
 			assert.NotEmpty(t, r.Properties["AlarmActions"], name)
 		}
-		assert.Equal(t, 17, alarms)
+		assert.Equal(t, 18, alarms)
+	})
+	t.Run("an alarm on what each sync says lasts until the next sync", func(t *testing.T) {
+		for _, name := range []string{"FlagsNotSynced", "FlagsHeldBack", "FlagsTooLarge"} {
+			assert.Equal(t, map[string]any{"Ref": "SyncLateSeconds"}, all.Resources[name].Properties["Period"], name)
+			assert.Equal(t, 1, all.Resources[name].Properties["EvaluationPeriods"], name)
+		}
+		for _, period := range all.Parameters["SyncLateSeconds"].AllowedValues {
+			assert.Zero(t, period.(int)%60, "CloudWatch would refuse it")
+		}
+	})
+	t.Run("a webhook that fails or is refused is the API's status, and no error of the function", func(t *testing.T) {
+		for name, metric := range map[string]string{"WebhookErrors": "5xx", "WebhookRefused": "4xx"} {
+			assert.Equal(t, "AWS/ApiGateway", all.Resources[name].Properties["Namespace"], name)
+			assert.Equal(t, metric, all.Resources[name].Properties["MetricName"], name)
+			assert.Equal(t, []any{map[string]any{"Name": "ApiId", "Value": map[string]any{"Ref": "WebhookApi"}}},
+				all.Resources[name].Properties["Dimensions"], name)
+		}
+	})
+	t.Run("clients' queues have names that CloudFormation gives to no queue", func(t *testing.T) {
+		statement := at(all.Resources["SubscriberPolicy"].Properties, "PolicyDocument", "Statement", 0)
+		queues := at(statement, "Resource", "Fn::Sub").(string)
+		assert.Equal(t, "warmflags_*", queues[strings.LastIndex(queues, ":")+1:], "it uses letters, digits and hyphens")
+		for name, r := range all.Resources {
+			assert.NotContains(t, r.Properties, "QueueName", name)
+		}
 	})
 }
 

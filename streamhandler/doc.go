@@ -17,8 +17,9 @@
 //   - A change carries a version only where the batch proves that the version rose, and 0 (unknown) otherwise.
 //   - No record blocks the shard: what it cannot read it counts, logs by its sequence number, and passes over. Where
 //     SNS refuses a message for what is in it, the empty message takes its place: anything may have changed.
-//   - All other errors are tried again until the records expire, after a day. Then Lambda reports where they were to a
-//     queue, whose function, [Expired], publishes the empty message to each prefix in the table.
+//   - All other errors are tried again until the records expire: the event source mapping must say when, before the
+//     stream drops them after a day (the stack's says 23 hours). Then Lambda reports where they were to a queue, whose
+//     function, [Expired], publishes the empty message to each prefix in the table.
 //   - It answers before the invocation's deadline, so that what was published is not published again.
 //   - Messages and logs carry no flag data. A batch has one log line, whose counts are CloudWatch metrics.
 //

@@ -27,7 +27,7 @@ type Scanner interface {
 }
 
 // Expired handles the queue to which Lambda reports the records that it gave up, because they expired before they
-// could be published. A report has the records' positions, not what was in them, and they are gone from the stream.
+// could be published. A report has the records' positions, not what was in them, and the stream soon drops them.
 // So it publishes, to each prefix that the table knows, that anything may have changed. Make one with [NewExpired].
 // It is safe for concurrent use.
 //
@@ -213,8 +213,8 @@ func (e *Expired) add(s ExpiredStats) {
 	e.stats.Messages += s.Messages
 }
 
-// log writes one line. It is an error even when all went well: consumers heard a day late of what changed. The positions in
-// it are for people: nothing can be read there any more.
+// log writes one line. It is an error even when all went well: consumers heard most of a day late of what changed. The
+// positions in it are for people: soon nothing can be read there any more.
 func (e *Expired) log(ctx context.Context, reports []report, s ExpiredStats, o outcome) {
 	records := 0
 	var lost []string // the first few

@@ -53,8 +53,8 @@ type QueueSubscriber struct {
 // happens before [QueueSubscriber.Run].
 //
 // Its permissions: sqs:CreateQueue, DeleteQueue, GetQueueAttributes, SetQueueAttributes, TagQueue,
-// ReceiveMessage and DeleteMessage on queues named warmflags-*; sns:Subscribe on the topic; sns:Unsubscribe and
-// sns:GetSubscriptionAttributes on its subscriptions.
+// ReceiveMessage and DeleteMessage on queues named warmflags_*; sns:Subscribe on the topic; sns:Unsubscribe and
+// sns:GetSubscriptionAttributes on *, as IAM knows no smaller resource for them.
 func Queue(topicARN string, sink change.Sink, options ...Option) *QueueSubscriber {
 	s, err := newSettings(ofQueue, topicARN, sink, options)
 	return &QueueSubscriber{receiver: newReceiver(s, sink), settings: s, err: err}

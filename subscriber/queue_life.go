@@ -85,12 +85,13 @@ func (r *run) open(ctx context.Context, why string) error {
 	return nil
 }
 
-// create makes a standard queue, encrypted by SQS, under a name that nobody else has: names cannot be used again for a minute
-// after a removal, and two processes must never share a queue, as each message goes to one reader. The tags come with the
-// queue, so that there is never one without an owner.
+// create makes a standard queue, encrypted by SQS, under a name that nobody else has: names cannot be used again for a
+// minute after a removal, and two processes must never share a queue, as each message goes to one reader. The
+// underscores keep it apart from a stack's own queues, which CloudFormation names with letters, digits and hyphens. The
+// tags come with the queue, so that there is never one without an owner.
 func (r *run) create(ctx context.Context) (*queue, error) {
 	topic := strings.TrimSuffix(r.settings.topic.Resource, ".fifo")
-	name := "warmflags-" + topic[:min(len(topic), 40)] + "-" + strings.ToLower(rand.Text()) // at most 80 long
+	name := "warmflags_" + topic[:min(len(topic), 40)] + "_" + strings.ToLower(rand.Text()) // at most 80 long
 	made := time.Now()
 	out, err := r.sqs.CreateQueue(ctx, &sqs.CreateQueueInput{
 		QueueName: &name,

@@ -75,7 +75,7 @@ func TestQueueIsMadeAsPromised(t *testing.T) {
 
 		create := a.inputs["CreateQueue"].(*sqs.CreateQueueInput)
 		name := *create.QueueName
-		assert.Regexp(t, `^warmflags-flags-[a-z0-9]{26}$`, name)
+		assert.Regexp(t, `^warmflags_flags_[a-z0-9]{26}$`, name)
 		assert.Equal(t, map[string]string{
 			"MessageRetentionPeriod": "3600", "ReceiveMessageWaitTimeSeconds": "20", "SqsManagedSseEnabled": "true",
 		}, create.Attributes)

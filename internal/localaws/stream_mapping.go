@@ -41,7 +41,8 @@ type StreamMapping struct {
 	// Zero: 250 ms, as Lambda. Negative ones are refused.
 	Poll time.Duration
 	// MaximumRetries is how often a batch is tried again, counted anew whenever a part of it is done; then it is given
-	// up. Zero: until its records are 24 hours old. Negative: never.
+	// up. Zero: until its records are 24 hours old, when the stream drops them. (The mapping in template.yaml gives up
+	// after 23, see MaximumRecordAgeInSeconds there. This one has no such limit.) Negative: never.
 	MaximumRetries int
 	// OnFailure gets the position of each batch, or part of one, that was given up, as an on-failure destination does.
 	// Nil: only the log says so.

@@ -9,6 +9,6 @@
 // function is killed. File stack_test.go deploys, gate_test.go is the gate, consumer_test.go the clients.
 //
 // What MiniStack cannot show is held statically, by sam/template_test.go: the schedule's execution id (it is not
-// substituted there), records that expire after a day, alarms that fire, the customer's key, and who may publish to the
-// alarm topic.
+// substituted there), records that expire after 23 hours, alarms that fire, the customer's key, and who may publish to
+// the alarm topic.
 package e2e

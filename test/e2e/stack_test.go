@@ -88,7 +88,7 @@ func root() string { return filepath.Join(emulator.Home(), "..", "..") }
 
 // sam runs the SAM CLI in the checkout, and returns what it said.
 func sam(ctx context.Context, args ...string) (string, error) {
-	ctx, cancel := context.WithTimeout(ctx, 3*time.Minute)
+	ctx, cancel := context.WithTimeout(ctx, 20*time.Minute) // on a fresh machine it compiles everything
 	defer cancel()
 	config := filepath.Join(world.dir, "samconfig.toml") // that of the checkout is for people
 	if err := os.WriteFile(config, []byte("version = 0.1\n"), 0o600); err != nil {
@@ -163,7 +163,7 @@ print(json.dumps(answer, default=str))`
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	command := exec.CommandContext(ctx, emulator.Python(), "-c", program, service, method, string(arguments))
 	command.Env = append(os.Environ(), world.cloud.Environment()...)
