@@ -4,6 +4,9 @@ import (
 	"context"
 	"fmt"
 	"log"
+	"os"
+	"os/signal"
+	"syscall"
 	"time"
 
 	"github.com/aws/aws-lambda-go/lambda"
@@ -35,7 +38,8 @@ func Example_lambda() {
 
 // A service: entries live for an hour, and a flipped flag is fresh as soon as its message arrives.
 func Example_service() {
-	ctx := context.Background()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
 	store := cachedstore.New(dynamostore.DataStore("flags").Prefix("production"), cachedstore.TTL(time.Hour))
 	client, err := ld.MakeCustomClient("", ld.Config{
 		DataStore:  store,
@@ -46,13 +50,16 @@ func Example_service() {
 		log.Fatal(err)
 	}
 	topic := "arn:aws:sns:eu-central-1:123456789012:flag-changes"
-	go func() { // makes a queue for this process, and removes it when ctx ends
-		if err := subscriber.Queue(topic, store, subscriber.Prefix("production")).Run(ctx); err != nil {
-			log.Print(err)
+	go func() {
+		for range time.Tick(time.Minute) {
+			enabled, _ := client.BoolVariation("new-checkout", ldcontext.New("user"), false)
+			fmt.Println(enabled)
 		}
 	}()
-	enabled, _ := client.BoolVariation("new-checkout", ldcontext.New("user"), false)
-	fmt.Println(enabled)
+	// Makes a queue for this process, and removes it before it returns: main must wait for that.
+	if err := subscriber.Queue(topic, store, subscriber.Prefix("production")).Run(ctx); err != nil {
+		log.Print(err)
+	}
 }
 
 // In daemon mode a client is initialized even when the table is empty; Ready asks the table.

@@ -11,7 +11,8 @@
 //
 // The sink has a change before its message is acknowledged, so a process that dies on the way gets the message
 // again, or a successor starts from an empty cache. A source that has just begun to listen calls InvalidateAll,
-// because nobody knows what changed before; it does so again whenever changes may have been lost since.
+// because nobody knows what changed before. A Queue does so again whenever changes may have been lost since. An Endpoint
+// and a Lambda cannot know: what SNS gave up to deliver to them, they find by the sink's own TTL.
 //
 // A source has one prefix, see [Prefix]. Messages of another prefix, of another program, or that cannot be read
 // are counted and logged (once a reason, and then at most every ten minutes) and acknowledged, so that none of
@@ -21,6 +22,6 @@
 //
 // # What it does not do
 //
-// It does not remove queues of processes that were killed: they carry tags (see [Owner]) to be found by. It sets
+// A source does not remove queues of processes that were killed: they carry tags, by which a [Reaper] finds them. It sets
 // no filter policy on its subscriptions: a policy takes minutes to apply, and a topic can have 200 of them.
 package subscriber

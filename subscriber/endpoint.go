@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
+	"sync"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/sns"
@@ -33,11 +34,14 @@ type endpoint struct {
 	settings     settings
 	host         string // of SNS, in the topic's region
 	certificates *certificates
+	begin        sync.Once // the first message, or a confirmation before it: invalidates everything
 }
 
 // Endpoint is the source for a service with a public HTTPS address: the handler that SNS posts to. It confirms its
 // own topic's subscription by itself (make it with "aws sns subscribe --protocol https", without raw delivery),
-// and then invalidates everything. The handler also has the method Stats() [Stats].
+// and then invalidates everything, as it does at the first message that it hears. What SNS could not deliver it gives up,
+// by default after a minute (see AWS, "Amazon SNS message delivery retries"): give the topic a longer delivery policy, and
+// the sink a TTL that bounds what is missed. The handler also has the method Stats() [Stats].
 //
 // Every request must carry SNS's signature, version 2 (or 1, with [AllowSHA1]), by a certificate from SNS's own
 // host in the topic's region, and name the topic. A replayed request is not recognized for 75 minutes, and does
@@ -125,8 +129,13 @@ func (e *endpoint) serve(w http.ResponseWriter, r *http.Request) *refusal {
 	}
 	switch m.Type {
 	case typeNotification:
-		if e.receive(m.Message) == malformed {
+		switch e.receive(m.Message) {
+		case malformed:
 			return refuse(http.StatusBadRequest, string(malformed), nil)
+		case delivered:
+			// What came to an earlier process of this address, or to nobody, is not known here. Concurrent messages
+			// wait for the first: none is answered before everything was invalidated.
+			e.begin.Do(func() { e.invalidateAll("first message of this process") })
 		}
 	case typeSubscription:
 		return e.confirm(r.Context(), m)
@@ -180,6 +189,7 @@ func (e *endpoint) confirm(ctx context.Context, m envelope) *refusal {
 	}
 	e.subscribed.Add(1)
 	e.logger.Info("warmflags: subscription confirmed", "topic", m.TopicArn)
+	e.begin.Do(func() {}) // done by what follows
 	e.invalidateAll("subscription confirmed")
 	return nil
 }

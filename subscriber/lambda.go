@@ -24,7 +24,8 @@ func Lambda(sink change.Sink, options ...Option) *LambdaSubscriber {
 	return &LambdaSubscriber{receiver: newReceiver(s, sink), err: err}
 }
 
-// Handle is the function's handler, or part of it. Its error is only ever about wrong options: what cannot be
+// Handle is the function's handler, or part of it. It does not call the sink's Wake, which is for those who call it in each
+// invocation, whatever that is for. Its error is only ever about wrong options: what cannot be
 // read is dropped and counted, because SNS's repetition would not make it readable. Safe for concurrent use.
 func (l *LambdaSubscriber) Handle(_ context.Context, event events.SNSEvent) error {
 	if l.err != nil {
@@ -32,9 +33,6 @@ func (l *LambdaSubscriber) Handle(_ context.Context, event events.SNSEvent) erro
 	}
 	// Concurrent events wait here for the first: none goes on before everything was invalidated.
 	l.begin.Do(func() { l.invalidateAll("first event of this container") })
-	if w, ok := l.sink.(change.Waker); ok {
-		w.Wake()
-	}
 	for _, record := range event.Records {
 		l.receive(record.SNS.Message)
 	}

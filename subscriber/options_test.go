@@ -55,9 +55,9 @@ func TestLambda(t *testing.T) {
 		event.Records = append(event.Records, events.SNSEventRecord{SNS: events.SNSEntity{Message: m}})
 	}
 	require.NoError(t, l.Handle(context.Background(), event))
-	assert.Equal(t, []string{"*", "wake", "a", "c"}, s.take(), "what came before went to another container")
+	assert.Equal(t, []string{"*", "a", "c"}, s.take(), "what came before went to another container, and Wake is for those who call it always")
 	require.NoError(t, l.Handle(context.Background(), event))
-	assert.Equal(t, []string{"wake", "a", "c"}, s.take())
+	assert.Equal(t, []string{"a", "c"}, s.take())
 	assert.Equal(t, subscriber.Stats{Messages: 4, Changes: 4, InvalidatedAll: 1, OtherPrefix: 2, Malformed: 2}, l.Stats())
 }
 

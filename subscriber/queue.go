@@ -26,6 +26,9 @@ const (
 	callTimeout = 10 * time.Second
 	// newQueue is how long a new queue may be unknown. AWS says of CreateQueue "at least one second".
 	newQueue = 3 * time.Second
+	// policyTime is how long a queue's policy may take to apply. SNS does not repeat what a policy refuses. See AWS,
+	// SetQueueAttributes and "Amazon SNS dead-letter queues".
+	policyTime = time.Minute
 	// renewEvery is the heartbeat; lookEvery is how soon a lost subscription is known.
 	renewEvery = time.Hour
 	lookEvery  = 5 * time.Minute
@@ -36,8 +39,9 @@ const (
 
 // One goroutine does all: Run turns until its context ends, and what one turn finds broken the next one repairs. So there is
 // nothing to lock but the receiver's counts. No order of events loses a change: the sink is told to forget everything
-// after each beginning, when the subscription already catches what comes; what is then received is acknowledged only
-// after the sink has it; and a pause in which messages can have expired counts as a beginning.
+// after each beginning, when the subscription already catches what comes, and once more when a new queue's policy must
+// have taken effect; what is then received is acknowledged only after the sink has it; and a pause in which messages can
+// have expired counts as a beginning.
 
 // errGone says that the queue is no more, so that messages are lost.
 var errGone = errors.New("the queue is gone")
@@ -60,7 +64,8 @@ func Queue(topicARN string, sink change.Sink, options ...Option) *QueueSubscribe
 	return &QueueSubscriber{receiver: newReceiver(s, sink), settings: s, err: err}
 }
 
-// Run makes queue and subscription, calls the sink's InvalidateAll, and then delivers changes until ctx ends. It
+// Run makes queue and subscription, calls the sink's InvalidateAll, and again after a minute or so, when the queue's policy
+// has surely taken effect, and delivers changes until ctx ends. It
 // removes queue and subscription before it returns, within [CleanupTimeout], and returns nil or what could not be
 // removed.
 //
@@ -165,6 +170,10 @@ func (r *run) turn(ctx context.Context) error {
 	}
 	if since(r.listened) >= retention {
 		r.invalidateAll("messages may have expired unread")
+	}
+	if !r.queue.settled && since(r.queue.prepared) >= policyTime {
+		r.queue.settled = true
+		r.invalidateAll("the queue's policy may have taken until now")
 	}
 	r.listened = began
 	for _, m := range messages {

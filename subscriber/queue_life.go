@@ -12,13 +12,14 @@ import (
 	"unicode"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/aws/arn"
 	"github.com/aws/aws-sdk-go-v2/service/sns"
 	snstypes "github.com/aws/aws-sdk-go-v2/service/sns/types"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	sqstypes "github.com/aws/aws-sdk-go-v2/service/sqs/types"
 )
 
-// Tags of every queue, from which a reaper knows those whose process is dead.
+// Tags of every queue, from which [Reaper] knows those whose process is dead.
 const (
 	// TagOwner is the tag that says who made the queue, see [Owner].
 	TagOwner = "warmflags:owner"
@@ -57,6 +58,10 @@ type queue struct {
 	subscription string
 	// made is when we asked for the queue. For newQueue after it, SQS may not know the queue yet.
 	made time.Time
+	// prepared is when its policy was set. For policyTime after it SNS may be refused, which then drops the message; settled
+	// is set once that was made good.
+	prepared time.Time
+	settled  bool
 }
 
 // open makes queue and subscription, then invalidates everything: the sink may hold what changed before. It does
@@ -90,8 +95,7 @@ func (r *run) open(ctx context.Context, why string) error {
 // underscores keep it apart from a stack's own queues, which CloudFormation names with letters, digits and hyphens. The
 // tags come with the queue, so that there is never one without an owner.
 func (r *run) create(ctx context.Context) (*queue, error) {
-	topic := strings.TrimSuffix(r.settings.topic.Resource, ".fifo")
-	name := "warmflags_" + topic[:min(len(topic), 40)] + "_" + strings.ToLower(rand.Text()) // at most 80 long
+	name := queuePrefix(r.settings.topic) + strings.ToLower(rand.Text()) // at most 80 long
 	made := time.Now()
 	out, err := r.sqs.CreateQueue(ctx, &sqs.CreateQueueInput{
 		QueueName: &name,
@@ -110,6 +114,12 @@ func (r *run) create(ctx context.Context) (*queue, error) {
 		return nil, fmt.Errorf("make queue %q: %w", name, err)
 	}
 	return &queue{url: aws.ToString(out.QueueUrl), made: made}, nil
+}
+
+// queuePrefix begins the names of a topic's queues. Of a long topic's name only the beginning is in it.
+func queuePrefix(topic arn.ARN) string {
+	name := strings.TrimSuffix(topic.Resource, ".fifo")
+	return "warmflags_" + name[:min(len(name), 40)] + "_"
 }
 
 // prepare sets the policy, which needs the queue's ARN. A queue that was just made may not be known yet.
@@ -137,6 +147,7 @@ func (r *run) prepare(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("set the policy of queue %q: %w", q.url, err)
 	}
+	q.prepared = time.Now()
 	return nil
 }
 
@@ -215,7 +226,7 @@ func (r *run) isSubscribed(ctx context.Context) bool {
 
 // close removes subscription and queue, even when ctx has ended. What is already gone is no error. The subscription goes
 // first, so that SNS does not send to a queue that is not there. After it there is no queue, whatever failed: what could
-// not be removed is left to the reaper, by its tags.
+// not be removed is left to a [Reaper], by its tags.
 func (r *run) close(ctx context.Context) error {
 	q := r.queue
 	r.queue = nil

@@ -42,6 +42,14 @@ func start(a *account, options ...subscriber.Option) *service {
 	return s
 }
 
+// settled is a service that has run for some minutes, and whose sink has looked at everything.
+func settled(a *account) *service {
+	s := start(a)
+	pass(2 * time.Minute)
+	s.take()
+	return s
+}
+
 // end cancels Run's context and returns what Run returns.
 func (s *service) end() error {
 	s.stop()
@@ -120,6 +128,27 @@ func TestQueueInvalidatesAllAfterItSubscribed(t *testing.T) {
 	})
 }
 
+// A policy takes up to a minute to apply, and SNS does not repeat what it refuses: what was published meanwhile may be lost.
+func TestQueueInvalidatesAllOnceItsPolicyMustApply(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := newAccount(t)
+		s := start(a)
+		s.take()
+		pass(time.Minute - time.Second)
+		assert.Empty(t, s.take())
+		pass(21 * time.Second)
+		assert.Equal(t, []string{"*"}, s.take())
+		pass(24 * time.Hour)
+		assert.Empty(t, s.take(), "once")
+		a.lose(true, true)
+		pass(10 * time.Second)
+		assert.Equal(t, []string{"*"}, s.take())
+		pass(2 * time.Minute)
+		assert.Equal(t, []string{"*"}, s.take(), "of each queue")
+		require.NoError(t, s.end())
+	})
+}
+
 func TestQueueAcknowledgesOnlyWhatTheSinkHas(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := newAccount(t)
@@ -165,9 +194,7 @@ func TestQueueMessageComesAgainUntilAcknowledged(t *testing.T) {
 func TestQueueGoneIsMadeAnew(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := newAccount(t)
-		s := start(a)
-		s.take()
-		pass(time.Minute)
+		s := settled(a)
 		a.lose(true, false)
 		a.publish(message("", "lost"))
 		pass(time.Second)
@@ -186,9 +213,7 @@ func TestQueueGoneIsMadeAnew(t *testing.T) {
 func TestQueueIsMadeAnewAfterTrouble(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := newAccount(t)
-		s := start(a)
-		s.take()
-		pass(time.Minute)
+		s := settled(a)
 		fail(a, errors.New("throttled"), "Subscribe")
 		a.lose(true, true)
 		pass(10 * time.Minute)
@@ -205,8 +230,7 @@ func TestQueueIsMadeAnewAfterTrouble(t *testing.T) {
 func TestQueueSubscribesAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := newAccount(t)
-		s := start(a)
-		s.take()
+		s := settled(a)
 		a.lose(false, true)
 		pass(6 * time.Minute)
 		assert.Equal(t, []string{"*"}, s.take())
@@ -234,9 +258,7 @@ func TestQueueOutage(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				a := newAccount(t)
-				s := start(a)
-				pass(time.Minute)
-				s.take()
+				s := settled(a)
 				fail(a, errors.New("no route"), "ReceiveMessage")
 				pass(20 * time.Second) // the receive under way ends
 				before := a.count("ReceiveMessage")

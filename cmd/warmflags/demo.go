@@ -25,7 +25,8 @@ clients in daemon mode with a TTL of an hour, all in this process, flips flags a
 from each flip to the first evaluation that shows it, for every client.
 
 With --stack it measures a deployed stack instead, from a write to the stack's table to evaluations here: it writes
-flags of its own under the prefix ` + demo.DeployedPrefix + `, which no sync touches, and removes them when it ends.
+flags of its own under the prefix ` + demo.DeployedPrefix + `, which no sync touches, and removes them when it ends;
+the small row of that prefix's journal stays.
 
 Exit code 1 means that a flip was lost or an evaluation stale, or that the demo could not run.`,
 		Args: cobra.NoArgs,

@@ -1,4 +1,5 @@
-// Command warmflags shows what warmflags does (demo), and makes a table equal to LaunchDarkly by hand (sync).
+// Command warmflags shows what warmflags does (demo), makes a table equal to LaunchDarkly by hand (sync), and removes the
+// queues that killed processes left behind (reap).
 package main
 
 import (

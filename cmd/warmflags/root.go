@@ -28,7 +28,7 @@ func runOn(ctx context.Context, connect connector, args []string, stdout, stderr
 	root.SetArgs(args)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
-	root.AddCommand(demoCommand(), syncCommand(connect))
+	root.AddCommand(demoCommand(), syncCommand(connect), reapCommand(connect))
 	err := root.ExecuteContext(ctx)
 	switch {
 	case err == nil:

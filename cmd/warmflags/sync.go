@@ -15,9 +15,6 @@ import (
 	"text/tabwriter"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/config"
-	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
-	"github.com/aws/aws-sdk-go-v2/service/ssm"
 	ld "github.com/launchdarkly/go-server-sdk/v7"
 	"github.com/launchdarkly/go-server-sdk/v7/interfaces"
 	"github.com/spf13/cobra"
@@ -34,21 +31,6 @@ var errDiffers = errors.New("the table differs from LaunchDarkly")
 // keyVariable holds the SDK key. There is no flag for it: whoever may list processes reads their arguments, and shells
 // keep them in their history.
 const keyVariable = "LAUNCHDARKLY_SDK_KEY"
-
-// connector makes the AWS clients.
-type connector func(context.Context) (dynamostore.API, flagsync.SSM, error)
-
-// connectAWS takes region, credentials and endpoint from the environment, as every AWS program does.
-func connectAWS(ctx context.Context) (dynamostore.API, flagsync.SSM, error) {
-	cfg, err := config.LoadDefaultConfig(ctx)
-	if err != nil {
-		return nil, nil, fmt.Errorf("load AWS configuration: %w", err)
-	}
-	if cfg.Region == "" {
-		return nil, nil, errors.New("there is no AWS region: set AWS_REGION, or a region in the profile")
-	}
-	return dynamodb.NewFromConfig(cfg), ssm.NewFromConfig(cfg), nil
-}
 
 // syncFlags are the command's.
 type syncFlags struct {
@@ -96,15 +78,15 @@ func (f *syncFlags) run(cmd *cobra.Command, connect connector) error {
 		return err
 	}
 	ctx, out := cmd.Context(), cmd.OutOrStdout()
-	db, parameters, err := connect(ctx)
+	aws, err := connect(ctx, "")
 	if err != nil {
 		return err
 	}
-	keys, err := f.keys(parameters)
+	keys, err := f.keys(aws.parameters)
 	if err != nil {
 		return err
 	}
-	store, err := dynamostore.DataStore(f.table).Prefix(f.prefix).Client(db).Open(ctx)
+	store, err := dynamostore.DataStore(f.table).Prefix(f.prefix).Client(aws.db).Open(ctx)
 	if err != nil {
 		return err
 	}

@@ -20,7 +20,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/warmflags/warmflags/dynamostore"
-	"github.com/warmflags/warmflags/flagsync"
 	"github.com/warmflags/warmflags/internal/fakeld"
 	"github.com/warmflags/warmflags/internal/localaws"
 )
@@ -49,8 +48,8 @@ func (a *account) GetParameter(_ context.Context, in *ssm.GetParameterInput, _ .
 	return &ssm.GetParameterOutput{Parameter: &types.Parameter{Value: aws.String(a.parameter)}}, nil
 }
 
-func (a *account) connect(context.Context) (dynamostore.API, flagsync.SSM, error) {
-	return a.cloud.DynamoDB, a, nil
+func (a *account) connect(context.Context, string) (clients, error) {
+	return clients{db: a.cloud.DynamoDB, parameters: a, queues: a.cloud.SQS, topics: a.cloud.SNS}, nil
 }
 
 // sync runs the command.

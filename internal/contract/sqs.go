@@ -310,8 +310,13 @@ func noQueue(t T, a Account) {
 	_, errs["send"] = q.SendMessage(t.Context(), &sqs.SendMessageInput{QueueUrl: gone, MessageBody: aws.String("x")})
 	_, errs["receive"] = q.ReceiveMessage(t.Context(), &sqs.ReceiveMessageInput{QueueUrl: gone})
 	_, errs["attributes"] = q.GetQueueAttributes(t.Context(), &sqs.GetQueueAttributesInput{QueueUrl: gone, AttributeNames: []types.QueueAttributeName{"All"}})
-	_, err := q.DeleteQueue(t.Context(), &sqs.DeleteQueueInput{QueueUrl: q.url})
+	name := aws.String((*q.url)[strings.LastIndexByte(*q.url, '/')+1:])
+	found, err := q.GetQueueUrl(t.Context(), &sqs.GetQueueUrlInput{QueueName: name})
 	require.NoError(t, err)
+	assert.Equal(t, *q.url, *found.QueueUrl)
+	_, err = q.DeleteQueue(t.Context(), &sqs.DeleteQueueInput{QueueUrl: q.url})
+	require.NoError(t, err)
+	_, errs["look for a deleted one"] = q.GetQueueUrl(t.Context(), &sqs.GetQueueUrlInput{QueueName: name})
 	_, errs["receive from a deleted one"] = q.ReceiveMessage(t.Context(), &sqs.ReceiveMessageInput{QueueUrl: q.url})
 	for name, err := range errs {
 		var missing *types.QueueDoesNotExist

@@ -1,0 +1,43 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/sns"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+	"github.com/aws/aws-sdk-go-v2/service/ssm"
+
+	"github.com/warmflags/warmflags/dynamostore"
+	"github.com/warmflags/warmflags/flagsync"
+	"github.com/warmflags/warmflags/subscriber"
+)
+
+// clients are those of AWS that the commands use.
+type clients struct {
+	db         dynamostore.API
+	parameters flagsync.SSM
+	queues     subscriber.ReaperSQS
+	topics     subscriber.ReaperSNS
+}
+
+// connector makes the clients, of a region or, where it is empty, of the environment's.
+type connector func(ctx context.Context, region string) (clients, error)
+
+// connectAWS takes region, credentials and endpoint from the environment, as every AWS program does.
+func connectAWS(ctx context.Context, region string) (clients, error) {
+	cfg, err := config.LoadDefaultConfig(ctx, config.WithRegion(region)) // which is no option when it is empty
+	if err != nil {
+		return clients{}, fmt.Errorf("load AWS configuration: %w", err)
+	}
+	if cfg.Region == "" {
+		return clients{}, errors.New("there is no AWS region: set AWS_REGION, or a region in the profile")
+	}
+	return clients{
+		db: dynamodb.NewFromConfig(cfg), parameters: ssm.NewFromConfig(cfg),
+		queues: sqs.NewFromConfig(cfg), topics: sns.NewFromConfig(cfg),
+	}, nil
+}

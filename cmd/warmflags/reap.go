@@ -1,0 +1,111 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"text/tabwriter"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws/arn"
+	"github.com/spf13/cobra"
+
+	"github.com/warmflags/warmflags/subscriber"
+)
+
+// The command reads flags, makes a Reaper, and prints what it found.
+
+// reapFlags are the command's.
+type reapFlags struct {
+	topic        string
+	deadAfter    time.Duration
+	dryRun, json bool
+}
+
+func reapCommand(connect connector) *cobra.Command {
+	var f reapFlags
+	cmd := &cobra.Command{
+		Use:   "reap --topic arn",
+		Short: "Remove the queues that killed processes left behind",
+		Long: `Each process with a subscriber.Queue has an SQS queue of its own, which it removes when it ends. One that is
+killed cannot, and SQS's queues never expire. This removes those whose heartbeat, which a process renews every hour, is
+older than --dead-after, with their subscriptions, and subscriptions whose queue is gone. Run it once a day.
+
+Credentials and endpoints are the AWS SDK's: AWS_PROFILE, AWS_ENDPOINT_URL. The region is the topic's.`,
+		Example: `  warmflags reap --topic arn:aws:sns:eu-west-1:123456789012:warmflags-ChangeTopic-1A2B --dry-run`,
+		Args:    cobra.NoArgs,
+		RunE:    func(cmd *cobra.Command, _ []string) error { return f.run(cmd, connect) },
+	}
+	flags := cmd.Flags()
+	flags.StringVar(&f.topic, "topic", "", "the ARN of the stack's topic, its output TopicArn (required)")
+	flags.DurationVar(&f.deadAfter, "dead-after", subscriber.DefaultDeadAfter, "how old a dead process's heartbeat is")
+	flags.BoolVar(&f.dryRun, "dry-run", false, "remove nothing, and print what would be removed")
+	flags.BoolVar(&f.json, "json", false, "print a JSON list")
+	return cmd
+}
+
+func (f *reapFlags) run(cmd *cobra.Command, connect connector) error {
+	topic, err := arn.Parse(f.topic)
+	if err != nil {
+		return errors.New("--topic is missing, or no ARN: the stack's output TopicArn")
+	}
+	aws, err := connect(cmd.Context(), topic.Region)
+	if err != nil {
+		return err
+	}
+	reaper := subscriber.Reaper{SQS: aws.queues, SNS: aws.topics, TopicARN: f.topic, DeadAfter: f.deadAfter, DryRun: f.dryRun}
+	dead, err := reaper.Reap(cmd.Context())
+	return errors.Join(err, f.print(cmd.OutOrStdout(), dead))
+}
+
+// print prints what was removed, also where something else failed.
+func (f *reapFlags) print(out io.Writer, dead []subscriber.Dead) error {
+	type line struct {
+		Queue        string `json:"queue,omitempty"`
+		Subscription string `json:"subscription,omitempty"`
+		Owner        string `json:"owner,omitempty"`
+		Heartbeat    string `json:"heartbeat,omitempty"`
+	}
+	lines := []line{}
+	for _, d := range dead {
+		l := line{Queue: d.Queue, Subscription: d.Subscription, Owner: d.Owner}
+		if !d.Heartbeat.IsZero() {
+			l.Heartbeat = d.Heartbeat.UTC().Format(time.RFC3339)
+		}
+		lines = append(lines, l)
+	}
+	if f.json {
+		encoder := json.NewEncoder(out)
+		encoder.SetIndent("", "  ")
+		return encoder.Encode(lines)
+	}
+	if len(lines) > 0 {
+		columns := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+		_, _ = fmt.Fprintln(columns, "OWNER\tLAST LIVED\tQUEUE OR SUBSCRIPTION\t")
+		for _, l := range lines {
+			what := l.Queue
+			if what == "" {
+				what = l.Subscription
+			}
+			_, _ = fmt.Fprintf(columns, "%s\t%s\t%s\t\n", dash(l.Owner), dash(l.Heartbeat), what)
+		}
+		if err := columns.Flush(); err != nil {
+			return err
+		}
+	}
+	verb := "removed"
+	if f.dryRun {
+		verb = "would be removed"
+	}
+	_, err := fmt.Fprintf(out, "%d %s\n", len(lines), verb)
+	return err
+}
+
+// dash stands for what is not known.
+func dash(s string) string {
+	if s == "" {
+		return "-"
+	}
+	return s
+}

@@ -1,0 +1,114 @@
+package subscriber_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/sns"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/warmflags/warmflags/subscriber"
+)
+
+// kill ends a process without its cleanup: what it made stays.
+func kill(a *account, s *service) {
+	fail(a, errors.New("killed"), "Unsubscribe", "DeleteQueue")
+	require.Error(a.t, s.end())
+	a.intercept(nil)
+}
+
+func reaper(a *account) *subscriber.Reaper {
+	return &subscriber.Reaper{SQS: a.SQS, SNS: a.SNS, TopicARN: topic}
+}
+
+func reap(t *testing.T, r *subscriber.Reaper) []subscriber.Dead {
+	dead, err := r.Reap(t.Context())
+	require.NoError(t, err)
+	return dead
+}
+
+func TestReaperRemovesWhatDeadProcessesLeft(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := newAccount(t)
+		lives := start(a, subscriber.Owner("lives"))
+		dies := start(a, subscriber.Owner("dies"))
+		pass(90 * time.Minute)
+		beat := time.Now().UTC().Truncate(time.Hour) // both began at a full hour
+		kill(a, dies)
+		require.Equal(t, [2]int{2, 2}, a.left())
+		// Another topic's queue, one without tags, and one of somebody else.
+		other := map[string]string{subscriber.TagTopic: topic + "-2", subscriber.TagHeartbeat: "2000-01-01T00:00:00Z"}
+		for name, tags := range map[string]map[string]string{"warmflags_flags_a": other, "warmflags_flags_b": nil, "orders": nil} {
+			_, err := a.SQS.CreateQueue(a.own, &sqs.CreateQueueInput{QueueName: &name, Tags: tags})
+			require.NoError(t, err)
+		}
+		assert.Empty(t, reap(t, reaper(a)), "it may come back")
+		pass(22*time.Hour + 30*time.Minute)
+		assert.Empty(t, reap(t, reaper(a)))
+		pass(time.Hour)
+
+		r := reaper(a)
+		r.DryRun = true
+		would := reap(t, r)
+		require.Len(t, would, 1)
+		assert.Equal(t, "dies", would[0].Owner)
+		assert.NotEmpty(t, would[0].Subscription)
+		assert.WithinDuration(t, beat, would[0].Heartbeat, 30*time.Second)
+		assert.Equal(t, [2]int{5, 2}, a.left())
+		assert.Equal(t, would, reap(t, reaper(a)))
+		assert.Equal(t, [2]int{4, 1}, a.left())
+		assert.Empty(t, reap(t, reaper(a)))
+
+		lives.take()
+		a.publish(message("", "a"))
+		pass(time.Second)
+		assert.Equal(t, []string{"a"}, lives.take())
+		require.NoError(t, lives.end())
+	})
+}
+
+// A subscription whose queue was removed by hand fails at each publish, for ever.
+func TestReaperRemovesSubscriptionsOfQueuesThatAreGone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := newAccount(t)
+		kill(a, start(a))
+		a.lose(true, false)
+		theirs := "arn:aws:sqs:us-east-1:999999999999:warmflags_flags_x" // another account's, which cannot be looked at
+		_, err := a.SNS.Subscribe(a.own, &sns.SubscribeInput{TopicArn: aws.String(topic), Protocol: aws.String("sqs"), Endpoint: &theirs})
+		require.NoError(t, err)
+		dead := reap(t, reaper(a))
+		require.Len(t, dead, 1)
+		assert.Equal(t, subscriber.Dead{Subscription: dead[0].Subscription}, dead[0])
+		assert.Equal(t, [2]int{0, 1}, a.left())
+	})
+}
+
+func TestReaperLeavesAloneWhatItCannotRemove(t *testing.T) {
+	for _, operation := range []string{"ListSubscriptionsByTopic", "ListQueues", "ListQueueTags", "Unsubscribe", "DeleteQueue"} {
+		t.Run(operation, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				a := newAccount(t)
+				kill(a, start(a))
+				pass(25 * time.Hour)
+				fail(a, errors.New("access denied"), operation)
+				dead, err := reaper(a).Reap(context.Background())
+				require.ErrorContains(t, err, "access denied")
+				assert.Empty(t, dead)
+				assert.Len(t, a.queues(), 1)
+				a.intercept(nil)
+				assert.Len(t, reap(t, reaper(a)), 1)
+			})
+		})
+	}
+	r := subscriber.Reaper{TopicARN: "flags", DeadAfter: time.Hour}
+	_, err := r.Reap(t.Context())
+	for _, want := range []string{`topic "flags"`, "needs clients of SQS and SNS", "DeadAfter is 1h0m0s"} {
+		require.ErrorContains(t, err, want)
+	}
+}
