@@ -94,8 +94,9 @@ demo: ## Run the whole path in one process, and measure it (DEMO_FLAGS="--change
 	go run ./cmd/warmflags demo $(DEMO_FLAGS)
 
 .PHONY: sim
-sim: ## Judge both caches by SIMSEEDS=100000 seeds of 100 steps; print how many histories of Inits and syncs there are
+sim: ## Judge both caches by SIMSEEDS=100000 seeds of 100 steps, 1,000 Lambda containers, and histories of Inits and syncs
 	go test ./dynamostore ./internal/synchistory -run '^TestHistories$$' -v -count=1
+	go test ./journal -run '^TestContainersAreFreshWithinTheInterval$$' -sim.full -v -count=1 -timeout 30m
 	go test ./cachedstore -run '^TestSim$$' -sim.seeds=$(SIMSEEDS) -v -count=1 -timeout 30m
 	go -C v4store test . -run '^TestSim$$' -sim.seeds=$(SIMSEEDS) -v -count=1 -timeout 30m
 
