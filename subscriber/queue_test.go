@@ -6,6 +6,7 @@ import (
 	"errors"
 	"log/slog"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -24,9 +25,27 @@ import (
 type service struct {
 	*subscriber.QueueSubscriber
 	*sink
-	log  bytes.Buffer // written by Run only: read it after a synctest.Wait
+	log  lines
 	stop context.CancelFunc
 	done chan error // what Run returned
+}
+
+// lines is a log. Run writes it whenever it likes, and the test reads it.
+type lines struct {
+	mu   sync.Mutex // guards text
+	text bytes.Buffer
+}
+
+func (l *lines) Write(line []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(line)
+}
+
+func (l *lines) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
 }
 
 // start runs a subscriber in the bubble until it has nothing left to do.
