@@ -7,12 +7,14 @@ import (
 
 	"github.com/launchdarkly/go-sdk-common/v3/ldcontext"
 	"github.com/launchdarkly/go-sdk-common/v3/ldlog"
+	"github.com/launchdarkly/go-sdk-common/v3/ldlogtest"
 	"github.com/launchdarkly/go-sdk-common/v3/ldreason"
 	"github.com/launchdarkly/go-sdk-common/v3/ldvalue"
 	"github.com/launchdarkly/go-server-sdk-evaluation/v3/ldbuilders"
 	ld "github.com/launchdarkly/go-server-sdk/v7"
 	"github.com/launchdarkly/go-server-sdk/v7/interfaces"
 	"github.com/launchdarkly/go-server-sdk/v7/ldcomponents"
+	"github.com/launchdarkly/go-server-sdk/v7/subsystems"
 	"github.com/launchdarkly/go-server-sdk/v7/subsystems/ldstoreimpl"
 	"github.com/launchdarkly/go-server-sdk/v7/subsystems/ldstoretypes"
 	"github.com/launchdarkly/go-server-sdk/v7/testhelpers/ldtestdata"
@@ -92,20 +94,61 @@ func TestARealClientInDaemonMode(t *testing.T) {
 }
 
 func TestARealClientHearsOfAnOutage(t *testing.T) {
+	for _, mode := range modes {
+		t.Run(mode.name, func(t *testing.T) {
+			x := newTable(t)
+			fill(x, 1)
+			store := cachedstore.New(x, cachedstore.TTL(mode.ttl))
+			client := daemon(t, store)
+			provider := client.GetDataStoreStatusProvider()
+			assert.True(t, provider.IsStatusMonitoringEnabled())
+			heard := provider.AddStatusListener()
+			require.Equal(t, "no", value(t, client))
+			x.fail(errTable)
+			store.InvalidateAll()
+			assert.Equal(t, "no", value(t, client), "the last known value")
+			assert.Equal(t, interfaces.DataStoreStatus{Available: false}, <-heard)
+			x.fail(nil)
+			assert.True(t, (<-heard).Available)
+		})
+	}
+}
+
+// In daemon mode a client takes its own word for it that there is data.
+func TestARealClientOfAnEmptyTableSaysThatItIsInitialized(t *testing.T) {
 	x := newTable(t)
-	fill(x, 1)
-	store := cachedstore.New(x, cachedstore.TTL(time.Hour))
-	client := daemon(t, store)
-	provider := client.GetDataStoreStatusProvider()
-	assert.True(t, provider.IsStatusMonitoringEnabled())
-	heard := provider.AddStatusListener()
-	require.Equal(t, "no", value(t, client))
+	x.inited = false
+	store := cachedstore.New(x)
+	assert.True(t, daemon(t, store).Initialized())
+	assert.ErrorIs(t, store.Ready(t.Context()), cachedstore.ErrNoData)
+}
+
+// What a Lambda function's log would be flooded by: lines that LaunchDarkly's client and the cache write for evaluations.
+func TestEvaluationsDoNotFloodTheLog(t *testing.T) {
+	x := newTable(t)
+	fill(x, 1, user.Key())
+	log := ldlogtest.NewMockLog()
+	client, err := ld.MakeCustomClient("", ld.Config{
+		DataStore: cachedstore.New(x), DataSource: ldcomponents.ExternalUpdatesOnly(), Events: ldcomponents.NoEvents(),
+		Logging: ldcomponents.Logging().Loggers(log.Loggers),
+	}, time.Second)
+	require.NoError(t, err)
+	defer func() { require.NoError(t, client.Close()) }()
+	lines := func() int { return len(log.GetOutput(ldlog.Warn)) + len(log.GetOutput(ldlog.Error)) }
+	evaluate := func(flag string) int {
+		before := lines()
+		for range 1000 {
+			_, _ = client.StringVariation(flag, user, "default")
+			client.AllFlagsState(user)
+		}
+		return lines() - before
+	}
+	assert.Zero(t, evaluate("flag"))
+	assert.Zero(t, evaluate("missing"))
 	x.fail(errTable)
-	store.InvalidateAll()
-	assert.Equal(t, "no", value(t, client), "the last known value")
-	assert.Equal(t, interfaces.DataStoreStatus{Available: false}, <-heard)
-	x.fail(nil)
-	assert.True(t, (<-heard).Available)
+	for _, flag := range []string{"flag", "missing"} {
+		assert.LessOrEqual(t, evaluate(flag), 1, "an outage, with a last known value")
+	}
 }
 
 func value(t *testing.T, client *ld.LDClient) string {
@@ -175,6 +218,56 @@ func TestAClientWhoseWriteFailedIsAskedToWriteAgain(t *testing.T) {
 		require.NoError(t, s.client.Init(nil))
 		time.Sleep(time.Hour)
 		assert.Empty(t, s.status)
+	})
+}
+
+// A table that goes down while a client is asked to write again is down like any other; and the end of that outage is also
+// the end for the writes that were lost in it.
+func TestAnOutageWhileAWriteIsLost(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSystem(t, newTable(t))
+		s.put("flag", 1)
+		s.version("flag")
+		s.failWrites(errTable)
+		require.Error(t, s.client.Init(nil))
+		assert.False(t, (<-s.status).Available)
+		s.fail(errTable)
+		time.Sleep(time.Second)
+		s.invalidate("flag", 2)
+		reads := s.store.Stats().Reads
+		for range 10 {
+			assert.Equal(t, 1, s.version("flag"))
+		}
+		assert.Equal(t, reads, s.store.Stats().Reads, "nobody waits for a table that is known to be down")
+		require.Error(t, s.client.Init(nil))
+		s.failWrites(nil)
+		s.fail(nil)
+		assert.True(t, (<-s.status).Available)
+		time.Sleep(time.Hour)
+		assert.Empty(t, s.status, "one outage")
+		assert.Len(t, s.log.GetOutput(ldlog.Warn), 3, "the write, the outage, its end")
+	})
+}
+
+// A client that is slow to take a status still hears of an end after each of its writes that was lost.
+func TestASlowListenerHearsOfAnEndAfterEachOutage(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSystem(t, newTable(t))
+		slow := make(statuses)
+		second, err := s.store.Build(subsystems.BasicClientContext{DataStoreUpdateSink: slow})
+		require.NoError(t, err)
+		s.failWrites(errTable)
+		require.Error(t, s.client.Init(nil))
+		assert.False(t, (<-slow).Available)
+		time.Sleep(time.Minute) // its end is being told
+		require.Error(t, s.client.Init(nil))
+		time.Sleep(time.Minute) // another outage has come and gone
+		for _, available := range []bool{true, false, true} {
+			assert.Equal(t, available, (<-slow).Available)
+		}
+		synctest.Wait()
+		assert.Empty(t, slow)
+		require.NoError(t, second.Close())
 	})
 }
 

@@ -248,16 +248,23 @@ type collectionReader struct {
 // read asks the store for all rows of the kind, and decodes them without the lock. One that cannot be decoded spoils no other.
 func (r *collectionReader) read(ctx context.Context) (any, error) {
 	var raw []ldstoretypes.KeyedSerializedItemDescriptor
+	var passedOver map[string]error
 	var err error
-	if core, ok := r.s.core.(contextReader); ok {
+	switch core := r.s.core.(type) {
+	case brokenTeller:
+		raw, passedOver, err = core.GetAllAndBroken(ctx, r.c.kind)
+	case contextReader:
 		raw, err = core.GetAllContext(ctx, r.c.kind)
-	} else {
+	default:
 		raw, err = r.s.core.GetAll(r.c.kind)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("read all %s: %w", r.c.name, err)
 	}
 	result := contents{items: make(map[string]*decoded, len(raw)), broken: map[string]error{}}
+	for key, err := range passedOver { // the store has logged it
+		result.items[key], result.broken[key] = nil, err
+	}
 	for _, item := range raw {
 		d, err := r.c.decode(item.Key, item.Item)
 		if err != nil {
@@ -272,7 +279,7 @@ func (r *collectionReader) read(ctx context.Context) (any, error) {
 // contents is what a read of a whole collection found.
 type contents struct {
 	items  map[string]*decoded
-	broken map[string]error // of items that were read but not understood: their last known values stay
+	broken map[string]error // of rows that are there but were not understood: their last known values stay
 }
 
 // keep gives each slot its value, by the rules of slot.keep. Where the key was invalidated since this read began, and
@@ -295,6 +302,7 @@ func (r *collectionReader) keep(f *flight, result any, now instant) bool {
 		}
 	}
 	c.slots.add(added...)
+	s.stats.Broken += len(found.broken)
 	c.start, c.taken, c.until = f.start, f.began, f.began.until(s.options.ttl)
 	c.failures = 0
 	frozen := s.frozenLocked(f, now)

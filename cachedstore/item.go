@@ -25,6 +25,11 @@ type contextReader interface {
 	GetAllContext(context.Context, ldstoretypes.DataKind) ([]ldstoretypes.KeyedSerializedItemDescriptor, error)
 }
 
+// brokenTeller is what a store may offer beside GetAll: it also says which rows it passed over (dynamostore does).
+type brokenTeller interface {
+	GetAllAndBroken(context.Context, ldstoretypes.DataKind) ([]ldstoretypes.KeyedSerializedItemDescriptor, map[string]error, error)
+}
+
 // get is a Get that was no hit. In an outage it does not read where a last known value may be served; where none may, the
 // read is the only hope, and is tried once a backoff.
 func (s *cache) get(c *collection, key string) (ldstoretypes.ItemDescriptor, error) {

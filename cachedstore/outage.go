@@ -69,15 +69,12 @@ func (s *cache) poll() {
 		up := s.available()
 		s.mu.Lock()
 		cause := o.cause
-		lost := o.unwritten
-		o.unwritten = false
-		if up && !lost {
+		if up && !o.unwritten {
 			o.polling = false
 			s.mu.Unlock()
 			s.loggers.Warnf("cachedstore: %s; the table can be read otherwise", cause)
 			return
 		}
-		o.down = !up
 		if o.wait == 0 || o.up.age(s.clock()) > steady {
 			o.wait = firstPoll
 		}
@@ -85,14 +82,11 @@ func (s *cache) poll() {
 		if up {
 			s.loggers.Warnf("cachedstore: %s; the table can be read, and clients are asked to write again", cause)
 		} else {
-			s.loggers.Warnf("cachedstore: the table cannot be read, last known values are served until it can: %s", cause)
+			s.goDown()
 		}
 		s.announce(true)
 		if !s.awaitRecovery() {
 			return // closed
-		}
-		if !up {
-			s.loggers.Warn("cachedstore: the table can be read again")
 		}
 		s.announce(false)
 		s.mu.Lock()
@@ -105,8 +99,18 @@ func (s *cache) poll() {
 	}
 }
 
+// goDown begins to serve last known values without a read.
+func (s *cache) goDown() {
+	s.mu.Lock()
+	s.outage.down = true
+	cause := s.outage.cause
+	s.mu.Unlock()
+	s.loggers.Warnf("cachedstore: the table cannot be read, last known values are served until it can: %s", cause)
+}
+
 // awaitRecovery returns true when the table is up again, false when the store was closed. Then every key and collection may be
-// read at once, whatever pause it was in. The state changes here, under the lock; clients hear of it after.
+// read at once, whatever pause it was in. The state changes here, under the lock; clients hear of it after. Where only a
+// write was lost, the table may go down while it waits.
 func (s *cache) awaitRecovery() bool {
 	for {
 		s.mu.Lock()
@@ -124,13 +128,23 @@ func (s *cache) awaitRecovery() bool {
 		}
 		if s.available() {
 			s.mu.Lock()
-			s.outage.down, s.outage.up = false, s.clock()
+			wasDown := s.outage.down
+			s.outage.down, s.outage.unwritten, s.outage.up = false, false, s.clock()
 			for _, c := range s.collections {
 				c.failures = 0
 				c.slots.each(func(sl *slot) { sl.failures = 0 })
 			}
 			s.mu.Unlock()
+			if wasDown {
+				s.loggers.Warn("cachedstore: the table can be read again")
+			}
 			return true
+		}
+		s.mu.Lock()
+		isDown := s.outage.down
+		s.mu.Unlock()
+		if !isDown {
+			s.goDown()
 		}
 		s.announce(true) // to clients that were built meanwhile
 	}
@@ -164,11 +178,13 @@ func (s *cache) available() bool {
 
 // listener is a client's status: what it shall hear, and what it was told last. Guarded by cache.mu. The poller says what it
 // shall hear; a goroutine of its own tells it, one status after the other, because a client keeps whoever tells it waiting
-// while nobody reads its status channel. That must keep neither the poller nor other clients.
+// while nobody reads its status channel. That must keep neither the poller nor other clients. It need not hear of each
+// outage, but of an end after each: what it wrote in between was lost.
 type listener struct {
-	sink       subsystems.DataStoreUpdateSink
-	down, told bool
-	telling    bool // its goroutine lives
+	sink        subsystems.DataStoreUpdateSink
+	down, told  bool
+	ends, heard int  // of outages: that there were, and that were before the latest end that it was told of
+	telling     bool // its goroutine lives
 }
 
 // announce has the clients told that have not heard it yet.
@@ -176,6 +192,9 @@ func (s *cache) announce(down bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, l := range s.outage.listeners {
+		if l.down && !down {
+			l.ends++
+		}
 		l.down = down
 		if l.told != down && !l.telling {
 			l.telling = true
@@ -188,17 +207,20 @@ func (s *cache) announce(down bool) {
 	}
 }
 
-// tell tells a client what it shall hear until it has heard the latest.
+// tell tells a client, in turns, that the table is down and that it is up, until it has heard the latest.
 func (s *cache) tell(l *listener) {
 	for {
 		s.mu.Lock()
-		down := l.down
-		if l.told == down {
+		if l.told == l.down && l.heard == l.ends {
 			l.telling = false
 			s.mu.Unlock()
 			return
 		}
-		l.told = down
+		l.told = !l.told
+		down := l.told
+		if !down {
+			l.heard = l.ends
+		}
 		s.mu.Unlock()
 		// Writes of a client that is not in daemon mode may have been lost: it should send its data again.
 		l.sink.UpdateStatus(interfaces.DataStoreStatus{Available: !down, NeedsRefresh: !down})

@@ -2,6 +2,7 @@ package cachedstore_test
 
 import (
 	"context"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -10,6 +11,7 @@ import (
 	"github.com/launchdarkly/go-sdk-common/v3/ldlogtest"
 	"github.com/launchdarkly/go-server-sdk/v7/interfaces"
 	"github.com/launchdarkly/go-server-sdk/v7/subsystems"
+	"github.com/launchdarkly/go-server-sdk/v7/subsystems/ldstoretypes"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -32,7 +34,9 @@ func TestAnOutageServesTheLastValueAndEndsByItself(t *testing.T) {
 		assert.Equal(t, interfaces.DataStoreStatus{Available: false}, <-s.status)
 		assert.Equal(t, -1, s.version("never read"), "the collection, as last known, does not have it")
 
+		s.asked()
 		time.Sleep(time.Hour) // the bubble's: the poller looks again and again
+		assert.InDelta(t, 360, s.asked(), 10, "at last every ten seconds")
 		assert.Len(t, s.log.GetOutput(ldlog.Warn), 1, "one line an outage")
 		s.fail(nil)
 		assert.Equal(t, interfaces.DataStoreStatus{Available: true, NeedsRefresh: true}, <-s.status)
@@ -40,6 +44,9 @@ func TestAnOutageServesTheLastValueAndEndsByItself(t *testing.T) {
 		assert.Equal(t, 2, s.version("flag"))
 		assert.Equal(t, map[string]int{"flag": 2}, s.versions())
 		assert.Empty(t, s.status)
+		s.asked()
+		time.Sleep(time.Hour)
+		assert.Zero(t, s.asked(), "only while it is down")
 	})
 }
 
@@ -60,6 +67,7 @@ func TestAListenerThatNobodyReadsHoldsUpNothing(t *testing.T) {
 			assert.False(t, (<-s.status).Available)
 			s.fail(nil)
 			assert.True(t, (<-s.status).Available)
+			synctest.Wait() // the poller ends
 			assert.Equal(t, version, s.version("flag"))
 		}
 		assert.False(t, (<-deaf).Available)
@@ -167,6 +175,56 @@ func TestMaxStalePrefersAnError(t *testing.T) {
 		assert.ErrorIs(t, err, errTable)
 		_, err = s.client.GetAll(features)
 		assert.ErrorIs(t, err, errTable)
+	})
+}
+
+// telling is a table that passes over rows and says which.
+type telling struct {
+	*table
+	rows map[string]error
+}
+
+func (x *telling) Build(subsystems.ClientContext) (subsystems.PersistentDataStore, error) {
+	return x, nil
+}
+
+func (x *telling) GetAllAndBroken(_ context.Context, kind ldstoretypes.DataKind) ([]ldstoretypes.KeyedSerializedItemDescriptor, map[string]error, error) {
+	all, err := x.GetAll(kind)
+	return slices.DeleteFunc(all, func(i ldstoretypes.KeyedSerializedItemDescriptor) bool { return x.rows[i.Key] != nil }), x.rows, err
+}
+
+func TestARowThatIsPassedOverReplacesNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		x := &telling{table: newTable(t), rows: map[string]error{}}
+		store := cachedstore.New(x, cachedstore.InLambda(true))
+		client, err := store.Build(subsystems.BasicClientContext{Logging: subsystems.LoggingConfiguration{Loggers: ldlog.NewDisabledLoggers()}})
+		require.NoError(t, err)
+		versions := func() map[string]int {
+			all, err := client.GetAll(features)
+			require.NoError(t, err)
+			found := map[string]int{}
+			for _, i := range all {
+				found[i.Key] = i.Item.Version
+			}
+			return found
+		}
+		x.put("flag", 1)
+		x.put("other", 1)
+		assert.Equal(t, map[string]int{"flag": 1, "other": 1}, versions())
+		x.put("flag", 2)
+		x.put("other", 2)
+		x.put("new", 1)
+		x.rows["flag"], x.rows["new"] = errTable, errTable
+		store.InvalidateAll()
+		assert.Equal(t, map[string]int{"flag": 1, "other": 2}, versions())
+		assert.Equal(t, 2, store.Stats().Broken)
+		item, err := client.Get(features, "flag")
+		require.NoError(t, err)
+		assert.Equal(t, 1, item.Version)
+		clear(x.rows)
+		store.InvalidateAll()
+		assert.Equal(t, map[string]int{"flag": 2, "other": 2, "new": 1}, versions())
+		require.NoError(t, client.Close())
 	})
 }
 

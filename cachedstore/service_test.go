@@ -154,7 +154,7 @@ func TestAServiceReadsAgainInTheBackground(t *testing.T) {
 			s := service(t, cachedstore.RefreshAhead(), cachedstore.TTL(24*time.Hour)) // due within more than an hour, in its last tenth
 			s.put("flag", 1)
 			s.version("flag")
-			time.Sleep(24*time.Hour*9/10 + time.Second)
+			time.Sleep(24*time.Hour*9/10 + 2*cachedstore.Tick)
 			require.Equal(t, 1, s.readsOf("flag"))
 			s.put("flag", 2)
 			s.invalidate("flag", 2)
@@ -235,5 +235,21 @@ func TestStats(t *testing.T) {
 		assert.Equal(t, 10*time.Second, stats.Oldest)
 		assert.Equal(t, 64*200, stats.Hits)
 		assert.Equal(t, 3, stats.Reads)
+
+		release := s.hold("a")
+		s.invalidate("a", 2)
+		got := async(func() int { return s.version("a") })
+		synctest.Wait()
+		s.store.InvalidateAll()
+		release()
+		assert.Equal(t, 1, <-got)
+		s.fail(errTable)
+		for range 3 {
+			s.version("a")
+		}
+		s.fail(nil)
+		stats = s.store.Stats()
+		assert.Equal(t, []int{1, 1, 1, 1}, []int{stats.Invalidations, stats.InvalidateAll, stats.Discarded, stats.Errors})
+		assert.Equal(t, 3, stats.StaleServes)
 	})
 }

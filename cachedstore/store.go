@@ -143,6 +143,7 @@ type Stats struct {
 	Misses        int // Gets and GetAlls that were no hit
 	Reads         int // reads of the table that began: items and whole collections
 	Errors        int // reads that failed, those that took too long included
+	Broken        int // rows that reads of a whole collection found and could not understand
 	Discarded     int // reads that were kept as last known only: an invalidation or a freeze came meanwhile
 	StaleServes   int // times that a last known value was the answer because the table could not be read; those who waited for one read count once
 	Invalidations int // changes that were delivered

@@ -34,6 +34,7 @@ type table struct {
 	reading map[string]bool
 	writes  int
 	closed  int
+	looks   int                      // times that IsStoreAvailable was called
 	err     error                    // what reads, writes and availability checks fail with
 	lost    error                    // what writes alone fail with
 	errs    map[string]error         // what reads of a key fail with
@@ -120,6 +121,14 @@ func (x *table) failOnly(key string, err error) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	x.errs[key] = err
+}
+
+// asked is how often the table was asked whether it is there, since the last call.
+func (x *table) asked() int {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	defer func() { x.looks = 0 }()
+	return x.looks
 }
 
 func (x *table) readsOf(key string) int {
@@ -222,6 +231,7 @@ func (x *table) IsInitialized() bool {
 
 func (x *table) IsStoreAvailable() bool {
 	x.mu.Lock()
+	x.looks++
 	gate := x.holds["available"]
 	x.mu.Unlock()
 	if gate != nil {

@@ -102,27 +102,39 @@ func (s *Store) GetAll(kind st.DataKind) ([]st.KeyedSerializedItemDescriptor, er
 // GetAllContext reads all items of a kind, each strongly consistent, tombstones included. Rows that are not
 // LaunchDarkly's are passed over with one warning that names them, and counted in [Stats].
 func (s *Store) GetAllContext(ctx context.Context, kind st.DataKind) ([]st.KeyedSerializedItemDescriptor, error) {
+	items, _, err := s.GetAllAndBroken(ctx, kind)
+	return items, err
+}
+
+// GetAllAndBroken is [Store.GetAllContext], and says by key why rows were passed over; nil where none was. With it
+// cachedstore serves their last known values.
+func (s *Store) GetAllAndBroken(
+	ctx context.Context, kind st.DataKind,
+) (items []st.KeyedSerializedItemDescriptor, broken map[string]error, err error) {
 	namespace := s.namespace(kind.GetName())
-	var items []st.KeyedSerializedItemDescriptor
-	var broken []string
+	var rows []string
 	// A cache waits for this read and has its own way with a failure: it is not repeated here.
-	err := s.eachRow(ctx, namespace, once, func(key string, r row) {
+	err = s.eachRow(ctx, namespace, once, func(key string, r row) {
 		item, err := parseRow(r)
 		if err != nil {
-			broken = append(broken, fmt.Sprintf("%q: %v", key, err))
+			if broken == nil {
+				broken = map[string]error{}
+			}
+			broken[key] = err
+			rows = append(rows, fmt.Sprintf("%q: %v", key, err))
 			return
 		}
 		items = append(items, st.KeyedSerializedItemDescriptor{Key: key, Item: item})
 	})
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if len(broken) > 0 {
 		s.brokenRows.Add(int64(len(broken)))
 		s.warn("passed over %d rows of namespace %q in table %q: %s", len(broken), namespace, s.table,
-			strings.ReplaceAll(strings.Join(broken, "; "), "\n", ", "))
+			strings.ReplaceAll(strings.Join(rows, "; "), "\n", ", "))
 	}
-	return items, nil
+	return items, broken, nil
 }
 
 // Upsert writes an item, or the tombstone of a deleted one, if its version is higher than the row's, and says

@@ -15,8 +15,8 @@
 // that was paused, or that holds an old payload, fails with [dynamostore.ErrFenceLost] and undoes nothing. After
 // a crash the next sync completes what is left. Syncing twice costs a few reads and one write, the fence.
 //
-// Guards, all lifted by [Force]: a payload without flags is refused, and so is one that would remove more than
-// a third of a kind's items (and more than 10): [ErrGuard]. An item whose version is lower than the table's is
+// Guards, all lifted by [Force]: a payload without flags is refused, and so is one that would remove more than a
+// share of a kind's items ([MaxRemovals], a third by default) and more than 10: [ErrGuard]. An item whose version is lower than the table's is
 // held back, and the rest goes on. A guard that holds keeps holding, loudly, until somebody looks: it is an error or a
 // warning in the log, and a metric, of every sync.
 //

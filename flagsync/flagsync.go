@@ -133,7 +133,7 @@ func (s *Syncer) named(err error) error {
 	return fmt.Errorf("sync prefix %q of table %q: %w", s.store.Prefix(), s.store.Table(), err)
 }
 
-// sync is one try of Sync with one key. It may be made twice, with another key: then the second takes a fence of its own, in
+// sync is one try of Sync with one key. It may be made again, with another key: then that one takes a fence of its own, in
 // the same tally.
 func (s *Syncer) sync(ctx context.Context, key string, t *tally) error {
 	f, err := s.begin(ctx, key, t)

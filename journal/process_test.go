@@ -5,10 +5,12 @@ package journal_test
 import (
 	"context"
 	"fmt"
+	"net/http"
 	"net/http/httptest"
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -33,6 +35,9 @@ import (
 // The function is this test's own binary.
 const asFunction = "JOURNAL_TEST_TTL"
 
+// eventsTo is where the function's client sends its events, if anywhere.
+const eventsTo = "JOURNAL_TEST_EVENTS"
+
 const processInterval = 100 * time.Millisecond
 
 func TestMain(m *testing.M) {
@@ -47,11 +52,15 @@ func TestMain(m *testing.M) {
 	db := dynamodb.NewFromConfig(cfg)
 	store := cachedstore.New(dynamostore.DataStore(table).Client(db), cachedstore.TTL(ttl))
 	follower := journal.Follow(table, store, journal.Client(db), journal.Interval(processInterval),
-		journal.Budget(time.Minute)) // this machine may be busy, and time is not what is tested
-	client, err := ld.MakeCustomClient("", ld.Config{
-		DataStore: store, DataSource: ldcomponents.ExternalUpdatesOnly(), Events: ldcomponents.NoEvents(),
+		journal.Budget(time.Minute), journal.FlushBudget(time.Minute)) // this machine may be busy, and time is not what is tested
+	flags := ld.Config{
+		DataStore: store, DataSource: ldcomponents.ExternalUpdatesOnly(), Events: ldcomponents.NoEvents(), DiagnosticOptOut: true,
 		Logging: ldcomponents.Logging().MinLevel(ldlog.Warn),
-	}, time.Minute)
+	}
+	if url := os.Getenv(eventsTo); url != "" {
+		flags.Events, flags.ServiceEndpoints.Events = ldcomponents.SendEvents().FlushInterval(time.Hour), url
+	}
+	client, err := ld.MakeCustomClient("sdk", flags, time.Minute)
 	if err != nil {
 		panic(err)
 	}
@@ -69,15 +78,15 @@ type lab struct {
 	ended   time.Time // when the latest invocation had
 }
 
-func newLab(t *testing.T, ttl time.Duration) *lab {
+func newLab(t *testing.T, ttl time.Duration, env ...string) *lab {
 	a := newAccount(t)
 	binary, err := os.Executable()
 	require.NoError(t, err)
 	server := httptest.NewServer(a.DynamoDB)
 	t.Cleanup(server.Close)
-	f := runtimeapi.New(runtimeapi.Config{Bootstrap: binary, Timeout: time.Minute, InitLimit: time.Minute, Output: t.Output(), Env: []string{
-		asFunction + "=" + ttl.String(), "AWS_ENDPOINT_URL=" + server.URL,
-	}})
+	f := runtimeapi.New(runtimeapi.Config{Bootstrap: binary, Timeout: time.Minute, InitLimit: time.Minute, Output: t.Output(), Env: append(env,
+		asFunction+"="+ttl.String(), "AWS_ENDPOINT_URL="+server.URL,
+	)})
 	t.Cleanup(f.Close)
 	l := &lab{account: a, Function: f}
 	_, err = a.DynamoDB.PutItem(t.Context(), &dynamodb.PutItemInput{TableName: aws.String(table), Item: item{
@@ -130,6 +139,24 @@ func TestAThawedContainerIsFreshInItsFirstInvocation(t *testing.T) {
 			l.freeze(processInterval)
 			assert.Equal(t, l.version, l.value(), "when nobody knows what changed")
 		})
+	}
+}
+
+// What is not sent before the freeze may never be.
+func TestEventsAreSentBeforeTheFreeze(t *testing.T) {
+	var posts atomic.Int64
+	events := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/bulk" {
+			posts.Add(1)
+		}
+		w.WriteHeader(http.StatusAccepted)
+	}))
+	t.Cleanup(events.Close)
+	l := newLab(t, time.Hour, eventsTo+"="+events.URL)
+	for n := int64(1); n <= 3; n++ {
+		require.Equal(t, 1, l.value())
+		assert.Equal(t, n, posts.Load(), "an invocation's events are sent when it ends")
+		l.freeze(processInterval)
 	}
 }
 

@@ -1,6 +1,7 @@
 package sam_test
 
 import (
+	"encoding/json"
 	"fmt"
 	"os"
 	"regexp"
@@ -103,6 +104,22 @@ func TestWhatOnlyAWSDoes(t *testing.T) {
 		assert.Equal(t, map[string]any{"Fn::GetAtt": "StreamFailureQueue.Arn"},
 			at(all.Resources["ExpiredFunction"].Properties, "Events", "Reports", "Properties", "Queue"))
 	})
+	t.Run("flags and segments invoke streamhandler with both images, the rows of our own do not", func(t *testing.T) {
+		assert.Equal(t, "NEW_AND_OLD_IMAGES", at(all.Resources["FlagTable"].Properties, "StreamSpecification", "StreamViewType"))
+		filters := at(all.Resources["StreamhandlerFunction"].Properties, "Events", "Stream", "Properties", "FilterCriteria", "Filters").([]any)
+		require.Len(t, filters, 2, "either will do")
+		for i, image := range []string{"NewImage", "OldImage"} {
+			assert.JSONEq(t, `{"dynamodb":{"`+image+`":{"item":{"S":[{"exists":true}]}}}}`, at(filters[i], "Pattern").(string))
+		}
+	})
+	t.Run("HTTPS subscribers get a signature that they accept", func(t *testing.T) {
+		assert.Equal(t, "2", all.Resources["ChangeTopic"].Properties["SignatureVersion"])
+	})
+	t.Run("readers may use the customer's key", func(t *testing.T) {
+		readers := fmt.Sprint(at(all.Resources["ReaderPolicy"].Properties, "PolicyDocument", "Statement"))
+		assert.Contains(t, readers, "kms:Decrypt")
+		assert.Contains(t, readers, "KmsKeyArn")
+	})
 	t.Run("a first deployment that fails takes its table with it, a stack that is deleted does not", func(t *testing.T) {
 		assert.Equal(t, "RetainExceptOnCreate", all.Resources["FlagTable"].DeletionPolicy)
 		assert.Equal(t, "false", all.Parameters["TableDeletionProtection"].Default, "DynamoDB would refuse to delete it")
@@ -165,6 +182,37 @@ func TestWhatOnlyAWSDoes(t *testing.T) {
 			assert.NotContains(t, r.Properties, "QueueName", name)
 		}
 	})
+}
+
+// CloudFormation looks at a dashboard's body only when it makes one.
+func TestTheDashboardIsJSON(t *testing.T) {
+	body := at(readTemplate(t).Resources["PipelineDashboard"].Properties, "DashboardBody", "Fn::Sub")
+	outer, sync := at(body, 0).(string), at(body, 1, "Into", "Fn::If", 1, "Fn::Sub").(string)
+	require.Empty(t, at(body, 1, "Into", "Fn::If", 2))
+	for into, widgets := range map[string]int{sync: 8, "": 4} {
+		text := os.Expand(outer, func(name string) string {
+			if name == "Into" {
+				return os.Expand(into, func(string) string { return "x" })
+			}
+			return "x"
+		})
+		var dashboard struct {
+			Widgets []struct {
+				X, Width   int
+				Properties struct {
+					Title   string
+					Metrics []any
+				}
+			}
+		}
+		require.NoError(t, json.Unmarshal([]byte(text), &dashboard), text)
+		assert.Len(t, dashboard.Widgets, widgets)
+		for _, w := range dashboard.Widgets {
+			assert.LessOrEqual(t, w.X+w.Width, 24, "a dashboard's width")
+			assert.NotEmpty(t, w.Properties.Title)
+			assert.NotEmpty(t, w.Properties.Metrics)
+		}
+	}
 }
 
 var ours = regexp.MustCompile(`\["warmflags","\w+"(,"FunctionName","\$\{\w+}")?`)

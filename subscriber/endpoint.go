@@ -189,8 +189,8 @@ func (e *endpoint) confirm(ctx context.Context, m envelope) *refusal {
 	}
 	e.subscribed.Add(1)
 	e.logger.Info("warmflags: subscription confirmed", "topic", m.TopicArn)
-	e.begin.Do(func() {}) // done by what follows
 	e.invalidateAll("subscription confirmed")
+	e.begin.Do(func() {}) // which that was, too
 	return nil
 }
 

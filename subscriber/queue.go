@@ -145,7 +145,8 @@ type run struct {
 //
 //  1. repair: make the queue if there is none, renew what is due;
 //  2. receive, for 20 seconds at most. A queue that is gone ends the turn, and the next one makes another;
-//  3. doubt: if messages can have expired since we last listened, everything is stale;
+//  3. doubt: if messages can have expired since we last listened, or been refused by a policy that did not apply yet,
+//     everything is stale;
 //  4. deliver to the sink, and only then acknowledge.
 func (r *run) turn(ctx context.Context) error {
 	if r.queue == nil {

@@ -5,6 +5,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"time"
 
@@ -73,7 +75,6 @@ func (r *Reaper) Reap(ctx context.Context) ([]Dead, error) {
 	if err != nil {
 		return nil, err
 	}
-	// Subscriptions first: one whose queue is not found after that was not there before its queue either.
 	subscriptions, err := r.subscriptions(ctx, topic)
 	if err != nil {
 		return nil, err
@@ -86,13 +87,23 @@ func (r *Reaper) Reap(ctx context.Context) ([]Dead, error) {
 		delete(subscriptions, name)
 		dead = append(dead, d)
 	}
-	for name, subscription := range subscriptions {
-		_, err := r.SQS.GetQueueUrl(ctx, &sqs.GetQueueUrlInput{QueueName: &name})
-		if isQueueGone(err) {
-			dead = append(dead, Dead{Subscription: subscription})
-		} else if err != nil {
-			errs = append(errs, fmt.Errorf("look for queue %q: %w", name, err))
+	// The others' queues live, or are gone. SQS may not know one that was just made: only what is gone twice is gone.
+	for look := range 2 {
+		if look > 0 && len(subscriptions) > 0 {
+			pause(ctx, newQueue)
 		}
+		for name := range subscriptions {
+			_, err := r.SQS.GetQueueUrl(ctx, &sqs.GetQueueUrlInput{QueueName: &name})
+			if !isQueueGone(err) {
+				delete(subscriptions, name)
+			}
+			if err != nil && !isQueueGone(err) {
+				errs = append(errs, fmt.Errorf("look for queue %q: %w", name, err))
+			}
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(subscriptions)) {
+		dead = append(dead, Dead{Subscription: subscriptions[name]})
 	}
 	if r.DryRun {
 		return dead, errors.Join(errs...)

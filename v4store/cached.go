@@ -10,15 +10,17 @@ import (
 
 // Cache keeps what a [FeatureStore] holds in memory, and is one itself; other processes may write the table below it.
 // It keeps the promises of cachedstore (see the package's link), but for three: a hit is not free of locks and clocks;
-// go-client.v4 is not told of an outage, because it has no data store status, though the log is, and [Cache.Stats]; and
-// nobody finds out about the end of an outage but a Get. So while the table does not answer, a Get waits for one read of
-// its item, 3 seconds at most, whenever the pause after the last failure is over (50 milliseconds, then twice as long each
-// time, up to 5 seconds), and for one after a message.
+// go-client.v4 is not told of an outage, because it has no data store status, though the log is, once a minute, and
+// [Cache.Stats]; and nobody finds out about the end of an outage but a Get. So while the table does not answer, a Get waits
+// for one read of its item, [ReadLimit] at most, whenever the pause after that item's last failure is over (50 milliseconds,
+// then twice as long each time, up to 5 seconds), and for one after a message. A function that evaluates many flags waits
+// for each of them.
 //
 // A source of changes delivers to it: a Get that starts after Invalidate returned sees what the table held then or
 // later, while the table can be reached, and waits for two reads at most. A process that can be frozen calls Wake.
-// While the table cannot be reached the last known value is served. Reads run beside their callers: one that takes
-// longer than 3 seconds is abandoned, and what it finds in the end is neither kept nor returned.
+// While the table cannot be reached the last known value is served, and so it is where a row cannot be understood. Reads run
+// beside their callers: one that takes longer than [ReadLimit] is abandoned, and what it finds in the end is neither kept
+// nor returned.
 //
 // All its methods are safe for concurrent use. The items that it returns are shared, and must not be changed; maps are
 // the caller's own.
@@ -178,6 +180,7 @@ func (c *Cache[K, I]) Invalidate(changes ...change.Change) {
 }
 
 func (c *Cache[K, I]) invalidateLocked(col *collection[K, I], ch change.Change, now instant) {
+	col.whole.failures = 0 // an All must not rest over this key
 	e := col.find(ch.Key)
 	if e == nil {
 		if col.whole.last == nil && col.whole.flight == nil {

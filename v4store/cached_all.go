@@ -42,6 +42,13 @@ func (col *collection[K, I]) add(key string) *entry[I] {
 	return e
 }
 
+// findOrAdd makes sure that a key has an entry.
+func (col *collection[K, I]) findOrAdd(key string) {
+	if col.find(key) == nil {
+		col.add(key)
+	}
+}
+
 // each calls f for every entry, in no order.
 func (col *collection[K, I]) each(f func(*entry[I])) {
 	for _, item := range col.entries.Items() {
@@ -79,7 +86,11 @@ func (c *Cache[K, I]) All(kind K) (map[string]I, error) {
 			after = max(after, e.invalid)
 		}
 		cached = false
-		c.readWholeLocked(&a, after)
+		if c.restingLocked(whole, now) && whole.failedAt > after {
+			a.failure = whole.failure
+		} else {
+			c.readWholeLocked(&a, after)
+		}
 		stale, err = c.staleLocked(&a)
 	}
 	if cached && len(stale) == 0 {
@@ -89,6 +100,9 @@ func (c *Cache[K, I]) All(kind K) (map[string]I, error) {
 	}
 	if err == nil {
 		err = c.readStaleLocked(&a, stale)
+	}
+	if err == nil {
+		err = c.awaitSparesLocked(&a)
 	}
 	// Where the map is made, each key's last known value answers the call: it is only ever replaced by a newer one.
 	if err != nil {
@@ -127,6 +141,7 @@ func (c *Cache[K, I]) staleLocked(a *all[K, I]) (stale []*entry[I], err error) {
 	a.col.each(func(e *entry[I]) {
 		switch {
 		case c.freshLocked(e, e.last, now) || a.answeredBy(e):
+		case e.last == nil && e.flight == nil && c.restingLocked(e, now): // nothing is known of it: it is left out
 		case e.last == nil || a.failure == nil && !c.restingLocked(e, now):
 			stale = append(stale, e)
 		case c.servable(e.last, now):
@@ -153,7 +168,7 @@ func (a *all[K, I]) answeredBy(e *entry[I]) bool {
 	return v.start == a.joined || v.start > a.joined && !v.over
 }
 
-// readStaleLocked reads these keys one by one.
+// readStaleLocked reads these keys one by one. One of which nothing is known, and that cannot be read, is left out.
 func (c *Cache[K, I]) readStaleLocked(a *all[K, I], stale []*entry[I]) error {
 	flights := make([]*flight[I], len(stale))
 	for i, e := range stale {
@@ -162,12 +177,38 @@ func (c *Cache[K, I]) readStaleLocked(a *all[K, I], stale []*entry[I]) error {
 	c.awaitLocked(flights...)
 	now := c.nowLocked()
 	for i, f := range flights {
-		if f.err != nil && !c.servable(stale[i].last, now) {
+		last := stale[i].last
+		if f.err != nil && last != nil && !c.servable(last, now) {
 			return f.err
 		}
-		a.lastKnown = a.lastKnown || f.err != nil
+		a.lastKnown = a.lastKnown || f.err != nil && last != nil
 	}
 	return nil
+}
+
+// awaitSparesLocked waits for the reads of keys that exist, and whose only known value is put by until their own read has
+// ended: they must not be left out. While it waits, a read of the whole kind may put by another.
+func (c *Cache[K, I]) awaitSparesLocked(a *all[K, I]) error {
+	for {
+		var put []*entry[I]
+		var flights []*flight[I]
+		a.col.each(func(e *entry[I]) {
+			if e.last == nil && e.flight != nil && e.flight.spare != nil {
+				put, flights = append(put, e), append(flights, e.flight)
+			}
+		})
+		if len(flights) == 0 {
+			return nil
+		}
+		c.awaitLocked(flights...)
+		now := c.nowLocked()
+		for i, f := range flights {
+			if f.err != nil && !c.servable(put[i].last, now) {
+				return f.err
+			}
+			a.lastKnown = a.lastKnown || f.err != nil
+		}
+	}
 }
 
 // items are the last known ones.

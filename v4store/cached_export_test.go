@@ -12,9 +12,6 @@ func CacheClock(hands func() (mono, wall time.Duration)) CacheOption {
 	}
 }
 
-// ReadLimit sets how long a Get waits for one read.
-func ReadLimit(d time.Duration) CacheOption { return func(o *cacheOptions) { o.readLimit = d } }
-
 // MaxUnknown sets how many unknown keys are remembered.
 func MaxUnknown(n int) CacheOption { return func(o *cacheOptions) { o.unknown = n } }
 

@@ -28,7 +28,7 @@ var cacheFaults = []mutant.Mutant{
 	mutant.Fault("a discarded collection displaces a fresh read", "cached_read.go",
 		"own.start > f.start &&", "false &&"),
 	mutant.Fault("an abandoned read is kept", "cached_read.go",
-		"	if f.ended {\n", "	if f.ended {\n		if err == nil {\n			f.keep(found, c.nowLocked())\n		}\n"),
+		"	if f.ended {\n", "	if f.ended {\n		if err == nil {\n			f.keep(got, c.nowLocked())\n		}\n"),
 
 	// What a message does.
 	mutant.Fault("InvalidateAll is lost on a collection in flight", "cached.go",

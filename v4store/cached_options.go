@@ -10,30 +10,29 @@ import (
 // DefaultTTL is how long an item is served without a look at the table, when no message about it came.
 const DefaultTTL = 5 * time.Minute
 
-const (
-	// defaultReadLimit is how long a Get waits for one read of the table.
-	defaultReadLimit = 3 * time.Second
-	// maxUnknown is how many keys are remembered that the table does not have.
-	maxUnknown = 10_000
-)
+// DefaultReadLimit is how long a Get waits for one read of the table.
+const DefaultReadLimit = 3 * time.Second
+
+// maxUnknown is how many keys are remembered that the table does not have.
+const maxUnknown = 10_000
 
 // CacheOption is an option of [Cached].
 type CacheOption func(*cacheOptions)
 
 type cacheOptions struct {
-	ttl      time.Duration
-	maxStale time.Duration
-	logger   *slog.Logger
+	ttl       time.Duration
+	maxStale  time.Duration
+	readLimit time.Duration
+	logger    *slog.Logger
 
 	// What tests replace.
-	readLimit time.Duration
-	unknown   int            // how many unknown keys are remembered
-	clock     func() instant // the only clock, but for timers
+	unknown int            // how many unknown keys are remembered
+	clock   func() instant // the only clock, but for timers
 }
 
 func defaultCacheOptions() cacheOptions {
 	return cacheOptions{
-		ttl: DefaultTTL, logger: slog.Default(), readLimit: defaultReadLimit, unknown: maxUnknown, clock: systemClock,
+		ttl: DefaultTTL, logger: slog.Default(), readLimit: DefaultReadLimit, unknown: maxUnknown, clock: systemClock,
 	}
 }
 
@@ -44,11 +43,16 @@ func TTL(d time.Duration) CacheOption { return func(o *cacheOptions) { o.ttl = d
 
 // MaxStale limits for how long, counted from when it was read, a last known value is served while the table cannot be
 // reached; after that Get returns the error. The default, 0, is no limit; a negative value never serves a last
-// known value.
+// known value. A positive one below the TTL is an error.
 func MaxStale(d time.Duration) CacheOption { return func(o *cacheOptions) { o.maxStale = d } }
 
+// ReadLimit sets how long a Get waits for one read of the table, and an All for a whole kind; the default is 3 seconds
+// ([DefaultReadLimit]). A read that takes longer is abandoned. It must be positive. Raise it where All of thousands of
+// flags takes longer on a small Lambda.
+func ReadLimit(d time.Duration) CacheOption { return func(o *cacheOptions) { o.readLimit = d } }
+
 // Logger gets what goes wrong: reads that fail, at most one a minute, and unknown keys that are forgotten. Default:
-// [slog.Default].
+// [slog.Default]. Nil is an error.
 func Logger(logger *slog.Logger) CacheOption { return func(o *cacheOptions) { o.logger = logger } }
 
 // validate returns all that is wrong.
@@ -59,6 +63,9 @@ func (o *cacheOptions) validate(inner bool) error {
 	}
 	if o.maxStale > 0 && o.ttl > o.maxStale {
 		errs = append(errs, fmt.Errorf("option MaxStale(%v): is below the TTL of %v", o.maxStale, o.ttl))
+	}
+	if o.readLimit <= 0 {
+		errs = append(errs, fmt.Errorf("option ReadLimit(%v): must be positive", o.readLimit))
 	}
 	if o.logger == nil {
 		errs = append(errs, errors.New("option Logger: is nil; leave it out for slog.Default"))

@@ -14,9 +14,9 @@ var errAbandoned = errors.New("the read took too long and was abandoned")
 // until done is closed, and never change after.
 type flight[I Item] struct {
 	entry *entry[I]
-	ask   func() (map[string]I, error)          // reads, without the lock: the items that were found
-	keep  func(found map[string]I, now instant) // stores them, under the lock
-	done  chan struct{}                         // closed when the read ended
+	ask   func() (found[I], error)          // reads, without the lock
+	keep  func(found found[I], now instant) // stores what was found, under the lock
+	done  chan struct{}                     // closed when the read ended
 
 	start uint64      // tick at which it began; 0 before
 	began instant     // when it began
@@ -24,6 +24,12 @@ type flight[I Item] struct {
 	ended bool
 	err   error
 	spare *value[I] // what a discarded read of the collection found meanwhile: kept only if this read fails
+}
+
+// found is what a read of the inner store found.
+type found[I Item] struct {
+	items  map[string]I
+	broken map[string]error // of rows that are there and could not be understood: their last known values stay
 }
 
 // afterLocked is the tick after which a read must have begun to answer a call that began at tick begun: the entry was
@@ -46,11 +52,11 @@ func (c *Cache[K, I]) joinLocked(col *collection[K, I], e *entry[I], after uint6
 	}
 	f := &flight[I]{entry: e, done: make(chan struct{})}
 	if e == &col.whole {
-		f.ask = func() (map[string]I, error) { return c.askAll(col) }
-		f.keep = func(found map[string]I, now instant) { c.keepAllLocked(col, f, found, now) }
+		f.ask = func() (found[I], error) { return c.askAll(col) }
+		f.keep = func(got found[I], now instant) { c.keepAllLocked(col, f, got, now) }
 	} else {
-		f.ask = func() (map[string]I, error) { return c.askOne(col, e.key) }
-		f.keep = func(found map[string]I, now instant) { c.keepOneLocked(f, found, now) }
+		f.ask = func() (found[I], error) { return c.askOne(col, e.key) }
+		f.keep = func(got found[I], now instant) { c.keepOneLocked(col, f, got, now) }
 	}
 	if e.flight != nil {
 		e.next = f
@@ -77,15 +83,15 @@ func (c *Cache[K, I]) beginLocked(f *flight[I]) {
 	f.start = c.tick
 	f.entry.flight, f.entry.next = f, nil
 	c.stats.Reads++
-	f.limit = time.AfterFunc(c.options.readLimit, func() { c.end(f, nil, errAbandoned) })
+	f.limit = time.AfterFunc(c.options.readLimit, func() { c.end(f, found[I]{}, errAbandoned) })
 	go func() {
-		found, err := guarded(f.ask)
-		c.end(f, found, err)
+		got, err := guarded(f.ask)
+		c.end(f, got, err)
 	}()
 }
 
 // guarded turns a panic of the inner store into an error, so that those who wait are freed.
-func guarded[I Item](ask func() (map[string]I, error)) (found map[string]I, err error) {
+func guarded[I Item](ask func() (found[I], error)) (got found[I], err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("store panicked: %v", p)
@@ -95,15 +101,15 @@ func guarded[I Item](ask func() (map[string]I, error)) (found map[string]I, err 
 }
 
 // askOne reads one item. One that is missing is no entry in the map.
-func (c *Cache[K, I]) askOne(col *collection[K, I], key string) (map[string]I, error) {
+func (c *Cache[K, I]) askOne(col *collection[K, I], key string) (got found[I], err error) {
 	item, err := c.inner.Get(col.kind, key)
 	if err != nil {
-		return nil, fmt.Errorf("read %s %q: %w", col.kind.GetNamespace(), key, err)
+		return got, fmt.Errorf("read %s %q: %w", col.kind.GetNamespace(), key, err)
 	}
-	if isNone(item) {
-		return nil, nil
+	if !isNone(item) {
+		got.items = map[string]I{key: item}
 	}
-	return map[string]I{key: item}, nil
+	return got, nil
 }
 
 // isNone reports whether an item is none: the zero I, or a nil pointer in an interface.
@@ -115,25 +121,35 @@ func isNone[I Item](item I) bool {
 	return !v.IsValid() || v.IsZero()
 }
 
+// brokenTeller is what a store may offer beside All: it also says which rows it passed over (Table does).
+type brokenTeller[K Kind[I], I Item] interface {
+	AllAndBroken(kind K) (items map[string]I, broken map[string]error, err error)
+}
+
 // askAll reads a whole kind.
-func (c *Cache[K, I]) askAll(col *collection[K, I]) (map[string]I, error) {
-	found, err := c.inner.All(col.kind)
-	if err != nil {
-		return nil, fmt.Errorf("read all %s: %w", col.kind.GetNamespace(), err)
+func (c *Cache[K, I]) askAll(col *collection[K, I]) (got found[I], err error) {
+	var all map[string]I
+	if inner, ok := c.inner.(brokenTeller[K, I]); ok {
+		all, got.broken, err = inner.AllAndBroken(col.kind)
+	} else {
+		all, err = c.inner.All(col.kind)
 	}
-	items := make(map[string]I, len(found)) // the inner store may keep its own
-	for key, item := range found {
+	if err != nil {
+		return got, fmt.Errorf("read all %s: %w", col.kind.GetNamespace(), err)
+	}
+	got.items = make(map[string]I, len(all)) // the inner store may keep its own
+	for key, item := range all {
 		if !isNone(item) {
-			items[key] = item
+			got.items[key] = item
 		}
 	}
-	return items, nil
+	return got, nil
 }
 
 // end closes a flight, and says what is worth a line in the log when the lock is free again.
-func (c *Cache[K, I]) end(f *flight[I], found map[string]I, err error) {
+func (c *Cache[K, I]) end(f *flight[I], got found[I], err error) {
 	c.mu.Lock()
-	warn := c.endLocked(f, found, err)
+	warn := c.endLocked(f, got, err)
 	forgotten := c.forgetUnknownLocked()
 	c.mu.Unlock()
 	if warn {
@@ -146,7 +162,7 @@ func (c *Cache[K, I]) end(f *flight[I], found map[string]I, err error) {
 
 // endLocked closes a flight with what it found, or as failed, and begins the next. The second end of a flight, when an
 // abandoned read comes back after all, does nothing. It reports whether to log the error.
-func (c *Cache[K, I]) endLocked(f *flight[I], found map[string]I, err error) (warn bool) {
+func (c *Cache[K, I]) endLocked(f *flight[I], got found[I], err error) (warn bool) {
 	if f.ended {
 		return false
 	}
@@ -158,7 +174,7 @@ func (c *Cache[K, I]) endLocked(f *flight[I], found map[string]I, err error) (wa
 		if c.options.ttl != 0 && c.discardedLocked(f.entry, f, now) {
 			c.stats.Discarded++
 		}
-		f.keep(found, now)
+		f.keep(got, now)
 	} else {
 		warn = c.failLocked(f, now)
 	}
@@ -197,24 +213,31 @@ func (c *Cache[K, I]) discardedLocked(e *entry[I], f *flight[I], now instant) bo
 }
 
 // keepOneLocked stores what a read of one item found.
-func (c *Cache[K, I]) keepOneLocked(f *flight[I], found map[string]I, now instant) {
-	item, ok := found[f.entry.key]
+func (c *Cache[K, I]) keepOneLocked(col *collection[K, I], f *flight[I], got found[I], now instant) {
+	item, ok := got.items[f.entry.key]
 	f.entry.keep(c.valueLocked(f, f.entry, item, ok, now))
+	col.whole.failures = 0 // the table answers: the whole kind may be tried again
 }
 
 // keepAllLocked stores what a read of a whole kind found. Where a value is discarded for its key, and the key's own read
 // began later, that one may be what somebody waits for; it would be thrown away if this value were kept. So the value
-// is only put by, and nobody sees it unless that read fails.
-func (c *Cache[K, I]) keepAllLocked(col *collection[K, I], f *flight[I], found map[string]I, now instant) {
-	for key := range found {
-		if col.find(key) == nil {
-			col.add(key)
-		}
+// is only put by, and nobody sees it unless that read fails. A row that could not be understood is a read of its key that
+// failed: it replaces nothing.
+func (c *Cache[K, I]) keepAllLocked(col *collection[K, I], f *flight[I], got found[I], now instant) {
+	for key := range got.items {
+		col.findOrAdd(key)
+	}
+	for key := range got.broken {
+		col.findOrAdd(key)
 	}
 	var none I
 	col.whole.keep(c.valueLocked(f, &col.whole, none, false, now))
 	col.each(func(e *entry[I]) {
-		item, ok := found[e.key]
+		if err := got.broken[e.key]; err != nil {
+			e.fail(err, c.tick, now)
+			return
+		}
+		item, ok := got.items[e.key]
 		v, own := c.valueLocked(f, e, item, ok, now), e.flight
 		if own != nil && own.start > f.start && c.discardedLocked(e, f, now) {
 			own.spare, e.failures = v, 0

@@ -51,7 +51,8 @@ func (k simKind) kind() ldstoretypes.DataKind {
 	return nil
 }
 
-// simTable is the simulator's table as go-client.v4 would see it: JSON that is broken is an error.
+// simTable is the simulator's table as go-client.v4 would see it: JSON that is broken is an error for a Get, and passed over
+// for a whole kind.
 type simTable struct {
 	core subsystems.PersistentDataStore
 }
@@ -65,17 +66,25 @@ func (t simTable) Get(kind ld.VersionedDataKind, key string) (ld.VersionedData, 
 }
 
 func (t simTable) All(kind ld.VersionedDataKind) (map[string]ld.VersionedData, error) {
+	all, _, err := t.AllAndBroken(kind)
+	return all, err
+}
+
+func (t simTable) AllAndBroken(kind ld.VersionedDataKind) (all map[string]ld.VersionedData, broken map[string]error, err error) {
 	raw, err := t.core.GetAll(kind.(simKind).kind())
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	all := map[string]ld.VersionedData{}
+	all, broken = map[string]ld.VersionedData{}, map[string]error{}
 	for _, each := range raw {
-		if all[each.Key], err = t.decode(kind, each.Key, each.Item); err != nil {
-			return nil, err
+		item, err := t.decode(kind, each.Key, each.Item)
+		if err != nil {
+			broken[each.Key] = err
+			continue
 		}
+		all[each.Key] = item
 	}
-	return all, nil
+	return all, broken, nil
 }
 
 func (t simTable) decode(kind ld.VersionedDataKind, key string, raw ldstoretypes.SerializedItemDescriptor) (ld.VersionedData, error) {

@@ -17,7 +17,10 @@ import (
 
 const whole = "*" // in counts and holds: a read of all flags
 
-var errTable = errors.New("table is down")
+var (
+	errTable  = errors.New("table is down")
+	errBroken = errors.New("the row is broken")
+)
 
 // memory is a shared table of flags under test, with hooks that decide when a read's answer arrives. It knows one kind.
 type memory struct {
@@ -29,6 +32,8 @@ type memory struct {
 	reading map[string]int
 	holds   map[string]chan struct{} // a read of the key has seen the rows, and answers when the channel is closed
 	err     error                    // what all calls fail with
+	errs    map[string]error         // what reads of a key fail with
+	broken  map[string]bool          // keys whose rows nobody understands
 	panics  bool
 	inited  bool
 	asked   int // times that Initialized was called
@@ -36,7 +41,7 @@ type memory struct {
 
 func newMemory(t testing.TB) *memory {
 	return &memory{t: t, flags: map[string]int{}, reads: map[string]int{}, reading: map[string]int{},
-		holds: map[string]chan struct{}{}}
+		holds: map[string]chan struct{}{}, errs: map[string]error{}, broken: map[string]bool{}}
 }
 
 // put makes a flag hold this version, whatever it held; 0 removes it.
@@ -52,6 +57,12 @@ func (m *memory) fail(err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.err = err
+}
+
+func (m *memory) failOnly(key string, err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.errs[key] = err
 }
 
 // hold makes the next reads of key answer, with what they saw when they began, only when release is called.
@@ -75,7 +86,10 @@ func (m *memory) read(key string) (flags map[string]int, err error) {
 	m.mu.Lock()
 	m.reads[key]++
 	m.reading[key]++
-	flags, err = maps.Clone(m.flags), m.err
+	flags, err = maps.Clone(m.flags), errors.Join(m.err, m.errs[key])
+	if m.broken[key] {
+		err = errBroken
+	}
 	gate, panics := m.holds[key], m.panics
 	m.mu.Unlock()
 	if gate != nil {
@@ -105,16 +119,28 @@ func (m *memory) Get(_ ld.VersionedDataKind, key string) (ld.VersionedData, erro
 	return nil, err
 }
 
-func (m *memory) All(ld.VersionedDataKind) (map[string]ld.VersionedData, error) {
+func (m *memory) All(kind ld.VersionedDataKind) (map[string]ld.VersionedData, error) {
+	all, _, err := m.AllAndBroken(kind)
+	return all, err
+}
+
+// AllAndBroken is as [v4store.Table]'s.
+func (m *memory) AllAndBroken(ld.VersionedDataKind) (all map[string]ld.VersionedData, broken map[string]error, err error) {
 	flags, err := m.read(whole)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	all := map[string]ld.VersionedData{}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	all, broken = map[string]ld.VersionedData{}, map[string]error{}
 	for key, version := range flags {
+		if m.broken[key] {
+			broken[key] = errBroken
+			continue
+		}
 		all[key] = &ld.Flag{Key: key, Version: version}
 	}
-	return all, nil
+	return all, broken, nil
 }
 
 func (m *memory) Init(all map[ld.VersionedDataKind]map[string]ld.VersionedData) error {

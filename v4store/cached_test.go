@@ -218,6 +218,84 @@ func TestTheLastKnownValueIsServedInAnOutage(t *testing.T) {
 	})
 }
 
+// After a whole read that failed, a message ends the pause, and so does a read of an item that succeeds.
+func TestAMessageEndsAFailedReadsPause(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSystem(t)
+		s.put("flag", 1)
+		s.versions()
+		s.InvalidateAll()
+		s.failOnly(whole, errTable)
+		assert.Equal(t, map[string]int{"flag": 1}, s.versions())
+		s.failOnly(whole, nil)
+		s.put("flag", 2)
+		assert.Equal(t, map[string]int{"flag": 1}, s.versions(), "it is left alone for a moment")
+		s.invalidate("flag", 2)
+		assert.Equal(t, map[string]int{"flag": 2}, s.versions())
+
+		s.InvalidateAll()
+		s.failOnly(whole, errTable)
+		s.versions()
+		s.failOnly(whole, nil)
+		s.put("flag", 3)
+		assert.Equal(t, 3, s.version("flag"))
+		s.put("other", 1)
+		assert.Equal(t, map[string]int{"flag": 3, "other": 1}, s.versions())
+	})
+}
+
+func TestManyChangedFlagsDoNotRepeatAFailedAll(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSystem(t)
+		want := map[string]int{}
+		for i := range 30 {
+			want[fmt.Sprint("flag", i)] = 1
+			s.put(fmt.Sprint("flag", i), 1)
+		}
+		s.versions()
+		for key := range want {
+			s.put(key, 2)
+			s.invalidate(key, 2)
+		}
+		s.failOnly(whole, errTable)
+		for range 10 {
+			assert.Equal(t, want, s.versions(), "as last known")
+		}
+		assert.Equal(t, 2, s.readsOf(whole), "it is left alone for a moment")
+		s.failOnly(whole, nil)
+		s.pass(5 * time.Second)
+		assert.Equal(t, 2, s.versions()["flag7"])
+	})
+}
+
+func TestABrokenRowReplacesNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSystem(t)
+		s.put("flag", 1)
+		s.put("other", 1)
+		s.versions()
+		s.put("flag", 2)
+		s.put("new", 1)
+		s.mu.Lock()
+		s.broken["flag"], s.broken["new"] = true, true
+		s.mu.Unlock()
+		s.InvalidateAll()
+		for range 3 {
+			assert.Equal(t, map[string]int{"flag": 1, "other": 1}, s.versions())
+			assert.Equal(t, 1, s.version("flag"))
+			got, err := s.Cache.Get(ld.Features, "new")
+			require.NoError(t, err)
+			assert.Nil(t, got, "it was not there when it was last read")
+			s.pass(time.Minute)
+		}
+		s.mu.Lock()
+		clear(s.broken)
+		s.mu.Unlock()
+		s.InvalidateAll()
+		assert.Equal(t, map[string]int{"flag": 2, "other": 1, "new": 1}, s.versions())
+	})
+}
+
 func TestMaxStaleLimitsLastKnownValues(t *testing.T) {
 	for _, maxStale := range []time.Duration{2 * time.Hour, -1} {
 		synctest.Test(t, func(t *testing.T) {
@@ -405,7 +483,7 @@ func TestUnknownFlagsAreRememberedWithABound(t *testing.T) {
 
 func TestWrongOptionsAreReportedTogether(t *testing.T) {
 	c := v4store.Cached[ld.VersionedDataKind, ld.VersionedData](nil, v4store.TTL(time.Hour), v4store.MaxStale(time.Minute),
-		v4store.Logger(nil))
+		v4store.Logger(nil), v4store.ReadLimit(-1))
 	_, getErr := c.Get(ld.Features, "flag")
 	_, allErr := c.All(ld.Features)
 	for _, err := range []error{
@@ -414,6 +492,7 @@ func TestWrongOptionsAreReportedTogether(t *testing.T) {
 		require.ErrorContains(t, err, "configure cache: no inner store")
 		require.ErrorContains(t, err, "option MaxStale(1m0s): is below the TTL of 1h0m0s")
 		require.ErrorContains(t, err, "option Logger: is nil")
+		require.ErrorContains(t, err, "option ReadLimit(-1ns): must be positive")
 	}
 	assert.False(t, c.Initialized())
 	c.InvalidateAll()

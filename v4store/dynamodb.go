@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -116,25 +118,37 @@ func (t *Table[K, I]) Get(kind K, key string) (none I, err error) {
 // All reads all items of a kind that are not deleted, each strongly consistent. Rows that are not LaunchDarkly's are
 // passed over with one warning that names them, and counted in [TableStats].
 func (t *Table[K, I]) All(kind K) (map[string]I, error) {
+	items, _, err := t.AllAndBroken(kind)
+	return items, err
+}
+
+// AllAndBroken is [Table.All], and says by key why rows were passed over; nil where none was. With it [Cached] serves their
+// last known values.
+func (t *Table[K, I]) AllAndBroken(kind K) (items map[string]I, broken map[string]error, err error) {
 	namespace := t.rows.namespace(kind.GetNamespace())
-	items := map[string]I{}
-	var broken []string // one log line for all: evaluating all flags must not flood the log
-	err := t.rows.each(namespace, func(key string, r row) {
+	items = map[string]I{}
+	err = t.rows.each(namespace, func(key string, r row) {
 		switch item, err := decode[K, I](kind, r); {
+		case err != nil && broken == nil:
+			broken = map[string]error{key: err}
 		case err != nil:
-			broken = append(broken, fmt.Sprintf("%q: %v", key, err))
+			broken[key] = err
 		case !item.IsDeleted():
 			items[key] = item
 		}
 	})
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	if len(broken) > 0 {
+	if len(broken) > 0 { // one log line for all: evaluating all flags must not flood the log
 		t.broken.Add(int64(len(broken)))
-		slog.Warn("v4store: rows are passed over", "table", t.rows.table, "namespace", namespace, "rows", strings.Join(broken, "; "))
+		var rows []string
+		for _, key := range slices.Sorted(maps.Keys(broken)) {
+			rows = append(rows, fmt.Sprintf("%q: %v", key, broken[key]))
+		}
+		slog.Warn("v4store: rows are passed over", "table", t.rows.table, "namespace", namespace, "rows", strings.Join(rows, "; "))
 	}
-	return items, nil
+	return items, broken, nil
 }
 
 // Upsert writes an item if the table has none of its key, or an older one; otherwise it does nothing. An item that

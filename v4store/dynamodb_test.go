@@ -164,6 +164,9 @@ func TestBrokenRowsAreNamedAndLoseNothingElse(t *testing.T) {
 			assert.Equal(t, v4store.TableStats{BrokenRows: 1}, s.Stats())
 			assert.Equal(t, 1, strings.Count(log.String(), "level=WARN"))
 			assert.Contains(t, log.String(), "bad")
+			_, broken, err := s.AllAndBroken(ld.Features)
+			require.NoError(t, err)
+			assert.Len(t, broken, 1)
 
 			require.NoError(t, s.Init(flags("good:1", "bad:1")), "Init heals it")
 			_, err = s.Get(ld.Features, "bad")

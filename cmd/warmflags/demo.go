@@ -26,7 +26,7 @@ from each flip to the first evaluation that shows it, for every client.
 
 With --stack it measures a deployed stack instead, from a write to the stack's table to evaluations here: it writes
 flags of its own under the prefix ` + demo.DeployedPrefix + `, which no sync touches, and removes them when it ends;
-the small row of that prefix's journal stays.
+the small row of that prefix's journal stays. It begins after a minute or so, when its queues' policies surely apply.
 
 Exit code 1 means that a flip was lost or an evaluation stale, or that the demo could not run.`,
 		Args: cobra.NoArgs,

@@ -22,6 +22,14 @@ func TestDemoPrintsOneJSONObject(t *testing.T) {
 	assert.EqualValues(t, 6, report["changes"])
 }
 
+func TestASabotagedDemoFails(t *testing.T) {
+	var out, problems strings.Builder
+	code := run(t.Context(), []string{"demo", "--changes", "12", "--consumers", "1", "--flags", "50", "--sabotage", "drop-message"}, &out, &problems)
+	assert.Equal(t, 1, code)
+	assert.Regexp(t, `^warmflags: [1-9]\d* lost, 0 stale reads, 0 failed evaluations\n$`, problems.String())
+	assert.Contains(t, out.String(), "flip to evaluation")
+}
+
 func TestWrongInput(t *testing.T) {
 	cases := []struct {
 		args []string

@@ -56,6 +56,9 @@ func (f *reapFlags) run(cmd *cobra.Command, connect connector) error {
 	}
 	reaper := subscriber.Reaper{SQS: aws.queues, SNS: aws.topics, TopicARN: f.topic, DeadAfter: f.deadAfter, DryRun: f.dryRun}
 	dead, err := reaper.Reap(cmd.Context())
+	if err != nil && len(dead) == 0 {
+		return err
+	}
 	return errors.Join(err, f.print(cmd.OutOrStdout(), dead))
 }
 

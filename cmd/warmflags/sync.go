@@ -53,7 +53,7 @@ everybody on the machine can read a process's arguments. Region, credentials and
 AWS_REGION, AWS_PROFILE, AWS_ENDPOINT_URL.
 
 Exit code 0: the table is equal, or --watch was ended. 1: it failed. 3: the table is not equal, because --dry-run
-found something to change, or because items were held back or refused.`,
+found something to change, or because items were held back, refused, or kept as another program wrote them.`,
 		Example: `  warmflags sync --table flags --dry-run
   warmflags sync --table flags --prefix production --sdk-key-parameter /warmflags/sdk-key
   warmflags sync --table flags --watch`,
@@ -90,7 +90,7 @@ func (f *syncFlags) run(cmd *cobra.Command, connect connector) error {
 	if err != nil {
 		return err
 	}
-	log := &notices{w: cmd.ErrOrStderr()}
+	log := &notices{w: cmd.ErrOrStderr(), watch: f.watch}
 	syncer := flagsync.New(store, keys, f.options(cmd.ErrOrStderr(), log)...)
 	if f.watch { // until main's signals end ctx
 		return syncer.Watch(ctx, func(r flagsync.Result) {
@@ -103,7 +103,7 @@ func (f *syncFlags) run(cmd *cobra.Command, connect connector) error {
 	if printed := f.print(out, result, err); printed != nil {
 		return errors.Join(err, printed)
 	}
-	if err == nil && (f.dryRun && result.Changed() || len(result.HeldBack)+len(result.Refused) > 0) {
+	if err == nil && (f.dryRun && result.Changed() || len(result.HeldBack)+len(result.Refused)+len(result.Kept) > 0) {
 		return errDiffers
 	}
 	return err
@@ -279,6 +279,7 @@ func (f *syncFlags) printChanges(out io.Writer, r flagsync.Result) {
 // the command goes on; else the command prints it, at its end.
 type notices struct {
 	w      io.Writer
+	watch  bool
 	goesOn atomic.Bool // set by a watch that has begun, read by all who log
 }
 
@@ -294,10 +295,12 @@ func (n *notices) Handle(_ context.Context, r slog.Record) error {
 		}
 		return true
 	})
-	if sync && (!n.goesOn.Load() || r.Level < slog.LevelError) {
+	line := strings.Join(text, ": ")
+	goesOn := n.goesOn.Load() || n.watch && strings.Contains(line, dynamostore.ErrFenceLost.Error()) // which ends no watch
+	if sync && (!goesOn || r.Level < slog.LevelError) {
 		return nil
 	}
-	_, err := fmt.Fprintln(n.w, strings.Join(text, ": "))
+	_, err := fmt.Fprintln(n.w, line)
 	return err
 }
 

@@ -3,7 +3,7 @@ package demo
 import (
 	"context"
 	"fmt"
-	"sync"
+	"os"
 	"sync/atomic"
 	"time"
 
@@ -32,16 +32,16 @@ type consumer struct {
 	client *ld.LDClient
 
 	told  []atomic.Int64 // by flag: the newest version that Invalidate returned for
-	ready chan struct{}  // closed when its source first said InvalidateAll: nothing is missed from then on
-	once  sync.Once      // closes ready
+	ready chan struct{}  // closed when its source has said InvalidateAll as often as it does at its start: nothing is missed from then on
+	start int64          // how often that is; 0: it may at any time, and ready is not for it
+	alls  atomic.Int64   // how often it has
 
 	evaluations, failures atomic.Int64
 }
 
-func newConsumer(id int, c Config, b *board, inner subsystems.ComponentConfigurer[subsystems.PersistentDataStore]) (*consumer, error) {
-	x := &consumer{id: id, flags: c.Flags, board: b, told: make([]atomic.Int64, c.Flags), ready: make(chan struct{})}
-	// A table in this process is never down: a read that takes long is a machine that stood still, and is waited for.
-	cached := cachedstore.New(inner, cachedstore.TTL(time.Hour), cachedstore.Preload(), cachedstore.ReadLimit(time.Minute))
+func newConsumer(id int, start int64, c Config, b *board, inner subsystems.ComponentConfigurer[subsystems.PersistentDataStore]) (*consumer, error) {
+	x := &consumer{id: id, flags: c.Flags, board: b, told: make([]atomic.Int64, c.Flags), ready: make(chan struct{}), start: start}
+	cached := newStore(inner, start == 0)
 	var store subsystems.ComponentConfigurer[subsystems.DataStore] = cached
 	x.sink = cached
 	switch c.Sabotage {
@@ -62,13 +62,28 @@ func newConsumer(id int, c Config, b *board, inner subsystems.ComponentConfigure
 	return x, nil
 }
 
+// newStore makes a cache as it is in a service or in a Lambda function, where it has no goroutines of its own: cachedstore
+// asks the environment where it is. A table in this process is never down: a read that takes long is a machine that stood
+// still, and is waited for.
+func newStore(inner subsystems.ComponentConfigurer[subsystems.PersistentDataStore], lambda bool) *cachedstore.Store {
+	const mark = "AWS_LAMBDA_FUNCTION_NAME"
+	if lambda {
+		defer restore(mark, os.Getenv(mark))
+		restore(mark, "demo")
+	}
+	return cachedstore.New(inner, cachedstore.TTL(time.Hour), cachedstore.Preload(), cachedstore.ReadLimit(time.Minute))
+}
+
+// restore sets a variable; empty is as good as none.
+func restore(name, value string) { _ = os.Setenv(name, value) }
+
 // Invalidate implements [change.Sink].
 func (x *consumer) Invalidate(changes ...change.Change) {
 	x.sink.Invalidate(changes...)
 	for _, c := range changes {
 		flag, ok := fakeld.FlagIndex(c.Key)
-		if !ok || c.Kind != change.KindFeatures {
-			continue // a segment
+		if !ok || flag < 0 || flag >= x.flags || c.Kind != change.KindFeatures {
+			continue // a segment, or a flag of an earlier demo
 		}
 		for told := x.told[flag].Load(); told < int64(c.Version); told = x.told[flag].Load() {
 			if x.told[flag].CompareAndSwap(told, int64(c.Version)) {
@@ -79,10 +94,17 @@ func (x *consumer) Invalidate(changes ...change.Change) {
 	}
 }
 
-// InvalidateAll implements [change.Sink].
+// InvalidateAll implements [change.Sink]. Of a service's source it counts at its start only: what a message should have
+// brought must not be seen by luck.
 func (x *consumer) InvalidateAll() {
+	n := x.alls.Add(1)
+	if x.start > 0 && n > x.start {
+		return
+	}
 	x.sink.InvalidateAll()
-	x.once.Do(func() { close(x.ready) })
+	if n == x.start {
+		close(x.ready)
+	}
 }
 
 // run evaluates flags until ctx ends: in turns one that it waits for, and the next of all.

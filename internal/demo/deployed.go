@@ -117,7 +117,8 @@ func (d *deployed) flip(_ context.Context, b *board, flag int, alone bool) (*fli
 	return f, nil
 }
 
-// startConsumers starts clients with a queue each, and waits until they can miss nothing. Stop, which is never nil, ends
+// startConsumers starts clients with a queue each, and waits until they can miss nothing: a minute or so, until their queues'
+// policies must apply, and their sources say so by a second InvalidateAll. Stop, which is never nil, ends
 // them, removes their queues, and returns what failed.
 func (d *deployed) startConsumers(ctx context.Context, c Config, b *board, topic string, cfg aws.Config) (all []*consumer, stop func() error, err error) {
 	ctx, cancel := context.WithCancel(ctx)
@@ -134,7 +135,7 @@ func (d *deployed) startConsumers(ctx context.Context, c Config, b *board, topic
 	}
 	inner := dynamostore.DataStore(d.table).Prefix(DeployedPrefix).Client(d.db)
 	for id := range c.Consumers {
-		x, err := newConsumer(id, c, b, inner)
+		x, err := newConsumer(id, 2, c, b, inner)
 		if err != nil {
 			return all, stop, err
 		}

@@ -7,7 +7,8 @@
 // told of a version and yields an older one. Half of a client's evaluations look at flags that it waits for, so
 // that the time from a flip to its first evaluation measures the path and not how many flags there are.
 //
-// Some clients live in warm Lambdas: nothing is pushed to them, they are frozen at random, and the journal tells them.
+// Some clients live in warm Lambdas: nothing is pushed to them, nothing of them runs between two invocations, which come
+// at random, and the journal tells them. (Processes that are really frozen: internal/runtimeapi, test/lambda_test.go.)
 //
 // File path.go joins the rooms, consumer.go is one client, lambda.go one in a warm Lambda, board.go keeps the score, report.go prints it.
 package demo

@@ -124,6 +124,7 @@ func (x *reader) look(t *testing.T) []int {
 
 // churn flips flags of every prefix at random while the readers evaluate; breakAt is called half way.
 func (r *rig) churn(flips int, breakAt func()) map[string][]int {
+	time.Sleep(2 * time.Minute) // the bubble's: until no reader invalidates everything any more because it has begun
 	random := rand.New(rand.NewPCG(1, 2))
 	want := map[string][]int{}
 	for prefix := range r.writers {
@@ -175,6 +176,29 @@ func (m *mortal) Publish(ctx context.Context, in *sns.PublishInput, opts ...func
 		panic("killed after the message was out")
 	}
 	return out, err
+}
+
+// forgetful is a publisher that loses messages.
+type forgetful struct {
+	streamhandler.Publisher
+	n int
+}
+
+func (f *forgetful) Publish(ctx context.Context, in *sns.PublishInput, opts ...func(*sns.Options)) (*sns.PublishOutput, error) {
+	if f.n++; f.n%7 == 3 {
+		return &sns.PublishOutput{}, nil
+	}
+	return f.Publisher.Publish(ctx, in, opts...)
+}
+
+// What the tests below demand is seen by messages alone: it is not, where some are lost.
+func TestLostMessagesAreNoticed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, func(p streamhandler.Publisher) streamhandler.Publisher { return &forgetful{Publisher: p} }, "")
+		x := r.start("", asIs)
+		want := r.churn(100, func() {})
+		assert.NotEqual(t, want[""], x.look(t))
+	})
 }
 
 func TestAKilledStreamhandlerLosesNothing(t *testing.T) {

@@ -10,6 +10,7 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -54,6 +55,9 @@ func stackOutputs(ctx context.Context, cfg aws.Config, stack string) (map[string
 // describeStacks makes the call.
 func describeStacks(ctx context.Context, cfg aws.Config, stack string) (status int, answer []byte, err error) {
 	endpoint := "https://cloudformation." + cfg.Region + ".amazonaws.com/"
+	if strings.HasPrefix(cfg.Region, "cn-") {
+		endpoint = "https://cloudformation." + cfg.Region + ".amazonaws.com.cn/"
+	}
 	if cfg.BaseEndpoint != nil {
 		endpoint = *cfg.BaseEndpoint
 	}

@@ -191,7 +191,7 @@ func noteStreamed(b *board, record events.DynamoDBEventRecord) {
 func (p *path) startConsumers(ctx context.Context, c Config, b *board) error {
 	inner := dynamostore.DataStore(p.table).Client(p.cloud.DynamoDB)
 	for id := range c.Consumers {
-		x, err := newConsumer(id, c, b, inner)
+		x, err := newConsumer(id, 1, c, b, inner)
 		if err != nil {
 			return err
 		}
@@ -224,7 +224,7 @@ func (p *path) startConsumers(ctx context.Context, c Config, b *board) error {
 func (p *path) startLambdas(ctx context.Context, c Config, b *board) error {
 	inner := dynamostore.DataStore(p.table).Client(p.cloud.DynamoDB)
 	for id := range c.Lambdas {
-		x, err := newConsumer(c.Consumers+id, c, b, inner)
+		x, err := newConsumer(c.Consumers+id, 0, c, b, inner)
 		if err != nil {
 			return err
 		}

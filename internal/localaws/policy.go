@@ -1,6 +1,7 @@
 package localaws
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"path"
@@ -17,6 +18,7 @@ type statement struct {
 	Effect    string
 	Principal any
 	Action    any
+	Resource  any
 	Condition map[string]map[string]any
 }
 
@@ -25,14 +27,26 @@ func parsePolicy(text string) (policy, error) {
 	if err := json.Unmarshal([]byte(text), &p); err != nil {
 		return p, fmt.Errorf("parse policy: %w", err)
 	}
+	for i, s := range p.Statement {
+		if s.Effect != "Allow" && s.Effect != "Deny" || s.Principal == nil || s.Action == nil || s.Resource == nil {
+			return p, fmt.Errorf("statement %d: Effect, Principal, Action and Resource are required", i)
+		}
+		for operator, keys := range s.Condition {
+			for key := range keys {
+				if !operators[baseOperator(operator)] || facts("")[strings.ToLower(key)] == "" {
+					return p, fmt.Errorf("statement %d: localaws does not know condition %s of %s", i, operator, key)
+				}
+			}
+		}
+	}
 	return p, nil
 }
 
-// allowsTopic says whether SNS may send a topic's messages: a statement allows it, and none denies it.
-func (p policy) allowsTopic(topicARN string) bool {
+// allowsTopic says whether SNS may send a topic's messages to a queue: a statement allows it, and none denies it.
+func (p policy) allowsTopic(topicARN, queueARN string) bool {
 	allowed := false
 	for _, s := range p.Statement {
-		if !s.isAbout(topicARN) {
+		if !s.isAbout(topicARN) || !matches(s.Resource, queueARN, false) {
 			continue
 		}
 		if s.Effect == "Deny" {
@@ -61,19 +75,21 @@ func (s statement) isAbout(topicARN string) bool {
 	return true
 }
 
-// holds evaluates one condition for a message of the topic. An operator or key that it does not know does not hold.
+// operators are those that are known, without "Not" and "IfExists".
+var operators = map[string]bool{"ArnEquals": true, "ArnLike": true, "StringEquals": true, "StringLike": true, "Bool": true}
+
+func baseOperator(operator string) string {
+	return strings.Replace(strings.TrimSuffix(operator, "IfExists"), "Not", "", 1)
+}
+
+// facts are what is known of a message of a topic.
+func facts(topicARN string) map[string]string {
+	return map[string]string{"aws:sourcearn": cmp.Or(topicARN, "-"), "aws:sourceaccount": accountID, "aws:securetransport": "true"}
+}
+
+// holds evaluates one condition, which parsePolicy knew, for a message of the topic.
 func holds(operator, key string, values any, topicARN string) bool {
-	facts := map[string]string{"aws:sourcearn": topicARN, "aws:sourceaccount": accountID, "aws:securetransport": "true"}
-	fact, known := facts[strings.ToLower(key)]
-	if !known {
-		return false
-	}
-	negative := strings.Contains(operator, "Not")
-	switch strings.Replace(strings.TrimSuffix(operator, "IfExists"), "Not", "", 1) {
-	case "ArnEquals", "ArnLike", "StringEquals", "StringLike", "Bool":
-		return matches(values, fact, false) != negative
-	}
-	return false
+	return matches(values, facts(topicARN)[strings.ToLower(key)], false) != strings.Contains(operator, "Not")
 }
 
 // matches says whether one of the patterns, a string or a list of them, matches.

@@ -28,7 +28,6 @@ type queue struct {
 	created        time.Time
 	modified       time.Time
 	purged         time.Time
-	deleted        bool
 	messages       []*message // in the order of arrival
 	sent           map[string]sent
 	changed        chan struct{} // closed, and replaced, when a receiver may find more than before

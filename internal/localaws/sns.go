@@ -51,7 +51,7 @@ type subscription struct {
 	asked                   time.Time // when
 }
 
-const tokenValidity = 3 * 24 * time.Hour
+const tokenValidity = 2 * 24 * time.Hour
 
 func snsCall[I, O any](ctx context.Context, s *SNS, operation string, in *I, do func(*I) (*O, error)) (*O, error) {
 	return call(ctx, s.cloud, "SNS", operation, in, func(in *I) (*O, error) {

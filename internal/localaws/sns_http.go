@@ -162,6 +162,10 @@ type post struct {
 	header                map[string]string
 }
 
+// errRefused is an endpoint's own no, after which SNS does not ask again: it repeats what failed on the server's side
+// (https://docs.aws.amazon.com/sns/latest/dg/sns-message-delivery-retries.html).
+var errRefused = errors.New("the endpoint refuses it")
+
 // toEndpoint makes a request, and again after each failure as the delivery policy says, or until ctx ends.
 func (s *SNS) toEndpoint(ctx context.Context, to subscription, p post) {
 	policy, err := parseDeliveryPolicy(to.attributes["DeliveryPolicy"])
@@ -176,7 +180,7 @@ func (s *SNS) toEndpoint(ctx context.Context, to subscription, p post) {
 		if err == nil || ctx.Err() != nil {
 			return
 		}
-		if attempt > policy.Healthy.Retries || errors.Is(err, ErrLost) {
+		if attempt > policy.Healthy.Retries || errors.Is(err, ErrLost) || errors.Is(err, errRefused) {
 			s.giveUp(to, p.id, err)
 			return
 		}
@@ -215,8 +219,11 @@ func (s *SNS) request(ctx context.Context, endpoint string, p post) error {
 	if err := errors.Join(readErr, response.Body.Close()); err != nil {
 		return fmt.Errorf("post to %q: %w", endpoint, err)
 	}
-	if response.StatusCode < 200 || response.StatusCode > 299 {
-		return fmt.Errorf("post to %q: status %d", endpoint, response.StatusCode)
+	switch status := response.StatusCode; {
+	case status >= http.StatusInternalServerError:
+		return fmt.Errorf("post to %q: status %d", endpoint, status)
+	case status < 200 || status > 299:
+		return fmt.Errorf("post to %q: status %d: %w", endpoint, status, errRefused)
 	}
 	return nil
 }

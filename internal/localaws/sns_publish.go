@@ -270,7 +270,7 @@ func (s *SQS) fromTopic(topicARN, queueARN string, e sqstypes.SendMessageBatchRe
 		return noQueue()
 	}
 	p, err := parsePolicy(q.attributes["Policy"])
-	if err != nil || !p.allowsTopic(topicARN) {
+	if err != nil || !p.allowsTopic(topicARN, queueARN) {
 		return apiError("AccessDenied", fmt.Sprintf("the policy of queue %q does not let sns.amazonaws.com send for topic %q", queueARN, topicARN))
 	}
 	_, err = q.accept(e, time.Now())

@@ -38,7 +38,7 @@ func newTopic(t *testing.T, c *localaws.Cloud) *string {
 	return out.TopicArn
 }
 
-const topicPolicy = `{"Statement":[{"Effect":"Allow","Principal":{"Service":"sns.amazonaws.com"},"Action":"sqs:SendMessage","Condition":{"ArnEquals":{"aws:SourceArn":"%s"}}}]}`
+const topicPolicy = `{"Statement":[{"Effect":"Allow","Principal":{"Service":"sns.amazonaws.com"},"Action":"sqs:SendMessage","Resource":"*","Condition":{"ArnEquals":{"aws:SourceArn":"%s"}}}]}`
 
 // subscribe makes a queue that the topic may send to, and subscribes it.
 func subscribe(t *testing.T, c *localaws.Cloud, topic *string, name string, attributes map[string]string) bench {
@@ -97,7 +97,7 @@ func verify(t *testing.T, c *localaws.Cloud, d map[string]any, fields ...string)
 
 func TestQueuePolicyDecides(t *testing.T) {
 	other := "arn:aws:sns:us-east-1:000000000000:other"
-	deny := `{"Statement":[{"Effect":"Allow","Principal":"*","Action":"sqs:*"},{"Effect":"Deny","Principal":"*","Action":"sqs:SendMessage","Condition":{"ArnNotEquals":{"aws:SourceArn":%q}}}]}`
+	deny := `{"Statement":[{"Effect":"Allow","Principal":"*","Action":"sqs:*","Resource":"*"},{"Effect":"Deny","Principal":"*","Action":"sqs:SendMessage","Resource":"*","Condition":{"ArnNotEquals":{"aws:SourceArn":%q}}}]}`
 	for name, test := range map[string]struct {
 		policy  string
 		arrives bool
@@ -106,6 +106,8 @@ func TestQueuePolicyDecides(t *testing.T) {
 		"other topic":    {fmt.Sprintf(topicPolicy, other), false},
 		"denied":         {fmt.Sprintf(deny, other), false},
 		"allowed by ARN": {fmt.Sprintf(topicPolicy, "arn:aws:sns:us-east-1:000000000000:chan*"), true},
+		"another queue":  {strings.Replace(fmt.Sprintf(topicPolicy, "*"), `"Resource":"*"`, `"Resource":"arn:aws:sqs:us-east-1:000000000000:p"`, 1), false},
+		"this queue":     {strings.Replace(fmt.Sprintf(topicPolicy, "*"), `"Resource":"*"`, `"Resource":"arn:aws:sqs:us-east-1:000000000000:q"`, 1), true},
 		"not denied":     {fmt.Sprintf(deny, "arn:aws:sns:us-east-1:000000000000:changes"), true},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -118,6 +120,19 @@ func TestQueuePolicyDecides(t *testing.T) {
 			assert.Len(t, q.receive(0), map[bool]int{true: 1}[test.arrives])
 			assert.Equal(t, map[bool]int{false: 1}[test.arrives], c.SNS.Undelivered())
 		})
+	}
+}
+
+func TestPoliciesThatAreRefused(t *testing.T) {
+	c := localaws.New()
+	q := newQueue(t, c, "q", nil)
+	for _, policy := range []string{
+		"no JSON",
+		`{"Statement":[{"Effect":"Allow","Principal":"*","Action":"sqs:*"}]}`,
+		`{"Statement":[{"Effect":"Deny","Principal":"*","Action":"sqs:*","Resource":"*","Condition":{"IpAddress":{"aws:SourceIp":"10.0.0.0/8"}}}]}`,
+	} {
+		_, err := c.SQS.SetQueueAttributes(t.Context(), &sqs.SetQueueAttributesInput{QueueUrl: q.url, Attributes: map[string]string{"Policy": policy}})
+		assert.ErrorContains(t, err, "Invalid value for the parameter Policy", policy)
 	}
 }
 
@@ -196,7 +211,7 @@ func TestTopicToEndpoint(t *testing.T) {
 		c := localaws.New()
 		defer c.Close()
 		topic := newTopic(t, c)
-		e := &endpoint{statuses: []int{0, 200, 200, 503, 200, 500}}
+		e := &endpoint{statuses: []int{0, 200, 200, 503, 200, 403, 500}}
 		c.SNS.HTTP = &http.Client{Transport: e}
 		in := &sns.SubscribeInput{TopicArn: topic, Protocol: aws.String("https"), Endpoint: aws.String("https://example.com/flags")}
 		out, err := c.SNS.Subscribe(t.Context(), in)
@@ -235,10 +250,15 @@ func TestTopicToEndpoint(t *testing.T) {
 		verify(t, c, e.bodies[4], "Message", "MessageId", "Timestamp", "TopicArn", "Type")
 		assert.Zero(t, c.SNS.Undelivered())
 
+		publish(t, c, topic, "refused")
+		pass(time.Hour)
+		require.Len(t, e.requests, 6, "what an endpoint refuses is not sent again")
+		assert.Equal(t, 1, c.SNS.Undelivered())
+
 		publish(t, c, topic, "three")
 		pass(time.Hour)
-		require.Len(t, e.requests, 9, "one attempt and three more")
-		assert.Equal(t, 1, c.SNS.Undelivered())
+		require.Len(t, e.requests, 10, "one attempt and three more")
+		assert.Equal(t, 2, c.SNS.Undelivered())
 	})
 }
 

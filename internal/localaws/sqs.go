@@ -176,7 +176,6 @@ func (s *SQS) DeleteQueue(ctx context.Context, in *sqs.DeleteQueueInput, _ ...fu
 		}
 		delete(s.queues, q.name)
 		s.deleted[q.name] = time.Now()
-		q.deleted = true
 		q.wake()
 		return &sqs.DeleteQueueOutput{}, nil
 	})

@@ -43,7 +43,8 @@ type consumer struct {
 	change.Sink
 }
 
-// startConsumers starts services with a queue each, and waits until they can miss nothing. What it also returns stops them,
+// startConsumers starts services with a queue each, and waits until they can miss nothing, and have invalidated everything for
+// the last time because they began: a minute and more, after which only messages bring what changes. What it also returns stops them,
 // which needs the stack's policies.
 func startConsumers(t *testing.T, stack map[string]string, prefix string, n int) (consumers []*consumer, stop func()) {
 	t.Helper()
@@ -69,7 +70,7 @@ func startConsumers(t *testing.T, stack map[string]string, prefix string, n int)
 		consumers[i] = c
 	}
 	for _, c := range consumers {
-		c.await(t, "begin to listen", func() bool { return c.all.Load() > 0 })
+		c.await(t, "begin to listen", func() bool { return c.all.Load() > 1 })
 	}
 	return consumers, stop
 }

@@ -221,7 +221,7 @@ func (ps *parser) operand() operand {
 	return operand{get: p.get, path: p}
 }
 
-// length is what size() says: bytes of a string or binary, elements of a set, list or map; nil of others.
+// length is what size() says: characters of a string, bytes of a binary, elements of a set, list or map; nil of others.
 func length(v types.AttributeValue) types.AttributeValue {
 	n := 0
 	switch v := v.(type) {
