@@ -99,13 +99,15 @@ func (s *cache) poll() {
 	}
 }
 
-// goDown begins to serve last known values without a read.
+// goDown begins to serve last known values without a read, unless that has begun.
 func (s *cache) goDown() {
 	s.mu.Lock()
+	was, cause := s.outage.down, s.outage.cause
 	s.outage.down = true
-	cause := s.outage.cause
 	s.mu.Unlock()
-	s.loggers.Warnf("cachedstore: the table cannot be read, last known values are served until it can: %s", cause)
+	if !was {
+		s.loggers.Warnf("cachedstore: the table cannot be read, last known values are served until it can: %s", cause)
+	}
 }
 
 // awaitRecovery returns true when the table is up again, false when the store was closed. Then every key and collection may be
@@ -140,12 +142,7 @@ func (s *cache) awaitRecovery() bool {
 			}
 			return true
 		}
-		s.mu.Lock()
-		isDown := s.outage.down
-		s.mu.Unlock()
-		if !isDown {
-			s.goDown()
-		}
+		s.goDown()
 		s.announce(true) // to clients that were built meanwhile
 	}
 }

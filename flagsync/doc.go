@@ -16,9 +16,9 @@
 // a crash the next sync completes what is left. Syncing twice costs a few reads and one write, the fence.
 //
 // Guards, all lifted by [Force]: a payload without flags is refused, and so is one that would remove more than a
-// share of a kind's items ([MaxRemovals], a third by default) and more than 10: [ErrGuard]. An item whose version is lower than the table's is
-// held back, and the rest goes on. A guard that holds keeps holding, loudly, until somebody looks: it is an error or a
-// warning in the log, and a metric, of every sync.
+// share of a kind's items ([MaxRemovals], a third by default) and more than 10: [ErrGuard]. An item whose version is
+// lower than the table's is held back, and the rest goes on. A guard that holds keeps holding, loudly, until somebody
+// looks: it is an error or a warning in the log, and a metric, of every sync.
 //
 // [Handler] is the Lambda function: a batch of requests from a queue is one sync of each environment.
 // [Syncer.Watch] is for those without webhooks: one process that streams. What operators may meet is in docs/syncing.md.

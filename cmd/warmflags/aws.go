@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/sns"
@@ -27,14 +28,23 @@ type clients struct {
 // connector makes the clients, of a region or, where it is empty, of the environment's.
 type connector func(ctx context.Context, region string) (clients, error)
 
-// connectAWS takes region, credentials and endpoint from the environment, as every AWS program does.
-func connectAWS(ctx context.Context, region string) (clients, error) {
+// loadAWS takes credentials, endpoint and, where it is empty, region from the environment, as every AWS program does.
+func loadAWS(ctx context.Context, region string) (aws.Config, error) {
 	cfg, err := config.LoadDefaultConfig(ctx, config.WithRegion(region)) // which is no option when it is empty
 	if err != nil {
-		return clients{}, fmt.Errorf("load AWS configuration: %w", err)
+		return cfg, fmt.Errorf("load AWS configuration: %w", err)
 	}
 	if cfg.Region == "" {
-		return clients{}, errors.New("there is no AWS region: set AWS_REGION, or a region in the profile")
+		return cfg, errors.New("there is no AWS region: set AWS_REGION, or a region in the profile")
+	}
+	return cfg, nil
+}
+
+// connectAWS is the [connector] of AWS itself, or of what the environment says is.
+func connectAWS(ctx context.Context, region string) (clients, error) {
+	cfg, err := loadAWS(ctx, region)
+	if err != nil {
+		return clients{}, err
 	}
 	return clients{
 		db: dynamodb.NewFromConfig(cfg), parameters: ssm.NewFromConfig(cfg),

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 	"os"
@@ -40,9 +39,7 @@ Exit code 1 means that a flip was lost or an evaluation stale, or that the demo 
 				return err
 			}
 			if asJSON {
-				out := json.NewEncoder(cmd.OutOrStdout())
-				out.SetIndent("", "  ")
-				err = out.Encode(report)
+				err = printJSON(cmd.OutOrStdout(), report)
 			} else {
 				_, err = report.WriteTo(cmd.OutOrStdout())
 			}

@@ -1,7 +1,7 @@
 package main
 
 import (
-	"encoding/json"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -79,19 +79,13 @@ func (f *reapFlags) print(out io.Writer, dead []subscriber.Dead) error {
 		lines = append(lines, l)
 	}
 	if f.json {
-		encoder := json.NewEncoder(out)
-		encoder.SetIndent("", "  ")
-		return encoder.Encode(lines)
+		return printJSON(out, lines)
 	}
 	if len(lines) > 0 {
 		columns := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 		_, _ = fmt.Fprintln(columns, "OWNER\tLAST LIVED\tQUEUE OR SUBSCRIPTION\t")
 		for _, l := range lines {
-			what := l.Queue
-			if what == "" {
-				what = l.Subscription
-			}
-			_, _ = fmt.Fprintf(columns, "%s\t%s\t%s\t\n", dash(l.Owner), dash(l.Heartbeat), what)
+			_, _ = fmt.Fprintf(columns, "%s\t%s\t%s\t\n", cmp.Or(l.Owner, "-"), cmp.Or(l.Heartbeat, "-"), cmp.Or(l.Queue, l.Subscription))
 		}
 		if err := columns.Flush(); err != nil {
 			return err
@@ -103,12 +97,4 @@ func (f *reapFlags) print(out io.Writer, dead []subscriber.Dead) error {
 	}
 	_, err := fmt.Fprintf(out, "%d %s\n", len(lines), verb)
 	return err
-}
-
-// dash stands for what is not known.
-func dash(s string) string {
-	if s == "" {
-		return "-"
-	}
-	return s
 }

@@ -2,10 +2,8 @@ package main
 
 import (
 	"errors"
-	"fmt"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/spf13/cobra"
 
 	"github.com/warmflags/warmflags/internal/demo"
@@ -36,15 +34,12 @@ func (f *stackFlags) run(cmd *cobra.Command, c demo.Config) (*demo.Report, error
 			*value.to = *value.from
 		}
 	}
-	cfg, err := config.LoadDefaultConfig(cmd.Context())
+	cfg, err := loadAWS(cmd.Context(), "")
 	if err != nil {
-		return nil, fmt.Errorf("load AWS configuration: %w", err)
+		return nil, err
 	}
 	if f.endpoint != "" {
 		cfg.BaseEndpoint = aws.String(f.endpoint)
-	}
-	if cfg.Region == "" {
-		return nil, errors.New("there is no AWS region: set AWS_REGION, or a region in the profile")
 	}
 	return demo.RunDeployed(cmd.Context(), standard, f.stack, cfg)
 }

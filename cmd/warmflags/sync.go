@@ -232,9 +232,7 @@ func (f *syncFlags) print(out io.Writer, r flagsync.Result, failed error) error 
 		if failed != nil {
 			report["error"] = failed.Error()
 		}
-		encoder := json.NewEncoder(out)
-		encoder.SetIndent("", "  ")
-		return encoder.Encode(report)
+		return printJSON(out, report)
 	}
 	if len(changes) > 0 {
 		columns := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
