@@ -93,7 +93,7 @@ demo: ## Run the whole path in one process, and measure it (DEMO_FLAGS="--change
 
 .PHONY: sim
 sim: ## Judge both caches by SIMSEEDS=100000 seeds of 100 steps, 1,000 Lambda containers, and histories of Inits and syncs
-	go test ./dynamostore ./internal/synchistory -run '^TestHistories$$' -v -count=1
+	go test ./dynamostore ./internal/proof/synchistory -run '^TestHistories$$' -v -count=1
 	go test ./journal -run '^TestContainersAreFreshWithinTheInterval$$' -sim.full -v -count=1 -timeout 30m
 	go test ./cachedstore -run '^TestSim$$' -sim.seeds=$(SIMSEEDS) -v -count=1 -timeout 30m
 	go -C v4store test . -run '^TestSim$$' -sim.seeds=$(SIMSEEDS) -v -count=1 -timeout 30m
@@ -112,7 +112,7 @@ e2e: $(SAM) $(MINISTACK) ## Deploy the stack on MiniStack, and look at it from o
 
 .PHONY: testdata
 testdata: ## Write testdata/ anew
-	go generate ./internal/testenv
+	go generate ./internal/proof/testenv
 
 .PHONY: bench
 bench: ## Run the benchmarks, beside rivals too (BENCHTIME=0.1s ROUNDS=7)

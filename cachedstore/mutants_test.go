@@ -3,7 +3,7 @@ package cachedstore_test
 import (
 	"testing"
 
-	"github.com/warmflags/warmflags/internal/mutant"
+	"github.com/warmflags/warmflags/internal/proof/mutant"
 )
 
 // TestPlantedFaults proves that the simulator can fail: it notices each of these, in its short run.

@@ -6,7 +6,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/warmflags/warmflags/cachedstore"
-	"github.com/warmflags/warmflags/internal/sim"
+	"github.com/warmflags/warmflags/internal/proof/sim"
 )
 
 var campaign = sim.Flags()

@@ -9,7 +9,7 @@ import (
 	"github.com/launchdarkly/go-server-sdk/v7/ldcomponents"
 
 	"github.com/warmflags/warmflags/dynamostore"
-	"github.com/warmflags/warmflags/internal/localaws"
+	localaws "github.com/warmflags/warmflags/internal/local/aws"
 )
 
 // A LaunchDarkly client that reads its flags from the table and never calls LaunchDarkly.

@@ -15,7 +15,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/warmflags/warmflags/dynamostore"
-	"github.com/warmflags/warmflags/internal/localaws"
+	localaws "github.com/warmflags/warmflags/internal/local/aws"
 )
 
 const table = "flags"

@@ -8,9 +8,9 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/warmflags/warmflags/internal/localaws"
-	"github.com/warmflags/warmflags/internal/mutant"
-	"github.com/warmflags/warmflags/internal/storehistory"
+	localaws "github.com/warmflags/warmflags/internal/local/aws"
+	"github.com/warmflags/warmflags/internal/proof/mutant"
+	"github.com/warmflags/warmflags/internal/proof/storehistory"
 )
 
 var seeds = flag.Int("sim.seeds", 400, "histories to play")

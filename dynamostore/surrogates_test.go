@@ -13,7 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/warmflags/warmflags/dynamostore"
-	"github.com/warmflags/warmflags/internal/localaws"
+	localaws "github.com/warmflags/warmflags/internal/local/aws"
 )
 
 // Rows that were written in another language, and what a flag's variation must be.

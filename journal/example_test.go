@@ -7,7 +7,7 @@ import (
 	"github.com/aws/aws-lambda-go/lambda"
 
 	"github.com/warmflags/warmflags/change"
-	"github.com/warmflags/warmflags/internal/localaws"
+	localaws "github.com/warmflags/warmflags/internal/local/aws"
 	"github.com/warmflags/warmflags/journal"
 )
 

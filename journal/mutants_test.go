@@ -4,7 +4,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/warmflags/warmflags/internal/mutant"
+	"github.com/warmflags/warmflags/internal/proof/mutant"
 )
 
 // The simulation must notice each of these faults.

@@ -27,7 +27,7 @@ import (
 
 	"github.com/warmflags/warmflags/cachedstore"
 	"github.com/warmflags/warmflags/dynamostore"
-	"github.com/warmflags/warmflags/internal/runtimeapi"
+	"github.com/warmflags/warmflags/internal/proof/runtimeapi"
 	"github.com/warmflags/warmflags/journal"
 )
 

@@ -16,7 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/warmflags/warmflags/change"
-	"github.com/warmflags/warmflags/internal/localaws/expression"
+	"github.com/warmflags/warmflags/internal/local/aws/expression"
 	"github.com/warmflags/warmflags/journal"
 )
 

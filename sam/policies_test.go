@@ -152,7 +152,7 @@ func TestManagedPolicies(t *testing.T) {
 
 // What keeps the journal can write none of LaunchDarkly's rows.
 func TestJournalsRowsOnly(t *testing.T) {
-	for _, role := range []string{"StreamhandlerRole", "ExpiredRole"} {
+	for _, role := range []string{"StreamhandlerRole", "StreamFailureRole"} {
 		statements := at(readTemplate(t).Resources[role].Properties, "Policies", 0, "PolicyDocument", "Statement").([]any)
 		found := slices.IndexFunc(statements, func(s any) bool { return at(s, "Fn::If", 0) == "HasJournal" })
 		require.GreaterOrEqual(t, found, 0)

@@ -102,7 +102,7 @@ func TestWhatOnlyAWSDoes(t *testing.T) {
 		}
 		assert.Equal(t, map[string]any{"Fn::GetAtt": "StreamFailureQueue.Arn"}, at(source, "DestinationConfig", "OnFailure", "Destination"))
 		assert.Equal(t, map[string]any{"Fn::GetAtt": "StreamFailureQueue.Arn"},
-			at(all.Resources["ExpiredFunction"].Properties, "Events", "Reports", "Properties", "Queue"))
+			at(all.Resources["StreamFailureFunction"].Properties, "Events", "Reports", "Properties", "Queue"))
 	})
 	t.Run("flags and segments invoke streamhandler with both images, the rows of our own do not", func(t *testing.T) {
 		assert.Equal(t, "NEW_AND_OLD_IMAGES", at(all.Resources["FlagTable"].Properties, "StreamSpecification", "StreamViewType"))
@@ -220,7 +220,7 @@ var ours = regexp.MustCompile(`\["warmflags","\w+"(,"FunctionName","\$\{\w+}")?`
 // Alarms and dashboard use the names under which the functions count, and look at this stack's functions only.
 func TestMetricsExist(t *testing.T) {
 	var code strings.Builder
-	for _, file := range []string{"../flagsync/handler.go", "../flagsync/log.go", "../streamhandler/log.go", "../streamhandler/expired.go"} {
+	for _, file := range []string{"../internal/flagsync/handler.go", "../internal/flagsync/log.go", "../streamhandler/log.go", "../streamhandler/expired.go"} {
 		data, err := os.ReadFile(file)
 		require.NoError(t, err)
 		code.Write(data)

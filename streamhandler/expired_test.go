@@ -19,7 +19,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/warmflags/warmflags/change"
-	"github.com/warmflags/warmflags/internal/localaws"
+	localaws "github.com/warmflags/warmflags/internal/local/aws"
 	"github.com/warmflags/warmflags/streamhandler"
 )
 

@@ -21,7 +21,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/warmflags/warmflags/change"
-	"github.com/warmflags/warmflags/internal/schema"
+	"github.com/warmflags/warmflags/internal/proof/schema"
 	"github.com/warmflags/warmflags/streamhandler"
 )
 

@@ -3,7 +3,7 @@ package streamhandler_test
 import (
 	"testing"
 
-	"github.com/warmflags/warmflags/internal/mutant"
+	"github.com/warmflags/warmflags/internal/proof/mutant"
 )
 
 func TestHistoriesNoticePlantedFaults(t *testing.T) {

@@ -9,7 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/warmflags/warmflags/change"
-	"github.com/warmflags/warmflags/internal/schema"
+	"github.com/warmflags/warmflags/internal/proof/schema"
 )
 
 // What the schema allows can be read, and what it refuses is wrong in a way that a reader would stumble over.

@@ -13,7 +13,7 @@ import (
 	sqstypes "github.com/aws/aws-sdk-go-v2/service/sqs/types"
 	"github.com/stretchr/testify/require"
 
-	"github.com/warmflags/warmflags/internal/localaws"
+	localaws "github.com/warmflags/warmflags/internal/local/aws"
 	"github.com/warmflags/warmflags/subscriber"
 )
 

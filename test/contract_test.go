@@ -8,11 +8,11 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/warmflags/warmflags/internal/contract"
+	"github.com/warmflags/warmflags/internal/proof/contract"
 	"github.com/warmflags/warmflags/test/emulator"
 )
 
-// differences are the cases in which an emulator does not do as AWS does (and as internal/localaws does), with what it
+// differences are the cases in which an emulator does not do as AWS does (and as internal/local/aws does), with what it
 // does. Each is run all the same, and has to fail: an emulator that has learned it leaves the table.
 var differences = map[string]string{
 	"DynamoDB/transactions name a wrong update":       "DynamoDB Local refuses the whole request with a ValidationException",
@@ -27,7 +27,7 @@ var differences = map[string]string{
 	"SNS/wrong attributes are refused":                "MiniStack takes any type and value",
 }
 
-// The same cases as internal/localaws has to pass, on DynamoDB Local and MiniStack.
+// The same cases as internal/local/aws has to pass, on DynamoDB Local and MiniStack.
 func TestContract(t *testing.T) {
 	account := contract.Account{DynamoDB: emulator.DynamoDB(), Streams: emulator.Streams(), SNS: emulator.SNS(), SQS: emulator.SQS()}
 	known := map[string]bool{}

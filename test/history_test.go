@@ -12,8 +12,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/stretchr/testify/assert"
 
-	"github.com/warmflags/warmflags/internal/storehistory"
-	"github.com/warmflags/warmflags/internal/synchistory"
+	"github.com/warmflags/warmflags/internal/proof/storehistory"
+	"github.com/warmflags/warmflags/internal/proof/synchistory"
 	"github.com/warmflags/warmflags/test/emulator"
 )
 

@@ -26,7 +26,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/warmflags/warmflags/dynamostore"
-	"github.com/warmflags/warmflags/internal/runtimeapi"
+	"github.com/warmflags/warmflags/internal/proof/runtimeapi"
 	"github.com/warmflags/warmflags/journal"
 	"github.com/warmflags/warmflags/test/emulator"
 )
@@ -82,7 +82,7 @@ func TestTheExampleIsFreshAfterAThaw(t *testing.T) {
 	h.losing.Store(false)
 	c.freeze()
 	require.Equal(t, false, c.evaluate(), "nobody told it")
-	expired := h.start("expired", t.Output(), "TABLE_NAME="+p.table, "TOPIC_ARN="+p.topic, "JOURNAL_COPIES=1")
+	expired := h.start("streamfailure", t.Output(), "TABLE_NAME="+p.table, "TOPIC_ARN="+p.topic, "JOURNAL_COPIES=1")
 	_, err = invoke[events.SQSEvent, any](expired)(t.Context(), events.SQSEvent{Records: []events.SQSMessage{{MessageId: "1", Body: `{"version":"1.0",` +
 		`"requestContext":{"condition":"RecordAgeExpired"},"DDBStreamBatchInfo":{"shardId":"shardId-1","startSequenceNumber":"1","endSequenceNumber":"9","batchSize":9}}`}}})
 	require.NoError(t, err)
@@ -136,9 +136,13 @@ func build(t *testing.T) *house {
 	t.Helper()
 	h := &house{t: t, folder: t.TempDir(), all: map[string]*runtimeapi.Function{}, lost: make(chan struct{}, 100)}
 	command := exec.Command("go", "build", "-tags=lambda.norpc", "-o", h.folder+"/",
-		"./sam/webhook", "./sam/flagsync", "./sam/streamhandler", "./sam/expired", "./examples/lambda")
+		"./sam/webhook", "./sam/flagsync", "./sam/streamhandler", "./sam/streamfailure")
 	command.Dir = ".."
 	out, err := command.CombinedOutput()
+	require.NoError(t, err, string(out))
+	command = exec.Command("go", "build", "-tags=lambda.norpc", "-o", h.folder+"/", "./lambda")
+	command.Dir = "../examples"
+	out, err = command.CombinedOutput()
 	require.NoError(t, err, string(out))
 	return h
 }

@@ -27,13 +27,13 @@ import (
 	"github.com/warmflags/warmflags/cachedstore"
 	"github.com/warmflags/warmflags/change"
 	"github.com/warmflags/warmflags/dynamostore"
-	"github.com/warmflags/warmflags/flagsync"
-	"github.com/warmflags/warmflags/internal/fakeld"
-	"github.com/warmflags/warmflags/internal/localaws"
+	"github.com/warmflags/warmflags/internal/flagsync"
+	localaws "github.com/warmflags/warmflags/internal/local/aws"
+	"github.com/warmflags/warmflags/internal/local/launchdarkly"
+	"github.com/warmflags/warmflags/internal/webhook"
 	"github.com/warmflags/warmflags/streamhandler"
 	"github.com/warmflags/warmflags/subscriber"
 	"github.com/warmflags/warmflags/test/emulator"
-	"github.com/warmflags/warmflags/webhook"
 )
 
 const (
@@ -66,8 +66,8 @@ func wholePath(t *testing.T, p *path, flips int) {
 	newest := map[int]int{}
 	for i := range flips {
 		flag := i * 7 % pathFlags
-		newest[flag] = p.ld.Flip(fakeld.FlagKey(flag))
-		require.NoError(t, fakeld.SendWebhook(t.Context(), p.webhookURL, webhookSecret, fakeld.FlagKey(flag), newest[flag]))
+		newest[flag] = p.ld.Flip(launchdarkly.FlagKey(flag))
+		require.NoError(t, launchdarkly.SendWebhook(t.Context(), p.webhookURL, webhookSecret, launchdarkly.FlagKey(flag), newest[flag]))
 		if i < flips/2 { // the others travel in one burst
 			for _, r := range readers {
 				r.expect(flag, newest[flag])
@@ -94,7 +94,7 @@ type path struct {
 	functions
 	t                               *testing.T
 	ctx                             context.Context
-	ld                              *fakeld.Environment
+	ld                              *launchdarkly.Environment
 	table, topic, queue, webhookURL string
 	logger                          *slog.Logger
 }
@@ -116,7 +116,7 @@ func startPath(t *testing.T) *path {
 func startPathOf(t *testing.T, make func(*path) functions) *path {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
-	p := &path{t: t, ctx: ctx, table: newFlagTable(t), ld: fakeld.Start(sdkKey, pathFlags, pathSegments), logger: slog.New(slog.NewTextHandler(io.Discard, nil))}
+	p := &path{t: t, ctx: ctx, table: newFlagTable(t), ld: launchdarkly.Start(sdkKey, pathFlags, pathSegments), logger: slog.New(slog.NewTextHandler(io.Discard, nil))}
 	t.Cleanup(p.ld.Close)
 	t.Cleanup(cancel)
 	topic, err := emulator.SNS().CreateTopic(ctx, &sns.CreateTopicInput{Name: aws.String(uniqueName(t))})
@@ -205,7 +205,7 @@ func (r *reader) Invalidate(changes ...change.Change) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, c := range changes {
-		if flag, ok := fakeld.FlagIndex(c.Key); ok && c.Kind == change.KindFeatures {
+		if flag, ok := launchdarkly.FlagIndex(c.Key); ok && c.Kind == change.KindFeatures {
 			r.told[flag] = max(r.told[flag], c.Version)
 		}
 	}
@@ -221,7 +221,7 @@ func (r *reader) InvalidateAll() {
 
 // evaluate is the flag's value, which is its version.
 func (r *reader) evaluate(flag int) int {
-	value, err := r.client.IntVariation(fakeld.FlagKey(flag), ldcontext.New("alice"), -1)
+	value, err := r.client.IntVariation(launchdarkly.FlagKey(flag), ldcontext.New("alice"), -1)
 	assert.NoError(r.t, err)
 	return value
 }

@@ -20,7 +20,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/warmflags/warmflags/dynamostore"
-	"github.com/warmflags/warmflags/internal/testenv"
+	"github.com/warmflags/warmflags/internal/proof/testenv"
 	"github.com/warmflags/warmflags/test/emulator"
 )
 

@@ -25,8 +25,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/warmflags/warmflags/change"
-	"github.com/warmflags/warmflags/internal/localaws"
-	"github.com/warmflags/warmflags/internal/schema"
+	localaws "github.com/warmflags/warmflags/internal/local/aws"
+	"github.com/warmflags/warmflags/internal/proof/schema"
 	"github.com/warmflags/warmflags/streamhandler"
 	"github.com/warmflags/warmflags/test/emulator"
 )

@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"github.com/warmflags/warmflags/change"
-	"github.com/warmflags/warmflags/internal/v4test/ld"
+	"github.com/warmflags/warmflags/internal/proof/v4test/ld"
 	"github.com/warmflags/warmflags/v4store"
 )
 

@@ -3,7 +3,7 @@ package v4store_test
 import (
 	"testing"
 
-	"github.com/warmflags/warmflags/internal/mutant"
+	"github.com/warmflags/warmflags/internal/proof/mutant"
 )
 
 // TestPlantedFaultsInTheCache proves that the simulator can fail: it notices each of these, in its short run.

@@ -9,8 +9,8 @@ import (
 	"github.com/launchdarkly/go-server-sdk/v7/subsystems/ldstoreimpl"
 	"github.com/launchdarkly/go-server-sdk/v7/subsystems/ldstoretypes"
 
-	"github.com/warmflags/warmflags/internal/sim"
-	"github.com/warmflags/warmflags/internal/v4test/ld"
+	"github.com/warmflags/warmflags/internal/proof/sim"
+	"github.com/warmflags/warmflags/internal/proof/v4test/ld"
 	"github.com/warmflags/warmflags/v4store"
 )
 

@@ -11,7 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/warmflags/warmflags/change"
-	"github.com/warmflags/warmflags/internal/v4test/ld"
+	"github.com/warmflags/warmflags/internal/proof/v4test/ld"
 	"github.com/warmflags/warmflags/v4store"
 )
 

@@ -20,9 +20,9 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/warmflags/warmflags/internal/localaws"
-	"github.com/warmflags/warmflags/internal/v4test/ld"
-	"github.com/warmflags/warmflags/internal/v4test/suite"
+	localaws "github.com/warmflags/warmflags/internal/local/aws"
+	"github.com/warmflags/warmflags/internal/proof/v4test/ld"
+	"github.com/warmflags/warmflags/internal/proof/v4test/suite"
 	"github.com/warmflags/warmflags/v4store"
 	"github.com/warmflags/warmflags/v4store/internal/localv1"
 )

@@ -13,7 +13,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/warmflags/warmflags/internal/v4test/ld"
+	"github.com/warmflags/warmflags/internal/proof/v4test/ld"
 )
 
 // history is one Init among other writers, all of one seed. Before each of the Init's transactions others may write, or

@@ -15,8 +15,8 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/warmflags/warmflags/internal/mutant"
-	"github.com/warmflags/warmflags/internal/v4test/ld"
+	"github.com/warmflags/warmflags/internal/proof/mutant"
+	"github.com/warmflags/warmflags/internal/proof/v4test/ld"
 	"github.com/warmflags/warmflags/v4store"
 )
 

@@ -19,7 +19,7 @@ import (
 	"github.com/warmflags/warmflags/cachedstore"
 	"github.com/warmflags/warmflags/change"
 	"github.com/warmflags/warmflags/dynamostore"
-	"github.com/warmflags/warmflags/internal/v4test/ld"
+	"github.com/warmflags/warmflags/internal/proof/v4test/ld"
 	"github.com/warmflags/warmflags/journal"
 	"github.com/warmflags/warmflags/subscriber"
 	"github.com/warmflags/warmflags/v4store"

@@ -33,8 +33,8 @@ import (
 	"github.com/warmflags/warmflags/benchmarks"
 	"github.com/warmflags/warmflags/change"
 	"github.com/warmflags/warmflags/dynamostore"
-	"github.com/warmflags/warmflags/internal/localaws"
-	"github.com/warmflags/warmflags/internal/runtimeapi"
+	localaws "github.com/warmflags/warmflags/internal/local/aws"
+	"github.com/warmflags/warmflags/internal/proof/runtimeapi"
 	"github.com/warmflags/warmflags/journal"
 )
 

@@ -13,7 +13,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ssm"
 
 	"github.com/warmflags/warmflags/dynamostore"
-	"github.com/warmflags/warmflags/flagsync"
+	"github.com/warmflags/warmflags/internal/flagsync"
 	"github.com/warmflags/warmflags/subscriber"
 )
 

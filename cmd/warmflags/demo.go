@@ -8,7 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/warmflags/warmflags/internal/demo"
+	"github.com/warmflags/warmflags/internal/local/demo"
 )
 
 func demoCommand() *cobra.Command {

@@ -6,7 +6,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/spf13/cobra"
 
-	"github.com/warmflags/warmflags/internal/demo"
+	"github.com/warmflags/warmflags/internal/local/demo"
 )
 
 // stackFlags are those of demo that have it measure a deployed stack.

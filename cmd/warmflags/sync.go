@@ -20,7 +20,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/warmflags/warmflags/dynamostore"
-	"github.com/warmflags/warmflags/flagsync"
+	"github.com/warmflags/warmflags/internal/flagsync"
 )
 
 // The command reads flags and variables, makes the parts, and prints. What a sync does is in package flagsync.

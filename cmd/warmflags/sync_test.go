@@ -20,8 +20,8 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/warmflags/warmflags/dynamostore"
-	"github.com/warmflags/warmflags/internal/fakeld"
-	"github.com/warmflags/warmflags/internal/localaws"
+	localaws "github.com/warmflags/warmflags/internal/local/aws"
+	"github.com/warmflags/warmflags/internal/local/launchdarkly"
 )
 
 const testKey = "sdk-secret-1"
@@ -29,12 +29,12 @@ const testKey = "sdk-secret-1"
 // account is an AWS account and a LaunchDarkly.
 type account struct {
 	cloud     *localaws.Cloud
-	ld        *fakeld.Environment
+	ld        *launchdarkly.Environment
 	parameter string
 }
 
 func newAccount(t *testing.T, flags int) *account {
-	a := &account{cloud: localaws.New(), ld: fakeld.Start(testKey, flags, 1), parameter: `{"production": "` + testKey + `"}`}
+	a := &account{cloud: localaws.New(), ld: launchdarkly.Start(testKey, flags, 1), parameter: `{"production": "` + testKey + `"}`}
 	a.cloud.CreateFlagTable("flags")
 	t.Cleanup(func() { a.ld.Close(); a.cloud.Close() })
 	t.Setenv(keyVariable, testKey)
@@ -129,7 +129,7 @@ func TestSyncIsHeldByAGuard(t *testing.T) {
 	code, _, _ := a.sync(t)
 	require.Zero(t, code)
 	a.ld.Close()
-	a.ld = fakeld.Start(testKey, 0, 1)
+	a.ld = launchdarkly.Start(testKey, 0, 1)
 	code, out, problems := a.sync(t)
 	assert.Equal(t, 1, code)
 	assert.Contains(t, problems, "has no flags")
@@ -150,7 +150,7 @@ func TestSyncSaysWhatIsNotEqual(t *testing.T) {
 	code, _, _ := a.sync(t)
 	require.Zero(t, code)
 	a.ld.Close()
-	a.ld = fakeld.Start(testKey, 1, 1) // made anew: its versions begin again at 1
+	a.ld = launchdarkly.Start(testKey, 1, 1) // made anew: its versions begin again at 1
 	for _, args := range [][]string{{"--dry-run"}, nil} {
 		code, out, problems := a.sync(t, args...)
 		assert.Equal(t, 3, code)

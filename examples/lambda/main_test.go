@@ -14,8 +14,8 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/warmflags/warmflags/internal/localaws"
-	"github.com/warmflags/warmflags/internal/runtimeapi"
+	localaws "github.com/warmflags/warmflags/internal/local/aws"
+	"github.com/warmflags/warmflags/internal/proof/runtimeapi"
 )
 
 // The function is this test's own binary.

@@ -22,7 +22,7 @@ import (
 	"github.com/launchdarkly/go-server-sdk/v7/interfaces"
 
 	"github.com/warmflags/warmflags/dynamostore"
-	"github.com/warmflags/warmflags/flagsync"
+	"github.com/warmflags/warmflags/internal/flagsync"
 	"github.com/warmflags/warmflags/sam/internal/env"
 )
 

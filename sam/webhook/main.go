@@ -15,8 +15,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/aws-sdk-go-v2/service/ssm"
 
+	"github.com/warmflags/warmflags/internal/webhook"
 	"github.com/warmflags/warmflags/sam/internal/env"
-	"github.com/warmflags/warmflags/webhook"
 )
 
 func main() {

@@ -26,7 +26,7 @@ import (
 	"github.com/warmflags/warmflags/cachedstore"
 	"github.com/warmflags/warmflags/change"
 	"github.com/warmflags/warmflags/dynamostore"
-	"github.com/warmflags/warmflags/internal/fakeld"
+	"github.com/warmflags/warmflags/internal/local/launchdarkly"
 	"github.com/warmflags/warmflags/subscriber"
 )
 
@@ -152,7 +152,7 @@ func requireSeen(t *testing.T, consumers []*consumer, versions map[string]int) {
 
 // environment is a LaunchDarkly whose webhook goes to a stack.
 type environment struct {
-	*fakeld.Environment
+	*launchdarkly.Environment
 	webhook string
 }
 
@@ -161,9 +161,9 @@ func (e *environment) flip(t *testing.T, flags ...int) map[string]int {
 	t.Helper()
 	versions := map[string]int{}
 	for _, i := range flags {
-		key := fakeld.FlagKey(i)
+		key := launchdarkly.FlagKey(i)
 		versions[key] = e.Flip(key)
-		require.NoError(t, fakeld.SendWebhook(t.Context(), e.webhook, secret, key, versions[key]))
+		require.NoError(t, launchdarkly.SendWebhook(t.Context(), e.webhook, secret, key, versions[key]))
 	}
 	return versions
 }

@@ -1,6 +1,6 @@
 // Package e2e deploys the unchanged template.yaml with the SAM CLI on MiniStack, and looks at it from outside: webhooks in,
 // what clients evaluate out. The functions are the real binaries, in processes that MiniStack starts as Lambda does, under
-// the roles of the template, whose policies MiniStack evaluates. LaunchDarkly is internal/fakeld. `make e2e` runs it.
+// the roles of the template, whose policies MiniStack evaluates. LaunchDarkly is internal/launchdarkly. `make e2e` runs it.
 //
 // MiniStack runs with two things mended (test/emulator/mended.py). It kills what runs when a function is updated, where Lambda
 // lets it end: so the update's test waits for a request's visibility.

@@ -27,13 +27,13 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/warmflags/warmflags/dynamostore"
-	"github.com/warmflags/warmflags/internal/fakeld"
+	"github.com/warmflags/warmflags/internal/local/launchdarkly"
 	"github.com/warmflags/warmflags/test/emulator"
 )
 
 // One stack with everything, from its first deployment to its end. The subtests follow each other.
 func TestStack(t *testing.T) {
-	flags := fakeld.Start(sdkKey, 50, 3)
+	flags := launchdarkly.Start(sdkKey, 50, 3)
 	t.Cleanup(flags.Close)
 	parameters := []string{"StreamUri=" + flags.URL(), "SyncSchedule=rate(1 minute)", "AlarmEmail=somebody@example.com", "TableDeletionProtection=true"}
 	stack := deploy(t, "whole", parameters...)
@@ -42,7 +42,7 @@ func TestStack(t *testing.T) {
 	consumers, stop := startConsumers(t, stack, "", 3)
 
 	t.Run("the schedule fills the table, without a webhook", func(t *testing.T) {
-		requireSeen(t, consumers, map[string]int{fakeld.FlagKey(0): 1, fakeld.FlagKey(49): 1})
+		requireSeen(t, consumers, map[string]int{launchdarkly.FlagKey(0): 1, launchdarkly.FlagKey(49): 1})
 	})
 	t.Run("a webhook in, fresh values out", func(t *testing.T) {
 		requireSeen(t, consumers, e.flip(t, 0))
@@ -334,7 +334,7 @@ func example(t *testing.T, store *dynamostore.Store) {
 
 // The functions are small, for a quick start.
 func TestZipsAreSmall(t *testing.T) {
-	for _, function := range []string{"WebhookFunction", "FlagsyncFunction", "StreamhandlerFunction", "ExpiredFunction"} {
+	for _, function := range []string{"WebhookFunction", "FlagsyncFunction", "StreamhandlerFunction", "StreamFailureFunction"} {
 		data, err := os.ReadFile(filepath.Join(build(), function, "bootstrap"))
 		require.NoError(t, err)
 		var zipped bytes.Buffer

@@ -1,4 +1,4 @@
-// Package localv1 is a DynamoDB in memory for aws-sdk-go v1: internal/localaws, with its types and errors translated.
+// Package localv1 is a DynamoDB in memory for aws-sdk-go v1: internal/local/aws, with its types and errors translated.
 package localv1
 
 import (
@@ -14,7 +14,7 @@ import (
 	"github.com/aws/aws-sdk-go/service/dynamodb/dynamodbiface"
 	"github.com/aws/smithy-go"
 
-	"github.com/warmflags/warmflags/internal/localaws"
+	localaws "github.com/warmflags/warmflags/internal/local/aws"
 )
 
 // Client has those methods of [dynamodbiface.DynamoDBAPI] that a store calls; all others panic. Inputs are checked as

@@ -1,0 +1,46 @@
+package flagsync_test
+
+import (
+	"context"
+	"fmt"
+	"log"
+	"os"
+
+	"github.com/aws/aws-lambda-go/lambda"
+	"github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/ssm"
+
+	"github.com/warmflags/warmflags/dynamostore"
+	"github.com/warmflags/warmflags/internal/flagsync"
+)
+
+// One sync of one environment, as a command would do it.
+func ExampleSyncer_Sync() {
+	ctx := context.Background()
+	store, err := dynamostore.DataStore("flags").Prefix("production").Open(ctx)
+	if err != nil {
+		log.Fatal(err)
+	}
+	keys := flagsync.StaticKeys(map[string]string{"production": os.Getenv("LAUNCHDARKLY_SDK_KEY")})
+	result, err := flagsync.New(store, keys, flagsync.DryRun()).Sync(ctx)
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(len(result.Updated), "flags and segments would be updated")
+}
+
+// The Lambda function: every environment whose key the parameter holds, in one table.
+func ExampleHandler() {
+	ctx := context.Background()
+	cfg, err := config.LoadDefaultConfig(ctx)
+	if err != nil {
+		log.Fatal(err)
+	}
+	client := dynamodb.NewFromConfig(cfg)
+	open := func(ctx context.Context, prefix string) (*dynamostore.Store, error) {
+		return dynamostore.DataStore(os.Getenv("TABLE_NAME")).Prefix(prefix).Client(client).Open(ctx)
+	}
+	keys := flagsync.SSMKeys(ssm.NewFromConfig(cfg), os.Getenv("SDK_KEY_PARAMETER"))
+	lambda.Start(flagsync.NewHandler(open, keys).Handle)
+}

@@ -1,0 +1,243 @@
+package flagsync_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/launchdarkly/go-server-sdk-evaluation/v3/ldbuilders"
+	ld "github.com/launchdarkly/go-server-sdk/v7"
+	"github.com/launchdarkly/go-server-sdk/v7/ldcomponents"
+	"github.com/launchdarkly/go-server-sdk/v7/subsystems/ldstoreimpl"
+	"github.com/launchdarkly/go-server-sdk/v7/testhelpers/ldservices"
+	"github.com/launchdarkly/go-test-helpers/v3/httphelpers"
+	"github.com/stretchr/testify/require"
+	"go.uber.org/goleak"
+
+	"github.com/warmflags/warmflags/dynamostore"
+	"github.com/warmflags/warmflags/internal/flagsync"
+	localaws "github.com/warmflags/warmflags/internal/local/aws"
+)
+
+const (
+	table  = "flags"
+	sdkKey = "sdk-secret-1234"
+)
+
+// No sync leaves anything running, whatever LaunchDarkly did; but the SDK leaves two idle goroutines of its own
+// where a stream ends before its first payload.
+func TestMain(m *testing.M) {
+	goleak.VerifyTestMain(m,
+		goleak.IgnoreTopFunction("github.com/launchdarkly/go-server-sdk/v7.MakeCustomClient.func4"),
+		goleak.IgnoreTopFunction("github.com/launchdarkly/eventsource.(*Stream).stream.func1.1"))
+}
+
+// launchDarkly is a LaunchDarkly with the real streaming protocol on a local port: an environment for each key.
+type launchDarkly struct {
+	*httptest.Server
+	mu           sync.Mutex // guards environments
+	environments map[string]environment
+}
+
+type environment struct {
+	http.Handler
+	stream httphelpers.SSEStreamControl
+}
+
+func newLaunchDarkly(t *testing.T) *launchDarkly {
+	l := &launchDarkly{environments: map[string]environment{}}
+	l.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		l.mu.Lock()
+		e, ok := l.environments[r.Header.Get("Authorization")]
+		l.mu.Unlock()
+		if !ok {
+			w.WriteHeader(http.StatusUnauthorized)
+			return
+		}
+		e.ServeHTTP(w, r)
+	}))
+	t.Cleanup(func() {
+		l.CloseClientConnections() // the SDK's own stream.Close can meet a client that leaves, and panic
+		l.Close()
+	})
+	return l
+}
+
+// set makes the environment of a key hold these "flag:version" words and a segment.
+func (l *launchDarkly) set(key string, flags ...string) {
+	data := ldservices.NewServerSDKData().Segments(ldbuilders.NewSegmentBuilder("everyone").Version(1).Build())
+	for _, f := range flags {
+		name, version := split(f)
+		data.Flags(ldbuilders.NewFlagBuilder(name).Version(version).On(true).Build())
+	}
+	l.setData(key, data)
+}
+
+func (l *launchDarkly) setData(key string, data *ldservices.ServerSDKData) {
+	handler, stream := ldservices.ServerSideStreamingServiceHandler(data.ToPutEvent())
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.environments[key] = environment{handler, stream}
+}
+
+// remove revokes a key.
+func (l *launchDarkly) remove(key string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.environments, key)
+}
+
+// patch sends a changed flag down the open streams, or its deletion.
+func (l *launchDarkly) patch(key, flag string, deleted bool) {
+	name, version := split(flag)
+	event := httphelpers.SSEEvent{Event: "delete", Data: fmt.Sprintf(`{"path":"/flags/%s","version":%d}`, name, version)}
+	if !deleted {
+		json, _ := ldbuilders.NewFlagBuilder(name).Version(version).On(true).Build().MarshalJSON()
+		event = httphelpers.SSEEvent{Event: "patch", Data: fmt.Sprintf(`{"path":"/flags/%s","data":%s}`, name, json)}
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.environments[key].stream.Send(event)
+}
+
+func (l *launchDarkly) config() ld.Config {
+	return ld.Config{ServiceEndpoints: ldcomponents.RelayProxyEndpoints(l.URL)}
+}
+
+func split(word string) (name string, version int) {
+	_, _ = fmt.Sscanf(strings.Replace(word, ":", " ", 1), "%s %d", &name, &version)
+	return name, version
+}
+
+// many makes n words of version 1, but for the changed ones.
+func many(n int, changed ...string) []string {
+	words := make([]string, 0, n+len(changed))
+	for i := range n {
+		words = append(words, fmt.Sprintf("flag-%03d:1", i))
+	}
+	return append(words, changed...) // of equal keys the last counts
+}
+
+// bench is a table, a LaunchDarkly, and a log.
+type bench struct {
+	cloud *localaws.Cloud
+	ld    *launchDarkly
+	log   *buffer
+}
+
+func newBench(t *testing.T) *bench {
+	b := &bench{cloud: localaws.New(), ld: newLaunchDarkly(t), log: &buffer{}}
+	b.cloud.CreateFlagTable(table)
+	return b
+}
+
+func (b *bench) store(t *testing.T, prefix string) *dynamostore.Store {
+	t.Helper()
+	s, err := dynamostore.DataStore(table).Prefix(prefix).Client(b.cloud.DynamoDB).Open(t.Context())
+	require.NoError(t, err)
+	return s
+}
+
+// options are what every test wants; more come after them and win.
+func (b *bench) options(more ...flagsync.Option) []flagsync.Option {
+	return append([]flagsync.Option{
+		flagsync.LaunchDarkly(b.ld.config()), flagsync.Linger(-1), flagsync.Timeout(time.Minute),
+		flagsync.Logger(slog.New(slog.NewJSONHandler(b.log, nil))),
+	}, more...)
+}
+
+func oneKey(key string) flagsync.Keys { return flagsync.StaticKeys(map[string]string{"": key}) }
+
+func (b *bench) sync(t *testing.T, more ...flagsync.Option) (flagsync.Result, error) {
+	t.Helper()
+	return flagsync.New(b.store(t, ""), oneKey(sdkKey), b.options(more...)...).Sync(t.Context())
+}
+
+// flags are the table's flags, key to version; tombstones have the negative version.
+func (b *bench) flags(t *testing.T, prefix string) map[string]int {
+	t.Helper()
+	items, err := b.store(t, prefix).GetAll(ldstoreimpl.Features())
+	require.NoError(t, err)
+	m := map[string]int{}
+	for _, i := range items {
+		item, err := ldstoreimpl.Features().Deserialize(i.Item.SerializedItem)
+		require.NoError(t, err)
+		m[i.Key] = i.Item.Version
+		if item.Item == nil {
+			m[i.Key] = -i.Item.Version
+		}
+	}
+	return m
+}
+
+func (b *bench) writes() int {
+	return b.cloud.Calls("UpdateItem") + b.cloud.Calls("TransactWriteItems")
+}
+
+// beforeTransaction calls f before the n-th transaction from now on.
+func (b *bench) beforeTransaction(n int, f func(*dynamodb.TransactWriteItemsInput) error) {
+	var mu sync.Mutex // guards count
+	count := 0
+	b.cloud.Intercept(func(_ context.Context, operation string, input any) error {
+		if operation != "TransactWriteItems" {
+			return nil
+		}
+		mu.Lock()
+		count++
+		now := count == n
+		mu.Unlock()
+		if now {
+			return f(input.(*dynamodb.TransactWriteItemsInput))
+		}
+		return nil
+	})
+}
+
+func keys(items []dynamostore.Item) (all []string) {
+	for _, i := range items {
+		all = append(all, i.Key)
+	}
+	return all
+}
+
+// buffer is a log.
+type buffer struct {
+	mu sync.Mutex // guards b
+	b  bytes.Buffer
+}
+
+func (b *buffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.Write(p)
+}
+
+// lines are the log's lines so far with this message.
+func (b *buffer) lines(t *testing.T, message string) (lines []map[string]any) {
+	t.Helper()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for line := range strings.Lines(b.b.String()) {
+		var m map[string]any
+		require.NoError(t, json.Unmarshal([]byte(line), &m))
+		if m["msg"] == message {
+			lines = append(lines, m)
+		}
+	}
+	return lines
+}
+
+func (b *buffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.String()
+}

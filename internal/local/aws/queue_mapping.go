@@ -1,0 +1,230 @@
+package aws
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/aws/aws-lambda-go/events"
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
+)
+
+// QueueReader is what [QueueMapping] needs of *sqs.Client or [*SQS].
+type QueueReader interface {
+	GetQueueAttributes(context.Context, *sqs.GetQueueAttributesInput, ...func(*sqs.Options)) (*sqs.GetQueueAttributesOutput, error)
+	ReceiveMessage(context.Context, *sqs.ReceiveMessageInput, ...func(*sqs.Options)) (*sqs.ReceiveMessageOutput, error)
+	DeleteMessageBatch(context.Context, *sqs.DeleteMessageBatchInput, ...func(*sqs.Options)) (*sqs.DeleteMessageBatchOutput, error)
+}
+
+// QueueMapping runs a Lambda handler on a queue as Lambda's event source mapping does, with ReportBatchItemFailures:
+// what the handler does not report as failed is deleted; what it reports stays, and comes again when the queue's
+// visibility time-out ends. When it reports a message without identifier or one that is not in the batch, returns an
+// error or panics, the whole batch stays (https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-errorhandling.html).
+//
+// As in AWS, a handler of a FIFO queue must stop at a group's first failed message and report all from there on: what
+// it does not report is deleted, later messages of the group included. The queue keeps the group's order.
+type QueueMapping struct {
+	// SQS and QueueURL are the queue. Both are required.
+	SQS      QueueReader
+	QueueURL string
+	// Handler is required. Its context is Run's; with Concurrency over one it is called concurrently.
+	Handler func(context.Context, events.SQSEvent) (events.SQSEventResponse, error)
+	// BatchSize is the most messages in a batch, at most 10. Zero: 10. Negative ones are refused.
+	BatchSize int
+	// Concurrency is how many batches there are at a time, at most. Zero: 1. Negative ones are refused.
+	Concurrency int
+	// Poll is how long to wait after a call that failed. Zero: 250 ms. Negative ones are refused.
+	Poll time.Duration
+	// Logger gets what failed. Nil: slog.Default().
+	Logger *slog.Logger
+}
+
+// Run delivers until ctx ends, and then returns nil once the handler has returned and what is done is deleted. Its error
+// names wrong options, all of them, or a queue that does not exist. Other failed calls are logged and tried again.
+func (m *QueueMapping) Run(ctx context.Context) error {
+	r := queueRun{QueueMapping: *m}
+	if err := r.setDefaults(); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	if err := r.findARN(ctx); err != nil {
+		return err
+	}
+	var pollers sync.WaitGroup
+	for range r.Concurrency {
+		pollers.Go(func() {
+			if err := r.poll(ctx); err != nil {
+				cancel(err)
+			}
+		})
+	}
+	pollers.Wait()
+	if err := context.Cause(ctx); isQueueGone(err) {
+		return fmt.Errorf("run queue mapping of %q: %w", r.QueueURL, err)
+	}
+	return nil
+}
+
+func isQueueGone(err error) bool {
+	var gone *types.QueueDoesNotExist
+	return errors.As(err, &gone)
+}
+
+// queueRun is one Run, its options complete.
+type queueRun struct {
+	QueueMapping
+	arn string
+}
+
+func (r *queueRun) setDefaults() error {
+	var errs []error
+	if r.SQS == nil || r.QueueURL == "" || r.Handler == nil {
+		errs = append(errs, errors.New("run queue mapping: SQS, QueueURL and Handler are required"))
+	}
+	if r.BatchSize < 0 || r.BatchSize > maxQueueBatch {
+		errs = append(errs, fmt.Errorf("run queue mapping: BatchSize is %d: use 1 to %d, or 0 for %d", r.BatchSize, maxQueueBatch, maxQueueBatch))
+	}
+	if r.Concurrency < 0 {
+		errs = append(errs, fmt.Errorf("run queue mapping: Concurrency is %d: use a positive number, or 0 for 1", r.Concurrency))
+	}
+	if r.Poll < 0 {
+		errs = append(errs, fmt.Errorf("run queue mapping: Poll is %v: use a positive time, or 0 for %v", r.Poll, defaultPoll))
+	}
+	if r.BatchSize == 0 {
+		r.BatchSize = maxQueueBatch
+	}
+	if r.Concurrency == 0 {
+		r.Concurrency = 1
+	}
+	if r.Poll == 0 {
+		r.Poll = defaultPoll
+	}
+	if r.Logger == nil {
+		r.Logger = slog.Default()
+	}
+	return errors.Join(errs...)
+}
+
+// findARN asks for the queue's ARN, which is in every event, until it knows it or ctx ends.
+func (r *queueRun) findARN(ctx context.Context) error {
+	for ctx.Err() == nil {
+		out, err := r.SQS.GetQueueAttributes(ctx, &sqs.GetQueueAttributesInput{QueueUrl: aws.String(r.QueueURL), AttributeNames: []types.QueueAttributeName{types.QueueAttributeNameQueueArn}})
+		if err == nil {
+			r.arn = out.Attributes[string(types.QueueAttributeNameQueueArn)]
+			return nil
+		}
+		if isQueueGone(err) {
+			return fmt.Errorf("run queue mapping of %q: %w", r.QueueURL, err)
+		}
+		r.failed(ctx, "asking for a queue's ARN", err)
+	}
+	return nil
+}
+
+// failed logs a failed call and waits a little.
+func (r *queueRun) failed(ctx context.Context, what string, err error) {
+	if ctx.Err() != nil {
+		return
+	}
+	r.Logger.Warn(what+": trying again", "queue", r.QueueURL, "error", err)
+	pause(ctx, r.Poll)
+}
+
+// poll delivers one batch after another until ctx ends; its error is that the queue is gone.
+func (r *queueRun) poll(ctx context.Context) error {
+	for ctx.Err() == nil {
+		out, err := r.SQS.ReceiveMessage(ctx, &sqs.ReceiveMessageInput{
+			QueueUrl: aws.String(r.QueueURL), MaxNumberOfMessages: int32(r.BatchSize), WaitTimeSeconds: maxWait,
+			MessageAttributeNames: []string{"All"}, MessageSystemAttributeNames: []types.MessageSystemAttributeName{types.MessageSystemAttributeNameAll},
+		})
+		switch {
+		case isQueueGone(err):
+			return err
+		case err != nil:
+			r.failed(ctx, "receiving from a queue", err)
+		case len(out.Messages) > 0:
+			r.deliver(ctx, out.Messages)
+		}
+	}
+	return nil
+}
+
+// deliver gives a batch to the handler and deletes what is done.
+func (r *queueRun) deliver(ctx context.Context, messages []types.Message) {
+	response, err := r.invoke(ctx, messages)
+	done := notFailed(messages, response, err)
+	if failed := len(messages) - len(done); failed > 0 {
+		r.Logger.Warn("messages of a queue failed", "queue", r.QueueURL, "messages", len(messages), "failed", failed, "error", err)
+	}
+	if len(done) == 0 {
+		return
+	}
+	in := &sqs.DeleteMessageBatchInput{QueueUrl: aws.String(r.QueueURL)}
+	for i, m := range done {
+		in.Entries = append(in.Entries, types.DeleteMessageBatchRequestEntry{Id: aws.String(strconv.Itoa(i)), ReceiptHandle: m.ReceiptHandle})
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second) // also when Run is being stopped
+	defer cancel()
+	out, err := r.SQS.DeleteMessageBatch(ctx, in)
+	if err != nil {
+		r.Logger.Warn("deleting messages: they will come again", "queue", r.QueueURL, "messages", len(done), "error", err)
+	} else if len(out.Failed) > 0 {
+		r.Logger.Warn("deleting messages: some will come again", "queue", r.QueueURL, "messages", len(out.Failed), "error", aws.ToString(out.Failed[0].Message))
+	}
+}
+
+// invoke calls the handler; a panic is an error.
+func (r *queueRun) invoke(ctx context.Context, messages []types.Message) (response events.SQSEventResponse, err error) {
+	defer recovered(&err)
+	var event events.SQSEvent
+	for _, m := range messages {
+		event.Records = append(event.Records, eventMessage(m, r.arn))
+	}
+	return r.Handler(ctx, event)
+}
+
+// notFailed are the messages that are done.
+func notFailed(messages []types.Message, response events.SQSEventResponse, err error) []types.Message {
+	if err != nil {
+		return nil
+	}
+	failed := map[string]bool{}
+	for _, f := range response.BatchItemFailures {
+		failed[f.ItemIdentifier] = true
+	}
+	var done []types.Message
+	for _, m := range messages {
+		if id := aws.ToString(m.MessageId); failed[id] {
+			delete(failed, id)
+		} else {
+			done = append(done, m)
+		}
+	}
+	if len(failed) > 0 { // a message that is not in the batch
+		return nil
+	}
+	return done
+}
+
+func eventMessage(m types.Message, queueARN string) events.SQSMessage {
+	e := events.SQSMessage{
+		MessageId: aws.ToString(m.MessageId), ReceiptHandle: aws.ToString(m.ReceiptHandle), Body: aws.ToString(m.Body),
+		Md5OfBody: aws.ToString(m.MD5OfBody), Md5OfMessageAttributes: aws.ToString(m.MD5OfMessageAttributes), Attributes: m.Attributes,
+		MessageAttributes: map[string]events.SQSMessageAttribute{},
+		EventSourceARN:    queueARN, EventSource: "aws:sqs", AWSRegion: region,
+	}
+	for name, a := range m.MessageAttributes {
+		e.MessageAttributes[name] = events.SQSMessageAttribute{
+			DataType: aws.ToString(a.DataType), StringValue: a.StringValue, BinaryValue: a.BinaryValue,
+			StringListValues: []string{}, BinaryListValues: [][]byte{},
+		}
+	}
+	return e
+}

@@ -1,0 +1,144 @@
+package demo
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"sync/atomic"
+	"time"
+
+	"github.com/launchdarkly/go-sdk-common/v3/ldcontext"
+	"github.com/launchdarkly/go-sdk-common/v3/ldlog"
+	ld "github.com/launchdarkly/go-server-sdk/v7"
+	"github.com/launchdarkly/go-server-sdk/v7/ldcomponents"
+	"github.com/launchdarkly/go-server-sdk/v7/subsystems"
+	"github.com/launchdarkly/go-server-sdk/v7/subsystems/ldstoretypes"
+
+	"github.com/warmflags/warmflags/cachedstore"
+	"github.com/warmflags/warmflags/change"
+	"github.com/warmflags/warmflags/internal/local/launchdarkly"
+)
+
+// pause is the time between two evaluations of one consumer: 1,000 a second.
+const pause = time.Millisecond
+
+// consumer is one LaunchDarkly client in daemon mode that evaluates flags all the time. It is the sink of its
+// source, and notes when a delivery has taken effect.
+type consumer struct {
+	id     int
+	flags  int
+	board  *board
+	sink   change.Sink // its cachedstore, or a sabotaged one
+	client *ld.LDClient
+
+	told  []atomic.Int64 // by flag: the newest version that Invalidate returned for
+	ready chan struct{}  // closed when its source has said InvalidateAll as often as it does at its start: nothing is missed from then on
+	start int64          // how often that is; 0: it may at any time, and ready is not for it
+	alls  atomic.Int64   // how often it has
+
+	evaluations, failures atomic.Int64
+}
+
+func newConsumer(id int, start int64, c Config, b *board, inner subsystems.ComponentConfigurer[subsystems.PersistentDataStore]) (*consumer, error) {
+	x := &consumer{id: id, flags: c.Flags, board: b, told: make([]atomic.Int64, c.Flags), ready: make(chan struct{}), start: start}
+	cached := newStore(inner, start == 0)
+	var store subsystems.ComponentConfigurer[subsystems.DataStore] = cached
+	x.sink = cached
+	switch c.Sabotage {
+	case SkipInvalidate:
+		x.sink = &skippingSink{Sink: cached}
+	case LateFill:
+		late := &lateFill{Store: cached, values: map[string]ldstoretypes.ItemDescriptor{}}
+		store, x.sink = late, late
+	}
+	client, err := ld.MakeCustomClient("sdk-key", ld.Config{
+		DataStore: store, DataSource: ldcomponents.ExternalUpdatesOnly(), Events: ldcomponents.NoEvents(),
+		DiagnosticOptOut: true, Logging: ldcomponents.Logging().MinLevel(ldlog.None),
+	}, time.Second)
+	if err != nil {
+		return nil, fmt.Errorf("start consumer %d: %w", id, err)
+	}
+	x.client = client
+	return x, nil
+}
+
+// newStore makes a cache as it is in a service or in a Lambda function, where it has no goroutines of its own: cachedstore
+// asks the environment where it is. A table in this process is never down: a read that takes long is a machine that stood
+// still, and is waited for.
+func newStore(inner subsystems.ComponentConfigurer[subsystems.PersistentDataStore], lambda bool) *cachedstore.Store {
+	const mark = "AWS_LAMBDA_FUNCTION_NAME"
+	if lambda {
+		defer restore(mark, os.Getenv(mark))
+		restore(mark, "demo")
+	}
+	return cachedstore.New(inner, cachedstore.TTL(time.Hour), cachedstore.Preload(), cachedstore.ReadLimit(time.Minute))
+}
+
+// restore sets a variable; empty is as good as none.
+func restore(name, value string) { _ = os.Setenv(name, value) }
+
+// Invalidate implements [change.Sink].
+func (x *consumer) Invalidate(changes ...change.Change) {
+	x.sink.Invalidate(changes...)
+	for _, c := range changes {
+		flag, ok := launchdarkly.FlagIndex(c.Key)
+		if !ok || flag < 0 || flag >= x.flags || c.Kind != change.KindFeatures {
+			continue // a segment, or a flag of an earlier demo
+		}
+		for told := x.told[flag].Load(); told < int64(c.Version); told = x.told[flag].Load() {
+			if x.told[flag].CompareAndSwap(told, int64(c.Version)) {
+				break
+			}
+		}
+		x.board.invalidated(x.id, flag, c.Version)
+	}
+}
+
+// InvalidateAll implements [change.Sink]. Of a service's source it counts at its start only: what a message should have
+// brought must not be seen by luck.
+func (x *consumer) InvalidateAll() {
+	n := x.alls.Add(1)
+	if x.start > 0 && n > x.start {
+		return
+	}
+	x.sink.InvalidateAll()
+	if n == x.start {
+		close(x.ready)
+	}
+}
+
+// run evaluates flags until ctx ends: in turns one that it waits for, and the next of all.
+func (x *consumer) run(ctx context.Context) {
+	ticker := time.NewTicker(pause)
+	defer ticker.Stop()
+	user := ldcontext.New(fmt.Sprintf("user-%d", x.id))
+	var waiting []int
+	for n := 0; ; n++ {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+		flag := (n / 2) % x.flags
+		if n%2 == 0 {
+			if waiting = x.board.waiting(x.id, waiting); len(waiting) > 0 {
+				flag = waiting[(n/2)%len(waiting)]
+			}
+		}
+		x.evaluate(flag, user)
+	}
+}
+
+func (x *consumer) evaluate(flag int, user ldcontext.Context) {
+	want := int(x.told[flag].Load()) // before the evaluation begins
+	got, err := x.client.IntVariation(launchdarkly.FlagKey(flag), user, -1)
+	x.evaluations.Add(1)
+	if err != nil {
+		x.failures.Add(1)
+		return
+	}
+	if got < want {
+		x.board.staleRead(x.id, flag, got, want)
+	}
+	x.board.evaluated(x.id, flag, got)
+}

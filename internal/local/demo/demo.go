@@ -1,0 +1,120 @@
+package demo
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"github.com/warmflags/warmflags/internal/local/launchdarkly"
+)
+
+// Config says what to run. Its zero value is not valid: see [Defaults].
+type Config struct {
+	Changes   int      // flips; at least half of them travel alone
+	Consumers int      // LaunchDarkly clients, each with its own cache; every fifth listens at an HTTPS endpoint
+	Lambdas   int      // LaunchDarkly clients in warm Lambdas, frozen at random, which the journal tells; 0 for none
+	Flags     int      // flags in the environment
+	Segments  int      // segments in the environment
+	Seed      uint64   // of the order in which flags flip
+	Sabotage  Sabotage // breaks the path on purpose; empty: not
+	Patience  time.Duration
+	Progress  func(done, total int) // called after flips were seen; may be nil
+}
+
+// Defaults is the main job: 1,000 flips of 500 flags seen by 20 clients and 3 warm Lambdas.
+func Defaults() Config {
+	return Config{Changes: 1000, Consumers: 20, Lambdas: 3, Flags: 500, Segments: 20, Seed: 1, Patience: 5 * time.Second}
+}
+
+func (c *Config) validate() error {
+	var errs []error
+	for _, n := range []struct {
+		name  string
+		value int
+	}{{"changes", c.Changes}, {"consumers", c.Consumers}, {"flags", c.Flags}} {
+		if n.value < 1 {
+			errs = append(errs, fmt.Errorf("--%s %d: must be at least 1", n.name, n.value))
+		}
+	}
+	if c.Lambdas < 0 {
+		errs = append(errs, fmt.Errorf("lambdas %d: must not be negative", c.Lambdas))
+	}
+	if c.Segments < 0 {
+		errs = append(errs, fmt.Errorf("segments %d: must not be negative", c.Segments))
+	}
+	if c.Patience <= 0 {
+		errs = append(errs, fmt.Errorf("patience %v: must be positive", c.Patience))
+	}
+	return errors.Join(append(errs, c.Sabotage.validate())...)
+}
+
+// Run runs the demo and reports what it saw. A report with lost or stale reads is no error: see [Report.OK].
+func Run(ctx context.Context, c Config) (report *Report, err error) {
+	if err := c.validate(); err != nil {
+		return nil, err
+	}
+	b := newBoard(c.Consumers + c.Lambdas)
+	p, err := startPath(ctx, c, b)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, p.stop()) }()
+	start := time.Now()
+	if err := flipAll(ctx, c, b, p); err != nil {
+		return nil, err
+	}
+	took := time.Since(start)
+	return newReport(c, b, p, took), nil
+}
+
+// lastPatience is how long a flip that was late may still be seen at the end.
+const lastPatience = time.Minute
+
+// burst is the most flips that are made without waiting in between.
+const burst = 12
+
+// flipAll makes the flips: at least half alone, each once the one before was seen by everybody, the rest in bursts.
+func flipAll(ctx context.Context, c Config, b *board, p flipper) error {
+	random := rand.New(rand.NewPCG(c.Seed, 0))
+	var all []*flip
+	for left := c.Changes; left > 0; {
+		n := 1
+		if lone := b.lone; 2*lone > c.Changes-left && left > 1 {
+			n = min(2+random.IntN(burst-1), left, max(1, 2*lone-(c.Changes-left)))
+		}
+		flips := make([]*flip, 0, n)
+		for range n {
+			f, err := p.flip(ctx, b, random.IntN(c.Flags), n == 1)
+			if err != nil {
+				return err
+			}
+			flips = append(flips, f)
+		}
+		left -= n
+		if err := b.await(ctx, flips, c.Patience); err != nil {
+			return err
+		}
+		all = append(all, flips...)
+		if c.Progress != nil {
+			c.Progress(c.Changes-left, c.Changes)
+		}
+	}
+	if c.Sabotage != "" {
+		return nil
+	}
+	return b.await(ctx, all, lastPatience) // late is not lost
+}
+
+// flip raises one flag's version in LaunchDarkly, which sends its webhook.
+func (p *path) flip(ctx context.Context, b *board, flag int, alone bool) (*flip, error) {
+	f := b.begin(flag, alone)
+	version := p.ld.Flip(launchdarkly.FlagKey(flag))
+	b.made(f, version)
+	if err := launchdarkly.SendWebhook(ctx, p.webhookURL, webhookSecret, launchdarkly.FlagKey(flag), version); err != nil {
+		return nil, fmt.Errorf("flip %q: %w", launchdarkly.FlagKey(flag), err)
+	}
+	b.queued(f)
+	return f, nil
+}

@@ -1,0 +1,292 @@
+package demo
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"sync"
+	"time"
+
+	"github.com/aws/aws-lambda-go/events"
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/sns"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+	ld "github.com/launchdarkly/go-server-sdk/v7"
+	"github.com/launchdarkly/go-server-sdk/v7/interfaces"
+
+	"github.com/warmflags/warmflags/dynamostore"
+	"github.com/warmflags/warmflags/internal/flagsync"
+	localaws "github.com/warmflags/warmflags/internal/local/aws"
+	"github.com/warmflags/warmflags/internal/local/launchdarkly"
+	"github.com/warmflags/warmflags/internal/webhook"
+	"github.com/warmflags/warmflags/journal"
+	"github.com/warmflags/warmflags/streamhandler"
+	"github.com/warmflags/warmflags/subscriber"
+)
+
+const (
+	sdkKey        = "sdk-demo"
+	webhookSecret = "demo-webhook-secret" //nolint:gosec // of the fake LaunchDarkly
+	tableName     = "flags"
+	// poll is how often the stream is looked at when nothing comes. Lambda does it four times a second: the demo
+	// measures warmflags, not Lambda's pause.
+	poll = 2 * time.Millisecond
+	// startLimit is how long any part may take to start.
+	startLimit = 20 * time.Second
+	// endpointEvery is which consumers listen at an HTTPS endpoint; the others have a queue.
+	endpointEvery = 5
+)
+
+// path is all rooms joined, from LaunchDarkly to the consumers.
+type path struct {
+	ld         *launchdarkly.Environment
+	cloud      *localaws.Cloud
+	streams    *streamhandler.Handler
+	webhookURL string
+	endpoints  *http.ServeMux // of the consumers that have one, behind endpointURL
+	consumers  []*consumer    // warm Lambdas included
+	lambdas    []*warmLambda
+
+	endpointURL                          string
+	table, queueURL, topicARN, streamARN string // in the cloud
+
+	firstMessages int // published for the first sync
+
+	logger  *slog.Logger
+	cancel  context.CancelFunc // ends everything in running
+	running sync.WaitGroup
+	mu      sync.Mutex // guards failed
+	failed  []error
+	closers []func() // in the order in which they were opened
+}
+
+func startPath(ctx context.Context, c Config, b *board) (p *path, err error) {
+	ctx, cancel := context.WithCancel(ctx)
+	p = &path{cloud: localaws.New(), table: tableName, cancel: cancel, logger: slog.New(slog.NewTextHandler(io.Discard, nil))}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, p.stop())
+		}
+	}()
+	p.streamARN = p.cloud.CreateFlagTable(p.table)
+	topic, err := p.cloud.SNS.CreateTopic(ctx, &sns.CreateTopicInput{
+		Name: aws.String("flag-changes"), Attributes: map[string]string{"SignatureVersion": "2"},
+	})
+	if err != nil {
+		return p, fmt.Errorf("create topic: %w", err)
+	}
+	p.topicARN = *topic.TopicArn
+	queue, err := p.cloud.SQS.CreateQueue(ctx, &sqs.CreateQueueInput{
+		QueueName: aws.String("sync-requests.fifo"), Attributes: map[string]string{"FifoQueue": "true"},
+	})
+	if err != nil {
+		return p, fmt.Errorf("create queue: %w", err)
+	}
+	p.queueURL = *queue.QueueUrl
+
+	p.endpoints = http.NewServeMux()
+	server := httptest.NewTLSServer(p.endpoints)
+	p.onStop(server.Close)
+	p.endpointURL, p.cloud.SNS.HTTP, p.cloud.Logger = server.URL, server.Client(), p.logger
+
+	p.ld = launchdarkly.Start(sdkKey, c.Flags, c.Segments)
+	p.onStop(p.ld.Close)
+	if err := p.startSync(ctx, b); err != nil {
+		return p, err
+	}
+	if err := p.startStream(ctx, c, b); err != nil {
+		return p, err
+	}
+	return p, p.startConsumers(ctx, c, b)
+}
+
+// startSync runs the webhook and the function that syncs, and syncs once so that the table is full.
+func (p *path) startSync(ctx context.Context, b *board) error {
+	hook := webhook.New(p.queueURL, webhook.Static(webhookSecret), p.cloud.SQS, webhook.Logger(p.logger))
+	server := httptest.NewServer(hook)
+	p.onStop(server.Close)
+	p.webhookURL = server.URL
+
+	open := func(ctx context.Context, prefix string) (*dynamostore.Store, error) {
+		return dynamostore.DataStore(p.table).Prefix(prefix).Client(p.cloud.DynamoDB).Open(ctx)
+	}
+	keys := func(context.Context, bool) (map[string]string, error) { return map[string]string{"": sdkKey}, nil }
+	handler := flagsync.NewHandler(open, keys,
+		flagsync.LaunchDarkly(ld.Config{ServiceEndpoints: interfaces.ServiceEndpoints{Streaming: p.ld.URL()}}),
+		flagsync.Linger(-1), // the fake's stream does not trail its webhook
+		flagsync.Logger(p.logger))
+	if _, err := handler.Handle(ctx, events.SQSEvent{}); err != nil {
+		return fmt.Errorf("sync for the first time: %w", err)
+	}
+	mapping := &localaws.QueueMapping{
+		SQS: p.cloud.SQS, QueueURL: p.queueURL, Logger: p.logger,
+		Handler: func(ctx context.Context, e events.SQSEvent) (events.SQSEventResponse, error) {
+			b.synced()
+			return handler.Handle(ctx, e)
+		},
+	}
+	p.run(ctx, "run flagsync", mapping.Run)
+	return nil
+}
+
+// startStream runs streamhandler on the table's stream, and waits until it has announced the first sync.
+func (p *path) startStream(ctx context.Context, c Config, b *board) error {
+	var publisher streamhandler.Publisher = p.cloud.SNS
+	if c.Sabotage == DropMessage {
+		publisher = &droppingPublisher{Publisher: publisher}
+	}
+	writer := &journal.Writer{Client: p.cloud.DynamoDB, Table: p.table, Region: journalRegion}
+	p.streams = streamhandler.New(publisher, streamhandler.TopicARN(p.topicARN), streamhandler.Logger(p.logger),
+		streamhandler.After(writer.Append))
+	first, announced := c.Flags+c.Segments, make(chan struct{})
+	mapping := &localaws.StreamMapping{
+		Streams: p.cloud.Streams, StreamARN: p.streamARN, Poll: poll, Logger: p.logger, Filter: hasItem,
+		Handler: func(ctx context.Context, e events.DynamoDBEvent) (events.DynamoDBEventResponse, error) {
+			for _, record := range e.Records {
+				noteStreamed(b, record)
+			}
+			response, err := p.streams.Handle(ctx, e)
+			if first > 0 { // the table has one shard: calls follow each other
+				if first -= len(e.Records); first <= 0 {
+					p.firstMessages = p.streams.Stats().Messages
+					close(announced)
+				}
+			}
+			return response, err
+		},
+	}
+	p.run(ctx, "run streamhandler", mapping.Run)
+	select {
+	case <-announced:
+		return nil
+	case <-time.After(startLimit):
+		return errors.Join(fmt.Errorf("announce the first sync: not done after %v", startLimit), p.failures())
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// hasItem is the filter of template.yaml: a row of ours never has an item.
+func hasItem(record events.DynamoDBEventRecord) bool {
+	_, after := record.Change.NewImage["item"]
+	_, before := record.Change.OldImage["item"]
+	return after || before
+}
+
+func noteStreamed(b *board, record events.DynamoDBEventRecord) {
+	flag, ok := launchdarkly.FlagIndex(record.Change.Keys["key"].String())
+	if !ok {
+		return
+	}
+	if version, err := record.Change.NewImage["version"].Integer(); err == nil {
+		b.streamed(flag, int(version))
+	}
+}
+
+// startConsumers starts the clients and their sources, and waits until each can miss nothing.
+func (p *path) startConsumers(ctx context.Context, c Config, b *board) error {
+	inner := dynamostore.DataStore(p.table).Client(p.cloud.DynamoDB)
+	for id := range c.Consumers {
+		x, err := newConsumer(id, 1, c, b, inner)
+		if err != nil {
+			return err
+		}
+		p.consumers = append(p.consumers, x)
+		p.onStop(func() { _ = x.client.Close() })
+		if id%endpointEvery == endpointEvery-1 {
+			if err := p.startEndpoint(ctx, x); err != nil {
+				return err
+			}
+		} else {
+			queue := subscriber.Queue(p.topicARN, x, subscriber.SNSClient(p.cloud.SNS), subscriber.SQSClient(p.cloud.SQS),
+				subscriber.Logger(p.logger))
+			p.run(ctx, fmt.Sprintf("run queue of consumer %d", id), queue.Run)
+		}
+	}
+	for _, x := range p.consumers {
+		select {
+		case <-x.ready:
+		case <-time.After(startLimit):
+			return errors.Join(fmt.Errorf("start consumer %d: no subscription after %v", x.id, startLimit), p.failures())
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		p.run(ctx, "evaluate", func(ctx context.Context) error { x.run(ctx); return nil })
+	}
+	return p.startLambdas(ctx, c, b)
+}
+
+// startLambdas starts the warm Lambdas, each after a first look at the journal.
+func (p *path) startLambdas(ctx context.Context, c Config, b *board) error {
+	inner := dynamostore.DataStore(p.table).Client(p.cloud.DynamoDB)
+	for id := range c.Lambdas {
+		x, err := newConsumer(c.Consumers+id, 0, c, b, inner)
+		if err != nil {
+			return err
+		}
+		p.consumers = append(p.consumers, x)
+		p.onStop(func() { _ = x.client.Close() })
+		w := newWarmLambda(x, p.cloud.DynamoDB, journal.Logger(p.logger))
+		p.lambdas = append(p.lambdas, w)
+		if err := w.follower.Refresh(ctx); err != nil {
+			return fmt.Errorf("start warm Lambda %d: %w", id, err)
+		}
+		p.run(ctx, "invoke", func(ctx context.Context) error { w.run(ctx, c.Seed); return nil })
+	}
+	return nil
+}
+
+// startEndpoint serves an HTTPS endpoint for a consumer, and subscribes it.
+func (p *path) startEndpoint(ctx context.Context, x *consumer) error {
+	handler, err := subscriber.Endpoint(p.topicARN, x, subscriber.Logger(p.logger),
+		subscriber.HTTPClient(&http.Client{Transport: p.cloud})) // SNS's certificate, and its confirmation of a subscription
+	if err != nil {
+		return fmt.Errorf("start endpoint of consumer %d: %w", x.id, err)
+	}
+	place := fmt.Sprintf("/consumer/%d", x.id)
+	p.endpoints.Handle(place, handler)
+	_, err = p.cloud.SNS.Subscribe(ctx, &sns.SubscribeInput{
+		TopicArn: aws.String(p.topicARN), Protocol: aws.String("https"), Endpoint: aws.String(p.endpointURL + place),
+	})
+	if err != nil {
+		return fmt.Errorf("subscribe endpoint of consumer %d: %w", x.id, err)
+	}
+	return nil
+}
+
+// run keeps f going until the path stops, and notes its error.
+func (p *path) run(ctx context.Context, name string, f func(context.Context) error) {
+	p.running.Add(1)
+	go func() {
+		defer p.running.Done()
+		if err := f(ctx); err != nil && !errors.Is(err, context.Canceled) {
+			p.mu.Lock()
+			defer p.mu.Unlock()
+			p.failed = append(p.failed, fmt.Errorf("%s: %w", name, err))
+		}
+	}()
+}
+
+func (p *path) onStop(f func()) { p.closers = append(p.closers, f) }
+
+func (p *path) failures() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return errors.Join(p.failed...)
+}
+
+// stop ends everything, waits for it, and returns what failed meanwhile.
+func (p *path) stop() error {
+	p.cancel()
+	p.running.Wait()
+	for i := len(p.closers) - 1; i >= 0; i-- {
+		p.closers[i]()
+	}
+	p.closers = nil
+	p.cloud.Close()
+	return p.failures()
+}

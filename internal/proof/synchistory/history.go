@@ -1,0 +1,233 @@
+package synchistory
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"math/rand/v2"
+	"slices"
+	"time"
+
+	"github.com/aws/aws-lambda-go/events"
+	ld "github.com/launchdarkly/go-server-sdk/v7"
+	st "github.com/launchdarkly/go-server-sdk/v7/subsystems/ldstoretypes"
+
+	"github.com/warmflags/warmflags/dynamostore"
+	"github.com/warmflags/warmflags/internal/flagsync"
+)
+
+const (
+	changesMost = 12 // that LaunchDarkly's environment gets while syncs run
+	batchMost   = 10 // requests in a batch, as Lambda has it
+)
+
+// Options are what a history is played with.
+type Options struct {
+	// Seed decides everything.
+	Seed uint64
+	// Client is the DynamoDB; required.
+	Client dynamostore.API
+	// Table exists, and has no rows with the prefix. Histories at the same time need a table or a prefix each.
+	Table, Prefix string
+	// Timeout and Linger are the syncs'. Zero: flagsync's own, 10s and 2s, which cost nothing in a bubble.
+	Timeout, Linger time.Duration
+}
+
+// Report counts what happened in a history.
+type Report struct {
+	Syncs, Acknowledged, FencesLost, Guarded, Unauthorized, Crashes int
+
+	Upserts      int // of other SDKs
+	Transactions int
+	Patches      int // that came to a sync after its payload
+}
+
+// Add adds another history's counts.
+func (r *Report) Add(o Report) {
+	r.Syncs += o.Syncs
+	r.Acknowledged += o.Acknowledged
+	r.FencesLost += o.FencesLost
+	r.Guarded += o.Guarded
+	r.Unauthorized += o.Unauthorized
+	r.Crashes += o.Crashes
+	r.Upserts += o.Upserts
+	r.Transactions += o.Transactions
+	r.Patches += o.Patches
+}
+
+// history is one run. All its fields belong to the goroutine that runs now: the scheduler's, or the actor's whose turn
+// it is.
+type history struct {
+	Options
+	ctx    context.Context // of the judge's own reads
+	client dynamostore.API
+	rng    *rand.Rand
+	world  *world
+	paused chan *actor // an actor that waits for its turn; nil: one has ended
+	calm   bool        // nothing is disturbed any more
+
+	queue      int // requests that wait: all are alike, so that their order means nothing
+	left       int // changes that LaunchDarkly is still to get
+	known      map[name]known
+	report     Report
+	violations []error
+}
+
+// Run plays one history and returns what was wrong with it, all of it.
+func Run(ctx context.Context, o Options) (Report, error) {
+	rng := rand.New(rand.NewPCG(o.Seed, 0))
+	h := &history{
+		Options: o, ctx: ctx, client: o.Client, rng: rng, world: newWorld(rng, o.Seed%3 == 0),
+		paused: make(chan *actor), left: changesMost, known: map[name]known{},
+	}
+	if h.chance(2) { // else the table is empty
+		h.calm = true
+		h.sync(&actor{history: h, name: "the first sync"})
+		h.calm = false
+	}
+	h.play()
+	h.finish()
+	return h.report, h.verdict()
+}
+
+func (h *history) chance(oneIn int) bool { return h.rng.IntN(oneIn) == 0 }
+
+// play runs the actors, one at a time, and LaunchDarkly.
+func (h *history) play() {
+	ready := []*actor{
+		h.start("consumer", func(a *actor) { h.consume(a, 3) }),
+		h.start("second consumer", func(a *actor) { h.consume(a, 2) }), // of a batch whose visibility ended
+		h.start("person", func(a *actor) { h.sync(a) }),
+	}
+	for range h.rng.IntN(3) {
+		ready = append(ready, h.start("SDK", h.upsert))
+	}
+	for running := len(ready); running > 0; {
+		h.launchDarkly()
+		i := h.rng.IntN(len(ready))
+		if h.chance(3) {
+			i = len(ready) - 1 // who was just running goes on: so others stay paused for long
+		}
+		a := ready[i]
+		ready = slices.Delete(ready, i, i+1)
+		a.turn <- struct{}{}
+		if a = <-h.paused; a != nil {
+			ready = append(ready, a)
+		} else {
+			running--
+		}
+	}
+}
+
+// start makes an actor, which waits for its first turn.
+func (h *history) start(name string, run func(*actor)) *actor {
+	a := &actor{history: h, name: name, turn: make(chan struct{})}
+	if h.chance(3) {
+		a.crashes = 1 + h.rng.IntN(12)
+	}
+	go func() {
+		<-a.turn
+		run(a)
+		h.paused <- nil
+	}()
+	return a
+}
+
+// launchDarkly may change the environment, send webhooks, or bring changes to its streams.
+func (h *history) launchDarkly() {
+	if h.left > 0 && h.chance(4) {
+		h.left--
+		h.world.change(h.rng)
+		h.queue += h.rng.IntN(3) // the webhook is lost, sent, or sent twice
+	}
+	if h.chance(3) {
+		h.world.publish()
+	}
+}
+
+// consume takes batches from the queue, as Lambda does, and a schedule's request where there is none.
+func (h *history) consume(a *actor, batches int) {
+	for range batches {
+		n := min(h.queue, batchMost)
+		h.queue -= n
+		var event events.SQSEvent
+		for i := range max(n, 1) {
+			event.Records = append(event.Records, events.SQSMessage{MessageId: fmt.Sprint(i)})
+		}
+		open := func(ctx context.Context, _ string) (*dynamostore.Store, error) { return h.open(ctx, a) }
+		handler := flagsync.NewHandler(open, h.keys(), h.options(a)...)
+		a.begin()
+		response, err := handler.Handle(h.ctx, event)
+		h.ended(a, err)
+		if err != nil && len(response.BatchItemFailures) != len(event.Records) {
+			h.wrong("%s failed, and yet acknowledged requests", a.name)
+		}
+		if err != nil {
+			h.queue += n // they come again
+		}
+		if errors.Is(err, errCrash) {
+			return
+		}
+	}
+}
+
+// sync is what the command does.
+func (h *history) sync(a *actor) {
+	store, err := h.open(h.ctx, a)
+	if err == nil {
+		a.begin()
+		_, err = flagsync.New(store, h.keys(), h.options(a)...).Sync(h.ctx)
+	}
+	h.ended(a, err)
+}
+
+// ended counts and judges a sync's end.
+func (h *history) ended(a *actor, err error) {
+	h.report.Syncs++
+	switch {
+	case err == nil:
+		h.report.Acknowledged++
+		h.acknowledged(a)
+	case errors.Is(err, dynamostore.ErrFenceLost):
+		h.report.FencesLost++
+	case errors.Is(err, flagsync.ErrGuard):
+		h.report.Guarded++
+	case errors.Is(err, flagsync.ErrUnauthorized):
+		h.report.Unauthorized++
+	}
+}
+
+// upsert is another LaunchDarkly SDK on the same table: its stream is ahead of ours, or behind.
+func (h *history) upsert(a *actor) {
+	a.sdk, a.seen = true, map[name]row{}
+	store, err := h.open(h.ctx, a)
+	if err != nil {
+		h.wrong("%v", err)
+		return
+	}
+	for range 12 {
+		n := anyName(h.rng)
+		s := h.world.at(n, h.world.changes-h.rng.IntN(3))
+		if s.version == 0 {
+			continue
+		}
+		d := descriptor(n, s)
+		item := st.SerializedItemDescriptor{Version: d.Version, Deleted: s.deleted, SerializedItem: n.dataKind().Serialize(d)}
+		if _, err := store.Upsert(n.dataKind(), n.key, item); err != nil {
+			return // crashed, or throttled for too long
+		}
+	}
+}
+
+func (h *history) keys() flagsync.Keys {
+	return flagsync.StaticKeys(map[string]string{h.Prefix: "sdk-key"})
+}
+
+func (h *history) options(a *actor) []flagsync.Option {
+	return []flagsync.Option{
+		flagsync.LaunchDarkly(ld.Config{DataSource: a}), flagsync.Timeout(h.Timeout), flagsync.Linger(h.Linger),
+		flagsync.Logger(slog.New(slog.NewTextHandler(io.Discard, nil))),
+	}
+}
