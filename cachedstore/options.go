@@ -3,8 +3,9 @@ package cachedstore
 import (
 	"errors"
 	"fmt"
-	"os"
 	"time"
+
+	"github.com/warmflags/warmflags/internal/lambdaenv"
 )
 
 // DefaultTTL is how long an item is served without a look at the table, when no message about it came.
@@ -34,7 +35,7 @@ type options struct {
 func defaults() options {
 	return options{
 		ttl: DefaultTTL, readLimit: DefaultReadLimit, clock: systemClock,
-		background: os.Getenv("AWS_LAMBDA_FUNCTION_NAME") == "",
+		background: !lambdaenv.Freezes(),
 	}
 }
 
