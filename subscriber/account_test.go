@@ -3,6 +3,7 @@ package subscriber_test
 import (
 	"context"
 	"log/slog"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -39,6 +40,9 @@ func newAccount(t *testing.T) *account {
 	t.Cleanup(a.Close)
 	a.Logger = slog.New(slog.DiscardHandler)
 	a.Intercept(func(ctx context.Context, operation string, input any) error {
+		if d, ok := input.(*localaws.Delivery); ok {
+			return a.deliver(d)
+		}
 		if ctx.Value(ownKey{}) != nil {
 			return nil
 		}
@@ -55,6 +59,26 @@ func newAccount(t *testing.T) *account {
 	require.NoError(t, err)
 	require.Equal(t, topic, *out.TopicArn)
 	return a
+}
+
+// deliver loses a message that the queue's policy does not let the topic send, as SNS does: a message that is refused is not
+// sent again.
+func (a *account) deliver(d *localaws.Delivery) error {
+	url, err := a.SQS.GetQueueUrl(a.own, &sqs.GetQueueUrlInput{QueueName: aws.String(d.Endpoint[strings.LastIndexByte(d.Endpoint, ':')+1:])})
+	if err != nil {
+		return localaws.ErrLost // there is no such queue
+	}
+	out, err := a.SQS.GetQueueAttributes(a.own, &sqs.GetQueueAttributesInput{
+		QueueUrl: url.QueueUrl, AttributeNames: []sqstypes.QueueAttributeName{sqstypes.QueueAttributeNamePolicy},
+	})
+	require.NoError(a.t, err)
+	source := d.SubscriptionARN[:strings.LastIndexByte(d.SubscriptionARN, ':')]
+	allowed, err := allows(out.Attributes["Policy"], d.Endpoint, send{"sns.amazonaws.com", source, true})
+	require.NoError(a.t, err)
+	if !allowed {
+		return localaws.ErrLost
+	}
+	return nil
 }
 
 // options are what a subscriber needs to use the account.

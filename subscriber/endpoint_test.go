@@ -20,7 +20,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/sns"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -382,29 +381,26 @@ func TestEndpointConfirms(t *testing.T) {
 	})
 }
 
-// The whole of it over HTTP, with signatures and a certificate that were made by other code.
+// The whole of it over HTTP: SNS asks for a confirmation, is visited for it, and then posts a notification.
 func TestEndpointOnATopic(t *testing.T) {
-	a, s := newAccount(t), &sink{}
-	began, got := make(chan struct{}), make(chan struct{})
-	h, err := subscriber.Endpoint(topic, s, subscriber.HTTPClient(&http.Client{Transport: a}), subscriber.Logger(slog.New(slog.DiscardHandler)))
-	require.NoError(t, err)
-	server := httptest.NewTLSServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		h.ServeHTTP(w, r)
-		if r.Header.Get("x-amz-sns-message-type") == "Notification" {
-			close(got)
-		} else {
-			close(began)
-		}
-	}))
+	w, s := newWeb(t, oneSigner()), &sink{}
+	h := webEndpoint(t, w, s)
+	server := httptest.NewTLSServer(h)
 	defer server.Close()
-	a.SNS.HTTP = server.Client()
-	_, err = a.SNS.Subscribe(a.own, &sns.SubscribeInput{TopicArn: aws.String(topic), Protocol: aws.String("https"), Endpoint: &server.URL})
-	require.NoError(t, err)
-	<-began
-	assert.Equal(t, []string{"*"}, s.take())
-	a.publish(message("", "a"))
-	<-got
-	assert.Equal(t, []string{"a"}, s.take())
+	for _, c := range []struct {
+		sent fields
+		want string
+	}{{confirmation(), "*"}, {notification(message("", "a")), "a"}} {
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, server.URL, bytes.NewReader(oneSigner().sign(t, c.sent).json()))
+		require.NoError(t, err)
+		r.Header.Set("x-amz-sns-message-type", c.sent["Type"].(string))
+		response, err := server.Client().Do(r)
+		require.NoError(t, err)
+		require.NoError(t, response.Body.Close())
+		assert.Equal(t, http.StatusOK, response.StatusCode)
+		assert.Equal(t, []string{c.want}, s.take())
+	}
+	assert.Equal(t, "a+token", w.confirmed.Load().URL.Query().Get("Token"))
 	assert.Equal(t, subscriber.Stats{Messages: 1, Changes: 1, InvalidatedAll: 1, Subscribed: 1}, stats(h))
 }
 

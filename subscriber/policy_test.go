@@ -1,0 +1,93 @@
+package subscriber_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// policy is a queue's policy in the shape that this package writes. Reading another shape is an error.
+type policy struct {
+	Statement []struct {
+		Effect    string
+		Principal any // "*", or {"Service": one or several}
+		Action    string
+		Resource  string
+		Condition map[string]map[string]string
+	}
+}
+
+// send is an attempt to send to a queue.
+type send struct {
+	principal string // the service that sends; empty for a user of the account
+	source    string // aws:SourceArn; empty for a user of the account
+	tls       bool   // aws:SecureTransport
+}
+
+// allows evaluates a queue's policy by AWS's rules: a Deny that matches wins, else an Allow must match. It is written
+// from AWS's "Policy evaluation logic", apart from the code that it tests.
+func allows(text, queueARN string, s send) (bool, error) {
+	var p policy
+	if err := json.Unmarshal([]byte(text), &p); err != nil {
+		return false, fmt.Errorf("read policy %q: %w", text, err)
+	}
+	allowed := false
+	for _, statement := range p.Statement {
+		matches := statement.Resource == queueARN && slices.Contains([]string{"sqs:*", "sqs:SendMessage"}, statement.Action) &&
+			(statement.Principal == "*" || s.principal != "" && strings.Contains(fmt.Sprint(statement.Principal), s.principal))
+		for operator, keys := range statement.Condition {
+			for key, want := range keys {
+				have, known := map[string]string{"aws:SourceArn": s.source, "aws:SecureTransport": fmt.Sprint(s.tls)}[key]
+				if !known {
+					return false, fmt.Errorf("condition key %q is not known here", key)
+				}
+				switch operator {
+				case "ArnEquals", "Bool":
+					matches = matches && have == want
+				case "ArnNotEquals":
+					matches = matches && have != want
+				default:
+					return false, fmt.Errorf("condition operator %q is not known here", operator)
+				}
+			}
+		}
+		switch {
+		case matches && statement.Effect == "Deny":
+			return false, nil
+		case matches && statement.Effect == "Allow":
+			allowed = true
+		}
+	}
+	return allowed, nil
+}
+
+func TestPolicyEvaluator(t *testing.T) {
+	const queue, own = "arn:aws:sqs:us-east-1:000000000000:q", topic
+	allow := fmt.Sprintf(`{"Effect":"Allow","Principal":{"Service":"sns.amazonaws.com"},"Action":"sqs:SendMessage","Resource":%q,"Condition":{"ArnEquals":{"aws:SourceArn":%q}}}`, queue, own)
+	deny := fmt.Sprintf(`{"Effect":"Deny","Principal":"*","Action":"sqs:*","Resource":%q,"Condition":{"Bool":{"aws:SecureTransport":"false"}}}`, queue)
+	for name, c := range map[string]struct {
+		statements string
+		send       send
+		want       bool
+	}{
+		"no statement":      {"", send{"sns.amazonaws.com", own, true}, false},
+		"allowed":           {allow, send{"sns.amazonaws.com", own, true}, true},
+		"another principal": {allow, send{"events.amazonaws.com", own, true}, false},
+		"another topic":     {allow, send{"sns.amazonaws.com", own + "2", true}, false},
+		"a deny wins":       {allow + "," + deny, send{"sns.amazonaws.com", own, false}, false},
+		"and is no allow":   {deny, send{"sns.amazonaws.com", own, true}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got, err := allows(`{"Statement":[`+c.statements+`]}`, queue, c.send)
+			require.NoError(t, err)
+			assert.Equal(t, c.want, got)
+		})
+	}
+	_, err := allows(`{"Statement":[`+strings.ReplaceAll(allow, "ArnEquals", "IpAddress")+`]}`, queue, send{"sns.amazonaws.com", own, true})
+	require.Error(t, err, "what the evaluator does not know, it refuses")
+}
