@@ -1,0 +1,57 @@
+// Package layout names the table's attributes and builds its keys. It imports only the standard library, so that every
+// package and function can share it, whatever AWS library it uses. Package table builds rows from it.
+//
+// An item's row is {namespace: "[prefix:]kind", key, version, item}. That is the schema of LaunchDarkly's own stores. A
+// marker's row has its namespace as its key and no item.
+package layout
+
+import "strings"
+
+// The attributes of LaunchDarkly's schema. Namespace is the partition key and key the sort key, both strings. Version is a
+// number, item a string with LaunchDarkly's JSON. Our own rows have no item.
+const (
+	AttrNamespace = "namespace"
+	AttrKey       = "key"
+	AttrVersion   = "version"
+	AttrItem      = "item"
+)
+
+// The names of markers. They take the place of a kind in a namespace; all begin with a dollar sign.
+const (
+	MarkerInited  = "$inited"  // LaunchDarkly's: the environment's data set is complete
+	MarkerSync    = "$sync"    // ours: the fencing token, in the attribute version
+	MarkerJournal = "$journal" // ours: the journal's rows are "[prefix:]$journal/region/copy"
+)
+
+// The kinds of LaunchDarkly's big segments, which the Relay Proxy writes. Their rows are not items. All begin with
+// BigSegments.
+const (
+	BigSegments         = "big_segments_"
+	BigSegmentsMetadata = BigSegments + "metadata"
+	BigSegmentsUser     = BigSegments + "user"
+)
+
+// Namespace returns the partition key of a kind, or of a marker, in the environment with that prefix, which may be empty.
+func Namespace(prefix, kind string) string {
+	if prefix == "" {
+		return kind
+	}
+	return prefix + ":" + kind
+}
+
+// SplitNamespace splits a namespace into its prefix, which may be empty, and its kind. A kind contains no colon; a prefix
+// may. It is the inverse of [Namespace], and reports false for what Namespace never returns.
+func SplitNamespace(namespace string) (prefix, kind string, ok bool) {
+	colon := strings.LastIndexByte(namespace, ':')
+	if colon == 0 { // Namespace writes no colon after an empty prefix
+		return "", "", false
+	}
+	if colon > 0 {
+		prefix = namespace[:colon]
+	}
+	kind = namespace[colon+1:]
+	return prefix, kind, kind != ""
+}
+
+// IsMarker reports whether a kind is a marker's name and not a kind of items.
+func IsMarker(kind string) bool { return strings.HasPrefix(kind, "$") }
