@@ -19,8 +19,8 @@ MINISTACK        := $(OTHERS)/venv/bin/ministack
 CC_FOUND := $(shell test "$$(go env CGO_ENABLED)" = 1 && command -v $$(go env CC))
 RACE     := $(if $(CC_FOUND),-race)
 
-# What hangs is ended after this; what is only slow, on a busy machine, is not.
-PATIENCE := 45m
+# A test that hangs is stopped after this time; one that is only slow, on a busy machine, is not.
+TIMEOUT := 45m
 
 # What is fetched from others is asked for again when a connection breaks: $(call persist,command).
 persist = for n in 1 2 3 4; do if $(1); then break; elif [ $$n = 4 ]; then exit 1; else sleep $$((10 * n)); fi; done
@@ -34,6 +34,7 @@ COMPARE    ?= ^Benchmark(Get|GetParallel|GetAll|BoolVariation|Miss)$$/^(bare-map
 COMPARED   := $(TOOLS)/compared
 DEMO_FLAGS ?=
 SIMSEEDS   ?= 100000
+COVERAGE   := $(TOOLS)/simulation.cover
 
 # Tools keep what they remember in here too, and tell nobody of us.
 export GOLANGCI_LINT_CACHE := $(TOOLS)/cache
@@ -42,7 +43,7 @@ export SAM_CLI_TELEMETRY   := 0
 
 .PHONY: help
 help: ## Show this help
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' Makefile
 
 .PHONY: ci
 ci: lint test demo ## What must pass before a change goes in
@@ -58,12 +59,12 @@ package: $(SAM) ## Build the Lambda functions as they are deployed, into .aws-sa
 
 .PHONY: test
 test: ## Vet and test, with the race detector where there is a C compiler
-	go vet ./...
-	go -C v4store vet ./...
-	$(if $(RACE),,@echo "No C compiler (CGO_ENABLED=1 and CC) is here: testing without the race detector.")
-	go test $(RACE) -timeout $(PATIENCE) ./...
-	go -C v4store test $(RACE) -timeout $(PATIENCE) ./...
-	$(if $(RACE),@echo "And without the race detector what may not allocate:")
+	go vet -tags prove ./...
+	go -C v4store vet -tags prove ./...
+	$(if $(RACE),,@echo "Found no C compiler (CGO_ENABLED=1 and CC): testing without the race detector.")
+	go test $(RACE) -timeout $(TIMEOUT) ./...
+	go -C v4store test $(RACE) -timeout $(TIMEOUT) ./...
+	$(if $(RACE),@echo "Without the race detector, the code that must not allocate:")
 	$(if $(RACE),go test -run NoAlloc -bench NoAlloc -benchtime 1000x ./cachedstore)
 	@echo "make test: all passed, $(if $(RACE),with,without) the race detector."
 
@@ -71,10 +72,10 @@ test: ## Vet and test, with the race detector where there is a C compiler
 lint: $(LINT) $(SAM) $(CHECKOV) ## Check format, style, modules, imports, and the SAM templates
 	@unformatted=$$(gofmt -l $$(go list -f '{{.Dir}}' ./...) v4store); \
 		if [ -n "$$unformatted" ]; then echo "Not formatted, run gofmt -w:" $$unformatted; exit 1; fi
-	go vet ./...
+	go vet -tags prove ./...
 	go mod tidy -diff
 	go -C benchmarks vet ./...
-	go -C v4store vet ./...
+	go -C v4store vet -tags prove ./...
 	go -C v4store mod tidy -diff
 	$(LINT) run ./...
 	cd v4store && $(LINT) run ./...
@@ -91,23 +92,39 @@ lint: $(LINT) $(SAM) $(CHECKOV) ## Check format, style, modules, imports, and th
 demo: ## Run the whole path in one process, and measure it (DEMO_FLAGS="--changes 5000")
 	go run ./cmd/warmflags demo $(DEMO_FLAGS)
 
+.PHONY: prove
+prove: planted sim fuzz ## Run what is too long for make test: planted faults, long histories, fuzzing
+	@echo "make prove: all passed."
+
+# The packages with planted faults. Their tests have a build tag, as each fault is a build and a run of a test.
+PLANTED    := $(addprefix ./,$(sort $(dir $(wildcard $(addsuffix /planted_test.go,* internal/* internal/*/*)))))
+PLANT      := -tags prove -run '^TestPlantedFaults' -v -count=1 -timeout $(TIMEOUT)
+
+.PHONY: planted
+planted: ## Plant faults in copies of the source: a test must notice each one
+	go test $(PLANT) -p 1 $(PLANTED)
+	go -C v4store test $(PLANT) .
+
 .PHONY: sim
-sim: ## Judge both caches by SIMSEEDS=100000 seeds of 100 steps, 1,000 Lambda containers, and histories of Inits and syncs
+sim: ## Run long histories: SIMSEEDS=100000 seeds of 100 steps for each cache, 1,000 containers, Inits and syncs
 	go test ./dynamostore ./internal/proof/synchistory -run '^TestHistories$$' -v -count=1
-	go test ./journal -run '^TestContainersAreFreshWithinTheInterval$$' -sim.full -v -count=1 -timeout 30m
-	go test ./cachedstore -run '^TestSim$$' -sim.seeds=$(SIMSEEDS) -v -count=1 -timeout 30m
-	go -C v4store test . -run '^TestSim$$' -sim.seeds=$(SIMSEEDS) -v -count=1 -timeout 30m
+	go test ./journal -run '^TestContainersAreFreshWithinTheInterval$$' -sim.full -v -count=1 -timeout $(TIMEOUT)
+	@mkdir -p $(TOOLS)
+	go test ./cachedstore -run '^TestSim$$' -sim.seeds=$(SIMSEEDS) -v -count=1 -timeout $(TIMEOUT) -coverprofile $(COVERAGE)
+	@echo "Functions of cachedstore that the simulation does not cover completely:"
+	@go tool cover -func $(COVERAGE) | grep -v '100.0%$$' || true
+	go -C v4store test . -run '^TestSim$$' -sim.seeds=$(SIMSEEDS) -v -count=1 -timeout $(TIMEOUT)
 
 .PHONY: integration
 integration: $(DYNAMODB) $(MINISTACK) ## Hold it to DynamoDB Local, MiniStack and LaunchDarkly's SDKs
 	go -C test vet ./...
 	go -C test mod tidy -diff
-	go -C test test $(RACE) -count=1 -timeout $(PATIENCE) -v $$(go -C test list ./... | grep -v /e2e$$)
+	go -C test test $(RACE) -count=1 -timeout $(TIMEOUT) -v $$(go -C test list ./... | grep -v /e2e$$)
 	@echo "make integration: all passed."
 
 .PHONY: e2e
 e2e: $(SAM) $(MINISTACK) ## Deploy the stack on MiniStack, and look at it from outside
-	go -C test test $(RACE) -count=1 -timeout $(PATIENCE) -v ./e2e
+	go -C test test $(RACE) -count=1 -timeout $(TIMEOUT) -v ./e2e
 	@echo "make e2e: all passed."
 
 .PHONY: testdata

@@ -12,7 +12,6 @@ import (
 	"github.com/stretchr/testify/require"
 
 	localaws "github.com/warmflags/warmflags/internal/local/aws"
-	"github.com/warmflags/warmflags/internal/proof/mutant"
 	"github.com/warmflags/warmflags/internal/proof/synchistory"
 )
 
@@ -54,38 +53,6 @@ func TestASeedIsPlayedAlike(t *testing.T) {
 		first := play(t, seed)
 		assert.Equal(t, first, play(t, seed), "seed %d", seed)
 	}
-}
-
-func TestHistoriesNoticePlantedFaults(t *testing.T) {
-	if testing.Short() {
-		t.Skip("it builds the tests once for each fault")
-	}
-	const flagsync, dynamostore = "../../flagsync/", "../../../dynamostore/"
-	edit := func(file, from, to string) mutant.Edit { return mutant.Edit{File: file, Old: from, New: to} }
-	plant := func(name string, edits ...mutant.Edit) mutant.Mutant { return mutant.Mutant{Name: name, Edits: edits} }
-	take := "\t\tif t.fence, err = s.store.TakeFence(ctx); err != nil {\n\t\t\treturn nil, err\n\t\t}\n"
-	mutant.Check(t, mutant.Suite{Package: ".", Run: "^TestHistories$", Timeout: 5 * time.Minute, Mutants: []mutant.Mutant{
-		plant("the fence is taken after the fetch",
-			edit(flagsync+"flagsync.go", take, "\t\t_ = ctx\n"),
-			edit(flagsync+"flagsync.go", "\treturn f, nil\n}\n\n// write brings", "\tif t.fence, err = s.store.TakeFence(ctx); err != nil {\n\t\tf.close()\n\t}\n\treturn f, err\n}\n\n// write brings")),
-		plant("the fence is taken without being raised", edit(dynamostore+"fence.go", "number(1)}", "number(0)}")),
-		plant("all transactions but the first are without the fence",
-			edit(dynamostore+"write.go", "s.transact(ctx, batch, o.Fence, &done)", "s.transact(ctx, batch, o.Fence*int64(1-min(1, rows)), &done)")),
-		plant("transactions without the fence", edit(flagsync+"flagsync.go", "WriteOptions{Fence: t.fence, ", "WriteOptions{")),
-		plant("removals have no condition", edit(dynamostore+"write.go", "\tparts := []string{",
-			"\tif w.action == remove {\n\t\treturn \"attribute_exists(#n)\", map[string]string{\"#n\": attrNamespace}, nil\n\t}\n\tparts := []string{")),
-		plant("a row that changed is removed anyway", edit(dynamostore+"write.go", "\t\tours = w.Was\n", "\t\tours = 1 << 30\n")),
-		plant("who writes nothing is not asked for the fence",
-			edit(dynamostore+"write.go", "done.Transactions == 0 { //", "done.Transactions < 0 { //")),
-		plant("lower versions are written", edit(flagsync+"flagsync.go", "Lower: s.force", "Lower: true")),
-		plant("no guard", edit(flagsync+"flagsync.go", "if whole && !s.force {", "if s.force {")),
-		plant("patches are taken for the whole", edit(flagsync+"flagsync.go", "\tif whole {\n", "\tif len(data) > 0 {\n")),
-		plant("a payload is taken for patches", edit(flagsync+"flagsync.go", "\tif whole {\n", "\tif s.force {\n")),
-		plant("no answer is an answer", edit(flagsync+"fetch.go", "\tcase news:\n", "\tcase news || limit > 0:\n")),
-		plant("a failed batch is acknowledged", edit(flagsync+"handler.go", "\tif err != nil {\n\t\tfor _, record", "\tif err != nil && ctx == nil {\n\t\tfor _, record"),
-			edit(flagsync+"handler.go", "\treturn response, err\n}\n\n// outcome", "\treturn response, nil\n}\n\n// outcome")),
-		plant("errors of an environment are dropped", edit(flagsync+"handler.go", "\t\to.failures = append(o.failures, err)\n", "")),
-	}})
 }
 
 func ExampleRun() {

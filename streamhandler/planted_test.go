@@ -1,3 +1,5 @@
+//go:build prove
+
 package streamhandler_test
 
 import (
@@ -6,10 +8,7 @@ import (
 	"github.com/warmflags/warmflags/internal/proof/mutant"
 )
 
-func TestHistoriesNoticePlantedFaults(t *testing.T) {
-	if testing.Short() {
-		t.Skip("it builds the tests once for each fault")
-	}
+func TestPlantedFaults(t *testing.T) {
 	histories := []string{"-rapid.seed=1", "-rapid.checks=400", "-rapid.shrinktime=0s", "-rapid.nofailfile"}
 	mutant.Check(t, mutant.Suite{Package: ".", Run: "^TestConsumersEndWithTheTable$", Args: histories, Mutants: []mutant.Mutant{
 		mutant.Fault("the first record instead of the last", "batch.go", "\t\tit.record(row, r)", "\t\tif it.last == \"\" {\n\t\t\tit.record(row, r)\n\t\t}"),

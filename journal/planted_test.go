@@ -1,3 +1,5 @@
+//go:build prove
+
 package journal_test
 
 import (

@@ -1,3 +1,5 @@
+//go:build prove
+
 package v4store_test
 
 import (

@@ -1,3 +1,5 @@
+//go:build prove
+
 package flagsync_test
 
 import (
@@ -9,9 +11,6 @@ import (
 
 // What internal/proof/synchistory cannot see, as it judges the table: the retries, the watch, the calls.
 func TestPlantedFaults(t *testing.T) {
-	if testing.Short() {
-		t.Skip("it builds the tests once for each fault")
-	}
 	mutant.Check(t, mutant.Suite{
 		Package: ".", Run: "^Test(AFailed|ALost|Others|TheHandler|Watch|AGuard|Late|SyncWrites|Metrics)",
 		Timeout: 5 * time.Minute, // the machine may be busy

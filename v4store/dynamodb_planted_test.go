@@ -1,0 +1,29 @@
+//go:build prove
+
+package v4store_test
+
+import (
+	"testing"
+
+	"github.com/warmflags/warmflags/internal/proof/mutant"
+)
+
+func TestPlantedFaults(t *testing.T) {
+	mutant.Check(t, mutant.Suite{Package: ".", Run: "^TestFeatureStoreSuite$|^TestInitAmongOtherWriters$", Mutants: []mutant.Mutant{
+		mutant.Fault("an item that is no newer is written", "dynamodb_rows.go", `#v < :v"`, `#v <= :v"`),
+		mutant.Fault("tombstones are returned", "dynamodb.go", "if item.IsDeleted() {", "if false {"),
+		mutant.Fault("one page is read", "dynamodb_rows.go", "if len(out.LastEvaluatedKey) == 0 {", "if true {"),
+		mutant.Fault("the prefix is forgotten", "dynamodb_rows.go", `return r.prefix + ":" + name`, "return name"),
+		mutant.Fault("Init removes nothing", "dynamodb_init.go", "if _, stays := items[key]; !stays {", "if false {"),
+		mutant.Fault("Init overwrites a newer row", "dynamodb_init.go", "err == nil && theirs < version", "err == nil && theirs != version+1<<20"),
+		mutant.Fault("Init keeps an older row", "dynamodb_init.go", "err == nil && theirs < version", "err == nil && theirs > version"),
+		mutant.Fault("Init trusts the version", "dynamodb_init.go", "return itemA == itemB || equalJSON(itemA, itemB)", "return len(itemA+itemB) > 0"),
+		mutant.Fault("the last batch is forgotten", "dynamodb_init.go", "if begin < len(writes) {", "if false {"),
+		mutant.Fault("a row that is new is overwritten", "dynamodb_init.go", `parts := []string{"attribute_not_exists(#n)"}`, `parts := []string{"attribute_exists(#n) OR attribute_not_exists(#n)"}`),
+		mutant.Fault("only the version is looked at", "dynamodb_init.go", `[]string{"v", "i"}`, `[]string{"v"}`),
+		mutant.Fault("a changed row is forgotten", "dynamodb_init.go", "if w.stands(now) {", "if w.stands(now) && w.put == nil {"),
+		mutant.Fault("what was held up is forgotten", "dynamodb_init.go", `case "None", "", "TransactionConflict"`, `case "None":
+		case "", "TransactionConflict"`),
+		mutant.Fault("the marker is not looked for", "dynamodb.go", "return r != nil\n}", "return true\n}"),
+	}})
+}
