@@ -15,6 +15,8 @@ import (
 	"github.com/aws/aws-sdk-go/aws/session"
 	"github.com/aws/aws-sdk-go/service/dynamodb"
 	"github.com/aws/aws-sdk-go/service/dynamodb/dynamodbiface"
+
+	"github.com/warmflags/warmflags/internal/table/layout"
 )
 
 // Table is one LaunchDarkly environment in a DynamoDB table, as a [FeatureStore]. Its rows are those of dynamostore and
@@ -25,7 +27,6 @@ type Table[K Kind[I], I Item] struct {
 	rows   *rows
 	inited atomic.Bool  // the $inited marker was seen, or written: it is never asked for again
 	broken atomic.Int64 // for Stats
-	refuse refusals
 }
 
 // TableOption is an option of [DynamoDB].
@@ -94,7 +95,7 @@ type TableStats struct {
 
 // Stats returns the table's counts.
 func (t *Table[K, I]) Stats() TableStats {
-	return TableStats{BrokenRows: t.broken.Load(), RefusedItems: t.refuse.count.Load()}
+	return TableStats{BrokenRows: t.broken.Load(), RefusedItems: t.rows.refused.Load()}
 }
 
 // Get reads one item, strongly consistent. One that is missing or deleted is the zero I and no error. A row that is not
@@ -166,7 +167,7 @@ func (t *Table[K, I]) upsert(kind K, key string, item I) error {
 		return err
 	}
 	r, err := encode(t.rows.namespace(kind.GetNamespace()), key, item)
-	if err != nil || t.refuse.refuses(r) {
+	if err != nil || t.rows.refuses(r) {
 		return err
 	}
 	return t.rows.putNewer(r)
@@ -178,7 +179,7 @@ func (t *Table[K, I]) Initialized() bool {
 	if t.inited.Load() {
 		return true
 	}
-	marker := t.rows.namespace(markerInited)
+	marker := t.rows.namespace(layout.MarkerInited)
 	r, err := t.rows.read(marker, marker)
 	if err != nil {
 		slog.Warn("v4store: whether the table is initialized cannot be read", "error", err)
@@ -200,24 +201,21 @@ func encode[I Item](namespace, key string, item I) (row, error) {
 	return newRow(namespace, key, item.GetVersion(), string(text)), nil
 }
 
-// decode is the item of a row, a tombstone included. Its version is that of the JSON, which every writer keeps equal to
-// the attribute; the attribute is for conditions. JSON of other languages may escape any character: encoding/json puts
-// surrogate pairs together, so nothing is lost here.
+// decode returns the item of a row, which can be a tombstone. Its version is the one in the JSON, which every writer keeps
+// equal to the attribute. So a row of another writer whose attribute is a string, a fraction or missing is read too. JSON
+// of other languages may escape any character: encoding/json joins surrogate pairs, so nothing is lost here.
 func decode[K Kind[I], I Item](kind K, r row) (none I, err error) {
-	version, err := versionOf(r)
-	if err != nil {
-		return none, err
-	}
 	text, err := itemOf(r)
 	if err != nil {
 		return none, err
 	}
 	into := kind.GetDefaultItem()
 	if err := json.Unmarshal([]byte(text), &into); err != nil { // into what it points to; a null makes it nil
-		return none, fmt.Errorf("attribute %q is not its JSON: %w", attrItem, err)
+		return none, fmt.Errorf("attribute %q is not its JSON: %w", layout.AttrItem, err)
 	}
-	if into == nil { // so LaunchDarkly's store for Java has tombstones
-		return kind.MakeDeletedItem(aws.StringValue(r[attrKey].S), version), nil
+	if into == nil { // a tombstone of LaunchDarkly's stores for Java and .NET, whose version is only in the attribute
+		version, _ := versionOf(r)
+		return kind.MakeDeletedItem(aws.StringValue(r[layout.AttrKey].S), version), nil
 	}
 	item, ok := into.(I)
 	if !ok {

@@ -13,6 +13,8 @@ import (
 
 	"github.com/aws/aws-sdk-go/aws"
 	"github.com/aws/aws-sdk-go/service/dynamodb"
+
+	"github.com/warmflags/warmflags/internal/table/layout"
 )
 
 // Init computes a difference, and then makes it:
@@ -52,7 +54,7 @@ func (t *Table[K, I]) Init(all map[K]map[string]I) error {
 		puts, removals = append(puts, p...), slices.Concat(r, removals)
 	}
 	writes := slices.Concat(puts, removals)
-	marker := t.rows.namespace(markerInited)
+	marker := t.rows.namespace(layout.MarkerInited)
 	switch r, err := t.rows.read(marker, marker); {
 	case err != nil:
 		return err
@@ -80,7 +82,7 @@ func (t *Table[K, I]) difference(namespace string, items map[string]I) (puts, re
 		if err != nil {
 			return nil, nil, err
 		}
-		if !t.refuse.refuses(r) && !sameRow(old[key], r) {
+		if !t.rows.refuses(r) && !sameRow(old[key], r) {
 			puts = append(puts, &write{namespace: namespace, key: key, old: old[key], put: r})
 		}
 	}
@@ -129,7 +131,7 @@ func (r *rows) transact(batch []*write) error {
 	if err != nil {
 		return err
 	}
-	return patiently(func(ctx context.Context) error {
+	return withRetry(func(ctx context.Context) error {
 		in := &dynamodb.TransactWriteItemsInput{}
 		for _, w := range batch {
 			in.TransactItems = append(in.TransactItems, w.item(&r.table))
@@ -187,7 +189,7 @@ func (w *write) stands(now row) bool {
 	if now == nil {
 		return w.put != nil // somebody removed it: a put is made anew, a removal is done
 	}
-	if w.put != nil && (w.put[attrItem] == nil || sameRow(now, w.put)) {
+	if w.put != nil && (w.put[layout.AttrItem] == nil || sameRow(now, w.put)) {
 		return false // somebody marked it, or wrote the same, or we did and the answer was lost
 	}
 	// A broken row has no version: it is written.
@@ -202,11 +204,11 @@ func (w *write) stands(now row) bool {
 // item is the write in a transaction. Its condition says that the row is as it was read, whatever was read: the item as
 // well as the version, as a reset environment can bring another item under the same version.
 func (w *write) item(table *string) *dynamodb.TransactWriteItem {
-	names := map[string]string{"#n": attrNamespace}
+	names := map[string]string{"#n": layout.AttrNamespace}
 	parts := []string{"attribute_not_exists(#n)"}
 	var values row // DynamoDB refuses an empty one
 	if w.old != nil {
-		names["#v"], names["#i"] = attrVersion, attrItem
+		names["#v"], names["#i"] = layout.AttrVersion, layout.AttrItem
 		parts[0] = "attribute_exists(#n)"
 		for _, short := range []string{"v", "i"} {
 			a := w.old[names["#"+short]]

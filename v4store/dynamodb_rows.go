@@ -16,19 +16,13 @@ import (
 	"github.com/aws/aws-sdk-go/aws/request"
 	"github.com/aws/aws-sdk-go/service/dynamodb"
 	"github.com/aws/aws-sdk-go/service/dynamodb/dynamodbiface"
+
+	"github.com/warmflags/warmflags/internal/table/layout"
 )
 
 // A row of an item is {namespace: "[prefix:]kind", key, version, item}, where item is LaunchDarkly's JSON as a string,
-// a tombstone's too. A marker's row has its namespace as its key. Other programs may have written anything: so a row is
-// only believed after versionOf and itemOf.
-const (
-	attrNamespace = "namespace"
-	attrKey       = "key"
-	attrVersion   = "version"
-	attrItem      = "item"
-
-	markerInited = "$inited" // there is a data set: LaunchDarkly's marker
-)
+// also that of a tombstone. The row of a marker has its namespace as its key. Other programs write rows too: versionOf and
+// itemOf check an attribute before it is used.
 
 // Limits of DynamoDB (https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html).
 const (
@@ -38,46 +32,41 @@ const (
 	maxTransactionBytes = 4*1024*1024 - 64*1024 // less what the names in expressions need
 )
 
-// A read is made once (the AWS SDK retries it): whoever reads for an evaluation has a cache, which does not wait for long. A
-// write is repeated for as long as callLimit.
+// A read is made once, and the AWS SDK retries it. A write is retried until callLimit has passed.
 const (
-	readLimit  = 5 * time.Second       // of one row
-	callLimit  = 30 * time.Second      // of all else
-	pauseFirst = 25 * time.Millisecond // the most that is waited before the second attempt
-	pauseMost  = 2 * time.Second
+	rowReadLimit = 5 * time.Second       // of a read of one row
+	callLimit    = 30 * time.Second      // of all other calls
+	pauseFirst   = 25 * time.Millisecond // the maximum pause before the second attempt
+	pauseMax     = 2 * time.Second
 )
 
-// row is a row of the table as it was read; nil when there is none.
+// row is a row of the table as it was read; nil if there is none.
 type row = map[string]*dynamodb.AttributeValue
 
-// clientMaker makes a client, or says what is wrong with the options.
+// clientMaker returns the client, or an error with all problems of the options.
 type clientMaker = func() (dynamodbiface.DynamoDBAPI, error)
 
-// rows reads and writes one environment's rows. It knows no kinds and no items, and so needs no type parameters.
+// rows reads and writes one environment's rows. Kinds and items are encoded by the caller, so it needs no type parameters.
 type rows struct {
 	table, prefix string
 	client        clientMaker
+	refused       atomic.Int64 // items that were not written because DynamoDB cannot hold them
 }
 
-// namespace is the partition key of a kind, or of a marker.
-func (r *rows) namespace(name string) string {
-	if r.prefix == "" {
-		return name
-	}
-	return r.prefix + ":" + name
-}
+// namespace returns the partition key of a kind or a marker.
+func (r *rows) namespace(name string) string { return layout.Namespace(r.prefix, name) }
 
-// read reads one row for an evaluation.
+// read reads one row within rowReadLimit.
 func (r *rows) read(namespace, key string) (row, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), readLimit)
+	ctx, cancel := context.WithTimeout(context.Background(), rowReadLimit)
 	defer cancel()
 	return r.readIn(ctx, namespace, key)
 }
 
-// readIn reads one row, strongly consistent; nil when there is none.
+// readIn reads one row, strongly consistent; nil if there is none.
 func (r *rows) readIn(ctx context.Context, namespace, key string) (row, error) {
 	db, err := r.client()
-	if err != nil || key == "" { // DynamoDB refuses to look for an empty key
+	if err != nil || key == "" { // DynamoDB refuses an empty key
 		return nil, err
 	}
 	out, err := db.GetItemWithContext(ctx, &dynamodb.GetItemInput{
@@ -104,7 +93,7 @@ func (r *rows) each(namespace string, yield func(key string, one row)) error {
 		TableName:                 &r.table,
 		ConsistentRead:            aws.Bool(true),
 		KeyConditionExpression:    aws.String("#n = :n"),
-		ExpressionAttributeNames:  aws.StringMap(map[string]string{"#n": attrNamespace}),
+		ExpressionAttributeNames:  aws.StringMap(map[string]string{"#n": layout.AttrNamespace}),
 		ExpressionAttributeValues: row{":n": text(namespace)},
 	}
 	for {
@@ -113,7 +102,7 @@ func (r *rows) each(namespace string, yield func(key string, one row)) error {
 			return fmt.Errorf("read namespace %q of table %q: %w", namespace, r.table, err)
 		}
 		for _, one := range out.Items {
-			yield(aws.StringValue(one[attrKey].S), one) // the table's own key: always a string
+			yield(aws.StringValue(one[layout.AttrKey].S), one) // the table's own key: always a string
 		}
 		if len(out.LastEvaluatedKey) == 0 {
 			return nil
@@ -123,34 +112,35 @@ func (r *rows) each(namespace string, yield func(key string, one row)) error {
 	}
 }
 
-// putNewer writes a row if there is none, or an older one. A row without a version is broken: this heals it.
+// putNewer writes a row if the table has no row of its key, or an older one. A row whose version is missing or not a number
+// cannot be compared, and is replaced.
 func (r *rows) putNewer(one row) error {
 	db, err := r.client()
 	if err != nil {
 		return err
 	}
-	// LaunchDarkly's updates can arrive out of order: only a higher version is written.
-	err = patiently(func(ctx context.Context) error {
+	// LaunchDarkly's updates can arrive out of order, so only a higher version is written.
+	err = withRetry(func(ctx context.Context) error {
 		_, err := db.PutItemWithContext(ctx, &dynamodb.PutItemInput{
 			TableName:                 &r.table,
 			Item:                      one,
-			ConditionExpression:       aws.String("attribute_not_exists(#v) OR #v < :v"),
-			ExpressionAttributeNames:  aws.StringMap(map[string]string{"#v": attrVersion}),
-			ExpressionAttributeValues: row{":v": one[attrVersion]},
+			ConditionExpression:       aws.String("attribute_not_exists(#v) OR NOT attribute_type(#v, :N) OR #v < :v"),
+			ExpressionAttributeNames:  aws.StringMap(map[string]string{"#v": layout.AttrVersion}),
+			ExpressionAttributeValues: row{":v": one[layout.AttrVersion], ":N": text("N")},
 		}, noSDKRetries)
 		return err
 	})
-	// That also happens when an earlier attempt was made and only its answer was lost: the row is in the table then.
+	// This also happens if an earlier attempt succeeded and its response was lost: the row is in the table then.
 	var held *dynamodb.ConditionalCheckFailedException
 	if err != nil && !errors.As(err, &held) {
-		return fmt.Errorf("upsert row %q %q of table %q: %w", *one[attrNamespace].S, *one[attrKey].S, r.table, err)
+		return fmt.Errorf("upsert row %q %q of table %q: %w", *one[layout.AttrNamespace].S, *one[layout.AttrKey].S, r.table, err)
 	}
 	return nil
 }
 
-// patiently makes a call until it succeeds, fails for good, or callLimit has passed. The call says by its context how
-// long it may take.
-func patiently(call func(context.Context) error) error {
+// withRetry repeats a call until it succeeds, fails with an error that is not retryable, or callLimit has passed. The context
+// that it passes to the call ends then.
+func withRetry(call func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(context.Background(), callLimit)
 	defer cancel()
 	for attempt := 1; ; attempt++ {
@@ -159,19 +149,19 @@ func patiently(call func(context.Context) error) error {
 			return err
 		}
 		if pause(ctx, attempt) != nil {
-			// The call's own error says more than that time is up.
+			// The call's own error tells more than the context's.
 			return fmt.Errorf("gave up after %d attempts: %w", attempt, err)
 		}
 	}
 }
 
-// noSDKRetries turns the AWS SDK's own retries off, where ours would multiply with them.
+// noSDKRetries turns off the AWS SDK's own retries, which would multiply with withRetry's.
 func noSDKRetries(r *request.Request) { r.Retryer = client.NoOpRetryer{} }
 
-// errAgain says that time, and another attempt, may heal what a canceled transaction left to do.
-var errAgain = errors.New("rows are held up by throttling or by other writers")
+// errAgain means that another attempt can complete a canceled transaction.
+var errAgain = errors.New("rows are throttled or locked by other writers")
 
-// isRetryable says whether time may heal an error: throttling, a conflict, a connection, a server's own error.
+// isRetryable reports whether another attempt can succeed: after throttling, a conflict, a lost connection, a server error.
 func isRetryable(err error) bool {
 	var conflict *dynamodb.TransactionConflictException
 	var failure awserr.RequestFailure
@@ -181,10 +171,10 @@ func isRetryable(err error) bool {
 		errors.As(err, &e) && (request.IsErrorRetryable(e) || request.IsErrorThrottle(e))
 }
 
-// pause waits before the next attempt, exponentially and with full jitter
-// (https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/). Its error is the context's.
+// pause waits before the next attempt: exponential backoff with full jitter
+// (https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/). It returns the context's error.
 func pause(ctx context.Context, attempt int) error {
-	t := time.NewTimer(rand.N(min(pauseFirst<<min(attempt-1, 10), pauseMost)))
+	t := time.NewTimer(rand.N(min(pauseFirst<<min(attempt-1, 10), pauseMax)))
 	defer t.Stop()
 	select {
 	case <-t.C:
@@ -194,51 +184,52 @@ func pause(ctx context.Context, attempt int) error {
 	}
 }
 
-// text is a string attribute.
+// text returns a string attribute.
 func text(s string) *dynamodb.AttributeValue { return &dynamodb.AttributeValue{S: &s} }
 
-// rowKey is a row's key, and a marker's whole row.
+// rowKey returns a row's key, which is also the whole row of a marker.
 func rowKey(namespace, key string) row {
-	return row{attrNamespace: text(namespace), attrKey: text(key)}
+	return row{layout.AttrNamespace: text(namespace), layout.AttrKey: text(key)}
 }
 
-// newRow is the row of an item.
+// newRow returns the row of an item.
 func newRow(namespace, key string, version int, item string) row {
 	r := rowKey(namespace, key)
-	r[attrVersion] = &dynamodb.AttributeValue{N: aws.String(strconv.Itoa(version))}
-	r[attrItem] = text(item)
+	r[layout.AttrVersion] = &dynamodb.AttributeValue{N: aws.String(strconv.Itoa(version))}
+	r[layout.AttrItem] = text(item)
 	return r
 }
 
-// versionOf is a row's version, or what is wrong with it.
+// versionOf returns a row's version, which conditions compare. It is an error for a row of another writer whose attribute is
+// missing, a string or a fraction. Such a row can be read, by the version in its JSON, and is never equal to one of ours.
 func versionOf(r row) (int, error) {
-	switch a := r[attrVersion]; {
+	switch a := r[layout.AttrVersion]; {
 	case a == nil:
-		return 0, fmt.Errorf("attribute %q is missing", attrVersion)
+		return 0, fmt.Errorf("attribute %q is missing", layout.AttrVersion)
 	case a.N == nil:
-		return 0, fmt.Errorf("attribute %q is not a number", attrVersion)
+		return 0, fmt.Errorf("attribute %q is not a number", layout.AttrVersion)
 	default:
 		version, err := strconv.Atoi(*a.N)
 		if err != nil {
-			return 0, fmt.Errorf("attribute %q is not a whole number: %w", attrVersion, err)
+			return 0, fmt.Errorf("attribute %q is not a whole number: %w", layout.AttrVersion, err)
 		}
 		return version, nil
 	}
 }
 
-// itemOf is a row's JSON, or what is wrong with it.
+// itemOf returns a row's JSON.
 func itemOf(r row) (string, error) {
-	switch a := r[attrItem]; {
+	switch a := r[layout.AttrItem]; {
 	case a == nil:
-		return "", fmt.Errorf("attribute %q is missing", attrItem)
+		return "", fmt.Errorf("attribute %q is missing", layout.AttrItem)
 	case a.S == nil:
-		return "", fmt.Errorf("attribute %q is not a string", attrItem)
+		return "", fmt.Errorf("attribute %q is not a string", layout.AttrItem)
 	default:
 		return *a.S, nil
 	}
 }
 
-// rowBytes is a row's size as DynamoDB counts it, or a little more
+// rowBytes returns a row's size as DynamoDB counts it, or slightly more
 // (https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/CapacityUnitCalculations.html).
 func rowBytes(r row) int {
 	n := 0
@@ -251,15 +242,12 @@ func rowBytes(r row) int {
 	return n
 }
 
-// refusals counts the items that DynamoDB could not hold.
-type refusals struct{ count atomic.Int64 }
-
-// refuses says whether DynamoDB could not hold a row, and then warns. It is asked before anything is written: in a
-// transaction, DynamoDB would refuse all other rows with this one.
-func (f *refusals) refuses(r row) bool {
+// refuses reports whether DynamoDB cannot hold a row, counts it and logs a warning. It is called before anything is written,
+// because in a transaction DynamoDB would refuse all other rows as well.
+func (r *rows) refuses(one row) bool {
 	var reason string
-	key := *r[attrKey].S
-	switch size := rowBytes(r); {
+	key := *one[layout.AttrKey].S
+	switch size := rowBytes(one); {
 	case key == "":
 		reason = "its key is empty"
 	case len(key) > maxKeyBytes:
@@ -269,7 +257,7 @@ func (f *refusals) refuses(r row) bool {
 	default:
 		return false
 	}
-	f.count.Add(1)
-	slog.Warn("v4store: an item is not written, its old row stays", "namespace", *r[attrNamespace].S, "key", key, "reason", reason)
+	r.refused.Add(1)
+	slog.Warn("v4store: item not written, its old row stays", "namespace", *one[layout.AttrNamespace].S, "key", key, "reason", reason)
 	return true
 }

@@ -142,12 +142,9 @@ func TestReadsAreStronglyConsistent(t *testing.T) {
 
 func TestBrokenRowsAreNamedAndLoseNothingElse(t *testing.T) {
 	for name, attributes := range map[string]map[string]types.AttributeValue{
-		`attribute "version" is missing`:            {"item": str(`{}`)},
-		`attribute "item" is missing`:               {"version": num("1")},
-		`attribute "version" is not a number`:       {"version": str("1"), "item": str(`{}`)},
-		`attribute "version" is not a whole number`: {"version": num("1.5"), "item": str(`{}`)},
-		`attribute "item" is not a string`:          {"version": num("1"), "item": num("2")},
-		`attribute "item" is not its JSON`:          {"version": num("1"), "item": str(`{"key":`)},
+		`attribute "item" is missing`:      {"version": num("1")},
+		`attribute "item" is not a string`: {"version": num("1"), "item": num("2")},
+		`attribute "item" is not its JSON`: {"version": num("1"), "item": str(`{"key":`)},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w, log := newWorld(), logged(t)
@@ -178,7 +175,44 @@ func TestBrokenRowsAreNamedAndLoseNothingElse(t *testing.T) {
 	}
 }
 
-// LaunchDarkly's store for Java keeps of a deleted item its version, and "null".
+// LaunchDarkly's SDKs for Go, Node, Python, Ruby and C++ read a row whatever its attribute "version" is.
+func TestRowsOfOtherWritersHaveTheVersionOfTheirJSON(t *testing.T) {
+	for name, version := range map[string]types.AttributeValue{
+		"a string": str("7"), "text": str("seven"), "a fraction": num("7.5"), "missing": nil,
+	} {
+		t.Run(name, func(t *testing.T) {
+			w, log := newWorld(), logged(t)
+			s := w.store()
+			require.NoError(t, s.Init(flags("a:7")))
+			ours := w.row(t, "features", "a")
+			attributes := map[string]types.AttributeValue{"item": ours["item"]}
+			if version != nil {
+				attributes["version"] = version
+			}
+			w.put(t, "features", "a", attributes)
+
+			got, err := s.Get(ld.Features, "a")
+			require.NoError(t, err)
+			require.NotNil(t, got)
+			assert.Equal(t, 7, got.GetVersion())
+			all, broken, err := s.AllAndBroken(ld.Features)
+			require.NoError(t, err)
+			assert.Len(t, all, 1)
+			assert.Empty(t, broken)
+			assert.Empty(t, log.String())
+
+			require.NoError(t, s.Init(flags("a:7")))
+			assert.Equal(t, ours, w.row(t, "features", "a"), "it is never equal, so Init writes it")
+			w.put(t, "features", "a", attributes)
+			require.NoError(t, s.Upsert(ld.Features, &ld.Flag{Key: "a", Version: 8}))
+			assert.Equal(t, num("8"), w.row(t, "features", "a")["version"])
+			require.NoError(t, s.Upsert(ld.Features, &ld.Flag{Key: "a", Version: 7}))
+			assert.Equal(t, num("8"), w.row(t, "features", "a")["version"], "an older one changes nothing")
+		})
+	}
+}
+
+// LaunchDarkly's stores for Java and .NET keep only the version of a deleted item, and the text "null".
 func TestTombstonesOfOtherLanguages(t *testing.T) {
 	w, log := newWorld(), logged(t)
 	s := w.store()
