@@ -19,14 +19,14 @@ import (
 	"github.com/warmflags/warmflags/internal/table/layout"
 )
 
-// Table is one LaunchDarkly environment in a DynamoDB table, as a [FeatureStore]. Its rows are those of dynamostore and
-// of LaunchDarkly's own stores: what one of them writes, all others read. Nothing is cached: that is what [Cached] is
-// for. One row is read within 5 seconds, retries of the AWS SDK included; whatever reads or writes more has 30 seconds for
-// all rows of a kind, and for each transaction. It is safe for concurrent use.
+// Table is one LaunchDarkly environment in a DynamoDB table, as a [FeatureStore]. It reads and writes the same rows as
+// dynamostore and LaunchDarkly's own stores. It caches nothing; [Cached] does. A read of one row takes 5 seconds at most,
+// including retries of the AWS SDK. A read of all rows of a kind takes 30 seconds at most, and so does each transaction. A
+// Table is safe for concurrent use.
 type Table[K Kind[I], I Item] struct {
 	rows   *rows
-	inited atomic.Bool  // the $inited marker was seen, or written: it is never asked for again
-	broken atomic.Int64 // for Stats
+	inited atomic.Bool  // the $inited marker was read or written once; Initialized then makes no call
+	broken atomic.Int64 // rows that All skipped
 }
 
 // TableOption is an option of [DynamoDB].
@@ -35,15 +35,14 @@ type TableOption func(*rows)
 // Prefix sets the name of the LaunchDarkly environment within the table. Default: "", no prefix.
 func Prefix(prefix string) TableOption { return func(r *rows) { r.prefix = prefix } }
 
-// Client sets the DynamoDB client; dynamodb.New(session, config) makes one. Default: one of the environment's session
-// (shared configuration enabled), which is made at the first call.
+// Client sets the DynamoDB client, for example dynamodb.New(session, config). Default: a client of the environment's session
+// with shared configuration, created by the first call. Nil is an error.
 func Client(client dynamodbiface.DynamoDBAPI) TableOption {
 	return func(r *rows) { r.client = func() (dynamodbiface.DynamoDBAPI, error) { return client, nil } }
 }
 
-// DynamoDB makes a store on a table of LaunchDarkly's schema: the partition key "namespace" and the sort key "key",
-// both strings. It calls nobody, and fails never: go-client.v4's configuration takes a store, and no error with it. So
-// wrong options are reported by each method that can return an error, all at once.
+// DynamoDB returns a store on a table of LaunchDarkly's schema: the partition key "namespace" and the sort key "key",
+// both strings. It makes no call. All wrong options are reported together, by each method that can return an error.
 func DynamoDB[K Kind[I], I Item](table string, options ...TableOption) *Table[K, I] {
 	r := &rows{table: table, client: environmentClient}
 	for _, o := range options {
@@ -53,19 +52,19 @@ func DynamoDB[K Kind[I], I Item](table string, options ...TableOption) *Table[K,
 	return &Table[K, I]{rows: r}
 }
 
-// checked is client, or all that is wrong with the options. It is asked once, at the first call of any method.
+// checked returns a clientMaker that also checks the options. It runs once, in the first call of any method.
 func checked(table string, client clientMaker) clientMaker {
 	return func() (dynamodbiface.DynamoDBAPI, error) {
 		var problems []error
 		if table == "" {
-			problems = append(problems, errors.New("the table's name is empty"))
+			problems = append(problems, errors.New("the table's name is empty: pass one to DynamoDB"))
 		}
 		c, err := client()
 		switch {
 		case err != nil:
 			problems = append(problems, err)
 		case c == nil:
-			problems = append(problems, errors.New("the client is nil: leave Client out for the environment's"))
+			problems = append(problems, errors.New("option Client: is nil; leave it out for the environment's client"))
 		}
 		if len(problems) > 0 {
 			return nil, fmt.Errorf("configure store on table %q: %w", table, errors.Join(problems...))
@@ -80,14 +79,14 @@ func environmentClient() (dynamodbiface.DynamoDBAPI, error) {
 		return nil, fmt.Errorf("load AWS configuration: %w", err)
 	}
 	if aws.StringValue(s.Config.Region) == "" {
-		return nil, errors.New("there is no AWS region: set AWS_REGION, or a region in the profile")
+		return nil, errors.New("no AWS region: set AWS_REGION, or a region in the profile")
 	}
 	return dynamodb.New(s), nil
 }
 
-// TableStats are a [Table]'s counts since it was made.
+// TableStats are the counts of a [Table] since it was created.
 type TableStats struct {
-	// BrokenRows counts rows that All passed over, once for each time.
+	// BrokenRows counts rows that All skipped, once per call.
 	BrokenRows int64
 	// RefusedItems counts items that were not written because DynamoDB cannot hold them.
 	RefusedItems int64
@@ -98,8 +97,8 @@ func (t *Table[K, I]) Stats() TableStats {
 	return TableStats{BrokenRows: t.broken.Load(), RefusedItems: t.rows.refused.Load()}
 }
 
-// Get reads one item, strongly consistent. One that is missing or deleted is the zero I and no error. A row that is not
-// LaunchDarkly's is an error that names it.
+// Get reads one item, strongly consistent. An item that is missing or deleted is the zero I and no error. A row that is not
+// LaunchDarkly's is an error that names the row.
 func (t *Table[K, I]) Get(kind K, key string) (none I, err error) {
 	namespace := t.rows.namespace(kind.GetNamespace())
 	r, err := t.rows.read(namespace, key)
@@ -117,14 +116,14 @@ func (t *Table[K, I]) Get(kind K, key string) (none I, err error) {
 }
 
 // All reads all items of a kind that are not deleted, each strongly consistent. Rows that are not LaunchDarkly's are
-// passed over with one warning that names them, and counted in [TableStats].
+// skipped, with one warning that names them, and counted in [TableStats].
 func (t *Table[K, I]) All(kind K) (map[string]I, error) {
 	items, _, err := t.AllAndBroken(kind)
 	return items, err
 }
 
-// AllAndBroken is [Table.All], and says by key why rows were passed over; nil where none was. With it [Cached] serves their
-// last known values.
+// AllAndBroken is [Table.All] that also returns, by key, why rows were skipped; nil if none was. [Cached] uses it to serve
+// the last known values of such rows.
 func (t *Table[K, I]) AllAndBroken(kind K) (items map[string]I, broken map[string]error, err error) {
 	namespace := t.rows.namespace(kind.GetNamespace())
 	items = map[string]I{}
@@ -141,20 +140,20 @@ func (t *Table[K, I]) AllAndBroken(kind K) (items map[string]I, broken map[strin
 	if err != nil {
 		return nil, nil, err
 	}
-	if len(broken) > 0 { // one log line for all: evaluating all flags must not flood the log
+	if len(broken) > 0 { // one log line for all rows, because all flags can be evaluated often
 		t.broken.Add(int64(len(broken)))
 		var rows []string
 		for _, key := range slices.Sorted(maps.Keys(broken)) {
 			rows = append(rows, fmt.Sprintf("%q: %v", key, broken[key]))
 		}
-		slog.Warn("v4store: rows are passed over", "table", t.rows.table, "namespace", namespace, "rows", strings.Join(rows, "; "))
+		slog.Warn("v4store: rows skipped", "table", t.rows.table, "namespace", namespace, "rows", strings.Join(rows, "; "))
 	}
 	return items, broken, nil
 }
 
-// Upsert writes an item if the table has none of its key, or an older one; otherwise it does nothing. An item that
-// DynamoDB cannot hold is refused with a warning and counted in [TableStats], and its old row stays. Throttling and
-// conflicts are retried for at most 30 seconds.
+// Upsert writes an item if the table has no row of its key, or one of a lower version; otherwise it does nothing. An item
+// that DynamoDB cannot hold is not written: it is logged and counted in [TableStats], and its old row stays. Throttling
+// and conflicts are retried for 30 seconds at most.
 func (t *Table[K, I]) Upsert(kind K, item I) error { return t.upsert(kind, item.GetKey(), item) }
 
 // Delete is [Table.Upsert] of a tombstone.
@@ -173,26 +172,31 @@ func (t *Table[K, I]) upsert(kind K, key string, item I) error {
 	return t.rows.putNewer(r)
 }
 
-// Initialized says whether the table holds a data set for this environment. Once true it makes no more calls. When the
-// table cannot be read it is false, with a warning.
+// Initialized reports whether the table holds a data set for this environment. Once true, it makes no more calls. If the
+// table cannot be read it is false, and a warning is logged.
 func (t *Table[K, I]) Initialized() bool {
 	if t.inited.Load() {
 		return true
 	}
+	found, err := t.HasMarker()
+	if err != nil {
+		slog.Warn("v4store: marker not read; the table counts as not initialized", "error", err)
+	}
+	return found
+}
+
+// HasMarker reads the marker that a complete data set has, strongly consistent, each time that it is called. [Cached] uses
+// it to tell a removed item from a table that was emptied.
+func (t *Table[K, I]) HasMarker() (bool, error) {
 	marker := t.rows.namespace(layout.MarkerInited)
 	r, err := t.rows.read(marker, marker)
-	if err != nil {
-		slog.Warn("v4store: whether the table is initialized cannot be read", "error", err)
-		return false
-	}
 	if r != nil {
 		t.inited.Store(true)
 	}
-	return r != nil
+	return r != nil, err
 }
 
-// encode is the row of an item, tombstones included: to a table they are items like all others, and their JSON says that
-// they are deleted.
+// encode returns the row of an item, which can be a tombstone: its JSON has "deleted".
 func encode[I Item](namespace, key string, item I) (row, error) {
 	text, err := json.Marshal(item)
 	if err != nil {
@@ -219,7 +223,7 @@ func decode[K Kind[I], I Item](kind K, r row) (none I, err error) {
 	}
 	item, ok := into.(I)
 	if !ok {
-		return none, fmt.Errorf("a default item of kind %q is a %T, which is no item", kind.GetNamespace(), into)
+		return none, fmt.Errorf("a default item of kind %q is a %T and not an item", kind.GetNamespace(), into)
 	}
 	return item, nil
 }

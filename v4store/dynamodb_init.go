@@ -17,30 +17,29 @@ import (
 	"github.com/warmflags/warmflags/internal/table/layout"
 )
 
-// Init computes a difference, and then makes it:
+// Init computes a difference and then writes it:
 //
-//	difference:  for each kind, read its rows; what is not equal is put, what is left over is removed
-//	batches:     cut the writes into transactions
-//	transact:    make one after the other; a row was not as it had been read? read it again, and keep it or try again
+//	difference:  for each kind, read its rows; put the items whose rows are not equal, remove the rows without an item
+//	batches:     split the writes into transactions
+//	transact:    send one after the other; if a row changed since it was read, read it again and keep it or retry
 //
-// Between the two anything can happen to the table. That is why each write remembers the row that it was computed from,
-// and why nothing is decided by a row's version alone until it is known to have changed. dynamostore does the same, with
-// a fence and guards for programs that sync a table; here is only what LaunchDarkly's contract asks for.
+// Other processes can write in between. So each write has the row that it was computed from, and its condition is that
+// the row is still the same. dynamostore does the same, with a fencing token for programs that sync a table.
 
 // Init makes the rows of the given kinds exactly the given items, whatever the versions, and marks the table as
-// initialized. It reads the rows, leaves alone those that are equal (the same version and equal JSON), and writes the
-// rest in transactions of at most 100 rows and 4 MB: segments, then flags (by key, prerequisites or not), removals in the
-// opposite order, the marker last. A row that somebody changed meanwhile is kept if its version is at least ours. So the same data again costs
-// reads only, a change of up to 99 items is written whole or not at all, and a concurrent newer item survives.
+// initialized. It reads the rows, leaves equal rows alone (the same version and equal JSON), and writes the rest in
+// transactions of at most 100 rows and 4 MB: segments, then flags in the order of their keys, removals in the opposite
+// order, the marker last. A row that another process changed meanwhile is kept if its version is at least ours. So
+// unchanged data costs only reads, a change of up to 99 items is written completely or not at all, and a concurrent newer
+// item survives.
 //
-// Throttling and conflicts are retried for at most 30 seconds a transaction; after an error the transactions that were
-// made stay made, and the next Init finds the rest. Items that DynamoDB cannot hold are refused, as by Upsert.
+// Throttling and conflicts are retried for 30 seconds per transaction at most. After an error the transactions that were
+// made stay, and the next Init writes the rest. Items that DynamoDB cannot hold are not written, as in Upsert.
 //
-// Beware where flags come into the table from a newer LaunchDarkly SDK (by the stack, by the Relay Proxy): go-client.v4
-// does not know their newer fields, and writes them without. There it has to run in daemon mode, which only reads.
+// Use daemon mode, which only reads, if a newer LaunchDarkly SDK, the stack or the Relay Proxy writes the table:
+// go-client.v4 does not know newer fields of flags, and Init would remove them.
 func (t *Table[K, I]) Init(all map[K]map[string]I) error {
-	// Segments come before the flags that refer to them. That "segments" comes after "features" in the alphabet is all that
-	// is known of kinds here, and of a flag's prerequisites nothing is.
+	// Segments come before the flags that refer to them: in descending alphabetical order. Prerequisites are not ordered.
 	kinds := slices.SortedFunc(maps.Keys(all), func(a, b K) int { return strings.Compare(b.GetNamespace(), a.GetNamespace()) })
 	var puts, removals []*write
 	for i, kind := range kinds {
@@ -70,13 +69,13 @@ func (t *Table[K, I]) Init(all map[K]map[string]I) error {
 	return nil
 }
 
-// difference is what has to be written to make a namespace's rows exactly the items.
+// difference returns the writes that make a namespace's rows exactly the items.
 func (t *Table[K, I]) difference(namespace string, items map[string]I) (puts, removals []*write, err error) {
 	old := map[string]row{}
 	if err := t.rows.each(namespace, func(key string, r row) { old[key] = r }); err != nil {
 		return nil, nil, err
 	}
-	// Sorted, so that the same difference is always written in the same order.
+	// Sorted, so that equal differences are written in the same order.
 	for _, key := range slices.Sorted(maps.Keys(items)) {
 		r, err := encode(namespace, key, items[key])
 		if err != nil {
@@ -86,7 +85,7 @@ func (t *Table[K, I]) difference(namespace string, items map[string]I) (puts, re
 			puts = append(puts, &write{namespace: namespace, key: key, old: old[key], put: r})
 		}
 	}
-	// An item that is refused has a row that stays: it is in items.
+	// The old row of a refused item stays, because its key is in items.
 	for _, key := range slices.Sorted(maps.Keys(old)) {
 		if _, stays := items[key]; !stays {
 			removals = append(removals, &write{namespace: namespace, key: key, old: old[key]})
@@ -98,7 +97,7 @@ func (t *Table[K, I]) difference(namespace string, items map[string]I) (puts, re
 // write is a put or a removal of one row, conditional on the row as it was read.
 type write struct {
 	namespace, key string
-	old            row // as it was read; nil: none
+	old            row // as it was read; nil: no row
 	put            row // nil: a removal
 }
 
@@ -122,10 +121,9 @@ func batches(writes []*write) func(func([]*write) bool) {
 	}
 }
 
-// transact makes one transaction, again and again with what its cancellation left to do. DynamoDB makes all of a
-// transaction's writes or none
-// (https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/transaction-apis.html), so what is still right in a
-// canceled one is simply sent once more. If an answer was lost, the conditions fail, and the rows turn out to be ours.
+// transact sends one transaction, and retries the writes that its cancellation left. DynamoDB makes all writes of a
+// transaction or none (https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/transaction-apis.html). If a
+// response was lost, the conditions of the retry fail, and settle finds the rows as they should be.
 func (r *rows) transact(batch []*write) error {
 	db, err := r.client()
 	if err != nil {
@@ -152,16 +150,16 @@ func (r *rows) transact(batch []*write) error {
 	})
 }
 
-// settle looks at why a transaction was canceled, and returns the writes that are still to be made: those that
-// others' failure or a full table held up, and those whose row changed but is older than ours. A reason that time does
-// not heal is an error that names the row.
+// settle reads the reasons of a canceled transaction and returns the writes to retry: those that were throttled or
+// canceled because of another row, and those whose row changed but is older than ours. Any other reason is an error that
+// names the row.
 func (r *rows) settle(ctx context.Context, batch []*write, canceled *dynamodb.TransactionCanceledException) (left []*write, err error) {
 	if len(canceled.CancellationReasons) != len(batch) { // one for each, in the request's order
 		return nil, fmt.Errorf("%d reasons for %d rows: %w", len(canceled.CancellationReasons), len(batch), canceled)
 	}
 	for i, reason := range canceled.CancellationReasons {
 		w := batch[i]
-		switch code := aws.StringValue(reason.Code); code { // "None": this row was held up by another's reason
+		switch code := aws.StringValue(reason.Code); code { // "None": canceled because of another row
 		case "None", "", "TransactionConflict", "ProvisionedThroughputExceeded", "ThrottlingError":
 			left = append(left, w)
 		case "ConditionalCheckFailed":
@@ -180,19 +178,19 @@ func (r *rows) settle(ctx context.Context, batch []*write, canceled *dynamodb.Tr
 	return left, nil
 }
 
-// stands says whether a write is still to be made, now that its row is not as it was read.
+// stands reports whether a write is still to be made after its row changed.
 func (w *write) stands(now row) bool {
-	ours := w.put // what the row's version must reach to be kept
+	ours := w.put // a row of at least this version is kept
 	if w.put == nil {
 		ours = w.old
 	}
 	if now == nil {
-		return w.put != nil // somebody removed it: a put is made anew, a removal is done
+		return w.put != nil // another process removed it: a put is retried, a removal is done
 	}
 	if w.put != nil && (w.put[layout.AttrItem] == nil || sameRow(now, w.put)) {
-		return false // somebody marked it, or wrote the same, or we did and the answer was lost
+		return false // another process wrote the same, or we did and the response was lost
 	}
-	// A broken row has no version: it is written.
+	// A row without a comparable version is replaced.
 	theirs, err := versionOf(now)
 	if err != nil {
 		return true
@@ -201,8 +199,8 @@ func (w *write) stands(now row) bool {
 	return err == nil && theirs < version
 }
 
-// item is the write in a transaction. Its condition says that the row is as it was read, whatever was read: the item as
-// well as the version, as a reset environment can bring another item under the same version.
+// item returns the write in a transaction. Its condition is that the row is as it was read: its version and its item, because
+// after a reset of the environment another item can have the same version.
 func (w *write) item(table *string) *dynamodb.TransactWriteItem {
 	names := map[string]string{"#n": layout.AttrNamespace}
 	parts := []string{"attribute_not_exists(#n)"}
@@ -236,7 +234,8 @@ func (w *write) item(table *string) *dynamodb.TransactWriteItem {
 	}}
 }
 
-// sameRow says whether two rows hold the same: the same version, and the same bytes or equal JSON.
+// sameRow reports whether two rows have the same version and equal JSON. A row of another writer whose version is not a whole
+// number is never equal.
 func sameRow(a, b row) bool {
 	versionA, errA := versionOf(a)
 	versionB, errB := versionOf(b)
@@ -248,7 +247,7 @@ func sameRow(a, b row) bool {
 	return itemA == itemB || equalJSON(itemA, itemB)
 }
 
-// equalJSON compares numbers as they are written: as float64, two large ones that differ could look equal.
+// equalJSON compares two texts as JSON. It compares numbers as they are written: two large numbers can be equal as float64.
 func equalJSON(a, b string) bool {
 	var values [2]any
 	for i, text := range []string{a, b} {

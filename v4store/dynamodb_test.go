@@ -63,9 +63,9 @@ func TestOtherTypes(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, map[string]*ld.Flag{"b": {Key: "b", Version: 1}}, all)
 
-	// A kind whose default item is no item is the program's fault, not the row's; but it is said, and no panic.
+	// A kind with a wrong default item is a fault of the program. It is an error and not a panic.
 	_, err = v4store.DynamoDB[badKind, *ld.Flag](table, v4store.Client(w.client)).Get(badKind{}, "b")
-	require.ErrorContains(t, err, "which is no item")
+	require.ErrorContains(t, err, "and not an item")
 }
 
 type badKind struct{ flagKind }
@@ -89,7 +89,7 @@ func TestRowsOfLaunchDarklysSchema(t *testing.T) {
 func TestCalls(t *testing.T) {
 	w := newWorld()
 	s := w.store()
-	w.expect(t, nil, "making a store calls nobody")
+	w.expect(t, nil, "creating a store makes no call")
 	assert.False(t, s.Initialized())
 	assert.False(t, s.Initialized())
 	w.expect(t, calls{"GetItem": 2}, "as long as there is no marker")
@@ -165,7 +165,7 @@ func TestBrokenRowsAreNamedAndLoseNothingElse(t *testing.T) {
 			require.NoError(t, err)
 			assert.Len(t, broken, 1)
 
-			require.NoError(t, s.Init(flags("good:1", "bad:1")), "Init heals it")
+			require.NoError(t, s.Init(flags("good:1", "bad:1")), "Init replaces it")
 			_, err = s.Get(ld.Features, "bad")
 			require.NoError(t, err)
 			w.put(t, "features", "bad", attributes)
@@ -256,7 +256,7 @@ func TestWrongOptions(t *testing.T) {
 	}
 	t.Setenv("AWS_CONFIG_FILE", t.TempDir()+"/none")
 	for problem, s := range map[string]*v4store.Table[ld.VersionedDataKind, ld.VersionedData]{
-		"the client is nil": v4store.DynamoDB[ld.VersionedDataKind, ld.VersionedData]("", v4store.Client(nil)),
+		"option Client: is nil": v4store.DynamoDB[ld.VersionedDataKind, ld.VersionedData]("", v4store.Client(nil)),
 		"set AWS_REGION":    v4store.DynamoDB[ld.VersionedDataKind, ld.VersionedData](""),
 	} {
 		_, getErr := s.Get(ld.Features, "a")
