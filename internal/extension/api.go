@@ -1,0 +1,77 @@
+package extension
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+)
+
+// api is Lambda's extensions API for one registered extension.
+type api struct {
+	client  *http.Client // without a timeout: the answer to a request for the next event can take hours
+	baseURL string
+	id      string // of the extension
+}
+
+// event is what Lambda sends an extension. An internal extension gets INVOKE events only.
+type event struct {
+	RequestID  string `json:"requestId"`
+	DeadlineMs int64  `json:"deadlineMs"`
+}
+
+// register registers an extension. Lambda closes registration when the function asks for its first invocation.
+func register(ctx context.Context, address, name string, events []string) (*api, error) {
+	a := &api{client: &http.Client{Transport: &http.Transport{}}, baseURL: "http://" + address + "/2020-01-01/extension/"}
+	body, err := json.Marshal(map[string][]string{"events": events})
+	if err != nil {
+		return nil, err
+	}
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, a.baseURL+"register", bytes.NewReader(body))
+	if err != nil {
+		return nil, err
+	}
+	request.Header.Set("Lambda-Extension-Name", name)
+	response, _, err := a.do(request)
+	if err != nil {
+		return nil, fmt.Errorf("register: %w", err)
+	}
+	a.id = response.Header.Get("Lambda-Extension-Identifier")
+	return a, nil
+}
+
+// next asks for the next event, and waits for it. That it asks says that the extension is done with the event before.
+func (a *api) next(ctx context.Context) (event, error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, a.baseURL+"event/next", nil)
+	if err != nil {
+		return event{}, err
+	}
+	request.Header.Set("Lambda-Extension-Identifier", a.id)
+	_, body, err := a.do(request)
+	if err != nil {
+		return event{}, fmt.Errorf("ask for the next event: %w", err)
+	}
+	var e event
+	if err := json.Unmarshal(body, &e); err != nil {
+		return event{}, fmt.Errorf("read event %q: %w", body, err)
+	}
+	return e, nil
+}
+
+func (a *api) do(request *http.Request) (*http.Response, []byte, error) {
+	response, err := a.client.Do(request)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer response.Body.Close()
+	body, err := io.ReadAll(response.Body)
+	if err != nil {
+		return nil, nil, err
+	}
+	if response.StatusCode != http.StatusOK {
+		return nil, nil, fmt.Errorf("status %d: %s", response.StatusCode, body)
+	}
+	return response, body, nil
+}
