@@ -57,9 +57,7 @@ func (b *BigSegmentBuilder) AWSConfig(cfg aws.Config) *BigSegmentBuilder {
 
 // Build makes the store for a LaunchDarkly client. It is called by the SDK. It does not call DynamoDB.
 func (b *BigSegmentBuilder) Build(subsystems.ClientContext) (subsystems.BigSegmentStore, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), configLimit)
-	defer cancel()
-	s, err := b.inner.Open(ctx)
+	s, err := b.inner.Open(context.Background())
 	if err != nil {
 		return nil, err
 	}

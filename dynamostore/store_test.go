@@ -185,17 +185,19 @@ func TestReadsEndWithTheirContext(t *testing.T) {
 }
 
 func TestConfiguration(t *testing.T) {
-	for _, name := range []string{"AWS_REGION", "AWS_DEFAULT_REGION", "AWS_PROFILE", "AWS_DEFAULT_PROFILE"} {
+	for _, name := range []string{"AWS_REGION", "AWS_DEFAULT_REGION", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"} {
 		t.Setenv(name, "")
 	}
-	t.Setenv("AWS_CONFIG_FILE", t.TempDir()+"/none")
 	_, err := dynamostore.DataStore("").Open(t.Context())
 	require.ErrorContains(t, err, "table's name is empty", "all problems at once")
-	require.ErrorContains(t, err, "set AWS_REGION")
+	require.ErrorContains(t, err, "AWS_REGION is not set")
+	require.ErrorContains(t, err, "AWS_ACCESS_KEY_ID is not set")
 	_, err = dynamostore.DataStore(table).Client(newSpy(t)).AWSConfig(aws.Config{}).Open(t.Context())
 	require.ErrorContains(t, err, "both set")
 
 	t.Setenv("AWS_REGION", "eu-west-1")
+	t.Setenv("AWS_ACCESS_KEY_ID", "key")
+	t.Setenv("AWS_SECRET_ACCESS_KEY", "secret")
 	_, err = dynamostore.DataStore(table).Open(t.Context())
 	require.NoError(t, err, "region, endpoint and credentials are the environment's")
 	_, err = dynamostore.DataStore(table).AWSConfig(aws.Config{Region: "eu-west-1"}).Open(t.Context())

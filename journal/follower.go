@@ -9,7 +9,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 
 	"github.com/warmflags/warmflags/change"
@@ -31,11 +30,10 @@ type Follower struct {
 	looked  bool       // there was a look, which began at began and is good for good
 	began   instant
 	good    time.Duration
-	outcome error   // of the latest look that ended
-	known   *state  // what the journal said when it was last read; only epoch and seq; nil: never
-	missed  bool    // it was logged that there is no journal
-	failing bool    // it was logged that the journal cannot be read
-	own     ReadAPI // the client, where the options gave none; nil: not made yet
+	outcome error  // of the latest look that ended
+	known   *state // what the journal said when it was last read; only epoch and seq; nil: never
+	missed  bool   // it was logged that there is no journal
+	failing bool   // it was logged that the journal cannot be read
 	stats   Stats
 
 	badOptions sync.Once // logs them
@@ -163,38 +161,11 @@ func (f *Follower) endLocked(l *look, err error) {
 
 // read reads the journal, eventually consistent, without the lock. It returns nil where there is none.
 func (f *Follower) read(ctx context.Context) (*state, error) {
-	client, err := f.reader(ctx)
-	if err != nil {
-		return nil, err
-	}
-	out, err := client.GetItem(ctx, &dynamodb.GetItemInput{TableName: &f.table, Key: rowKey(f.name)})
+	out, err := f.client.GetItem(ctx, &dynamodb.GetItemInput{TableName: &f.table, Key: rowKey(f.name)})
 	if err != nil {
 		return nil, err
 	}
 	return parseRow(out.Item)
-}
-
-// reader is the client of the options, or one that is made here, once: not in Follow, which has no context and calls
-// nothing. A look that was given up can be in here beside the next one; then the second client is used, as good as the first.
-func (f *Follower) reader(ctx context.Context) (ReadAPI, error) {
-	if f.client != nil {
-		return f.client, nil
-	}
-	f.mu.Lock()
-	own := f.own
-	f.mu.Unlock()
-	if own != nil {
-		return own, nil
-	}
-	cfg, err := config.LoadDefaultConfig(ctx, config.WithRegion(f.region))
-	if err != nil {
-		return nil, fmt.Errorf("load AWS configuration: %w", err)
-	}
-	own = dynamodb.NewFromConfig(cfg)
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	f.own = own
-	return own, nil
 }
 
 // end takes in what a look found, unless it was given up. The sink is told before those who wait are freed, in the same hold

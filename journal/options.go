@@ -11,6 +11,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 
 	"github.com/warmflags/warmflags/change"
+	"github.com/warmflags/warmflags/internal/dynamoclient"
 )
 
 // Defaults of a [Follower].
@@ -35,7 +36,7 @@ type Option func(*settings)
 type settings struct {
 	table, prefix, region string
 	sink                  change.Sink
-	client                ReadAPI // nil: made at the first look
+	client                ReadAPI
 	interval              time.Duration
 	budget, flushBudget   time.Duration
 	copies                int
@@ -52,8 +53,8 @@ func Prefix(prefix string) Option { return func(s *settings) { s.prefix = prefix
 // for long. It must be positive.
 func Interval(d time.Duration) Option { return func(s *settings) { s.interval = d } }
 
-// Client is the DynamoDB client; share it with dynamostore's, as making one takes time at each cold start. The
-// default is one of the environment's AWS configuration, made at the first look.
+// Client is the DynamoDB client; share it with dynamostore's, as making one takes time at each cold start, and a
+// connection of its own. The default is one made from the environment that Lambda sets; outside of Lambda pass one.
 func Client(client ReadAPI) Option { return func(s *settings) { s.client = client } }
 
 // Region is the region whose journal is read: that of the table which the client reads. The default is the client's
@@ -100,13 +101,29 @@ func newSettings(table string, sink change.Sink, options []Option) settings {
 			s.region = os.Getenv(variable)
 		}
 	}
-	s.err = s.check()
+	var clientErr error
+	if s.client == nil {
+		s.client, clientErr = newClient(s.region)
+	}
+	s.err = s.check(clientErr)
 	return s
 }
 
+// newClient makes a client of the region from Lambda's environment.
+func newClient(region string) (ReadAPI, error) {
+	client, err := dynamoclient.New(nil)
+	if err != nil {
+		return nil, fmt.Errorf("no Client was passed: %w", err)
+	}
+	return dynamodb.New(client.Options(), func(o *dynamodb.Options) { o.Region = region }), nil
+}
+
 // check says all that is wrong with the settings in one error; nil if nothing is.
-func (s *settings) check() error {
+func (s *settings) check(clientErr error) error {
 	var problems []error
+	if clientErr != nil {
+		problems = append(problems, clientErr)
+	}
 	if s.table == "" {
 		problems = append(problems, errors.New("the table's name is empty"))
 	}

@@ -1,0 +1,29 @@
+package journal
+
+import (
+	"context"
+	"time"
+)
+
+// Run polls the journal at once and then every interval, until ctx ends. It is for processes that are never frozen:
+// services, and Lambda Managed Instances. What goes wrong is logged, and the next poll tries again.
+//
+// It returns wrong options at once, and otherwise ctx's error.
+func (f *Follower) Run(ctx context.Context) error {
+	if f.err != nil {
+		return f.err
+	}
+	ticker := time.NewTicker(f.interval)
+	defer ticker.Stop()
+	for {
+		_ = f.Refresh(ctx) // logged when it begins and when it ends to fail
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-ticker.C:
+		}
+	}
+}
+
+// Err returns what is wrong with the options, as [Follower.Refresh] does, without a read; nil if nothing is.
+func (f *Follower) Err() error { return f.err }

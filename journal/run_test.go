@@ -1,0 +1,50 @@
+package journal_test
+
+import (
+	"context"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/warmflags/warmflags/journal"
+)
+
+// A service needs no invocations: whenever a change is written, the sink knows of it within an interval and a half.
+func TestRunPollsEachInterval(t *testing.T) {
+	bubble(t, func(t *testing.T, a *account) {
+		const interval = 10 * time.Second
+		s := &sink{}
+		f := a.follow(s, journal.Interval(interval))
+		a.append("before")
+		ctx, stop := context.WithCancel(t.Context())
+		ended := make(chan error, 1)
+		go func() { ended <- f.Run(ctx) }()
+		synctest.Wait()
+		require.Equal(t, []string{"*"}, s.take(), "at once")
+		for i := range 20 {
+			// Later in the interval each time, from its beginning to its end.
+			<-time.After(interval*time.Duration(i)/20 + time.Millisecond)
+			a.append("flag")
+			<-time.After(interval * 3 / 2)
+			synctest.Wait()
+			require.Equal(t, []string{"flag"}, s.take(), "round %d", i)
+		}
+		began := f.Stats().Looks
+		<-time.After(10 * interval)
+		synctest.Wait()
+		assert.Equal(t, 10, f.Stats().Looks-began, "one read an interval")
+		stop()
+		assert.ErrorIs(t, <-ended, context.Canceled)
+	})
+}
+
+func TestRunReturnsWrongOptions(t *testing.T) {
+	f := newAccount(t).follow(&sink{}, journal.Interval(-1))
+	err := f.Run(t.Context())
+	require.ErrorContains(t, err, "Interval(-1ns)")
+	assert.Equal(t, err, f.Err())
+	assert.NoError(t, newAccount(t).follow(&sink{}).Err())
+}
