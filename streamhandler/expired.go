@@ -224,11 +224,10 @@ func (e *Expired) log(ctx context.Context, reports []report, s ExpiredStats, o o
 			lost = append(lost, fmt.Sprintf("%s: %s to %s: %s", b.Shard, b.From, b.To, r.RequestContext.Condition))
 		}
 	}
-	count := func(name string, n int) emf.Metric { return emf.Metric{Name: name, Unit: emf.Count, Value: float64(n)} }
 	attrs := emf.Attrs(o.ended, emf.Function(), []emf.Metric{
-		count("ExpiredReports", s.Reports), count("ExpiredRecords", records), count("UnreadableReports", s.Unreadable),
-		count("TableReads", s.Reads), count("Prefixes", len(o.messages)), count("Messages", s.Messages), count("Failures", s.Failures),
-		{Name: "PublishLatency", Unit: emf.Milliseconds, Value: float64(o.ended.Sub(o.began)) / float64(time.Millisecond)},
+		emf.Count("ExpiredReports", s.Reports), emf.Count("ExpiredRecords", records), emf.Count("UnreadableReports", s.Unreadable),
+		emf.Count("TableReads", s.Reads), emf.Count("Prefixes", len(o.messages)), emf.Count("Messages", s.Messages), emf.Count("Failures", s.Failures),
+		emf.Milliseconds("PublishLatency", o.ended.Sub(o.began)),
 	})
 	attrs = append(attrs, slog.Any("positions", lost))
 	line := "records expired unpublished: invalidated everything"
@@ -239,5 +238,5 @@ func (e *Expired) log(ctx context.Context, reports []report, s ExpiredStats, o o
 		line = "records expired unpublished, and not all consumers were told: it is tried again"
 		attrs = append(attrs, slog.String("error", o.failure.Error()))
 	}
-	e.logger.LogAttrs(ctx, slog.LevelError, line, attrs...)
+	emf.Log(ctx, e.logger, slog.LevelError, line, attrs...)
 }

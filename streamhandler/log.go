@@ -33,27 +33,24 @@ func (h *Handler) log(ctx context.Context, b *batch, o outcome) {
 		level = slog.LevelError
 		attrs = append(attrs, slog.String("error", o.failure.Error()), slog.String("retry_from", o.from))
 	}
-	h.logger.LogAttrs(ctx, level, "stream batch", attrs...)
+	emf.Log(ctx, h.logger, level, "stream batch", attrs...)
 }
 
 // metrics are the batch's counts, the zeros included, so that an alarm has something to judge.
 func (b *batch) metrics(o outcome) []emf.Metric {
 	s := b.stats
-	count := func(name string, n int) emf.Metric { return emf.Metric{Name: name, Unit: emf.Count, Value: float64(n)} }
 	metrics := []emf.Metric{
-		count("Records", s.Records), count("Changes", s.Changes), count("Coalesced", s.Coalesced),
-		count("UnknownVersion", s.Unknown), count("SkippedOwn", s.Skipped[SkippedOwn]),
-		count("SkippedNoItem", s.Skipped[SkippedNoItem]), count("SkippedForeign", s.Skipped[SkippedForeign]),
-		count("SkippedMalformed", s.Skipped[SkippedMalformed]), count("Messages", s.Messages),
-		count("Refused", s.Refused), count("Failures", s.Failures), {Name: "MessageBytes", Unit: emf.Bytes, Value: float64(s.Bytes)},
+		emf.Count("Records", s.Records), emf.Count("Changes", s.Changes), emf.Count("Coalesced", s.Coalesced),
+		emf.Count("UnknownVersion", s.Unknown), emf.Count("SkippedOwn", s.Skipped[SkippedOwn]),
+		emf.Count("SkippedNoItem", s.Skipped[SkippedNoItem]), emf.Count("SkippedForeign", s.Skipped[SkippedForeign]),
+		emf.Count("SkippedMalformed", s.Skipped[SkippedMalformed]), emf.Count("Messages", s.Messages),
+		emf.Count("Refused", s.Refused), emf.Count("Failures", s.Failures), emf.Bytes("MessageBytes", s.Bytes),
 	}
 	if len(o.messages) > 0 {
-		took := o.ended.Sub(o.began)
-		metrics = append(metrics, emf.Metric{Name: "PublishLatency", Unit: emf.Milliseconds, Value: float64(took) / float64(time.Millisecond)})
+		metrics = append(metrics, emf.Milliseconds("PublishLatency", o.ended.Sub(o.began)))
 	}
 	if !b.oldest.IsZero() { // to the second, and by another clock than this one's
-		age := max(o.ended.Sub(b.oldest), 0)
-		metrics = append(metrics, emf.Metric{Name: "OldestRecordAge", Unit: emf.Seconds, Value: age.Seconds()})
+		metrics = append(metrics, emf.Seconds("OldestRecordAge", max(o.ended.Sub(b.oldest), 0)))
 	}
 	return metrics
 }

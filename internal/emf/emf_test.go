@@ -24,17 +24,44 @@ func ExampleAttrs() {
 		return a
 	}}
 	logger := slog.New(slog.NewJSONHandler(os.Stdout, withoutTime))
-	attrs := emf.Attrs(at, nil, []emf.Metric{{Name: "Records", Unit: emf.Count, Value: 3}})
+	attrs := emf.Attrs(at, nil, []emf.Metric{emf.Count("Records", 3)})
 	logger.LogAttrs(context.Background(), slog.LevelInfo, "stream batch", attrs...)
 	// Output: {"level":"INFO","msg":"stream batch","Records":3,"_aws":{"Timestamp":1700000000123,"CloudWatchMetrics":[{"Namespace":"warmflags","Dimensions":[[]],"Metrics":[{"Name":"Records","Unit":"Count"}]}]}}
 }
 
 func TestEveryNameThatIsDeclaredIsInTheLine(t *testing.T) {
 	var out strings.Builder
-	attrs := emf.Attrs(at, []emf.Dimension{{Name: "Prefix", Value: "staging"}}, []emf.Metric{{Name: "Age", Unit: emf.Seconds, Value: 0.5}})
-	slog.New(slog.NewJSONHandler(&out, nil)).LogAttrs(t.Context(), slog.LevelInfo, "line", attrs...)
-	for _, want := range []string{`"Prefix":"staging"`, `"Age":0.5`, `"Dimensions":[["Prefix"]]`, `{"Name":"Age","Unit":"Seconds"}`} {
+	attrs := emf.Attrs(at, []emf.Dimension{{Name: "Prefix", Value: "staging"}}, []emf.Metric{
+		emf.Seconds("Age", 500*time.Millisecond), emf.Bytes("Size", 7), emf.Milliseconds("Took", 1500*time.Microsecond),
+	})
+	emf.Log(t.Context(), slog.New(slog.NewJSONHandler(&out, nil)), slog.LevelInfo, "line", attrs...)
+	for _, want := range []string{
+		`"Prefix":"staging"`, `"Dimensions":[["Prefix"]]`, `"Age":0.5`, `{"Name":"Age","Unit":"Seconds"}`,
+		`"Size":7`, `{"Name":"Size","Unit":"Bytes"}`, `"Took":1.5`, `{"Name":"Took","Unit":"Milliseconds"}`,
+	} {
 		assert.Contains(t, out.String(), want)
+	}
+}
+
+// CloudWatch drops what it cannot accept without a word: https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_Dimension.html
+func TestDimensionsAreEncoded(t *testing.T) {
+	for value, want := range map[string]string{
+		"staging": "staging", "eu:production/1": "eu:production/1", "": "-", "-": "%2D", "--": "--",
+		"größe": "gr%C3%B6%C3%9Fe", " ": "%20", "a\tb": "a%09b", "100%": "100%25", "%2D": "%252D", "\xff\x7f": "%FF%7F",
+	} {
+		assert.Equal(t, want, emf.Attrs(at, []emf.Dimension{{Name: "Prefix", Value: value}}, nil)[0].Value.String(), "%q", value)
+	}
+}
+
+func TestLogWritesMetricsWhateverTheLevel(t *testing.T) {
+	for level, want := range map[slog.Level]string{
+		slog.LevelDebug: "INFO", slog.LevelInfo: "INFO", slog.LevelWarn: "WARN", slog.LevelError: "ERROR", slog.LevelError + 4: "ERROR",
+	} {
+		var out strings.Builder
+		logger := slog.New(slog.NewJSONHandler(&out, &slog.HandlerOptions{Level: level}))
+		emf.Log(t.Context(), logger, slog.LevelInfo, "line", emf.Attrs(at, nil, []emf.Metric{emf.Count("Records", 3)})...)
+		assert.Contains(t, out.String(), `"level":"`+want+`"`, "a logger of level %v", level)
+		assert.Contains(t, out.String(), `"Records":3`)
 	}
 }
 

@@ -146,9 +146,9 @@ func (o *outcome) add(r Result, err error) {
 	if err != nil {
 		o.failures = append(o.failures, err)
 	}
-	o.failed += one(err != nil)
-	o.held += one(errors.Is(err, ErrGuard) || len(r.HeldBack) > 0)
-	o.refusing += one(len(r.Refused) > 0)
+	o.failed += boolToInt(err != nil)
+	o.held += boolToInt(errors.Is(err, ErrGuard) || len(r.HeldBack) > 0)
+	o.refusing += boolToInt(len(r.Refused) > 0)
 }
 
 // syncOne is one environment's sync, with a Syncer of its own.
@@ -224,20 +224,17 @@ func (h *Handler) log(ctx context.Context, requests []events.SQSMessage, o *outc
 			age = max(age, now.Sub(time.UnixMilli(ms)))
 		}
 	}
-	metric := func(name, unit string, value float64) emf.Metric {
-		return emf.Metric{Name: name, Unit: unit, Value: value}
-	}
 	attrs := emf.Attrs(now, emf.Function(), []emf.Metric{
-		metric("Requests", emf.Count, float64(len(requests))),
-		metric("RequestAge", emf.Seconds, age.Seconds()),
-		metric("Environments", emf.Count, float64(o.environments)),
-		metric("EnvironmentsFailed", emf.Count, float64(o.failed)),
-		metric("EnvironmentsHeld", emf.Count, float64(o.held)),
-		metric("EnvironmentsRefusing", emf.Count, float64(o.refusing)),
-		metric("BatchFailures", emf.Count, float64(one(err != nil))),
+		emf.Count("Requests", len(requests)),
+		emf.Seconds("RequestAge", age),
+		emf.Count("Environments", o.environments),
+		emf.Count("EnvironmentsFailed", o.failed),
+		emf.Count("EnvironmentsHeld", o.held),
+		emf.Count("EnvironmentsRefusing", o.refusing),
+		emf.Count("BatchFailures", boolToInt(err != nil)),
 	})
 	if err != nil {
 		attrs = append(attrs, slog.String("error", err.Error()))
 	}
-	h.options.logger.LogAttrs(ctx, level, "requests handled", attrs...)
+	emf.Log(ctx, h.options.logger, level, "requests handled", attrs...)
 }

@@ -17,9 +17,6 @@ import (
 // keysLogged bounds the keys that a list adds to the log line: Lambda cuts a line at 256 KB, and people sooner.
 const keysLogged = 20
 
-// noPrefix stands for the empty prefix in metrics: CloudWatch has no empty dimension.
-const noPrefix = "-"
-
 // log writes the one line of a sync, which CloudWatch also reads as metrics, told apart by the function's name and the
 // dimension Prefix.
 func (s *Syncer) log(ctx context.Context, t *tally, err error) {
@@ -53,7 +50,7 @@ func (s *Syncer) log(ctx context.Context, t *tally, err error) {
 	if !s.dryRun { // which is a question, and must not look like a sync that nothing came of
 		attrs = append(attrs, emf.Attrs(time.Now(), s.dimensions(), metrics(r, took, err))...)
 	}
-	s.logger.LogAttrs(ctx, level, message, attrs...)
+	emf.Log(ctx, s.logger, level, message, attrs...)
 }
 
 // keyAttrs are the first keys of a list, and how many more there are.
@@ -74,32 +71,27 @@ func keyAttrs(list string, items []dynamostore.Item) (attrs []slog.Attr) {
 
 // dimensions tell the metrics of one stack's environment from all others'.
 func (s *Syncer) dimensions() []emf.Dimension {
-	prefix := s.store.Prefix()
-	if prefix == "" {
-		prefix = noPrefix
-	}
-	return append(emf.Function(), emf.Dimension{Name: "Prefix", Value: prefix})
+	return append(emf.Function(), emf.Dimension{Name: "Prefix", Value: s.store.Prefix()})
 }
 
 // metrics are a sync's. Those that are mostly 0 are sent all the same: a metric that is only there when something is
 // wrong leaves an alarm without data, which says nothing. Of a sync that failed, items are counted as they were
 // found to differ: who has a guard that holds wants to see how much it holds. docs/syncing.md explains the names.
 func metrics(r Result, took time.Duration, err error) []emf.Metric {
-	count := func(name string, n int) emf.Metric { return emf.Metric{Name: name, Unit: emf.Count, Value: float64(n)} }
-	is := func(name string, target error) emf.Metric { return count(name, one(errors.Is(err, target))) }
+	is := func(name string, target error) emf.Metric { return emf.Count(name, boolToInt(errors.Is(err, target))) }
 	return []emf.Metric{
-		count("ItemsAdded", len(r.Added)), count("ItemsUpdated", len(r.Updated)), count("ItemsRemoved", len(r.Removed)),
-		count("ItemsUnchanged", len(r.Unchanged)), count("ItemsRefused", len(r.Refused)),
-		count("ItemsHeldBack", len(r.HeldBack)), count("ItemsKept", len(r.Kept)),
+		emf.Count("ItemsAdded", len(r.Added)), emf.Count("ItemsUpdated", len(r.Updated)), emf.Count("ItemsRemoved", len(r.Removed)),
+		emf.Count("ItemsUnchanged", len(r.Unchanged)), emf.Count("ItemsRefused", len(r.Refused)),
+		emf.Count("ItemsHeldBack", len(r.HeldBack)), emf.Count("ItemsKept", len(r.Kept)),
 		is("GuardEmpty", errEmpty), is("GuardRemovals", errRemovals),
 		is("FencesLost", dynamostore.ErrFenceLost), is("KeysRefused", ErrUnauthorized),
-		count("SyncFailures", one(err != nil)), count("SyncTransactions", r.Transactions),
-		{Name: "SyncDuration", Unit: emf.Milliseconds, Value: float64(took.Microseconds()) / 1000},
+		emf.Count("SyncFailures", boolToInt(err != nil)), emf.Count("SyncTransactions", r.Transactions),
+		emf.Milliseconds("SyncDuration", took),
 	}
 }
 
-// one is 1 for true: in CloudWatch, a sum of them is a count.
-func one(is bool) int {
+// boolToInt returns 1 for true: in CloudWatch, the sum of them is a count.
+func boolToInt(is bool) int {
 	if is {
 		return 1
 	}
