@@ -13,14 +13,14 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ssm"
 
 	"github.com/warmflags/warmflags/dynamostore"
-	"github.com/warmflags/warmflags/internal/flagsync"
+	"github.com/warmflags/warmflags/internal/parameter"
 	"github.com/warmflags/warmflags/subscriber"
 )
 
 // clients are those of AWS that the commands use.
 type clients struct {
 	db         dynamostore.API
-	parameters flagsync.SSM
+	parameters parameter.Client
 	queues     subscriber.ReaperSQS
 	topics     subscriber.ReaperSNS
 }

@@ -21,6 +21,7 @@ import (
 
 	"github.com/warmflags/warmflags/dynamostore"
 	"github.com/warmflags/warmflags/internal/flagsync"
+	"github.com/warmflags/warmflags/internal/parameter"
 )
 
 // The command reads flags and variables, makes the parts, and prints. What a sync does is in package flagsync.
@@ -128,9 +129,9 @@ func (f *syncFlags) check() error {
 }
 
 // keys are the parameter's, or the variable's: a single key there is the prefix's, whichever it is.
-func (f *syncFlags) keys(parameters flagsync.SSM) (flagsync.Keys, error) {
+func (f *syncFlags) keys(parameters parameter.Client) (flagsync.Keys, error) {
 	if f.parameter != "" {
-		return flagsync.SSMKeys(parameters, f.parameter), nil
+		return flagsync.ParameterKeys(parameters, f.parameter), nil
 	}
 	keys, err := flagsync.ParseKeys(os.Getenv(keyVariable))
 	if err != nil {

@@ -41,6 +41,6 @@ func ExampleHandler() {
 	open := func(ctx context.Context, prefix string) (*dynamostore.Store, error) {
 		return dynamostore.DataStore(os.Getenv("TABLE_NAME")).Prefix(prefix).Client(client).Open(ctx)
 	}
-	keys := flagsync.SSMKeys(ssm.NewFromConfig(cfg), os.Getenv("SDK_KEY_PARAMETER"))
+	keys := flagsync.ParameterKeys(ssm.NewFromConfig(cfg), os.Getenv("SDK_KEY_PARAMETER"))
 	lambda.Start(flagsync.NewHandler(open, keys).Handle)
 }

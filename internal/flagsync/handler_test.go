@@ -6,8 +6,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"testing/synctest"
-	"time"
 
 	"github.com/aws/aws-lambda-go/events"
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -26,17 +24,12 @@ type parameter struct {
 	value *string
 	err   error
 	reads int
-	hangs bool
 }
 
-func (p *parameter) GetParameter(ctx context.Context, in *ssm.GetParameterInput, _ ...func(*ssm.Options)) (*ssm.GetParameterOutput, error) {
+func (p *parameter) GetParameter(_ context.Context, in *ssm.GetParameterInput, _ ...func(*ssm.Options)) (*ssm.GetParameterOutput, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.reads++
-	if p.hangs {
-		<-ctx.Done()
-		return nil, ctx.Err()
-	}
 	if !aws.ToBool(in.WithDecryption) || aws.ToString(in.Name) != "/warmflags/key" {
 		return nil, errors.New("wrong request")
 	}
@@ -59,7 +52,7 @@ func (b *bench) handler(t *testing.T, p *parameter) (*flagsync.Handler, map[stri
 		}
 		return b.store(t, prefix), nil
 	}
-	return flagsync.NewHandler(open, flagsync.SSMKeys(p, "/warmflags/key"), b.options()...), opened
+	return flagsync.NewHandler(open, flagsync.ParameterKeys(p, "/warmflags/key"), b.options()...), opened
 }
 
 func TestABatchIsOneSyncOfEachEnvironment(t *testing.T) {
@@ -115,46 +108,12 @@ func TestARotatedKeyNeedsNoDeployment(t *testing.T) {
 	assert.Equal(t, 2, p.reads)
 }
 
-// What was put into the parameter reaches a warm container too, also where LaunchDarkly refuses nothing.
-func TestTheParameterIsReadAgain(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		p := &parameter{value: aws.String(`{"production": "sdk-wrong"}`)}
-		keys := flagsync.SSMKeys(p, "/warmflags/key")
-		read := func() map[string]string {
-			got, err := keys(t.Context(), false)
-			require.NoError(t, err)
-			return got
-		}
-		was := read()
-		p.value = aws.String(`{"production": "sdk-right", "staging": "sdk-2"}`)
-		time.Sleep(5*time.Minute - time.Second) // virtual
-		assert.Equal(t, was, read())
-		assert.Equal(t, 1, p.reads)
-		time.Sleep(time.Second)
-		now := map[string]string{"production": "sdk-right", "staging": "sdk-2"}
-		assert.Equal(t, now, read())
-		assert.Equal(t, 2, p.reads)
-
-		p.err = errors.New("throttled")
-		time.Sleep(5 * time.Minute)
-		assert.Equal(t, now, read(), "a parameter that cannot be read does not stop the syncs")
-		_, err := keys(t.Context(), true)
-		require.ErrorContains(t, err, "throttled", "but there is no better key than the refused one")
-
-		p.hangs, p.err = true, nil
-		time.Sleep(5 * time.Minute)
-		began := time.Now()
-		assert.Equal(t, now, read())
-		assert.Equal(t, 5*time.Second, time.Since(began))
-	})
-}
-
 func TestKeysThatCannotBeReadFailTheBatch(t *testing.T) {
 	b := newBench(t)
 	p := &parameter{err: errors.New("access denied")}
 	h, _ := b.handler(t, p)
 	response, err := h.Handle(t.Context(), batch("m1"))
-	require.ErrorContains(t, err, `read SDK keys from parameter "/warmflags/key": access denied`)
+	require.ErrorContains(t, err, `read parameter "/warmflags/key": access denied`)
 	assert.Len(t, response.BatchItemFailures, 1)
 	p.err, p.value = nil, aws.String("sdk-1")
 	b.ld.set("sdk-1", "a:1")
@@ -179,6 +138,8 @@ func TestParseKeys(t *testing.T) {
 		`{"p": "sdk-secret", "q": "a b"}`: nil,
 		`{"sdk-secret": "production"}`:    nil,
 		`{"sdk-secret": ""}`:              nil,
+		`{"SDK_KEY": "sdk-secret"}`:       nil,
+		`{"sdkKey":"sdk-secret"}`:         nil,
 	} {
 		got, err := flagsync.ParseKeys(value)
 		if want == nil {

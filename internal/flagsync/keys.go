@@ -5,15 +5,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"log/slog"
 	"maps"
 	"slices"
 	"strings"
-	"sync"
-	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/service/ssm"
+	"github.com/warmflags/warmflags/internal/parameter"
 )
 
 // Keys gives the SDK key of each environment, by the environment's prefix in the table. With refresh, a key was
@@ -67,78 +63,24 @@ func (s *Syncer) withKey(ctx context.Context, run func(key string) error) error 
 	}
 }
 
-const (
-	// keepKeys is how long a container goes on with what was read: so long may pass until it syncs a prefix that was
-	// added, and leaves alone one that was taken out. The webhook's secrets are kept as long.
-	keepKeys = 5 * time.Minute
-	// readTimeout limits GetParameter, with the SDK's retries in it.
-	readTimeout = 5 * time.Second
-)
-
-// SSM is the part of [ssm.Client] that [SSMKeys] uses.
-type SSM interface {
-	GetParameter(context.Context, *ssm.GetParameterInput, ...func(*ssm.Options)) (*ssm.GetParameterOutput, error)
-}
-
-// SSMKeys reads keys from a parameter in SSM's Parameter Store, normally a SecureString, or a secret of Secrets
-// Manager by the name /aws/reference/secretsmanager/<secret>
-// (https://docs.aws.amazon.com/systems-manager/latest/userguide/integration-ps-secretsmanager.html). The value
-// is as [ParseKeys] reads it. It is remembered for five minutes, or until a refresh. When the parameter cannot be read
-// again after that, what is remembered stays in use, with a warning in [slog.Default]: LaunchDarkly still says whether a
-// key is good.
-func SSMKeys(client SSM, parameter string) Keys {
-	var mu sync.Mutex // guards known and read, and makes readers wait for one read
-	var known map[string]string
-	var read time.Time // when, by the wall clock: a sandbox's monotonic clock stops while it is frozen
-	return func(ctx context.Context, refresh bool) (map[string]string, error) {
-		mu.Lock()
-		defer mu.Unlock()
-		now := time.Now().Round(0)
-		age := now.Sub(read)
-		if known != nil && !refresh && 0 <= age && age < keepKeys { // a clock that stepped back says nothing about an age
-			return known, nil
-		}
-		keys, err := readKeys(ctx, client, parameter)
-		if err != nil {
-			if known == nil || refresh {
-				return nil, err
-			}
-			slog.WarnContext(ctx, "flagsync: goes on with the SDK keys that it knows", "error", err)
-			keys = known
-		}
-		known, read = keys, now
-		return keys, nil
-	}
-}
-
-// readKeys is one read of the parameter.
-func readKeys(ctx context.Context, client SSM, parameter string) (map[string]string, error) {
-	ctx, cancel := context.WithTimeout(ctx, readTimeout)
-	defer cancel()
-	out, err := client.GetParameter(ctx, &ssm.GetParameterInput{Name: &parameter, WithDecryption: aws.Bool(true)})
-	if err != nil {
-		return nil, fmt.Errorf("read SDK keys from parameter %q: %w", parameter, err)
-	}
-	if out.Parameter == nil {
-		return nil, fmt.Errorf("read SDK keys from parameter %q: the answer is empty", parameter)
-	}
-	keys, err := ParseKeys(aws.ToString(out.Parameter.Value))
-	if err != nil {
-		return nil, fmt.Errorf("read SDK keys from parameter %q: %w", parameter, err)
-	}
-	return keys, nil
+// ParameterKeys returns keys that are read from the parameter called name, as [parameter.Parameter.Get] does. Its text is as
+// [ParseKeys] reads it. When the parameter cannot be read again, the last known keys stay in use: LaunchDarkly still refuses
+// a key that is no longer valid.
+func ParameterKeys(client parameter.Client, name string) Keys {
+	return parameter.New(client, name, true, ParseKeys).Get
 }
 
 // ParseKeys reads SDK keys: one key, which belongs to the empty prefix, or a JSON object of prefix to key. Its
-// errors quote prefixes, never a key, not even one that stands where a prefix should: a prefix that begins with "sdk-" is
-// refused. Where it returns an error, the keys are not to be used.
+// errors quote prefixes, never a key, not even one in the place of a prefix: a prefix that begins with "sdk-" is
+// refused. So is a name such as "SDK_KEY", which Secrets Manager's key/value secrets have. Do not use the keys that come
+// with an error.
 func ParseKeys(value string) (map[string]string, error) {
 	value = strings.TrimSpace(value)
 	keys := map[string]string{"": value}
 	if strings.HasPrefix(value, "{") {
 		keys = nil
 		if json.Unmarshal([]byte(value), &keys) != nil {
-			return nil, errors.New("the value begins with { but is no JSON object of prefix to SDK key")
+			return nil, errors.New("the value begins with { but is not a JSON object of prefix to SDK key")
 		}
 	}
 	if len(keys) == 0 {
@@ -149,6 +91,10 @@ func ParseKeys(value string) (map[string]string, error) {
 		if strings.HasPrefix(prefix, "sdk-") { // prefixes are in logs, metrics and the table
 			problems = append(problems, errors.New("a prefix looks like an SDK key: the object is of prefix to key, not of key to prefix"))
 			continue
+		}
+		if name := strings.ToLower(prefix); strings.Contains(name, "sdk") && strings.Contains(name, "key") {
+			problems = append(problems, fmt.Errorf("prefix %q looks like the name of a key: for one environment store the SDK key itself, "+
+				"as plaintext, not as a key/value pair; for several, a JSON object of prefix to SDK key", prefix))
 		}
 		if key == "" || strings.ContainsAny(key, " \t\r\n\"{}") {
 			problems = append(problems, fmt.Errorf("the SDK key of prefix %q is empty, or has characters that no key has", prefix))

@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
+
+	"github.com/warmflags/warmflags/internal/clock"
 )
 
 const (
@@ -95,8 +97,8 @@ type Handler struct {
 
 	// mu guards refreshed.
 	mu sync.Mutex
-	// refreshed is when a wrong signature last made us read the secrets, by the wall clock.
-	refreshed time.Time
+	// refreshed is when a wrong signature last caused the secrets to be read; zero: never.
+	refreshed clock.Instant
 }
 
 // New makes a handler that sends to the FIFO queue at queueURL. What is wrong with its arguments is reported by
@@ -249,10 +251,11 @@ func (h *Handler) matches(ctx context.Context, body, signature []byte, refresh b
 func (h *Handler) mayRefresh() bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if !olderThan(h.refreshed, h.refreshInterval) {
+	now := clock.Now()
+	if h.refreshed.Age(now) < h.refreshInterval {
 		return false
 	}
-	h.refreshed = time.Now().Round(0)
+	h.refreshed = now
 	return true
 }
 
@@ -273,11 +276,4 @@ func (h *Handler) send(ctx context.Context, sum string) error {
 		return &answer{http.StatusServiceUnavailable, "the queue cannot be reached now", fmt.Errorf("send to queue %q: %w", h.queueURL, err)}
 	}
 	return nil
-}
-
-// olderThan says whether d has passed since t, which is of the wall clock: the monotonic one stands still while
-// Lambda has frozen us. A clock that was set back counts as passed.
-func olderThan(t time.Time, d time.Duration) bool {
-	age := time.Now().Round(0).Sub(t)
-	return age >= d || age < 0
 }

@@ -59,5 +59,5 @@ func build(ctx context.Context) (*flagsync.Handler, error) {
 	if queue := os.Getenv("QUEUE_URL"); queue != "" {
 		options = append(options, flagsync.Retry(sqs.NewFromConfig(cfg), queue))
 	}
-	return flagsync.NewHandler(open, flagsync.SSMKeys(ssm.NewFromConfig(cfg), parameter), options...), nil
+	return flagsync.NewHandler(open, flagsync.ParameterKeys(ssm.NewFromConfig(cfg), parameter), options...), nil
 }
