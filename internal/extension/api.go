@@ -9,22 +9,30 @@ import (
 	"net/http"
 )
 
-// api is Lambda's extensions API for one registered extension.
-type api struct {
+// API is Lambda's extensions API for one registered extension. Make one with [Register].
+type API struct {
 	client  *http.Client // without a timeout: the answer to a request for the next event can take hours
 	baseURL string
 	id      string // of the extension
 }
 
-// event is what Lambda sends an extension. An internal extension gets INVOKE events only.
-type event struct {
+// Types of an [Event].
+const (
+	Invoke   = "INVOKE"
+	Shutdown = "SHUTDOWN" // internal extensions do not get it
+)
+
+// Event is what Lambda sends an extension.
+type Event struct {
+	Type       string `json:"eventType"`
 	RequestID  string `json:"requestId"`
-	DeadlineMs int64  `json:"deadlineMs"`
+	DeadlineMs int64  `json:"deadlineMs"` // Unix time at which the invocation or the shutdown must have ended
 }
 
-// register registers an extension. Lambda closes registration when the function asks for its first invocation.
-func register(ctx context.Context, address, name string, events []string) (*api, error) {
-	a := &api{client: &http.Client{Transport: &http.Transport{}}, baseURL: "http://" + address + "/2020-01-01/extension/"}
+// Register registers an extension for some types of events. An external extension's name must be that of its executable
+// file. Lambda closes registration when the function asks for its first invocation.
+func Register(ctx context.Context, address, name string, events []string) (*API, error) {
+	a := &API{client: &http.Client{Transport: &http.Transport{}}, baseURL: "http://" + address + "/2020-01-01/extension/"}
 	body, err := json.Marshal(map[string][]string{"events": events})
 	if err != nil {
 		return nil, err
@@ -42,25 +50,25 @@ func register(ctx context.Context, address, name string, events []string) (*api,
 	return a, nil
 }
 
-// next asks for the next event, and waits for it. That it asks says that the extension is done with the event before.
-func (a *api) next(ctx context.Context) (event, error) {
+// Next asks for the next event, and waits for it. That it asks says that the extension is done with the event before.
+func (a *API) Next(ctx context.Context) (Event, error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, a.baseURL+"event/next", nil)
 	if err != nil {
-		return event{}, err
+		return Event{}, err
 	}
 	request.Header.Set("Lambda-Extension-Identifier", a.id)
 	_, body, err := a.do(request)
 	if err != nil {
-		return event{}, fmt.Errorf("ask for the next event: %w", err)
+		return Event{}, fmt.Errorf("ask for the next event: %w", err)
 	}
-	var e event
+	var e Event
 	if err := json.Unmarshal(body, &e); err != nil {
-		return event{}, fmt.Errorf("read event %q: %w", body, err)
+		return Event{}, fmt.Errorf("read event %q: %w", body, err)
 	}
 	return e, nil
 }
 
-func (a *api) do(request *http.Request) (*http.Response, []byte, error) {
+func (a *API) do(request *http.Request) (*http.Response, []byte, error) {
 	response, err := a.client.Do(request)
 	if err != nil {
 		return nil, nil, err

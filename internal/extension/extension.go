@@ -53,7 +53,7 @@ type Config struct {
 // Extension does nothing.
 type Extension struct {
 	config  Config
-	api     *api
+	api     *API
 	cancel  context.CancelFunc
 	running sync.WaitGroup
 
@@ -79,7 +79,7 @@ func Start(ctx context.Context, config Config) (*Extension, error) {
 		return nil, fmt.Errorf("start extension: client %v, flush budget %v and interval %v: none may be nil or negative",
 			config.Client, config.FlushBudget, config.Interval)
 	}
-	events := []string{"INVOKE"}
+	events := []string{Invoke}
 	if config.Getenv("AWS_LAMBDA_MAX_CONCURRENCY") != "" {
 		events = []string{}
 	}
@@ -89,7 +89,7 @@ func Start(ctx context.Context, config Config) (*Extension, error) {
 	}
 	e := &Extension{config: config, change: make(chan struct{})}
 	var err error
-	if e.api, err = register(ctx, address, name, events); err != nil {
+	if e.api, err = Register(ctx, address, name, events); err != nil {
 		return nil, fmt.Errorf("start extension %q: %w", name, err)
 	}
 	life, cancel := context.WithCancel(context.Background())
@@ -131,7 +131,7 @@ func (c Config) withDefaults() Config {
 // concerned, so it is delayed until the flush ended.
 func (e *Extension) run(ctx context.Context) {
 	for {
-		invocation, err := e.api.next(ctx)
+		invocation, err := e.api.Next(ctx)
 		if ctx.Err() != nil {
 			return
 		}
