@@ -70,6 +70,9 @@ func RefreshAhead() Option { return func(o *options) { o.refreshAhead = true } }
 // after the whole process was stopped, what has expired may be served until the timekeeper runs again.
 func StrictClock() Option { return func(o *options) { o.strict = true } }
 
+// Err returns what is wrong with the options, as [Store.Build] does, without building anything; nil if nothing is.
+func (s *Store) Err() error { return s.options.validate() }
+
 // validate says all that is wrong at once; nil if nothing is.
 func (o *options) validate() error {
 	var errs []error

@@ -43,7 +43,7 @@ func fromEnvironment() (*dynamodb.Client, error) {
 		problems = append(problems, errors.New("AWS_ACCESS_KEY_ID is not set"))
 	}
 	if problems != nil {
-		problems = append(problems, errors.New("Lambda sets both; elsewhere pass an aws.Config, for example from config.LoadDefaultConfig"))
+		problems = append(problems, errors.New("outside of Lambda, which sets both, pass an aws.Config, for example from config.LoadDefaultConfig"))
 		return nil, errors.Join(problems...)
 	}
 	if endpoint := first("AWS_ENDPOINT_URL_DYNAMODB", "AWS_ENDPOINT_URL"); endpoint != "" {

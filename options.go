@@ -1,0 +1,178 @@
+package warmflags
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"reflect"
+	"slices"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	ld "github.com/launchdarkly/go-server-sdk/v7"
+	"github.com/launchdarkly/go-server-sdk/v7/ldcomponents"
+	"github.com/launchdarkly/go-server-sdk/v7/subsystems"
+	"github.com/launchdarkly/go-server-sdk/v7/subsystems/ldstoretypes"
+
+	"github.com/warmflags/warmflags/cachedstore"
+	"github.com/warmflags/warmflags/dynamostore"
+	"github.com/warmflags/warmflags/internal/dynamoclient"
+	"github.com/warmflags/warmflags/internal/lambdaenv"
+	"github.com/warmflags/warmflags/journal"
+)
+
+// Option changes what [Open] does. Wrong options are reported by Open, all at once.
+type Option func(*settings)
+
+// Table sets the table's name. Default: the environment variable TABLE_NAME.
+func Table(name string) Option { return func(s *settings) { s.table = name } }
+
+// Prefix sets the LaunchDarkly environment in the table; "" means no prefix. Default: the environment variable PREFIX.
+func Prefix(prefix string) Option { return func(s *settings) { s.prefix = prefix } }
+
+// SDKKey sets LaunchDarkly's SDK key, with which events are sent; with "" none are. Default: the environment variable
+// LD_SDK_KEY.
+func SDKKey(key string) Option { return func(s *settings) { s.sdkKey = key } }
+
+// AWSConfig sets the AWS configuration, for example that of config.LoadDefaultConfig. Default: region, credentials and
+// endpoint from the environment variables that Lambda sets, without which Open returns an error.
+func AWSConfig(cfg aws.Config) Option { return func(s *settings) { s.config = &cfg } }
+
+// DynamoDB sets the DynamoDB client. Default: one made from the [AWSConfig].
+func DynamoDB(client dynamostore.API) Option { return func(s *settings) { s.client = client } }
+
+// LaunchDarkly sets the configuration of LaunchDarkly's client, for example its events, logging or big segments. Open
+// itself sets DataStore and DataSource, which must be nil, and DiagnosticOptOut. Default: the zero ld.Config, and no
+// events if there is no SDK key.
+func LaunchDarkly(config ld.Config) Option { return func(s *settings) { s.launchDarkly = config } }
+
+// Cache adds options of the cache, for example [cachedstore.TTL] or [cachedstore.Preload]. Default: none.
+func Cache(options ...cachedstore.Option) Option {
+	return func(s *settings) { s.cache = append(s.cache, options...) }
+}
+
+// Journal adds options of the journal's follower, for example [journal.Interval], [journal.Budget] or [journal.Copies].
+// Open itself sets its Prefix, Client and Logger. Default: none.
+func Journal(options ...journal.Option) Option {
+	return func(s *settings) { s.journal = append(s.journal, options...) }
+}
+
+// Logger sets where Open and the journal's follower log. Default, also for nil: [slog.Default]. LaunchDarkly's client and
+// the cache log to the loggers in [LaunchDarkly].
+func Logger(logger *slog.Logger) Option { return func(s *settings) { s.logger = logger } }
+
+// settings are what the options say. They do not change after newSettings.
+type settings struct {
+	table, prefix, sdkKey string
+	config                *aws.Config
+	client                dynamostore.API // nil if none can be made; then clientErr says why
+	clientErr             error
+	launchDarkly          ld.Config
+	cache                 []cachedstore.Option
+	journal               []journal.Option
+	logger                *slog.Logger
+}
+
+func newSettings(options []Option) settings {
+	s := settings{table: os.Getenv("TABLE_NAME"), prefix: os.Getenv("PREFIX"), sdkKey: os.Getenv("LD_SDK_KEY")}
+	for _, option := range options {
+		option(&s)
+	}
+	if s.logger == nil {
+		s.logger = slog.Default()
+	}
+	switch {
+	case s.client != nil && s.config != nil:
+		s.clientErr = errors.New("DynamoDB and AWSConfig are both set: use one of them")
+	case s.client == nil:
+		if client, err := dynamoclient.New(s.config); err != nil {
+			s.clientErr = fmt.Errorf("make a DynamoDB client: %w", err)
+		} else {
+			s.client = client
+		}
+	}
+	return s
+}
+
+// problems returns all that is wrong with the configuration.
+func (s settings) problems() (problems []error) {
+	if s.table == "" {
+		problems = append(problems, errors.New("TABLE_NAME is not set: set it to the flag table's name, or use the option Table"))
+		s.table = "(not set)" // so that only their own problems are left to the cache and the journal
+	}
+	if s.clientErr != nil {
+		problems = append(problems, s.clientErr)
+		s.client = dynamodb.New(dynamodb.Options{Region: "(not set)"})
+	}
+	if s.launchDarkly.DataStore != nil || s.launchDarkly.DataSource != nil {
+		problems = append(problems, errors.New("option LaunchDarkly: DataStore and DataSource must be nil: Open sets them"))
+	}
+	store := s.newStore()
+	for _, err := range []error{store.Err(), journal.Follow(s.table, store, s.journalOptions()...).Err()} {
+		if err != nil {
+			problems = append(problems, err)
+		}
+	}
+	return problems
+}
+
+// sendsEvents reports whether the client sends events.
+func (s settings) sendsEvents() bool {
+	events := s.launchDarkly.Events
+	return !s.launchDarkly.Offline && (events != nil || s.sdkKey != "") &&
+		reflect.TypeOf(events) != reflect.TypeOf(ldcomponents.NoEvents())
+}
+
+func (s settings) newStore() *cachedstore.Store {
+	return cachedstore.New(dynamostore.DataStore(s.table).Prefix(s.prefix).Client(s.client), s.cache...)
+}
+
+func (s settings) journalOptions() []journal.Option {
+	return append(slices.Clip(s.journal), journal.Prefix(s.prefix), journal.Client(s.client), journal.Logger(s.logger))
+}
+
+// clientConfig is that of a client in daemon mode. Its diagnostic events would be one call to LaunchDarkly at each cold
+// start.
+func (s settings) clientConfig(f *Flags) ld.Config {
+	config := s.launchDarkly
+	config.DataSource = ldcomponents.ExternalUpdatesOnly()
+	config.DiagnosticOptOut = true
+	if !s.sendsEvents() {
+		config.Events = ldcomponents.NoEvents()
+	}
+	config.DataStore = f.store
+	if lambdaenv.Freezes() {
+		config.DataStore = watchedStore{f}
+	}
+	return config
+}
+
+// watchedStore makes data stores that check whether the invocation that evaluates a flag is wrapped.
+type watchedStore struct{ flags *Flags }
+
+// Build implements [subsystems.ComponentConfigurer].
+func (w watchedStore) Build(clientContext subsystems.ClientContext) (subsystems.DataStore, error) {
+	store, err := w.flags.store.Build(clientContext)
+	if err != nil {
+		return nil, err
+	}
+	return watched{store, w.flags}, nil
+}
+
+type watched struct {
+	subsystems.DataStore
+	flags *Flags
+}
+
+// Get implements [subsystems.DataStore].
+func (w watched) Get(kind ldstoretypes.DataKind, key string) (ldstoretypes.ItemDescriptor, error) {
+	w.flags.checkWrapped()
+	return w.DataStore.Get(kind, key)
+}
+
+// GetAll implements [subsystems.DataStore].
+func (w watched) GetAll(kind ldstoretypes.DataKind) ([]ldstoretypes.KeyedItemDescriptor, error) {
+	w.flags.checkWrapped()
+	return w.DataStore.GetAll(kind)
+}
