@@ -59,13 +59,9 @@ package: $(SAM) ## Build the Lambda functions as they are deployed, into .aws-sa
 
 .PHONY: test
 test: ## Vet and test, with the race detector where there is a C compiler
-	go vet -tags prove ./...
-	go -C v4store vet -tags prove ./...
 	$(if $(RACE),,@echo "Found no C compiler (CGO_ENABLED=1 and CC): testing without the race detector.")
-	go test $(RACE) -timeout $(TIMEOUT) ./...
-	go -C v4store test $(RACE) -timeout $(TIMEOUT) ./...
-	$(if $(RACE),@echo "Without the race detector, the code that must not allocate:")
-	$(if $(RACE),go test -run NoAlloc -bench NoAlloc -benchtime 1000x ./cachedstore)
+	go test $(RACE) -vet all -timeout $(TIMEOUT) ./...
+	go -C v4store test $(RACE) -vet all -timeout $(TIMEOUT) ./...
 	@echo "make test: all passed, $(if $(RACE),with,without) the race detector."
 
 .PHONY: lint
@@ -109,7 +105,8 @@ planted: ## Plant faults in copies of the source: a test must notice each one
 
 .PHONY: sim
 sim: ## Run long histories: SIMSEEDS=100000 seeds of 100 steps for each cache, 1,000 containers, Inits and syncs
-	go test ./dynamostore ./internal/proof/synchistory -run '^TestHistories$$' -v -count=1
+	go test ./dynamostore -run '^TestHistories$$' -sim.seeds=400 -v -count=1
+	go test ./internal/proof/synchistory -run '^TestHistories$$' -sync.seeds=400 -v -count=1
 	go test ./journal -run '^TestContainersAreFreshWithinTheInterval$$' -sim.full -v -count=1 -timeout $(TIMEOUT)
 	@mkdir -p $(TOOLS)
 	go test ./cachedstore -run '^TestSim$$' -sim.seeds=$(SIMSEEDS) -v -count=1 -timeout $(TIMEOUT) -coverprofile $(COVERAGE)

@@ -1,5 +1,3 @@
-//go:build !race
-
 package cachedstore_test
 
 import (
@@ -14,8 +12,7 @@ import (
 	"github.com/warmflags/warmflags/cachedstore"
 )
 
-// That a hit allocates nothing, however it keeps time. What it costs, beside its rivals, is in benchmarks/. The race
-// detector allocates too: `make test` runs TestNoAlloc once more without it.
+// That a hit allocates nothing, however it keeps time. What it costs, beside its rivals, is in benchmarks/.
 
 // ways are the ways in which hits keep time.
 var ways = []struct {

@@ -8,9 +8,9 @@ import (
 	"github.com/warmflags/warmflags/internal/proof/mutant"
 )
 
-// TestPlantedFaults proves that the simulator can fail: it notices each of these, in its short run.
+// TestPlantedFaults proves that the simulator can fail: it notices each of these, in 2,500 seeds.
 func TestPlantedFaults(t *testing.T) {
-	mutant.Check(t, mutant.Suite{Package: ".", Run: "^TestSim$", Mutants: faults})
+	mutant.Check(t, mutant.Suite{Package: ".", Run: "^TestSim$", Args: []string{"-sim.seeds=2500"}, Mutants: faults})
 }
 
 var faults = []mutant.Mutant{

@@ -9,7 +9,7 @@ import (
 )
 
 func TestPlantedFaults(t *testing.T) {
-	mutant.Check(t, mutant.Suite{Package: ".", Run: "^TestHistories$", Mutants: []mutant.Mutant{
+	mutant.Check(t, mutant.Suite{Package: ".", Run: "^TestHistories$", Args: []string{"-sim.seeds=400"}, Mutants: []mutant.Mutant{
 		mutant.Fault("no condition", "write.go", `parts := []string{"attribute_exists(#n)"}`,
 			`return "attribute_exists(#n) OR attribute_not_exists(#n)", map[string]string{"#n": attrNamespace}, nil
 	parts := []string{}`),

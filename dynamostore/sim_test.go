@@ -12,7 +12,7 @@ import (
 	"github.com/warmflags/warmflags/internal/proof/storehistory"
 )
 
-var seeds = flag.Int("sim.seeds", 400, "histories to play")
+var seeds = flag.Int("sim.seeds", 100, "histories to play")
 
 // Histories from a seed, each in a bubble, where waits cost nothing. test/ plays some of them on DynamoDB Local.
 func TestHistories(t *testing.T) {

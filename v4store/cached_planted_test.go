@@ -8,9 +8,9 @@ import (
 	"github.com/warmflags/warmflags/internal/proof/mutant"
 )
 
-// TestPlantedFaultsInTheCache proves that the simulator can fail: it notices each of these, in its short run.
+// TestPlantedFaultsInTheCache proves that the simulator can fail: it notices each of these, in 2,500 seeds.
 func TestPlantedFaultsInTheCache(t *testing.T) {
-	mutant.Check(t, mutant.Suite{Package: ".", Run: "^TestSim$", Mutants: cacheFaults})
+	mutant.Check(t, mutant.Suite{Package: ".", Run: "^TestSim$", Args: []string{"-sim.seeds=2500"}, Mutants: cacheFaults})
 }
 
 var cacheFaults = []mutant.Mutant{

@@ -26,7 +26,7 @@ type Campaign struct {
 func Flags() *Campaign {
 	c := new(Campaign)
 	flag.Uint64Var(&c.First, "sim.first", 1, "the simulator's first seed")
-	flag.IntVar(&c.Seeds, "sim.seeds", 2500, "how many seeds the simulator runs")
+	flag.IntVar(&c.Seeds, "sim.seeds", 500, "how many seeds the simulator runs")
 	flag.IntVar(&c.Steps, "sim.steps", 100, "how many steps each has")
 	return c
 }

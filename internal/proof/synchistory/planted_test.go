@@ -14,7 +14,7 @@ func TestPlantedFaults(t *testing.T) {
 	edit := func(file, from, to string) mutant.Edit { return mutant.Edit{File: file, Old: from, New: to} }
 	plant := func(name string, edits ...mutant.Edit) mutant.Mutant { return mutant.Mutant{Name: name, Edits: edits} }
 	take := "\t\tif t.fence, err = s.store.TakeFence(ctx); err != nil {\n\t\t\treturn nil, err\n\t\t}\n"
-	mutant.Check(t, mutant.Suite{Package: ".", Run: "^TestHistories$", Timeout: 5 * time.Minute, Mutants: []mutant.Mutant{
+	mutant.Check(t, mutant.Suite{Package: ".", Run: "^TestHistories$", Args: []string{"-sync.seeds=400"}, Timeout: 5 * time.Minute, Mutants: []mutant.Mutant{
 		plant("the fence is taken after the fetch",
 			edit(flagsync+"flagsync.go", take, "\t\t_ = ctx\n"),
 			edit(flagsync+"flagsync.go", "\treturn f, nil\n}\n\n// write brings", "\tif t.fence, err = s.store.TakeFence(ctx); err != nil {\n\t\tf.close()\n\t}\n\treturn f, err\n}\n\n// write brings")),
