@@ -11,11 +11,11 @@ import (
 	"github.com/aws/aws-lambda-go/events"
 )
 
-// Handle serves API Gateway's HTTP APIs and Lambda's function URLs. Its error is about wrong options only: all
-// else is in the response.
+// Handle serves API Gateway's HTTP APIs and Lambda's function URLs. Where the route ends in {proxy+}, that part of the path
+// is the prefix of one environment. Its error names wrong arguments only; everything else is in the response.
 func (h *Handler) Handle(ctx context.Context, e events.APIGatewayV2HTTPRequest) (events.APIGatewayV2HTTPResponse, error) {
-	a := h.handle(ctx, request{
-		id: e.RequestContext.RequestID, method: e.RequestContext.HTTP.Method, from: e.RequestContext.HTTP.SourceIP,
+	a := h.handle(ctx, hook{
+		prefix: eventPrefix(e), id: e.RequestContext.RequestID, method: e.RequestContext.HTTP.Method, from: e.RequestContext.HTTP.SourceIP,
 		signatures: headerValues(e.Headers, signatureHeader),
 		body:       func() ([]byte, error) { return eventBody(e) },
 	})
@@ -26,7 +26,13 @@ func (h *Handler) Handle(ctx context.Context, e events.APIGatewayV2HTTPRequest) 
 	return events.APIGatewayV2HTTPResponse{StatusCode: a.status, Headers: headers, Body: a.text + "\n"}, h.err
 }
 
-// eventBody returns the body's exact bytes, which API Gateway may hand over in base64.
+// eventPrefix returns the prefix in the path. A slash at its end is not part of it. An HTTP API decodes the path, except for
+// an encoded percent sign.
+func eventPrefix(e events.APIGatewayV2HTTPRequest) string {
+	return strings.TrimSuffix(strings.ReplaceAll(e.PathParameters["proxy"], "%25", "%"), "/")
+}
+
+// eventBody returns the body's exact bytes, which API Gateway may deliver in base64.
 func eventBody(e events.APIGatewayV2HTTPRequest) ([]byte, error) {
 	if !e.IsBase64Encoded {
 		if len(e.Body) > maxBody {
@@ -40,12 +46,13 @@ func eventBody(e events.APIGatewayV2HTTPRequest) ([]byte, error) {
 	}
 	body, err := base64.StdEncoding.DecodeString(e.Body)
 	if err != nil {
-		return nil, &answer{http.StatusBadRequest, "the body is not base64, as it says", err}
+		return nil, &answer{http.StatusBadRequest, "isBase64Encoded is set, but the body is not valid base64", err}
 	}
 	return body, nil
 }
 
-// headerValues finds a header in any case. API Gateway writes names in lower case; others may not.
+// headerValues returns the values of a header whose name is in any case. API Gateway writes names in lower case; a function
+// URL's caller may not.
 func headerValues(headers map[string]string, name string) []string {
 	var values []string
 	for k, v := range headers {
@@ -56,9 +63,11 @@ func headerValues(headers map[string]string, name string) []string {
 	return values
 }
 
-// ServeHTTP serves net/http.
+// ServeHTTP serves net/http. Under a pattern such as "POST /webhook/{proxy...}" of [http.ServeMux], that part of the path is
+// the prefix of one environment.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	a := h.handle(r.Context(), request{
+	a := h.handle(r.Context(), hook{
+		prefix: strings.TrimSuffix(r.PathValue("proxy"), "/"),
 		method: r.Method, from: r.RemoteAddr, signatures: r.Header.Values(signatureHeader),
 		body: func() ([]byte, error) {
 			body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
@@ -77,8 +86,8 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	w.WriteHeader(a.status)
-	_, _ = io.WriteString(w, a.text+"\n") // the sender is gone if this fails; the request is queued all the same
+	_, _ = io.WriteString(w, a.text+"\n") // if this fails the sender is gone, and the request is queued anyway
 }
 
-// errTooLarge is the answer to a body above maxBody. It is shared, and never changes.
+// errTooLarge is the answer to a body above maxBody. It never changes.
 var errTooLarge = &answer{http.StatusRequestEntityTooLarge, "the body is larger than 5 MiB", nil}

@@ -5,7 +5,6 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -13,17 +12,15 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+	"unicode/utf8"
 
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 
 	"github.com/warmflags/warmflags/internal/clock"
+	"github.com/warmflags/warmflags/internal/request"
 )
 
 const (
-	// Group is the one message group of the queue's requests, so that one synchronization runs at a time. Other
-	// senders to the queue, such as a schedule, use it too.
-	Group = "sync"
-
 	// signatureHeader holds the hex of an HMAC-SHA256 of the body, with the webhook's secret as key
 	// (https://launchdarkly.com/docs/home/infrastructure/webhooks#sign-a-webhook).
 	signatureHeader = "X-LD-Signature"
@@ -33,15 +30,7 @@ const (
 	sendTimeout = 10 * time.Second
 )
 
-// Request is the body of a message in the queue.
-type Request struct {
-	// Reason is why somebody asks: "webhook", from here.
-	Reason string `json:"reason"`
-	// SHA256 is the hex of the webhook body's hash. It makes each event's request different from the others.
-	SHA256 string `json:"sha256"`
-}
-
-// SQS is what [Handler] uses of *sqs.Client.
+// SQS is the part of *sqs.Client that a [Handler] uses.
 type SQS interface {
 	SendMessage(context.Context, *sqs.SendMessageInput, ...func(*sqs.Options)) (*sqs.SendMessageOutput, error)
 }
@@ -49,7 +38,7 @@ type SQS interface {
 // Option sets up a [Handler].
 type Option func(*Handler) error
 
-// Logger gets one line for each request. Default: [slog.Default].
+// Logger sets the logger, which gets one line for each request. Default: [slog.Default]. Nil is an error.
 func Logger(logger *slog.Logger) Option {
 	return func(h *Handler) error {
 		if logger == nil {
@@ -60,8 +49,8 @@ func Logger(logger *slog.Logger) Option {
 	}
 }
 
-// RefreshInterval is how often, at most, a wrong signature makes the handler read the secrets again. Default: one
-// minute. Zero and negative are errors: whoever sends wrong signatures would drive the calls.
+// RefreshInterval sets how often, at most, a wrong signature makes the handler read the secrets again. Default: one
+// minute. Zero and negative are errors: anybody who sends wrong signatures would cause as many calls.
 func RefreshInterval(interval time.Duration) Option {
 	return func(h *Handler) error {
 		h.refreshInterval = interval
@@ -72,27 +61,27 @@ func RefreshInterval(interval time.Duration) Option {
 	}
 }
 
-// Stats counts the requests since the handler was made, by what became of them.
+// Stats counts the requests since the handler was created, by their answer.
 type Stats struct {
 	// Queued requests were answered with 202.
 	Queued int64
-	// Refused requests were answered with a 4xx: something is wrong with them.
+	// Refused requests were answered with a 4xx: the request is wrong.
 	Refused int64
-	// Failed requests were answered with a 5xx: something is wrong here.
+	// Failed requests were answered with a 5xx: the handler could not queue them.
 	Failed int64
 }
 
-// Handler verifies webhooks and queues requests. It is made by [New] and safe for concurrent use.
+// Handler verifies webhooks and queues requests to sync. [New] creates it. It is safe for concurrent use.
 type Handler struct {
 	queueURL        string
 	secrets         Secrets
 	client          SQS
 	logger          *slog.Logger
 	refreshInterval time.Duration
-	// err is what is wrong with the arguments; no request is served then.
+	// err names all wrong arguments. With it no request is served.
 	err error
 
-	// Counts of Stats's fields, each of its own.
+	// The fields of Stats, each independent of the others.
 	queued, refused, failed atomic.Int64
 
 	// mu guards refreshed.
@@ -101,8 +90,8 @@ type Handler struct {
 	refreshed clock.Instant
 }
 
-// New makes a handler that sends to the FIFO queue at queueURL. What is wrong with its arguments is reported by
-// Handle, and by ServeHTTP as status 500 and a line in the log.
+// New returns a handler that sends to the FIFO queue at queueURL. Handle returns an error that names all wrong arguments;
+// ServeHTTP answers with status 500 and logs them.
 func New(queueURL string, secrets Secrets, client SQS, options ...Option) *Handler {
 	h := &Handler{queueURL: queueURL, secrets: secrets, client: client, logger: slog.Default(), refreshInterval: time.Minute}
 	var errs []error
@@ -129,10 +118,12 @@ func (h *Handler) Stats() Stats {
 	return Stats{Queued: h.queued.Load(), Refused: h.refused.Load(), Failed: h.failed.Load()}
 }
 
-// request is a webhook as either kind of server has it.
-type request struct {
+// hook is a webhook as either kind of server has it.
+type hook struct {
 	id, method, from string
-	// signatures are the header's values: one, if all is well.
+	// prefix is the environment that the path names; empty: the path names none.
+	prefix string
+	// signatures are the header's values: exactly one in a valid webhook.
 	signatures []string
 	// body reads the body. Its error is an [answer].
 	body func() ([]byte, error)
@@ -141,22 +132,22 @@ type request struct {
 // answer is a response, and an error: why it is not 202.
 type answer struct {
 	status int
-	// text is for the sender, who may be anybody.
+	// text is for the sender, which need not be LaunchDarkly.
 	text string
 	// cause is for the log; may be nil.
 	cause error
 }
 
-// Error is what the sender is told, without the cause.
+// Error returns the text for the sender, without the cause.
 func (a *answer) Error() string { return a.text }
 
-// handle serves a request: it answers, counts, and logs one line. An error of accept that is no answer, such as wrong options,
-// is a 500 whose cause only the log tells: the sender may be anybody.
-func (h *Handler) handle(ctx context.Context, r request) *answer {
+// handle serves a request: it answers, counts, and logs one line. An error of accept that is not an answer, such as wrong
+// arguments, is a 500; its cause is in the log only.
+func (h *Handler) handle(ctx context.Context, r hook) *answer {
 	began := time.Now()
 	sum, size, err := h.accept(ctx, r)
 	a := &answer{status: http.StatusAccepted, text: "queued"}
-	// Where the error is an answer, As puts it in the place of "queued".
+	// If the error is an answer, As assigns it to a.
 	if err != nil && !errors.As(err, &a) {
 		a = &answer{http.StatusInternalServerError, "internal error", err}
 	}
@@ -172,18 +163,22 @@ func (h *Handler) handle(ctx context.Context, r request) *answer {
 		level = slog.LevelError
 	}
 	h.logger.Log(ctx, level, "webhook", "status", a.status, "answer", a.text, "error", a.cause, "method", r.method,
+		"prefix", r.prefix,
 		"bytes", size, "sha256", sum, "from", r.from, "request_id", r.id, "duration", time.Since(began))
 	return a
 }
 
-// accept queues the request, or returns an [answer] that says why not. In order: method, size, signature, queue;
-// the cheap before the dear. It returns the body's hash and size for the log, once they are known.
-func (h *Handler) accept(ctx context.Context, r request) (sum string, size int, err error) {
+// accept queues a request to sync, or returns an [answer] that says why not. Cheapest checks first: method, prefix, size,
+// signature, queue. It returns the body's hash and size for the log, once they are known.
+func (h *Handler) accept(ctx context.Context, r hook) (sum string, size int, err error) {
 	if h.err != nil {
 		return "", 0, h.err
 	}
 	if r.method != http.MethodPost {
 		return "", 0, &answer{http.StatusMethodNotAllowed, "only POST is allowed", nil}
+	}
+	if !utf8.ValidString(r.prefix) {
+		return "", 0, &answer{http.StatusBadRequest, "the prefix in the path is not UTF-8", nil}
 	}
 	body, err := r.body()
 	if err != nil {
@@ -194,17 +189,17 @@ func (h *Handler) accept(ctx context.Context, r request) (sum string, size int, 
 	if err := h.verify(ctx, body, r.signatures); err != nil {
 		return sum, len(body), err
 	}
-	return sum, len(body), h.send(ctx, sum)
+	return sum, len(body), h.send(ctx, r.prefix, sum)
 }
 
-// verify wants exactly one signature, of any of the secrets. A wrong one may be of a secret that is newer than
-// those we hold: then they are read again, at most once an interval.
+// verify requires exactly one signature, by any of the secrets. A signature that does not match may be by a secret that is
+// newer than the known ones: then they are read again, at most once per interval.
 func (h *Handler) verify(ctx context.Context, body []byte, signatures []string) error {
 	switch {
 	case len(signatures) == 0:
 		return &answer{http.StatusUnauthorized, "header " + signatureHeader + " is missing: check \"Sign this webhook\" in LaunchDarkly", nil}
 	case len(signatures) > 1:
-		return &answer{http.StatusUnauthorized, "header " + signatureHeader + " is there more than once", nil}
+		return &answer{http.StatusUnauthorized, "header " + signatureHeader + " occurs more than once", nil}
 	}
 	signature, err := hex.DecodeString(signatures[0])
 	if err != nil || len(signature) != sha256.Size {
@@ -232,9 +227,9 @@ func (h *Handler) matches(ctx context.Context, body, signature []byte, refresh b
 	if len(secrets) == 0 {
 		return false, errors.New("there is no secret")
 	}
-	matched := false // no early return: how long it takes says nothing about which secret it was
+	matched := false // no early return: the time taken must not depend on which secret matches
 	for _, secret := range secrets {
-		if secret == "" { // anybody can sign with an empty key
+		if secret == "" { // anybody could sign with an empty key
 			return false, errors.New("a secret is empty")
 		}
 		mac := hmac.New(sha256.New, []byte(secret))
@@ -246,8 +241,8 @@ func (h *Handler) matches(ctx context.Context, body, signature []byte, refresh b
 	return matched, nil
 }
 
-// mayRefresh is true at most once an interval, for all requests together. The interval begins with the attempt, whether the
-// secrets can be read or not.
+// mayRefresh returns true at most once per interval, for all requests together. The interval begins with the attempt,
+// whether or not the secrets can be read.
 func (h *Handler) mayRefresh() bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -259,18 +254,21 @@ func (h *Handler) mayRefresh() bool {
 	return true
 }
 
-// send puts the request into the queue. SQS drops another one with the same hash for five minutes, and says nothing of it: a
-// second try of LaunchDarkly is answered with 202 as well, and its request is the one that is there already.
-func (h *Handler) send(ctx context.Context, sum string) error {
+// send puts a request to sync into the queue: for the environment with that prefix, or for all if it is empty. SQS drops a
+// second one of the same cause for five minutes without an error, so LaunchDarkly's second attempt is answered with 202 too.
+func (h *Handler) send(ctx context.Context, prefix, sum string) error {
 	ctx, cancel := context.WithTimeout(ctx, sendTimeout)
 	defer cancel()
-	body, err := json.Marshal(Request{Reason: "webhook", SHA256: sum})
+	r := request.Request{Reason: "webhook", Cause: sum}
+	if prefix != "" {
+		r.Prefix = &prefix
+	}
+	m, err := r.Message()
 	if err != nil {
 		return err
 	}
-	text, group := string(body), Group
 	_, err = h.client.SendMessage(ctx, &sqs.SendMessageInput{
-		QueueUrl: &h.queueURL, MessageBody: &text, MessageGroupId: &group, MessageDeduplicationId: &sum,
+		QueueUrl: &h.queueURL, MessageBody: &m.Body, MessageGroupId: &m.Group, MessageDeduplicationId: &m.DeduplicationID,
 	})
 	if err != nil {
 		return &answer{http.StatusServiceUnavailable, "the queue cannot be reached now", fmt.Errorf("send to queue %q: %w", h.queueURL, err)}

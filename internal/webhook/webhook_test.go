@@ -107,9 +107,9 @@ func TestQueuesWhatIsSigned(t *testing.T) {
 			require.Len(t, f.queue.sent, 1)
 			in := f.queue.sent[0]
 			assert.Equal(t, queueURL, *in.QueueUrl)
-			assert.Equal(t, webhook.Group, *in.MessageGroupId)
-			assert.Equal(t, id, *in.MessageDeduplicationId)
-			assert.JSONEq(t, `{"reason":"webhook","sha256":"`+id+`"}`, *in.MessageBody)
+			assert.Equal(t, "all", *in.MessageGroupId)
+			assert.Equal(t, id+"-all", *in.MessageDeduplicationId)
+			assert.JSONEq(t, `{"reason":"webhook","cause":"`+id+`"}`, *in.MessageBody)
 			assert.Equal(t, webhook.Stats{Queued: 1}, f.Stats())
 			assert.Contains(t, f.log.String(), `"status":202`)
 		})
@@ -126,7 +126,7 @@ func TestQueuesWhatIsSigned(t *testing.T) {
 		require.NoError(t, response.Body.Close())
 		assert.Equal(t, http.StatusAccepted, response.StatusCode)
 		require.Len(t, f.queue.sent, 1)
-		assert.Equal(t, id, *f.queue.sent[0].MessageDeduplicationId)
+		assert.Equal(t, id+"-all", *f.queue.sent[0].MessageDeduplicationId)
 	})
 	t.Run("empty body", func(t *testing.T) {
 		f := newFixture(webhook.Static(secret))
