@@ -62,6 +62,12 @@ func Journal(options ...journal.Option) Option {
 // the cache log to the loggers in [LaunchDarkly].
 func Logger(logger *slog.Logger) Option { return func(s *settings) { s.logger = logger } }
 
+// WrapDataStore sets a function that wraps the data store from which LaunchDarkly's client reads flags and segments, for
+// example to trace its reads. Open calls it once. Default, also for nil: no wrapper.
+func WrapDataStore(wrap func(subsystems.DataStore) subsystems.DataStore) Option {
+	return func(s *settings) { s.wrap = wrap }
+}
+
 // settings are what the options say. They do not change after newSettings.
 type settings struct {
 	table, prefix, sdkKey string
@@ -72,6 +78,7 @@ type settings struct {
 	cache                 []cachedstore.Option
 	journal               []journal.Option
 	logger                *slog.Logger
+	wrap                  func(subsystems.DataStore) subsystems.DataStore // nil means no wrapper
 }
 
 func newSettings(options []Option) settings {
@@ -141,25 +148,32 @@ func (s settings) clientConfig(f *Flags) ld.Config {
 	if !s.sendsEvents() {
 		config.Events = ldcomponents.NoEvents()
 	}
-	config.DataStore = f.store
-	if lambdaenv.Freezes() {
-		config.DataStore = watchedStore{f}
-	}
+	config.DataStore = wrappedStore{f, s.wrap}
 	return config
 }
 
-// watchedStore makes data stores that check whether the invocation that evaluates a flag is wrapped.
-type watchedStore struct{ flags *Flags }
+// wrappedStore makes the client's data store.
+type wrappedStore struct {
+	flags *Flags
+	wrap  func(subsystems.DataStore) subsystems.DataStore // nil means no wrapper
+}
 
 // Build implements [subsystems.ComponentConfigurer].
-func (w watchedStore) Build(clientContext subsystems.ClientContext) (subsystems.DataStore, error) {
+func (w wrappedStore) Build(clientContext subsystems.ClientContext) (subsystems.DataStore, error) {
 	store, err := w.flags.store.Build(clientContext)
 	if err != nil {
 		return nil, err
 	}
-	return watched{store, w.flags}, nil
+	if w.wrap != nil {
+		store = w.wrap(store)
+	}
+	if lambdaenv.Freezes() {
+		store = watched{store, w.flags}
+	}
+	return store, nil
 }
 
+// watched is a data store that checks whether the invocation that evaluates a flag is wrapped.
 type watched struct {
 	subsystems.DataStore
 	flags *Flags

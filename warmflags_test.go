@@ -3,6 +3,7 @@ package warmflags_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os/exec"
 	"strings"
 	"sync/atomic"
@@ -16,6 +17,7 @@ import (
 	ld "github.com/launchdarkly/go-server-sdk/v7"
 	"github.com/launchdarkly/go-server-sdk/v7/ldcomponents"
 	"github.com/launchdarkly/go-server-sdk/v7/subsystems"
+	"github.com/launchdarkly/go-server-sdk/v7/subsystems/ldstoretypes"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -262,5 +264,49 @@ func TestOpenImportsNoSourceThatItDoesNotUse(t *testing.T) {
 		for _, tooMuch := range []string{"/service/sns", "/service/sqs", "/service/sts", "/aws-sdk-go-v2/config", "warmflags/subscriber"} {
 			assert.False(t, strings.HasSuffix(line, tooMuch), line)
 		}
+	}
+}
+
+func TestRefreshBringsAChangeWithoutAnInvocation(t *testing.T) {
+	asLambda(t)
+	synctest.Test(t, func(t *testing.T) {
+		s := newStack(t)
+		flags := s.open(warmflags.Cache(cachedstore.TTL(day)))
+		defer flags.Close(t.Context())
+		require.False(t, evaluate(t, flags))
+		s.flip(true)
+		require.NoError(t, flags.Refresh(t.Context()))
+		require.False(t, evaluate(t, flags), "the last poll is not an interval old")
+		<-time.After(journal.DefaultInterval)
+		require.NoError(t, flags.Refresh(t.Context()))
+		require.True(t, evaluate(t, flags))
+	})
+}
+
+// countedStore counts the flags that the client reads.
+type countedStore struct {
+	subsystems.DataStore
+	gets *atomic.Int64
+}
+
+func (c countedStore) Get(kind ldstoretypes.DataKind, key string) (ldstoretypes.ItemDescriptor, error) {
+	c.gets.Add(1)
+	return c.DataStore.Get(kind, key)
+}
+
+func TestWrapDataStore(t *testing.T) {
+	for _, lambda := range []bool{false, true} {
+		t.Run(fmt.Sprint("lambda ", lambda), func(t *testing.T) {
+			if lambda {
+				asLambda(t)
+			}
+			s, gets := newStack(t), new(atomic.Int64)
+			flags := s.open(warmflags.WrapDataStore(func(store subsystems.DataStore) subsystems.DataStore {
+				return countedStore{store, gets}
+			}))
+			defer flags.Close(t.Context())
+			require.False(t, evaluate(t, flags))
+			require.EqualValues(t, 1, gets.Load())
+		})
 	}
 }
