@@ -11,6 +11,9 @@ import (
 	"github.com/launchdarkly/go-sdk-common/v3/ldvalue"
 	"github.com/launchdarkly/go-server-sdk/v7/subsystems"
 	"github.com/launchdarkly/go-server-sdk/v7/subsystems/ldstoreimpl"
+
+	"github.com/warmflags/warmflags/internal/table"
+	"github.com/warmflags/warmflags/internal/table/layout"
 )
 
 // LaunchDarkly's schema for big segments, in the same table. The Relay Proxy writes it; here it is only read. A
@@ -18,9 +21,6 @@ import (
 // segments of one context as two string sets, either of which may be missing. The metadata's row has its
 // namespace as its key.
 const (
-	markerBigSegments    = "big_segments_metadata"
-	namespaceMemberships = "big_segments_user"
-
 	attrSynchronizedOn = "synchronizedOn" // milliseconds since 1970
 	attrIncluded       = "included"
 	attrExcluded       = "excluded"
@@ -38,7 +38,9 @@ type BigSegmentBuilder struct{ inner *Builder }
 // BigSegmentStore begins the configuration of a store of big segments
 // (https://launchdarkly.com/docs/sdk/features/big-segments) on a table that the Relay Proxy keeps. The defaults are
 // those of [DataStore].
-func BigSegmentStore(table string) *BigSegmentBuilder { return &BigSegmentBuilder{DataStore(table)} }
+func BigSegmentStore(tableName string) *BigSegmentBuilder {
+	return &BigSegmentBuilder{DataStore(tableName)}
+}
 
 // Prefix is as in [Builder.Prefix].
 func (b *BigSegmentBuilder) Prefix(prefix string) *BigSegmentBuilder {
@@ -75,18 +77,18 @@ type bigSegments struct{ store *Store }
 // GetMetadata says when the Relay Proxy last brought the table up to date; 0 for never.
 func (b bigSegments) GetMetadata() (subsystems.BigSegmentStoreMetadata, error) {
 	var m subsystems.BigSegmentStoreMetadata
-	marker := b.store.namespace(markerBigSegments)
-	r, err := b.read(marker, marker)
+	marker := b.store.rows.Namespace(layout.BigSegmentsMetadata)
+	r, err := b.read(layout.BigSegmentsMetadata, marker)
 	if err != nil || r[attrSynchronizedOn] == nil {
 		return m, err
 	}
 	n, ok := r[attrSynchronizedOn].(*types.AttributeValueMemberN)
 	if !ok {
-		return m, fmt.Errorf("read row %q %q of table %q: attribute %q is not a number", marker, marker, b.store.table, attrSynchronizedOn)
+		return m, fmt.Errorf("read row %q %q of table %q: attribute %q is not a number", marker, marker, b.store.rows.Table, attrSynchronizedOn)
 	}
 	ms, err := strconv.ParseUint(n.Value, 10, 64)
 	if err != nil {
-		return m, fmt.Errorf("read row %q %q of table %q: attribute %q: %w", marker, marker, b.store.table, attrSynchronizedOn, err)
+		return m, fmt.Errorf("read row %q %q of table %q: attribute %q: %w", marker, marker, b.store.rows.Table, attrSynchronizedOn, err)
 	}
 	m.LastUpToDate = ldtime.UnixMillisecondTime(ms)
 	return m, nil
@@ -94,8 +96,8 @@ func (b bigSegments) GetMetadata() (subsystems.BigSegmentStoreMetadata, error) {
 
 // GetMembership reads the segments that a context is explicitly in or out of.
 func (b bigSegments) GetMembership(contextHash string) (subsystems.BigSegmentMembership, error) {
-	namespace := b.store.namespace(namespaceMemberships)
-	r, err := b.read(namespace, contextHash)
+	namespace := b.store.rows.Namespace(layout.BigSegmentsUser)
+	r, err := b.read(layout.BigSegmentsUser, contextHash)
 	if err != nil {
 		return nil, err
 	}
@@ -106,7 +108,7 @@ func (b bigSegments) GetMembership(contextHash string) (subsystems.BigSegmentMem
 		case *types.AttributeValueMemberSS:
 			sets[i] = a.Value
 		default:
-			return nil, fmt.Errorf("read row %q %q of table %q: attribute %q is not a set of strings", namespace, contextHash, b.store.table, name)
+			return nil, fmt.Errorf("read row %q %q of table %q: attribute %q is not a set of strings", namespace, contextHash, b.store.rows.Table, name)
 		}
 	}
 	return ldstoreimpl.NewBigSegmentMembershipFromSegmentRefs(sets[0], sets[1]), nil
@@ -116,8 +118,8 @@ func (b bigSegments) GetMembership(contextHash string) (subsystems.BigSegmentMem
 func (b bigSegments) Close() error { return nil }
 
 // read reads one row, nil for none, as GetItem's strongly consistent read. LaunchDarkly's interface has no context.
-func (b bigSegments) read(namespace, key string) (row, error) {
+func (b bigSegments) read(kind, key string) (table.Row, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), readLimit)
 	defer cancel()
-	return b.store.readRow(ctx, namespace, key)
+	return b.store.rows.ReadRow(ctx, kind, key)
 }

@@ -16,11 +16,12 @@ import (
 
 	"github.com/warmflags/warmflags/dynamostore"
 	localaws "github.com/warmflags/warmflags/internal/local/aws"
+	"github.com/warmflags/warmflags/internal/proof/spy"
 )
 
 func bigSegments(t *testing.T, api dynamostore.API, prefix string) subsystems.BigSegmentStore {
 	t.Helper()
-	s, err := dynamostore.BigSegmentStore(table).Prefix(prefix).Client(api).Build(subsystems.BasicClientContext{})
+	s, err := dynamostore.BigSegmentStore(spy.Table).Prefix(prefix).Client(api).Build(subsystems.BasicClientContext{})
 	require.NoError(t, err)
 	return s
 }
@@ -41,8 +42,8 @@ func TestLaunchDarklyBigSegmentSuite(t *testing.T) {
 	for _, prefix := range []string{"", "test"} {
 		t.Run("prefix "+prefix, func(t *testing.T) {
 			cloud := localaws.New()
-			cloud.CreateFlagTable(table)
-			api := &spy{API: cloud.DynamoDB, ops: map[string]int{}}
+			cloud.CreateFlagTable(spy.Table)
+			api := spy.On(cloud.DynamoDB)
 			namespace := func(name string) string {
 				if prefix == "" {
 					return name
@@ -51,16 +52,16 @@ func TestLaunchDarklyBigSegmentSuite(t *testing.T) {
 			}
 			storetest.NewBigSegmentStoreTestSuite(
 				func(string) subsystems.ComponentConfigurer[subsystems.BigSegmentStore] {
-					return dynamostore.BigSegmentStore(table).Prefix(prefix).Client(api)
+					return dynamostore.BigSegmentStore(spy.Table).Prefix(prefix).Client(api)
 				},
 				func(string) error { return clearRows(t.Context(), cloud.DynamoDB, prefix) },
 				func(_ string, m subsystems.BigSegmentStoreMetadata) error {
-					api.put(t, namespace("big_segments_metadata"), namespace("big_segments_metadata"),
+					api.Put(t, namespace("big_segments_metadata"), namespace("big_segments_metadata"),
 						map[string]types.AttributeValue{"synchronizedOn": num(fmt.Sprint(uint64(m.LastUpToDate)))})
 					return nil
 				},
 				func(_, hash string, included, excluded []string) error {
-					api.put(t, namespace("big_segments_user"), hash, memberships(included, excluded))
+					api.Put(t, namespace("big_segments_user"), hash, memberships(included, excluded))
 					return nil
 				},
 			).Run(t)
@@ -70,8 +71,8 @@ func TestLaunchDarklyBigSegmentSuite(t *testing.T) {
 
 // LaunchDarkly's suite looks at included segments twice in its fallback check, and at excluded ones never.
 func TestExcludedBigSegments(t *testing.T) {
-	api := newSpy(t)
-	api.put(t, "p:big_segments_user", "hash", memberships([]string{"in", "both"}, []string{"both", "out"}))
+	api := spy.New()
+	api.Put(t, "p:big_segments_user", "hash", memberships([]string{"in", "both"}, []string{"both", "out"}))
 	for segment, want := range map[string]ldvalue.OptionalBool{
 		"in": ldvalue.NewOptionalBool(true), "both": ldvalue.NewOptionalBool(true), "out": ldvalue.NewOptionalBool(false), "other": {},
 	} {
@@ -82,28 +83,28 @@ func TestExcludedBigSegments(t *testing.T) {
 		require.NoError(t, err)
 		assert.Equal(t, ldvalue.OptionalBool{}, other.CheckMembership(segment), "another environment")
 	}
-	assert.Equal(t, 0, api.writes())
+	assert.Equal(t, 0, api.Writes())
 }
 
 func TestBigSegmentErrorsNameTheRow(t *testing.T) {
-	api := newSpy(t)
+	api := spy.New()
 	s := bigSegments(t, api, "")
 	for _, broken := range []types.AttributeValue{str("soon"), num("-1")} {
-		api.put(t, "big_segments_metadata", "big_segments_metadata", map[string]types.AttributeValue{"synchronizedOn": broken})
+		api.Put(t, "big_segments_metadata", "big_segments_metadata", map[string]types.AttributeValue{"synchronizedOn": broken})
 		_, err := s.GetMetadata()
 		require.ErrorContains(t, err, `row "big_segments_metadata"`)
 	}
-	api.put(t, "big_segments_user", "hash", map[string]types.AttributeValue{"excluded": str("all")})
+	api.Put(t, "big_segments_user", "hash", map[string]types.AttributeValue{"excluded": str("all")})
 	_, err := s.GetMembership("hash")
 	require.ErrorContains(t, err, `row "big_segments_user" "hash" of table "flags": attribute "excluded" is not a set of strings`)
 
 	errDown := errors.New("down")
-	api.before = func(string, int) error { return errDown }
+	api.Before = func(string, int) error { return errDown }
 	_, err = s.GetMetadata()
 	require.ErrorIs(t, err, errDown)
 	_, err = s.GetMembership("hash")
 	require.ErrorIs(t, err, errDown)
 	_, err = dynamostore.BigSegmentStore("").Client(dynamodb.New(dynamodb.Options{})).AWSConfig(aws.Config{}).Build(subsystems.BasicClientContext{})
 	require.ErrorContains(t, err, "both set")
-	assert.Equal(t, ldvalue.String("DynamoDB"), dynamostore.BigSegmentStore(table).DescribeConfiguration(subsystems.BasicClientContext{}))
+	assert.Equal(t, ldvalue.String("DynamoDB"), dynamostore.BigSegmentStore(spy.Table).DescribeConfiguration(subsystems.BasicClientContext{}))
 }

@@ -7,24 +7,17 @@ import (
 	"log/slog"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/launchdarkly/go-sdk-common/v3/ldvalue"
 	"github.com/launchdarkly/go-server-sdk/v7/subsystems"
 
 	"github.com/warmflags/warmflags/internal/dynamoclient"
+	"github.com/warmflags/warmflags/internal/table"
 )
 
-// API is the part of [dynamodb.Client] that the store uses.
-type API interface {
-	GetItem(context.Context, *dynamodb.GetItemInput, ...func(*dynamodb.Options)) (*dynamodb.GetItemOutput, error)
-	Query(context.Context, *dynamodb.QueryInput, ...func(*dynamodb.Options)) (*dynamodb.QueryOutput, error)
-	PutItem(context.Context, *dynamodb.PutItemInput, ...func(*dynamodb.Options)) (*dynamodb.PutItemOutput, error)
-	UpdateItem(context.Context, *dynamodb.UpdateItemInput, ...func(*dynamodb.Options)) (*dynamodb.UpdateItemOutput, error)
-	TransactWriteItems(context.Context, *dynamodb.TransactWriteItemsInput, ...func(*dynamodb.Options)) (*dynamodb.TransactWriteItemsOutput, error)
-}
+// API is the part of the AWS SDK's dynamodb.Client that the store uses.
+type API = table.API
 
 var (
-	_ API                                                            = (*dynamodb.Client)(nil)
 	_ subsystems.ComponentConfigurer[subsystems.PersistentDataStore] = (*Builder)(nil)
 	_ subsystems.DiagnosticDescription                               = (*Builder)(nil)
 )
@@ -38,9 +31,9 @@ type Builder struct {
 	config        *aws.Config
 }
 
-// DataStore begins the configuration of a store on a table. Without further options it has no prefix, and a client made
-// from Lambda's environment. Outside of Lambda pass [Builder.AWSConfig] or [Builder.Client].
-func DataStore(table string) *Builder { return &Builder{table: table} }
+// DataStore begins the configuration of a store on the table of that name. Without further options it has no prefix, and a
+// client made from Lambda's environment. Outside of Lambda pass [Builder.AWSConfig] or [Builder.Client].
+func DataStore(tableName string) *Builder { return &Builder{table: tableName} }
 
 // Prefix sets the name of the LaunchDarkly environment within the table. Default: "", no prefix.
 func (b *Builder) Prefix(prefix string) *Builder { b.prefix = prefix; return b }
@@ -63,7 +56,7 @@ func (b *Builder) Build(clientContext subsystems.ClientContext) (subsystems.Pers
 	}
 	loggers := clientContext.GetLogging().Loggers
 	loggers.SetPrefix("dynamostore:")
-	// Nobody else has the store yet.
+	// No other goroutine has the store yet.
 	s.warn = loggers.Warnf
 	return s, nil
 }
@@ -90,7 +83,7 @@ func (b *Builder) Open(context.Context) (*Store, error) {
 		return nil, fmt.Errorf("configure store on table %q: %w", b.table, errors.Join(problems...))
 	}
 	warn := func(format string, args ...any) { slog.Warn("dynamostore: " + fmt.Sprintf(format, args...)) }
-	return &Store{api: client, table: b.table, prefix: b.prefix, warn: warn}, nil
+	return &Store{rows: table.Environment{Client: client, Table: b.table, Prefix: b.prefix}, warn: warn}, nil
 }
 
 // DescribeConfiguration names the kind of store in LaunchDarkly's diagnostics.

@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	localaws "github.com/warmflags/warmflags/internal/local/aws"
+	"github.com/warmflags/warmflags/internal/proof/spy"
 	"github.com/warmflags/warmflags/internal/proof/storehistory"
 )
 
@@ -20,9 +21,9 @@ func TestHistories(t *testing.T) {
 	for seed := range *seeds {
 		synctest.Test(t, func(t *testing.T) {
 			cloud := localaws.New()
-			cloud.CreateFlagTable(table)
+			cloud.CreateFlagTable(spy.Table)
 			report, err := storehistory.Run(t.Context(), storehistory.Options{
-				Seed: uint64(seed), Client: cloud.DynamoDB, Table: table, Prefix: []string{"", "production"}[seed%2],
+				Seed: uint64(seed), Client: cloud.DynamoDB, Table: spy.Table, Prefix: []string{"", "production"}[seed%2],
 			})
 			require.NoError(t, err)
 			total.Add(report)

@@ -21,6 +21,7 @@ import (
 
 	"github.com/warmflags/warmflags/dynamostore"
 	localaws "github.com/warmflags/warmflags/internal/local/aws"
+	"github.com/warmflags/warmflags/internal/proof/spy"
 )
 
 // The suite by which LaunchDarkly judges every persistent store.
@@ -39,15 +40,16 @@ func TestLaunchDarklySuite(t *testing.T) {
 			if c.pageSize > 0 {
 				cloud.PageSize(c.pageSize)
 			}
-			cloud.CreateFlagTable(table)
+			cloud.CreateFlagTable(spy.Table)
 			full := func(prefix string) string { return strings.Trim(c.prefix+"-"+prefix, "-") }
 			factory := func(prefix string) subsystems.ComponentConfigurer[subsystems.PersistentDataStore] {
-				return dynamostore.DataStore(table).Prefix(full(prefix)).Client(cloud.DynamoDB)
+				return dynamostore.DataStore(spy.Table).Prefix(full(prefix)).Client(cloud.DynamoDB)
 			}
-			broken := &spy{API: cloud.DynamoDB, ops: map[string]int{}, before: func(string, int) error { return errDown }}
+			broken := spy.On(cloud.DynamoDB)
+			broken.Before = func(string, int) error { return errDown }
 			storetest.NewPersistentDataStoreTestSuite(factory, func(prefix string) error {
 				return clearRows(t.Context(), cloud.DynamoDB, full(prefix))
-			}).ErrorStoreFactory(dynamostore.DataStore(table).Client(broken), func(t assert.TestingT, err error) {
+			}).ErrorStoreFactory(dynamostore.DataStore(spy.Table).Client(broken), func(t assert.TestingT, err error) {
 				assert.ErrorIs(t, err, errDown)
 			}).ConcurrentModificationHook(func(s subsystems.PersistentDataStore, hook func()) {
 				dynamostore.SetBeforeUpsert(s.(*dynamostore.Store), hook)
@@ -58,7 +60,7 @@ func TestLaunchDarklySuite(t *testing.T) {
 
 // clearRows deletes all rows of a prefix.
 func clearRows(ctx context.Context, db *localaws.DynamoDB, prefix string) error {
-	out, err := db.Scan(ctx, &dynamodb.ScanInput{TableName: aws.String(table)})
+	out, err := db.Scan(ctx, &dynamodb.ScanInput{TableName: aws.String(spy.Table)})
 	for err == nil {
 		for _, r := range out.Items {
 			namespace := r["namespace"].(*types.AttributeValueMemberS).Value
@@ -68,7 +70,7 @@ func clearRows(ctx context.Context, db *localaws.DynamoDB, prefix string) error 
 			}
 			if before == prefix {
 				_, err = db.DeleteItem(ctx, &dynamodb.DeleteItemInput{
-					TableName: aws.String(table),
+					TableName: aws.String(spy.Table),
 					Key:       map[string]types.AttributeValue{"namespace": r["namespace"], "key": r["key"]},
 				})
 			}
@@ -76,54 +78,51 @@ func clearRows(ctx context.Context, db *localaws.DynamoDB, prefix string) error 
 		if len(out.LastEvaluatedKey) == 0 {
 			break
 		}
-		out, err = db.Scan(ctx, &dynamodb.ScanInput{TableName: aws.String(table), ExclusiveStartKey: out.LastEvaluatedKey})
+		out, err = db.Scan(ctx, &dynamodb.ScanInput{TableName: aws.String(spy.Table), ExclusiveStartKey: out.LastEvaluatedKey})
 	}
 	return err
 }
 
 func TestRowsOfLaunchDarklysSchema(t *testing.T) {
 	for prefix, namespace := range map[string]string{"": "features", "staging": "staging:features"} {
-		api := newSpy(t)
+		api := spy.New()
 		s := open(t, api, prefix)
 		require.NoError(t, s.Init(data("a:7")))
 		marker := strings.Replace(namespace, "features", "$inited", 1)
 		assert.Equal(t, map[string]types.AttributeValue{
 			"namespace": str(namespace), "key": str("a"), "version": num("7"), "item": str(`{"key":"a","version":7,"salt":"s"}`),
-		}, api.row(t, namespace, "a"))
-		assert.Equal(t, map[string]types.AttributeValue{"namespace": str(marker), "key": str(marker)}, api.row(t, marker, marker))
+		}, api.Row(t, namespace, "a"))
+		assert.Equal(t, map[string]types.AttributeValue{"namespace": str(marker), "key": str(marker)}, api.Row(t, marker, marker))
 	}
 }
 
 func TestANullItemIsATombstone(t *testing.T) {
-	api := newSpy(t)
+	api := spy.New()
 	s := open(t, api, "")
 	require.NoError(t, s.Init(data("a:1")))
-	api.put(t, "features", "gone", map[string]types.AttributeValue{"version": num("5"), "item": str("null")})
+	api.Put(t, "features", "gone", map[string]types.AttributeValue{"version": num("5"), "item": str("null")})
 	got, err := s.Get(features, "gone")
 	require.NoError(t, err)
 	assert.Equal(t, []any{5, true}, []any{got.Version, got.Deleted})
-	d, err := s.Compare(t.Context(), data("a:1"))
-	require.NoError(t, err)
-	assert.Equal(t, []dynamostore.Item{{Kind: "features", Key: "gone", Version: -1, Was: 5, Deleted: true}}, d.Removed)
 }
 
 func TestBrokenRowsAreNamedAndLoseNothingElse(t *testing.T) {
 	for name, attributes := range map[string]map[string]types.AttributeValue{
-		`attribute "version" is missing`:              {"item": str("{}")},
-		`attribute "item" is missing`:                 {"version": num("1")},
-		`attribute "version" is not a number`:         {"version": str("1"), "item": str("{}")},
-		`attribute "version" is not a whole number`:   {"version": num("1.5"), "item": str("{}")},
-		`attribute "item" is not a string`:            {"version": num("1"), "item": num("2")},
-		"attribute \"version\" is missing\nattribute": {},
+		`attribute "version" is missing`:            {"item": str("{}")},
+		`attribute "item" is missing`:               {"version": num("1")},
+		`attribute "version" is not a number`:       {"version": str("1"), "item": str("{}")},
+		`attribute "version" is not a whole number`: {"version": num("1.5"), "item": str("{}")},
+		`attribute "item" is not a string`:          {"version": num("1"), "item": num("2")},
+		`attribute "item"`:                          {},
 	} {
 		t.Run(name, func(t *testing.T) {
-			api, log := newSpy(t), ldlogtest.NewMockLog()
-			built, err := dynamostore.DataStore(table).Client(api).Build(
+			api, log := spy.New(), ldlogtest.NewMockLog()
+			built, err := dynamostore.DataStore(spy.Table).Client(api).Build(
 				subsystems.BasicClientContext{Logging: subsystems.LoggingConfiguration{Loggers: log.Loggers}})
 			require.NoError(t, err)
 			s := built.(*dynamostore.Store)
 			require.NoError(t, s.Init(data("good:1")))
-			api.put(t, "features", "bad", attributes)
+			api.Put(t, "features", "bad", attributes)
 
 			_, err = s.Get(features, "bad")
 			require.ErrorContains(t, err, name)
@@ -135,15 +134,15 @@ func TestBrokenRowsAreNamedAndLoseNothingElse(t *testing.T) {
 
 			require.NoError(t, s.Init(data("good:1", "bad:1")), "Init heals it")
 			assert.Equal(t, map[string]int{"good": 1, "bad": 1}, flags(t, s))
-			api.put(t, "features", "bad", attributes)
+			api.Put(t, "features", "bad", attributes)
 			require.NoError(t, s.Init(data("good:1")), "or removes it")
-			assert.Empty(t, api.row(t, "features", "bad"))
+			assert.Empty(t, api.Row(t, "features", "bad"))
 		})
 	}
 }
 
 func TestUpsertRefusesWhatDoesNotFit(t *testing.T) {
-	s := open(t, newSpy(t), "")
+	s := open(t, spy.New(), "")
 	require.NoError(t, s.Init(data("a:1")))
 	big := st.SerializedItemDescriptor{Version: 2, SerializedItem: []byte(strings.Repeat("x", 400*1024))}
 	updated, err := s.Upsert(features, "a", big)
@@ -154,31 +153,29 @@ func TestUpsertRefusesWhatDoesNotFit(t *testing.T) {
 }
 
 func TestInitializedIsRememberedOnceTrue(t *testing.T) {
-	api := newSpy(t)
+	api := spy.New()
 	s := open(t, api, "")
 	assert.False(t, s.IsInitialized())
 	assert.False(t, s.IsInitialized())
-	assert.Equal(t, 2, api.calls)
+	assert.Equal(t, 2, api.Calls())
 	require.NoError(t, open(t, api, "").Init(data()))
-	api.reset()
+	api.Reset()
 	assert.True(t, s.IsInitialized())
 	assert.True(t, s.IsInitialized())
-	assert.Equal(t, 1, api.calls)
+	assert.Equal(t, 1, api.Calls())
 }
 
 func TestReadsEndWithTheirContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		api := newSpy(t)
+		api := spy.New()
 		s := open(t, api, "")
 		require.NoError(t, s.Init(data("a:1")))
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
-		api.before = func(string, int) error { return ctx.Err() }
+		api.Before = func(string, int) error { return ctx.Err() }
 		_, err := s.GetContext(ctx, features, "a")
 		require.ErrorIs(t, err, context.Canceled)
 		_, err = s.GetAllContext(ctx, features)
-		require.ErrorIs(t, err, context.Canceled)
-		_, err = s.Compare(ctx, data("a:2"))
 		require.ErrorIs(t, err, context.Canceled)
 		assert.False(t, s.IsStoreAvailable())
 	})
@@ -192,15 +189,15 @@ func TestConfiguration(t *testing.T) {
 	require.ErrorContains(t, err, "table's name is empty", "all problems at once")
 	require.ErrorContains(t, err, "AWS_REGION is not set")
 	require.ErrorContains(t, err, "AWS_ACCESS_KEY_ID is not set")
-	_, err = dynamostore.DataStore(table).Client(newSpy(t)).AWSConfig(aws.Config{}).Open(t.Context())
+	_, err = dynamostore.DataStore(spy.Table).Client(spy.New()).AWSConfig(aws.Config{}).Open(t.Context())
 	require.ErrorContains(t, err, "both set")
 
 	t.Setenv("AWS_REGION", "eu-west-1")
 	t.Setenv("AWS_ACCESS_KEY_ID", "key")
 	t.Setenv("AWS_SECRET_ACCESS_KEY", "secret")
-	_, err = dynamostore.DataStore(table).Open(t.Context())
+	_, err = dynamostore.DataStore(spy.Table).Open(t.Context())
 	require.NoError(t, err, "region, endpoint and credentials are the environment's")
-	_, err = dynamostore.DataStore(table).AWSConfig(aws.Config{Region: "eu-west-1"}).Open(t.Context())
+	_, err = dynamostore.DataStore(spy.Table).AWSConfig(aws.Config{Region: "eu-west-1"}).Open(t.Context())
 	require.NoError(t, err)
-	assert.Equal(t, ldvalue.String("DynamoDB"), dynamostore.DataStore(table).DescribeConfiguration(subsystems.BasicClientContext{}))
+	assert.Equal(t, ldvalue.String("DynamoDB"), dynamostore.DataStore(spy.Table).DescribeConfiguration(subsystems.BasicClientContext{}))
 }

@@ -141,15 +141,12 @@ func startPathOf(t *testing.T, make func(*path) functions) *path {
 }
 
 func inThisProcess(p *path) functions {
-	open := func(ctx context.Context, prefix string) (*dynamostore.Store, error) {
-		return dynamostore.DataStore(p.table).Prefix(prefix).Client(emulator.DynamoDB()).Open(ctx)
-	}
 	keys := func(context.Context, bool) (map[string]string, error) {
 		return map[string]string{pathPrefix: sdkKey}, nil
 	}
 	return functions{
 		webhook: webhook.New(p.queue, webhook.Static(webhookSecret), emulator.SQS(), webhook.Logger(p.logger)),
-		sync: flagsync.NewHandler(open, keys,
+		sync: flagsync.NewHandler(emulator.DynamoDB(), p.table, keys,
 			flagsync.LaunchDarkly(ld.Config{ServiceEndpoints: interfaces.ServiceEndpoints{Streaming: p.ld.URL()}}),
 			flagsync.Linger(-1), flagsync.Logger(p.logger)).Handle,
 		stream: streamhandler.New(emulator.SNS(), streamhandler.TopicARN(p.topic), streamhandler.Logger(p.logger)).Handle,

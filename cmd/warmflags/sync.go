@@ -19,9 +19,9 @@ import (
 	"github.com/launchdarkly/go-server-sdk/v7/interfaces"
 	"github.com/spf13/cobra"
 
-	"github.com/warmflags/warmflags/dynamostore"
 	"github.com/warmflags/warmflags/internal/flagsync"
 	"github.com/warmflags/warmflags/internal/parameter"
+	"github.com/warmflags/warmflags/internal/table"
 )
 
 // The command reads flags and variables, makes the parts, and prints. What a sync does is in package flagsync.
@@ -87,12 +87,9 @@ func (f *syncFlags) run(cmd *cobra.Command, connect connector) error {
 	if err != nil {
 		return err
 	}
-	store, err := dynamostore.DataStore(f.table).Prefix(f.prefix).Client(aws.db).Open(ctx)
-	if err != nil {
-		return err
-	}
+	environment := &table.Environment{Client: aws.db, Table: f.table, Prefix: f.prefix}
 	log := &notices{w: cmd.ErrOrStderr(), watch: f.watch}
-	syncer := flagsync.New(store, keys, f.options(cmd.ErrOrStderr(), log)...)
+	syncer := flagsync.New(environment, keys, f.options(cmd.ErrOrStderr(), log)...)
 	if f.watch { // until main's signals end ctx
 		return syncer.Watch(ctx, func(r flagsync.Result) {
 			log.goesOn.Store(true) // what fails from now on does not end it
@@ -186,7 +183,7 @@ func lines(r flagsync.Result) []line {
 	all := []line{}
 	for _, list := range []struct {
 		change string
-		items  []dynamostore.Item
+		items  []table.Entry
 		reason string
 	}{
 		{"add", r.Added, ""}, {"update", r.Updated, ""}, {"remove", r.Removed, ""},
@@ -227,7 +224,7 @@ func (f *syncFlags) print(out io.Writer, r flagsync.Result, failed error) error 
 	changes := lines(r)
 	if f.json {
 		report := map[string]any{
-			"table": f.table, "prefix": f.prefix, "dry_run": f.dryRun, "fence": r.Fence, "transactions": r.Transactions,
+			"table": f.table, "prefix": f.prefix, "dry_run": f.dryRun, "fencing_token": r.Token, "transactions": r.Transactions,
 			"changes": changes, "unchanged": len(r.Unchanged),
 		}
 		if failed != nil {
@@ -288,14 +285,14 @@ func (n *notices) Handle(_ context.Context, r slog.Record) error {
 	text := []string{"warmflags: " + r.Message}
 	sync := false // it is the line of a sync
 	r.Attrs(func(a slog.Attr) bool {
-		sync = sync || a.Key == "fence"
+		sync = sync || a.Key == "fencing_token"
 		if a.Key == "error" {
 			text = append(text, a.Value.String())
 		}
 		return true
 	})
 	line := strings.Join(text, ": ")
-	goesOn := n.goesOn.Load() || n.watch && strings.Contains(line, dynamostore.ErrFenceLost.Error()) // which ends no watch
+	goesOn := n.goesOn.Load() || n.watch && strings.Contains(line, table.ErrTokenLost.Error()) // which ends no watch
 	if sync && (!goesOn || r.Level < slog.LevelError) {
 		return nil
 	}

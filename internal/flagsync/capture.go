@@ -6,6 +6,8 @@ import (
 
 	"github.com/launchdarkly/go-server-sdk/v7/subsystems"
 	st "github.com/launchdarkly/go-server-sdk/v7/subsystems/ldstoretypes"
+
+	"github.com/warmflags/warmflags/internal/table"
 )
 
 // What the stream brings, and when it is taken:
@@ -102,7 +104,7 @@ func (c *capture) tell() {
 
 // take is what came since the last take, in the form that the table holds: all there is when a payload came (then
 // whole is true), otherwise the items that were patched.
-func (c *capture) take() (data []st.SerializedCollection, whole bool) {
+func (c *capture) take() (data []table.Collection, whole bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	select {
@@ -125,12 +127,12 @@ func (c *capture) take() (data []st.SerializedCollection, whole bool) {
 }
 
 // serialize writes items as the SDK gives them to persistent stores; a deleted one is a tombstone.
-func serialize(kind st.DataKind, items []st.KeyedItemDescriptor) st.SerializedCollection {
-	c := st.SerializedCollection{Kind: kind, Items: make([]st.KeyedSerializedItemDescriptor, len(items))}
+func serialize(kind st.DataKind, items []st.KeyedItemDescriptor) table.Collection {
+	c := table.Collection{Kind: kind.GetName(), Items: make([]table.Item, len(items))}
 	for i, item := range items {
-		c.Items[i] = st.KeyedSerializedItemDescriptor{Key: item.Key, Item: st.SerializedItemDescriptor{
-			Version: item.Item.Version, Deleted: item.Item.Item == nil, SerializedItem: kind.Serialize(item.Item),
-		}}
+		c.Items[i] = table.Item{
+			Key: item.Key, Version: item.Item.Version, Deleted: item.Item.Item == nil, JSON: string(kind.Serialize(item.Item)),
+		}
 	}
 	return c
 }

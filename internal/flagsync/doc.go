@@ -2,7 +2,7 @@
 //
 // [Syncer.Sync] is one sync. In this order, it
 //
-//  1. takes the table's fence ([dynamostore.Store.TakeFence]), one higher than any before;
+//  1. takes the table's fence ([table.Environment.TakeToken]), one higher than any before;
 //  2. fetches the environment with the LaunchDarkly SDK's own streaming client, so that transport,
 //     authentication, proxies and endpoints are the SDK's;
 //  3. reads the table, and checks the difference against the guards below;
@@ -12,7 +12,7 @@
 //     costs one read of its own row and one transaction.
 //
 // As the fence is taken before the data is asked for, payloads are ordered by when they were asked for: a sync
-// that was paused, or that holds an old payload, fails with [dynamostore.ErrFenceLost] and undoes nothing. After
+// that was paused, or that holds an old payload, fails with [table.ErrTokenLost] and undoes nothing. After
 // a crash the next sync completes what is left. Syncing twice costs a few reads and one write, the fence.
 //
 // Guards, all lifted by [Force]: a payload without flags is refused, and so is one that would remove more than a

@@ -11,19 +11,20 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/ssm"
 
-	"github.com/warmflags/warmflags/dynamostore"
 	"github.com/warmflags/warmflags/internal/flagsync"
+	"github.com/warmflags/warmflags/internal/table"
 )
 
 // One sync of one environment, as a command would do it.
 func ExampleSyncer_Sync() {
 	ctx := context.Background()
-	store, err := dynamostore.DataStore("flags").Prefix("production").Open(ctx)
+	cfg, err := config.LoadDefaultConfig(ctx)
 	if err != nil {
 		log.Fatal(err)
 	}
+	environment := &table.Environment{Client: dynamodb.NewFromConfig(cfg), Table: "flags", Prefix: "production"}
 	keys := flagsync.StaticKeys(map[string]string{"production": os.Getenv("LAUNCHDARKLY_SDK_KEY")})
-	result, err := flagsync.New(store, keys, flagsync.DryRun()).Sync(ctx)
+	result, err := flagsync.New(environment, keys, flagsync.DryRun()).Sync(ctx)
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -37,10 +38,7 @@ func ExampleHandler() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	client := dynamodb.NewFromConfig(cfg)
-	open := func(ctx context.Context, prefix string) (*dynamostore.Store, error) {
-		return dynamostore.DataStore(os.Getenv("TABLE_NAME")).Prefix(prefix).Client(client).Open(ctx)
-	}
 	keys := flagsync.ParameterKeys(ssm.NewFromConfig(cfg), os.Getenv("SDK_KEY_PARAMETER"))
-	lambda.Start(flagsync.NewHandler(open, keys).Handle)
+	handler := flagsync.NewHandler(dynamodb.NewFromConfig(cfg), os.Getenv("TABLE_NAME"), keys)
+	lambda.Start(handler.Handle)
 }

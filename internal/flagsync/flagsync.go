@@ -10,7 +10,7 @@ import (
 
 	ld "github.com/launchdarkly/go-server-sdk/v7"
 
-	"github.com/warmflags/warmflags/dynamostore"
+	"github.com/warmflags/warmflags/internal/table"
 )
 
 const (
@@ -93,18 +93,18 @@ func Progress(f func(done, total int)) Option { return func(o *options) { o.prog
 // Syncer syncs one LaunchDarkly environment to its rows in a table. It is safe for concurrent use: of two syncs
 // at once, the one that began later wins.
 type Syncer struct {
-	store *dynamostore.Store
-	keys  Keys
+	environment *table.Environment
+	keys        Keys
 	options
 }
 
 // New makes a syncer of the environment whose SDK key the keys have for the store's prefix. Wrong options are
 // reported by Sync and Watch.
-func New(store *dynamostore.Store, keys Keys, options ...Option) *Syncer {
-	s := &Syncer{store: store, keys: keys, options: newOptions(options)}
-	if store == nil || keys == nil {
-		s.store = cmp.Or(store, &dynamostore.Store{}) // so that the error can name a table
-		s.problems = append(s.problems, errors.New("a sync needs a store and keys"))
+func New(environment *table.Environment, keys Keys, options ...Option) *Syncer {
+	s := &Syncer{environment: environment, keys: keys, options: newOptions(options)}
+	if environment == nil || environment.Client == nil || environment.Table == "" || keys == nil {
+		s.environment = cmp.Or(environment, &table.Environment{}) // so that the error can name a table
+		s.problems = append(s.problems, errors.New("a sync needs an environment with a client and a table, and keys"))
 	}
 	return s
 }
@@ -112,7 +112,7 @@ func New(store *dynamostore.Store, keys Keys, options ...Option) *Syncer {
 // Sync makes the table equal to the environment, as the package's comment says, and logs one line.
 //
 // Its error wraps [ErrUnauthorized] when LaunchDarkly refuses the key, also after it was read again, [ErrGuard] when
-// the payload looks wrong and nothing of it was written, or [dynamostore.ErrFenceLost] when a newer sync has begun.
+// the payload looks wrong and nothing of it was written, or [table.ErrTokenLost] when a newer sync has begun.
 // The Result of a sync that failed says what was found to differ, as far as it came.
 func (s *Syncer) Sync(ctx context.Context) (Result, error) {
 	t := newTally()
@@ -130,7 +130,7 @@ func (s *Syncer) named(err error) error {
 	if err == nil {
 		return nil
 	}
-	return fmt.Errorf("sync prefix %q of table %q: %w", s.store.Prefix(), s.store.Table(), err)
+	return fmt.Errorf("sync prefix %q of table %q: %w", s.environment.Prefix, s.environment.Table, err)
 }
 
 // sync is one try of Sync with one key. It may be made again, with another key: then that one takes a fence of its own, in
@@ -167,7 +167,7 @@ func (s *Syncer) sync(ctx context.Context, key string, t *tally) error {
 func (s *Syncer) begin(ctx context.Context, key string, t *tally) (f *feed, err error) {
 	// First the fence, then the data: whoever takes a higher fence also holds newer data.
 	if !s.dryRun {
-		if t.fence, err = s.store.TakeFence(ctx); err != nil {
+		if t.token, err = s.environment.TakeToken(ctx); err != nil {
 			return nil, err
 		}
 	}
@@ -184,9 +184,9 @@ func (s *Syncer) begin(ctx context.Context, key string, t *tally) (f *feed, err 
 // write brings what is new in the feed into the table: a payload as a whole, or patches one by one.
 func (s *Syncer) write(ctx context.Context, f *feed, t *tally) error {
 	data, whole := f.take()
-	compare := s.store.CompareItems
+	compare := s.environment.CompareItems
 	if whole {
-		compare = s.store.Compare
+		compare = s.environment.Compare
 	}
 	d, err := compare(ctx, data)
 	if err != nil {
@@ -202,7 +202,7 @@ func (s *Syncer) write(ctx context.Context, f *feed, t *tally) error {
 	if s.dryRun {
 		return nil
 	}
-	written, err := s.store.Write(ctx, d, dynamostore.WriteOptions{Fence: t.fence, Lower: s.force, Progress: s.progress})
+	written, err := s.environment.Write(ctx, d, table.WriteOptions{Token: t.token, Lower: s.force, Progress: s.progress})
 	t.written(written)
 	return err
 }

@@ -23,8 +23,8 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/warmflags/warmflags/dynamostore"
 	"github.com/warmflags/warmflags/internal/flagsync"
+	"github.com/warmflags/warmflags/internal/table"
 )
 
 func TestSyncWritesOnlyTheDifference(t *testing.T) {
@@ -33,9 +33,9 @@ func TestSyncWritesOnlyTheDifference(t *testing.T) {
 	r, err := b.sync(t)
 	require.NoError(t, err)
 	assert.Len(t, r.Added, 501)
-	assert.Equal(t, int64(1), r.Fence)
+	assert.Equal(t, int64(1), r.Token)
 	assert.Len(t, b.flags(t, ""), 500)
-	assert.True(t, b.store(t, "").IsInitialized())
+	assert.True(t, b.initialized(t))
 
 	before, queries, gets := b.writes(), b.cloud.Calls("Query"), b.cloud.Calls("GetItem")
 	r, err = b.sync(t)
@@ -51,7 +51,7 @@ func TestSyncWritesOnlyTheDifference(t *testing.T) {
 	before = b.writes()
 	r, err = b.sync(t)
 	require.NoError(t, err)
-	assert.Equal(t, []dynamostore.Item{{Kind: "features", Key: "flag-007", Version: 2, Was: 1}}, r.Updated)
+	assert.Equal(t, []table.Entry{{Kind: "features", Key: "flag-007", Version: 2, Was: 1}}, r.Updated)
 	assert.Equal(t, 1, r.Transactions)
 	assert.Equal(t, 2, b.writes()-before)
 	assert.Equal(t, 3, b.cloud.Calls("GetItem")-gets, "the transaction has checked the fence")
@@ -68,7 +68,7 @@ func TestSyncWritesOnlyTheDifference(t *testing.T) {
 	assert.Len(t, lines[0]["added"], 20, "a line stays readable")
 	assert.EqualValues(t, 481, lines[0]["added_more"])
 	assert.Equal(t, map[string]any{
-		"table": table, "prefix": "", "fence": 4.0, "level": "WARN", "msg": "flags synced",
+		"table": tableName, "prefix": "", "fencing_token": 4.0, "level": "WARN", "msg": "flags synced",
 		"added": []any{"features/new"}, "removed": []any{"features/flag-499"}, "held_back": []any{"features/flag-007"},
 		"Prefix": "-", "ItemsAdded": 1.0, "ItemsUpdated": 0.0, "ItemsRemoved": 1.0, "ItemsUnchanged": 499.0, "ItemsRefused": 0.0,
 		"ItemsHeldBack": 1.0, "ItemsKept": 0.0, "GuardEmpty": 0.0, "GuardRemovals": 0.0, "FencesLost": 0.0, "KeysRefused": 0.0,
@@ -110,7 +110,7 @@ func TestMetricsOfFailures(t *testing.T) {
 	b.ld.set(sdkKey, many(30)...)
 	b.cloud.Intercept(func(ctx context.Context, operation string, _ any) error {
 		if operation == "Query" {
-			_, err := b.store(t, "").TakeFence(ctx)
+			_, err := b.environment("").TakeToken(ctx)
 			return err
 		}
 		return nil
@@ -249,7 +249,7 @@ func TestLowerVersionsAreHeldBackButForced(t *testing.T) {
 	b.ld.set(sdkKey, "a:4", "b:2")
 	r, err := b.sync(t)
 	require.NoError(t, err)
-	assert.Equal(t, []dynamostore.Item{{Kind: "features", Key: "a", Version: 4, Was: 5}}, r.HeldBack)
+	assert.Equal(t, []table.Entry{{Kind: "features", Key: "a", Version: 4, Was: 5}}, r.HeldBack)
 	assert.Equal(t, map[string]int{"a": 5, "b": 2}, b.flags(t, ""))
 	r, err = b.sync(t, flagsync.Force())
 	require.NoError(t, err)
@@ -286,7 +286,7 @@ func TestAMissingMarkerIsADifference(t *testing.T) {
 	r, err = b.sync(t)
 	require.NoError(t, err)
 	assert.False(t, r.Changed())
-	_, err = b.cloud.DynamoDB.DeleteItem(t.Context(), &dynamodb.DeleteItemInput{TableName: aws.String(table), Key: map[string]types.AttributeValue{
+	_, err = b.cloud.DynamoDB.DeleteItem(t.Context(), &dynamodb.DeleteItemInput{TableName: aws.String(tableName), Key: map[string]types.AttributeValue{
 		"namespace": &types.AttributeValueMemberS{Value: "$inited"}, "key": &types.AttributeValueMemberS{Value: "$inited"},
 	}})
 	require.NoError(t, err)
@@ -301,7 +301,7 @@ func TestAMissingMarkerIsADifference(t *testing.T) {
 		assert.True(t, r.Changed())
 		assert.Len(t, r.Unchanged, 2)
 	}
-	assert.True(t, b.store(t, "").IsInitialized())
+	assert.True(t, b.initialized(t))
 }
 
 // The stream may trail the webhook: what arrives after the payload is written as well, at once, and under the
@@ -330,11 +330,11 @@ func TestLateChanges(t *testing.T) {
 		}
 		return nil
 	})
-	r, err := flagsync.New(b.store(t, ""), oneKey(sdkKey), b.options(flagsync.Linger(time.Hour))...).Sync(ctx)
+	r, err := flagsync.New(b.environment(""), oneKey(sdkKey), b.options(flagsync.Linger(time.Hour))...).Sync(ctx)
 	require.ErrorIs(t, err, context.Canceled)
 	assert.Equal(t, 2, b.cloud.Calls("Query")-queries, "the payload was compared, a query each for flags and segments")
 	assert.Equal(t, 1+4, b.cloud.Calls("GetItem")-gets, "and the marker; each patch reads its own row")
-	assert.Equal(t, int64(2), r.Fence)
+	assert.Equal(t, int64(2), r.Token)
 	assert.Equal(t, []string{"new"}, keys(r.Added))
 	assert.Equal(t, []string{"a", "b"}, keys(r.Updated))
 	assert.Equal(t, []string{"everyone"}, keys(r.Unchanged))
@@ -366,12 +366,12 @@ func TestAnOldPayloadCannotUndoANewerOne(t *testing.T) {
 			return err
 		})
 		r, err := b.sync(t)
-		assert.Equal(t, int64(2), r.Fence)
+		assert.Equal(t, int64(2), r.Token)
 		b.cloud.Intercept(nil)
 		return b.flags(t, ""), err
 	}
 	got, err := paused(t, func(*dynamodb.TransactWriteItemsInput) {})
-	require.ErrorIs(t, err, dynamostore.ErrFenceLost)
+	require.ErrorIs(t, err, table.ErrTokenLost)
 	assert.Equal(t, map[string]int{"a": 3}, got)
 
 	got, err = paused(t, func(in *dynamodb.TransactWriteItemsInput) {
@@ -391,7 +391,7 @@ func TestAnotherProgramsNewerItemIsKept(t *testing.T) {
 		flag := ldbuilders.NewFlagBuilder("a").Version(9).Build()
 		kind := ldstoreimpl.Features()
 		json := kind.Serialize(st.ItemDescriptor{Version: 9, Item: &flag})
-		_, err := b.store(t, "").Upsert(kind, "a", st.SerializedItemDescriptor{Version: 9, SerializedItem: json})
+		_, err := b.environment("").Upsert(t.Context(), "features", table.Item{Key: "a", Version: 9, JSON: string(json)})
 		return err
 	})
 	r, err := b.sync(t)
@@ -404,19 +404,19 @@ func TestAnotherProgramsNewerItemIsKept(t *testing.T) {
 
 func TestWrongConfiguration(t *testing.T) {
 	b := newBench(t)
-	_, err := flagsync.New(b.store(t, "p"), flagsync.StaticKeys(nil), flagsync.Timeout(-time.Second)).Sync(t.Context())
+	_, err := flagsync.New(b.environment("p"), flagsync.StaticKeys(nil), flagsync.Timeout(-time.Second)).Sync(t.Context())
 	require.ErrorContains(t, err, "option Timeout is -1s")
-	_, err = flagsync.New(b.store(t, "p"), oneKey("sdk-secret"), b.options()...).Sync(t.Context())
+	_, err = flagsync.New(b.environment("p"), oneKey("sdk-secret"), b.options()...).Sync(t.Context())
 	require.ErrorContains(t, err, `there is no SDK key for prefix "p", only for [""]`)
-	_, err = flagsync.New(b.store(t, ""), oneKey("sdk\nsecret"), b.options()...).Sync(t.Context())
+	_, err = flagsync.New(b.environment(""), oneKey("sdk\nsecret"), b.options()...).Sync(t.Context())
 	require.ErrorContains(t, err, "invalid characters")
 	assert.NotContains(t, b.log.String(), "secret")
 
 	_, err = flagsync.New(nil, nil, flagsync.Logger(nil), flagsync.MaxRemovals(-1), flagsync.MaxRemovals(math.NaN()), flagsync.Timeout(-1)).Sync(t.Context())
-	for _, want := range []string{"needs a store and keys", "option MaxRemovals is -1", "option MaxRemovals is NaN", "option Timeout"} {
+	for _, want := range []string{"needs an environment", "option MaxRemovals is -1", "option MaxRemovals is NaN", "option Timeout"} {
 		require.ErrorContains(t, err, want)
 	}
-	_, err = flagsync.NewHandler(nil, nil, flagsync.Logger(nil), flagsync.Force()).Handle(t.Context(), batch("m1"))
-	require.ErrorContains(t, err, "needs a function that opens stores")
+	_, err = flagsync.NewHandler(nil, "", nil, flagsync.Logger(nil), flagsync.Force()).Handle(t.Context(), batch("m1"))
+	require.ErrorContains(t, err, "needs a DynamoDB client, a table and keys")
 	require.ErrorContains(t, err, "a handler has neither")
 }

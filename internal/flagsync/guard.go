@@ -4,10 +4,7 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/launchdarkly/go-server-sdk/v7/subsystems/ldstoreimpl"
-	st "github.com/launchdarkly/go-server-sdk/v7/subsystems/ldstoretypes"
-
-	"github.com/warmflags/warmflags/dynamostore"
+	"github.com/warmflags/warmflags/internal/table"
 )
 
 // ErrGuard is the cause of [Syncer.Sync]'s error when a payload looks wrong. Nothing of it was written. Look at
@@ -18,6 +15,12 @@ var ErrGuard = errors.New("the payload looks wrong; if it is right, sync once wi
 var (
 	errEmpty    = fmt.Errorf("LaunchDarkly's payload has no flags: %w", ErrGuard)
 	errRemovals = fmt.Errorf("that is too many: %w", ErrGuard)
+)
+
+// The kinds of items, and their order: segments before the flags that refer to them.
+const (
+	segments = "segments"
+	features = "features"
 )
 
 // A payload may always remove this many items of a kind; of more, no more than a share.
@@ -43,10 +46,10 @@ func MaxRemovals(share float64) Option {
 // a change. They look at the payload as a whole: a wrong one is refused as a whole, because the items that it does
 // have are no more to be trusted than those that it lacks. Deletions that the stream sends one by one are not
 // counted: somebody made each of them.
-func guard(data []st.SerializedCollection, d *dynamostore.Difference, share float64) error {
+func guard(data []table.Collection, d *table.Difference, share float64) error {
 	flags := 0
 	for _, c := range data {
-		if c.Kind == ldstoreimpl.Features() {
+		if c.Kind == features {
 			flags += len(c.Items)
 		}
 	}
@@ -62,13 +65,13 @@ func guard(data []st.SerializedCollection, d *dynamostore.Difference, share floa
 	}
 	// The share is of what the table has now: of all items that have a row. Refused items are not counted, though they
 	// may have rows.
-	for _, list := range [][]dynamostore.Item{d.Updated, d.Unchanged, d.Lower} {
+	for _, list := range [][]table.Entry{d.Updated, d.Unchanged, d.Lower} {
 		for _, i := range list {
 			rows[i.Kind]++
 		}
 	}
 	for _, c := range data {
-		kind := c.Kind.GetName()
+		kind := c.Kind
 		if n := removed[kind]; n > removalsAllowed && float64(n)/float64(rows[kind]) > share {
 			return fmt.Errorf("LaunchDarkly's payload lacks %d of the %d items of kind %q in the table: %w", n, rows[kind], kind, errRemovals)
 		}

@@ -13,8 +13,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"golang.org/x/sync/errgroup"
 
-	"github.com/warmflags/warmflags/dynamostore"
 	"github.com/warmflags/warmflags/internal/emf"
+	"github.com/warmflags/warmflags/internal/table"
 )
 
 // A batch's way:
@@ -55,24 +55,22 @@ func Retry(client Visibility, queueURL string) Option {
 }
 
 // Handler syncs all environments of a table when Lambda hands it requests from the queue. It is safe for
-// concurrent use. Stores are kept from batch to batch.
+// concurrent use.
 type Handler struct {
-	open    func(ctx context.Context, prefix string) (*dynamostore.Store, error)
+	client  table.API
+	table   string
 	keys    Keys
 	list    []Option
 	options options
-
-	mu     sync.Mutex // guards stores
-	stores map[string]*dynamostore.Store
 }
 
-// NewHandler makes a handler. Open makes the store of a prefix, once each; keys says which prefixes there are. Wrong
+// NewHandler makes a handler for the table of that name; keys says which prefixes there are. Wrong
 // options are reported by Handle. [Force] and [DryRun] are errors: nothing that runs by itself may do without guards, or
 // take requests from the queue and write nothing. The Handler calls [Progress] from several goroutines at once.
-func NewHandler(open func(ctx context.Context, prefix string) (*dynamostore.Store, error), keys Keys, options ...Option) *Handler {
-	h := &Handler{open: open, keys: keys, list: options, options: newOptions(options), stores: map[string]*dynamostore.Store{}}
-	if open == nil || keys == nil {
-		h.options.problems = append(h.options.problems, errors.New("a handler needs a function that opens stores, and keys"))
+func NewHandler(client table.API, tableName string, keys Keys, options ...Option) *Handler {
+	h := &Handler{client: client, table: tableName, keys: keys, list: options, options: newOptions(options)}
+	if client == nil || tableName == "" || keys == nil {
+		h.options.problems = append(h.options.problems, errors.New("a handler needs a DynamoDB client, a table and keys"))
 	}
 	if h.options.force || h.options.dryRun {
 		h.options.problems = append(h.options.problems, errors.New("options Force and DryRun are for Sync: a handler has neither"))
@@ -153,25 +151,7 @@ func (o *outcome) add(r Result, err error) {
 
 // syncOne is one environment's sync, with a Syncer of its own.
 func (h *Handler) syncOne(ctx context.Context, prefix string) (Result, error) {
-	store, err := h.store(ctx, prefix)
-	if err != nil {
-		return Result{}, fmt.Errorf("open prefix %q: %w", prefix, err)
-	}
-	return New(store, h.keys, h.list...).Sync(ctx)
-}
-
-// store returns the store of a prefix, which it opens once; an open that failed is tried again in the next batch.
-func (h *Handler) store(ctx context.Context, prefix string) (*dynamostore.Store, error) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if s, ok := h.stores[prefix]; ok {
-		return s, nil
-	}
-	s, err := h.open(ctx, prefix)
-	if err == nil {
-		h.stores[prefix] = s
-	}
-	return s, err
+	return New(&table.Environment{Client: h.client, Table: h.table, Prefix: prefix}, h.keys, h.list...).Sync(ctx)
 }
 
 // retrySoon makes failed requests visible again soon

@@ -17,20 +17,20 @@ import (
 	"github.com/launchdarkly/go-server-sdk-evaluation/v3/ldbuilders"
 	ld "github.com/launchdarkly/go-server-sdk/v7"
 	"github.com/launchdarkly/go-server-sdk/v7/ldcomponents"
-	"github.com/launchdarkly/go-server-sdk/v7/subsystems/ldstoreimpl"
 	"github.com/launchdarkly/go-server-sdk/v7/testhelpers/ldservices"
 	"github.com/launchdarkly/go-test-helpers/v3/httphelpers"
 	"github.com/stretchr/testify/require"
 	"go.uber.org/goleak"
 
-	"github.com/warmflags/warmflags/dynamostore"
 	"github.com/warmflags/warmflags/internal/flagsync"
 	localaws "github.com/warmflags/warmflags/internal/local/aws"
+	"github.com/warmflags/warmflags/internal/table"
+	"github.com/warmflags/warmflags/internal/table/layout"
 )
 
 const (
-	table  = "flags"
-	sdkKey = "sdk-secret-1234"
+	tableName = "flags"
+	sdkKey    = "sdk-secret-1234"
 )
 
 // No sync leaves anything running, whatever LaunchDarkly did; but the SDK leaves two idle goroutines of its own
@@ -136,15 +136,20 @@ type bench struct {
 
 func newBench(t *testing.T) *bench {
 	b := &bench{cloud: localaws.New(), ld: newLaunchDarkly(t), log: &buffer{}}
-	b.cloud.CreateFlagTable(table)
+	b.cloud.CreateFlagTable(tableName)
 	return b
 }
 
-func (b *bench) store(t *testing.T, prefix string) *dynamostore.Store {
+func (b *bench) environment(prefix string) *table.Environment {
+	return &table.Environment{Client: b.cloud.DynamoDB, Table: tableName, Prefix: prefix}
+}
+
+// initialized reports whether the environment without a prefix has LaunchDarkly's marker.
+func (b *bench) initialized(t *testing.T) bool {
 	t.Helper()
-	s, err := dynamostore.DataStore(table).Prefix(prefix).Client(b.cloud.DynamoDB).Open(t.Context())
+	r, err := b.environment("").ReadMarker(t.Context(), layout.MarkerInited)
 	require.NoError(t, err)
-	return s
+	return r != nil
 }
 
 // options are what every test wants; more come after them and win.
@@ -159,23 +164,22 @@ func oneKey(key string) flagsync.Keys { return flagsync.StaticKeys(map[string]st
 
 func (b *bench) sync(t *testing.T, more ...flagsync.Option) (flagsync.Result, error) {
 	t.Helper()
-	return flagsync.New(b.store(t, ""), oneKey(sdkKey), b.options(more...)...).Sync(t.Context())
+	return flagsync.New(b.environment(""), oneKey(sdkKey), b.options(more...)...).Sync(t.Context())
 }
 
 // flags are the table's flags, key to version; tombstones have the negative version.
 func (b *bench) flags(t *testing.T, prefix string) map[string]int {
 	t.Helper()
-	items, err := b.store(t, prefix).GetAll(ldstoreimpl.Features())
-	require.NoError(t, err)
 	m := map[string]int{}
-	for _, i := range items {
-		item, err := ldstoreimpl.Features().Deserialize(i.Item.SerializedItem)
+	err := b.environment(prefix).EachRow(t.Context(), "features", func(key string, r table.Row) {
+		item, err := table.ParseRow(r)
 		require.NoError(t, err)
-		m[i.Key] = i.Item.Version
-		if item.Item == nil {
-			m[i.Key] = -i.Item.Version
+		m[key] = item.Version
+		if item.IsTombstone() {
+			m[key] = -item.Version
 		}
-	}
+	})
+	require.NoError(t, err)
 	return m
 }
 
@@ -202,7 +206,7 @@ func (b *bench) beforeTransaction(n int, f func(*dynamodb.TransactWriteItemsInpu
 	})
 }
 
-func keys(items []dynamostore.Item) (all []string) {
+func keys(items []table.Entry) (all []string) {
 	for _, i := range items {
 		all = append(all, i.Key)
 	}

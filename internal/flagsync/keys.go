@@ -29,9 +29,9 @@ func (s *Syncer) key(ctx context.Context, refresh bool) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	key := keys[s.store.Prefix()]
+	key := keys[s.environment.Prefix]
 	if key == "" {
-		return "", fmt.Errorf("there is no SDK key for prefix %q, only for %q", s.store.Prefix(), slices.Sorted(maps.Keys(keys)))
+		return "", fmt.Errorf("there is no SDK key for prefix %q, only for %q", s.environment.Prefix, slices.Sorted(maps.Keys(keys)))
 	}
 	return key, nil
 }

@@ -6,8 +6,8 @@ import (
 	"log/slog"
 	"time"
 
-	"github.com/warmflags/warmflags/dynamostore"
 	"github.com/warmflags/warmflags/internal/emf"
+	"github.com/warmflags/warmflags/internal/table"
 )
 
 // One line a sync says all that is known about it, to people and, as it is in CloudWatch's embedded metric format, to
@@ -34,10 +34,10 @@ func (s *Syncer) log(ctx context.Context, t *tally, err error) {
 	case len(r.Refused)+len(r.HeldBack) > 0:
 		level = slog.LevelWarn
 	}
-	attrs := []slog.Attr{slog.String("table", s.store.Table()), slog.String("prefix", s.store.Prefix()), slog.Int64("fence", r.Fence)}
+	attrs := []slog.Attr{slog.String("table", s.environment.Table), slog.String("prefix", s.environment.Prefix), slog.Int64("fencing_token", r.Token)}
 	for _, list := range []struct {
 		name  string
-		items []dynamostore.Item
+		items []table.Entry
 	}{
 		{"added", r.Added}, {"updated", r.Updated}, {"removed", r.Removed},
 		{"refused", r.Refused}, {"held_back", r.HeldBack}, {"kept", r.Kept},
@@ -54,7 +54,7 @@ func (s *Syncer) log(ctx context.Context, t *tally, err error) {
 }
 
 // keyAttrs are the first keys of a list, and how many more there are.
-func keyAttrs(list string, items []dynamostore.Item) (attrs []slog.Attr) {
+func keyAttrs(list string, items []table.Entry) (attrs []slog.Attr) {
 	if len(items) == 0 {
 		return nil
 	}
@@ -71,7 +71,7 @@ func keyAttrs(list string, items []dynamostore.Item) (attrs []slog.Attr) {
 
 // dimensions tell the metrics of one stack's environment from all others'.
 func (s *Syncer) dimensions() []emf.Dimension {
-	return append(emf.Function(), emf.Dimension{Name: "Prefix", Value: s.store.Prefix()})
+	return append(emf.Function(), emf.Dimension{Name: "Prefix", Value: s.environment.Prefix})
 }
 
 // metrics are a sync's. Those that are mostly 0 are sent all the same: a metric that is only there when something is
@@ -84,7 +84,7 @@ func metrics(r Result, took time.Duration, err error) []emf.Metric {
 		emf.Count("ItemsUnchanged", len(r.Unchanged)), emf.Count("ItemsRefused", len(r.Refused)),
 		emf.Count("ItemsHeldBack", len(r.HeldBack)), emf.Count("ItemsKept", len(r.Kept)),
 		is("GuardEmpty", errEmpty), is("GuardRemovals", errRemovals),
-		is("FencesLost", dynamostore.ErrFenceLost), is("KeysRefused", ErrUnauthorized),
+		is("FencesLost", table.ErrTokenLost), is("KeysRefused", ErrUnauthorized),
 		emf.Count("SyncFailures", boolToInt(err != nil)), emf.Count("SyncTransactions", r.Transactions),
 		emf.Milliseconds("SyncDuration", took),
 	}

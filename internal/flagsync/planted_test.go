@@ -19,7 +19,7 @@ func TestPlantedFaults(t *testing.T) {
 			mutant.Fault("a retry does not wait longer each time", "handler.go", "tries = max(tries, n)", "_ = n"),
 			mutant.Fault("no time is kept for the retry", "handler.go", "end = end.Add(-min(reserve, time.Until(end)/2))", ""),
 			mutant.Fault("a watch goes on under a lost fence", "watch.go", "if err := s.write(ctx, f, *t); err != nil {", "if err := s.write(ctx, f, *t); err != nil && ctx.Err() != nil {"),
-			mutant.Fault("a watch gives up when it loses its fence", "watch.go", "!began && !errors.Is(err, dynamostore.ErrFenceLost)", "!began || errors.Is(err, dynamostore.ErrFenceLost)"),
+			mutant.Fault("a watch gives up when it loses its fence", "watch.go", "!began && !errors.Is(err, table.ErrTokenLost)", "!began || errors.Is(err, table.ErrTokenLost)"),
 			mutant.Fault("a watch ends with an error when it is told to", "watch.go", "\t\tif ctx.Err() != nil {\n\t\t\treturn nil\n\t\t}\n\t\trefused", "\t\trefused"),
 			mutant.Fault("a watch does not hear that the key is refused", "fetch.go", "case f.off <- givenUp(now.LastError):", "case f.off <- nil:"),
 			mutant.Fault("a pause never grows", "watch.go", "min(2*pause, lastPause)", "firstPause"),

@@ -5,26 +5,26 @@ import (
 	"slices"
 	"time"
 
-	"github.com/warmflags/warmflags/dynamostore"
+	"github.com/warmflags/warmflags/internal/table"
 )
 
 // Result is what a sync did. Each item is in one list; each list is in the order of kind and key.
 type Result struct {
-	// Fence is the sync's number in the table; 0 in a dry run.
-	Fence int64
+	// Token is the sync's fencing token; 0 in a dry run.
+	Token int64
 	// Added, Updated and Removed were written (in a dry run: would be).
-	Added, Updated, Removed []dynamostore.Item
+	Added, Updated, Removed []table.Entry
 	// Unchanged items were equal already.
-	Unchanged []dynamostore.Item
+	Unchanged []table.Entry
 	// Refused items do not fit into DynamoDB. Their rows, if any, are as they were.
-	Refused []dynamostore.Item
+	Refused []table.Entry
 	// HeldBack items have a lower version than the table's; see [Force].
-	HeldBack []dynamostore.Item
+	HeldBack []table.Entry
 	// Kept items were changed by another program during the sync, to a version at least as high.
-	Kept []dynamostore.Item
+	Kept []table.Entry
 	// Marker is true when LaunchDarkly's $inited marker was missing and was written (in a dry run: would be).
 	Marker bool
-	// Transactions is the number of writes besides the fence.
+	// Transactions is the number of writes besides the fencing token.
 	Transactions int
 }
 
@@ -36,7 +36,7 @@ func (r Result) Changed() bool { return r.Marker || len(r.Added)+len(r.Updated)+
 type tally struct {
 	start        time.Time
 	took         time.Duration // from start until the first payload was written; 0: it was not
-	fence        int64
+	token        int64
 	transactions int
 	marker       bool
 	fates        map[name]fate
@@ -48,7 +48,7 @@ type name struct{ kind, key string }
 // fate is what became of an item so far, as it was when that was found.
 type fate struct {
 	verdict verdict
-	item    dynamostore.Item
+	item    table.Entry
 }
 
 // verdict is the list of the Result that an item ends up in.
@@ -68,7 +68,7 @@ func newTally() *tally { return &tally{start: time.Now(), fates: map[name]fate{}
 
 // set gives items a verdict. Of several, the last counts; but what we wrote earlier in the sync, and now find
 // unchanged, is still ours.
-func (t *tally) set(v verdict, items []dynamostore.Item) {
+func (t *tally) set(v verdict, items []table.Entry) {
 	for _, i := range items {
 		n := name{i.Kind, i.Key}
 		was, seen := t.fates[n]
@@ -84,7 +84,7 @@ func (t *tally) set(v verdict, items []dynamostore.Item) {
 }
 
 // compared notes how the table differs. The writes are taken for made: when Write fails, the Result says what was found.
-func (t *tally) compared(d *dynamostore.Difference, force bool) {
+func (t *tally) compared(d *table.Difference, force bool) {
 	t.marker = t.marker || d.Marker
 	t.set(unchanged, d.Unchanged)
 	t.set(added, d.Added)
@@ -99,7 +99,7 @@ func (t *tally) compared(d *dynamostore.Difference, force bool) {
 }
 
 // written notes what a Write did, also one that failed part way. It comes after compared: what was kept was not written.
-func (t *tally) written(w dynamostore.Written) {
+func (t *tally) written(w table.Written) {
 	if t.took == 0 {
 		t.took = time.Since(t.start)
 	}
@@ -109,8 +109,8 @@ func (t *tally) written(w dynamostore.Written) {
 
 // result sorts the fates into lists. The tally can go on after it.
 func (t *tally) result() Result {
-	r := Result{Fence: t.fence, Marker: t.marker, Transactions: t.transactions}
-	lists := map[verdict]*[]dynamostore.Item{
+	r := Result{Token: t.token, Marker: t.marker, Transactions: t.transactions}
+	lists := map[verdict]*[]table.Entry{
 		unchanged: &r.Unchanged, added: &r.Added, updated: &r.Updated, removed: &r.Removed,
 		refused: &r.Refused, heldBack: &r.HeldBack, kept: &r.Kept,
 	}
@@ -119,7 +119,7 @@ func (t *tally) result() Result {
 		*list = append(*list, f.item)
 	}
 	for _, list := range lists {
-		slices.SortFunc(*list, func(a, b dynamostore.Item) int {
+		slices.SortFunc(*list, func(a, b table.Entry) int {
 			return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Key, b.Key))
 		})
 	}

@@ -14,14 +14,15 @@ import (
 
 	"github.com/aws/aws-lambda-go/events"
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/warmflags/warmflags/dynamostore"
 	"github.com/warmflags/warmflags/internal/flagsync"
 	localaws "github.com/warmflags/warmflags/internal/local/aws"
+	"github.com/warmflags/warmflags/internal/table"
 )
 
 // queueBench is the stack's queue and function, in a bubble: the times of each try, from the start.
@@ -60,8 +61,7 @@ func (q *queueBench) send(t *testing.T, bodies ...string) {
 
 // run is the event source mapping, until the bubble's test is over.
 func (q *queueBench) run(t *testing.T, more ...flagsync.Option) {
-	open := func(context.Context, string) (*dynamostore.Store, error) { return q.store(t, ""), nil }
-	h := flagsync.NewHandler(open, oneKey(sdkKey), q.options(more...)...)
+	h := flagsync.NewHandler(q.cloud.DynamoDB, tableName, oneKey(sdkKey), q.options(more...)...)
 	began := time.Now()
 	mapping := &localaws.QueueMapping{SQS: q.cloud.SQS, QueueURL: q.url, Logger: slog.New(slog.DiscardHandler), Handler: func(ctx context.Context, e events.SQSEvent) (events.SQSEventResponse, error) {
 		q.mu.Lock()
@@ -134,15 +134,16 @@ func TestAFailedBatchComesAgainSoonAndThenIsADeadLetter(t *testing.T) {
 func TestOthersDoNotWaitLongForOneThatFails(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newStreamBench(t, func(_ int, s sink) { s.payload("a:1") })
-		open := func(_ context.Context, prefix string) (*dynamostore.Store, error) {
-			if prefix == "staging" {
-				return nil, errors.New("no such table")
+		b.cloud.Intercept(func(_ context.Context, _ string, input any) error {
+			in, ok := input.(*dynamodb.UpdateItemInput)
+			if ok && assert.ObjectsAreEqual(table.Key("staging:$sync", "staging:$sync"), in.Key) {
+				return errors.New("no such table")
 			}
-			return b.store(t, prefix), nil
-		}
+			return nil
+		})
 		keys := flagsync.StaticKeys(map[string]string{"production": "sdk-1", "staging": "sdk-2"})
 		queue := &visibilities{}
-		h := flagsync.NewHandler(open, keys, b.options(flagsync.Retry(queue, "https://queue"))...)
+		h := flagsync.NewHandler(b.cloud.DynamoDB, tableName, keys, b.options(flagsync.Retry(queue, "https://queue"))...)
 		for tries := 1; tries <= 6; tries++ {
 			e := batch("m1")
 			e.Records[0].Attributes = map[string]string{"ApproximateReceiveCount": strconv.Itoa(tries)}
@@ -165,13 +166,13 @@ func (v *visibilities) ChangeMessageVisibility(_ context.Context, in *sqs.Change
 func TestALostFenceComesAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		q := newQueueBench(t, func(_ int, s sink) { s.payload("a:1") })
-		_, err := flagsync.New(q.store(t, ""), oneKey(sdkKey), q.options()...).Sync(t.Context())
+		_, err := flagsync.New(q.environment(""), oneKey(sdkKey), q.options()...).Sync(t.Context())
 		require.NoError(t, err)
 		lost := 0
 		q.cloud.Intercept(func(ctx context.Context, operation string, _ any) error {
 			if operation == "Query" && lost < 2 {
 				lost++
-				_, err := q.store(t, "").TakeFence(ctx)
+				_, err := q.environment("").TakeToken(ctx)
 				return err
 			}
 			return nil
@@ -207,8 +208,7 @@ func TestTheHandlerKeepsTimeForTheRetry(t *testing.T) {
 			}
 			return nil
 		})
-		open := func(context.Context, string) (*dynamostore.Store, error) { return q.store(t, ""), nil }
-		h := flagsync.NewHandler(open, oneKey(sdkKey), q.options(flagsync.Retry(q.cloud.SQS, q.url))...)
+		h := flagsync.NewHandler(q.cloud.DynamoDB, tableName, oneKey(sdkKey), q.options(flagsync.Retry(q.cloud.SQS, q.url))...)
 		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
 		defer cancel()
 		began := time.Now()
@@ -244,15 +244,14 @@ func (unwilling) ChangeMessageVisibility(context.Context, *sqs.ChangeMessageVisi
 func TestARetryThatCannotBeHastenedIsSaid(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newStreamBench(t, func(_ int, s sink) { s.refuse() })
-		open := func(context.Context, string) (*dynamostore.Store, error) { return b.store(t, ""), nil }
-		h := flagsync.NewHandler(open, oneKey(sdkKey), b.options(flagsync.Retry(unwilling{}, "https://queue"))...)
+		h := flagsync.NewHandler(b.cloud.DynamoDB, tableName, oneKey(sdkKey), b.options(flagsync.Retry(unwilling{}, "https://queue"))...)
 		_, err := h.Handle(t.Context(), batch("m1"))
 		require.ErrorIs(t, err, flagsync.ErrUnauthorized)
 		lines := b.log.lines(t, "a failed request comes again later than it could")
 		require.Len(t, lines, 1)
 		assert.Equal(t, "access denied", lines[0]["error"])
 
-		h = flagsync.NewHandler(open, oneKey(sdkKey), b.options(flagsync.Retry(nil, ""))...)
+		h = flagsync.NewHandler(b.cloud.DynamoDB, tableName, oneKey(sdkKey), b.options(flagsync.Retry(nil, ""))...)
 		_, err = h.Handle(t.Context(), batch("m1"))
 		require.ErrorContains(t, err, "option Retry needs an SQS client")
 	})

@@ -118,7 +118,7 @@ type streamBench struct {
 
 func newStreamBench(t *testing.T, answer func(n int, s sink)) *streamBench {
 	b := &streamBench{bench{cloud: localaws.New(), log: &buffer{}}, &stream{answer: answer}}
-	b.cloud.CreateFlagTable(table)
+	b.cloud.CreateFlagTable(tableName)
 	t.Cleanup(b.cloud.Close)
 	return b
 }

@@ -6,7 +6,7 @@ import (
 	"math/rand/v2"
 	"time"
 
-	"github.com/warmflags/warmflags/dynamostore"
+	"github.com/warmflags/warmflags/internal/table"
 )
 
 // A watch is a row of sessions. Each has a fence and a connection of its own, takes them as a sync does, and ends with
@@ -51,7 +51,7 @@ func (s *Syncer) Watch(ctx context.Context, report func(Result)) error {
 			return nil
 		}
 		refused := errors.Is(err, ErrUnauthorized) && !errors.Is(err, errKeyUnread)
-		if refused || !began && !errors.Is(err, dynamostore.ErrFenceLost) {
+		if refused || !began && !errors.Is(err, table.ErrTokenLost) {
 			return s.named(err)
 		}
 		wait := time.NewTimer(pause/2 + rand.N(pause/2)) // two watches that take the fence from each other must not do it in step
@@ -96,8 +96,8 @@ func (s *Syncer) watch(ctx context.Context, key string, t **tally, report func(R
 			return err
 		}
 		// The next write has a tally of its own, so that reports do not repeat each other.
-		fence := (*t).fence
+		token := (*t).token
 		*t = newTally()
-		(*t).fence = fence
+		(*t).token = token
 	}
 }

@@ -12,8 +12,8 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/warmflags/warmflags/dynamostore"
 	"github.com/warmflags/warmflags/internal/flagsync"
+	"github.com/warmflags/warmflags/internal/table"
 )
 
 // watching is a Watch that runs in a bubble.
@@ -28,7 +28,7 @@ func watch(t *testing.T, keys flagsync.Keys, answer func(n int, s sink), more ..
 	w := &watching{streamBench: newStreamBench(t, answer), ended: make(chan error, 1)}
 	ctx, stop := context.WithCancel(t.Context())
 	w.stop = stop
-	syncer := flagsync.New(w.store(t, ""), keys, w.options(more...)...)
+	syncer := flagsync.New(w.environment(""), keys, w.options(more...)...)
 	go func() {
 		w.ended <- syncer.Watch(ctx, func(r flagsync.Result) { w.reports = append(w.reports, r) })
 	}()
@@ -60,8 +60,8 @@ func TestWatchWritesEachPatch(t *testing.T) {
 		synctest.Wait()
 		require.Len(t, w.reports, 3)
 		assert.Equal(t, []string{"flag-007"}, keys(w.reports[1].Updated))
-		assert.Equal(t, []dynamostore.Item{{Kind: "features", Key: "flag-008", Version: 2, Was: 1, Deleted: true}}, w.reports[2].Updated)
-		assert.Equal(t, int64(1), w.reports[2].Fence)
+		assert.Equal(t, []table.Entry{{Kind: "features", Key: "flag-008", Version: 2, Was: 1, Deleted: true}}, w.reports[2].Updated)
+		assert.Equal(t, int64(1), w.reports[2].Token)
 		assert.Equal(t, 2, w.flags(t, "")["flag-007"])
 		w.end(t)
 		assert.Len(t, w.log.lines(t, "flags synced"), 3, "one line a change")
@@ -85,7 +85,7 @@ func TestWatchWritesTheNextPayloadWhole(t *testing.T) {
 func TestWatchBeginsAgainWhenItLosesItsFence(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := watch(t, oneKey(sdkKey), func(n int, s sink) { s.payload([][]string{{"a:1"}, {"a:3", "b:1"}}[n-1]...) })
-		_, err := w.store(t, "").TakeFence(t.Context())
+		_, err := w.environment("").TakeToken(t.Context())
 		require.NoError(t, err)
 		w.stream.now().patch("a:2")
 		synctest.Wait()
@@ -95,7 +95,7 @@ func TestWatchBeginsAgainWhenItLosesItsFence(t *testing.T) {
 		synctest.Wait()
 		assert.Equal(t, map[string]int{"a": 3, "b": 1}, w.flags(t, ""))
 		require.Len(t, w.reports, 2)
-		assert.Equal(t, int64(3), w.reports[1].Fence)
+		assert.Equal(t, int64(3), w.reports[1].Token)
 		w.end(t)
 	})
 }
@@ -205,7 +205,7 @@ func TestWatchConnectsAgain(t *testing.T) {
 	b.ld.set(sdkKey, "a:1")
 	ctx, stop := context.WithCancel(t.Context())
 	reports, ended := make(chan flagsync.Result), make(chan error, 1)
-	syncer := flagsync.New(b.store(t, ""), oneKey(sdkKey), b.options()...)
+	syncer := flagsync.New(b.environment(""), oneKey(sdkKey), b.options()...)
 	go func() {
 		ended <- syncer.Watch(ctx, func(r flagsync.Result) { reports <- r })
 	}()
@@ -217,7 +217,7 @@ func TestWatchConnectsAgain(t *testing.T) {
 	r := <-reports
 	assert.Equal(t, []string{"b"}, keys(r.Added))
 	assert.Equal(t, []string{"a"}, keys(r.Updated))
-	assert.Equal(t, int64(1), r.Fence)
+	assert.Equal(t, int64(1), r.Token)
 	stop()
 	require.NoError(t, <-ended)
 	assert.Equal(t, map[string]int{"a": 3, "b": 1}, b.flags(t, ""))

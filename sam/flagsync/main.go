@@ -21,7 +21,6 @@ import (
 	ld "github.com/launchdarkly/go-server-sdk/v7"
 	"github.com/launchdarkly/go-server-sdk/v7/interfaces"
 
-	"github.com/warmflags/warmflags/dynamostore"
 	"github.com/warmflags/warmflags/internal/flagsync"
 	"github.com/warmflags/warmflags/sam/internal/env"
 )
@@ -48,10 +47,6 @@ func build(ctx context.Context) (*flagsync.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	client := dynamodb.NewFromConfig(cfg)
-	open := func(ctx context.Context, prefix string) (*dynamostore.Store, error) {
-		return dynamostore.DataStore(table).Prefix(prefix).Client(client).Open(ctx)
-	}
 	options := []flagsync.Option{flagsync.MaxRemovals(removals)}
 	if uri := os.Getenv("STREAM_URI"); uri != "" {
 		options = append(options, flagsync.LaunchDarkly(ld.Config{ServiceEndpoints: interfaces.ServiceEndpoints{Streaming: uri}}))
@@ -59,5 +54,6 @@ func build(ctx context.Context) (*flagsync.Handler, error) {
 	if queue := os.Getenv("QUEUE_URL"); queue != "" {
 		options = append(options, flagsync.Retry(sqs.NewFromConfig(cfg), queue))
 	}
-	return flagsync.NewHandler(open, flagsync.ParameterKeys(ssm.NewFromConfig(cfg), parameter), options...), nil
+	keys := flagsync.ParameterKeys(ssm.NewFromConfig(cfg), parameter)
+	return flagsync.NewHandler(dynamodb.NewFromConfig(cfg), table, keys, options...), nil
 }

@@ -111,11 +111,8 @@ func (p *path) startSync(ctx context.Context, b *board) error {
 	p.onStop(server.Close)
 	p.webhookURL = server.URL
 
-	open := func(ctx context.Context, prefix string) (*dynamostore.Store, error) {
-		return dynamostore.DataStore(p.table).Prefix(prefix).Client(p.cloud.DynamoDB).Open(ctx)
-	}
 	keys := func(context.Context, bool) (map[string]string, error) { return map[string]string{"": sdkKey}, nil }
-	handler := flagsync.NewHandler(open, keys,
+	handler := flagsync.NewHandler(p.cloud.DynamoDB, p.table, keys,
 		flagsync.LaunchDarkly(ld.Config{ServiceEndpoints: interfaces.ServiceEndpoints{Streaming: p.ld.URL()}}),
 		flagsync.Linger(-1), // the fake's stream does not trail its webhook
 		flagsync.Logger(p.logger))

@@ -10,6 +10,7 @@ import (
 	"github.com/aws/smithy-go"
 
 	"github.com/warmflags/warmflags/dynamostore"
+	"github.com/warmflags/warmflags/internal/table"
 )
 
 // errCrash is the error of every call after a crash: nothing the process would do reaches anybody.
@@ -35,7 +36,7 @@ type actor struct {
 	seen      map[name]row // the table as it was compared with the payload
 }
 
-var _ dynamostore.API = (*actor)(nil)
+var _ table.API = (*actor)(nil)
 
 // begin forgets the last sync, and draws how LaunchDarkly will answer the next.
 func (a *actor) begin() {
@@ -167,6 +168,11 @@ func text(v types.AttributeValue) string {
 		return ""
 	}
 	return s.Value
+}
+
+// environment is the environment in the table, through the actor's client.
+func (h *history) environment(a *actor) *table.Environment {
+	return &table.Environment{Client: a, Table: h.Table, Prefix: h.Prefix}
 }
 
 // open is the store of whoever works through this client.

@@ -14,8 +14,8 @@ import (
 	ld "github.com/launchdarkly/go-server-sdk/v7"
 	st "github.com/launchdarkly/go-server-sdk/v7/subsystems/ldstoretypes"
 
-	"github.com/warmflags/warmflags/dynamostore"
 	"github.com/warmflags/warmflags/internal/flagsync"
+	"github.com/warmflags/warmflags/internal/table"
 )
 
 const (
@@ -28,7 +28,7 @@ type Options struct {
 	// Seed decides everything.
 	Seed uint64
 	// Client is the DynamoDB; required.
-	Client dynamostore.API
+	Client table.API
 	// Table exists, and has no rows with the prefix. Histories at the same time need a table or a prefix each.
 	Table, Prefix string
 	// Timeout and Linger are the syncs'. Zero: flagsync's own, 10s and 2s, which cost nothing in a bubble.
@@ -62,7 +62,7 @@ func (r *Report) Add(o Report) {
 type history struct {
 	Options
 	ctx    context.Context // of the judge's own reads
-	client dynamostore.API
+	client table.API
 	rng    *rand.Rand
 	world  *world
 	paused chan *actor // an actor that waits for its turn; nil: one has ended
@@ -156,8 +156,7 @@ func (h *history) consume(a *actor, batches int) {
 		for i := range max(n, 1) {
 			event.Records = append(event.Records, events.SQSMessage{MessageId: fmt.Sprint(i)})
 		}
-		open := func(ctx context.Context, _ string) (*dynamostore.Store, error) { return h.open(ctx, a) }
-		handler := flagsync.NewHandler(open, h.keys(), h.options(a)...)
+		handler := flagsync.NewHandler(a, h.Table, h.keys(), h.options(a)...)
 		a.begin()
 		response, err := handler.Handle(h.ctx, event)
 		h.ended(a, err)
@@ -175,11 +174,8 @@ func (h *history) consume(a *actor, batches int) {
 
 // sync is what the command does.
 func (h *history) sync(a *actor) {
-	store, err := h.open(h.ctx, a)
-	if err == nil {
-		a.begin()
-		_, err = flagsync.New(store, h.keys(), h.options(a)...).Sync(h.ctx)
-	}
+	a.begin()
+	_, err := flagsync.New(h.environment(a), h.keys(), h.options(a)...).Sync(h.ctx)
 	h.ended(a, err)
 }
 
@@ -190,7 +186,7 @@ func (h *history) ended(a *actor, err error) {
 	case err == nil:
 		h.report.Acknowledged++
 		h.acknowledged(a)
-	case errors.Is(err, dynamostore.ErrFenceLost):
+	case errors.Is(err, table.ErrTokenLost):
 		h.report.FencesLost++
 	case errors.Is(err, flagsync.ErrGuard):
 		h.report.Guarded++

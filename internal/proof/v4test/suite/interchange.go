@@ -22,6 +22,7 @@ import (
 
 	"github.com/warmflags/warmflags/dynamostore"
 	"github.com/warmflags/warmflags/internal/proof/v4test/ld"
+	"github.com/warmflags/warmflags/internal/table"
 )
 
 var features, segments = ldstoreimpl.Features(), ldstoreimpl.Segments()
@@ -168,7 +169,8 @@ func inTurns(t *testing.T, f *fixture) {
 // What the one wrote into the table without the other's knowledge, the other's Init removes; its own rows it leaves.
 func initsInTurns(t *testing.T, f *fixture) {
 	v7 := f.v7(t)
-	fence, err := v7.TakeFence(t.Context())
+	environment7 := &table.Environment{Client: f.API, Table: f.Name, Prefix: f.prefix}
+	token, err := environment7.TakeToken(t.Context())
 	require.NoError(t, err)
 	require.NoError(t, f.store.Init(environment("a:5", "b:5")))
 	require.NoError(t, v7.Init(collections("b:6", "c:1")))
@@ -178,9 +180,9 @@ func initsInTurns(t *testing.T, f *fixture) {
 	require.Len(t, items, 2)
 	assert.Contains(t, items, "c")
 	assert.Contains(t, items, "d")
-	next, err := v7.TakeFence(t.Context())
+	next, err := environment7.TakeToken(t.Context())
 	require.NoError(t, err)
-	assert.Equal(t, fence+1, next, "v4's Init leaves the fence alone")
+	assert.Equal(t, token+1, next, "v4's Init leaves the fencing token alone")
 }
 
 // Other languages' SDKs write other escapes than Go does.

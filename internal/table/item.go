@@ -1,0 +1,124 @@
+package table
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"reflect"
+	"strconv"
+	"strings"
+)
+
+// nullItem is the JSON of a tombstone that LaunchDarkly's store for Java wrote. It has no version.
+const nullItem = "null"
+
+// Item is one flag or segment.
+type Item struct {
+	Key string
+	// Version is the item's version. In a row it is the attribute's, which can differ from the JSON's.
+	Version int
+	// Deleted is true for a tombstone. [ParseRow] sets it only where the JSON is null; see [Item.IsTombstone].
+	Deleted bool
+	// JSON is LaunchDarkly's JSON, without further checks.
+	JSON string
+	// Reason says why the item cannot be written. Empty: it can.
+	Reason string
+
+	foreign bool // its row's attribute version is not a whole number, so that the row is to be rewritten
+}
+
+// IsTombstone reports whether the item marks a deletion: by its field, or by its JSON.
+func (i Item) IsTombstone() bool {
+	if i.Deleted || i.JSON == nullItem {
+		return true
+	}
+	if !strings.Contains(i.JSON, "deleted") && !strings.Contains(i.JSON, `\u`) || !json.Valid([]byte(i.JSON)) {
+		return false
+	}
+	deleted := false
+	for name, value := range Members(i.JSON) {
+		if name == "deleted" {
+			deleted = value == "true"
+		}
+	}
+	return deleted
+}
+
+// Collection is all items of one kind, or those that changed.
+type Collection struct {
+	Kind  string
+	Items []Item
+}
+
+// VersionOf returns the version in an item's JSON. Its error says what is wrong with it: it is not a JSON object, or has no
+// version that is a whole number of at least 0.
+func VersionOf(item string) (int, error) {
+	if !json.Valid([]byte(item)) {
+		return UnknownVersion, errors.New("it is not JSON")
+	}
+	return versionOfValid(item)
+}
+
+// versionOfValid is VersionOf for valid JSON.
+func versionOfValid(item string) (int, error) {
+	if !IsObject(item) {
+		return UnknownVersion, errors.New("it is not a JSON object")
+	}
+	version := ""
+	for name, value := range Members(item) {
+		if name == "version" {
+			version = value // of several, the last counts, as in most JSON parsers
+		}
+	}
+	if version == "" {
+		return UnknownVersion, errors.New("it has no version")
+	}
+	n, err := strconv.Atoi(version)
+	if err != nil || n < 0 {
+		return UnknownVersion, fmt.Errorf("its version %s is not a whole number of at least 0", shorten(version))
+	}
+	return n, nil
+}
+
+// shorten bounds a value in an error.
+func shorten(s string) string {
+	const maxLength = 40
+	if len(s) > maxLength {
+		return strings.ToValidUTF8(s[:maxLength], "") + "..."
+	}
+	return s
+}
+
+// same reports whether a row holds the item already.
+func (e *Environment) same(kind string, r Row, i Item) bool {
+	stored, err := ParseRow(r)
+	if err != nil || stored.foreign || stored.Version != i.Version {
+		return false
+	}
+	if e.Same != nil {
+		return e.Same(kind, stored, i)
+	}
+	return SameJSON(stored.JSON, i.JSON)
+}
+
+// SameJSON reports whether two texts are the same, or are JSON of equal values. The order of members does not matter, and
+// numbers are compared as they are written: as float64, two large numbers that differ could look equal.
+func SameJSON(a, b string) bool {
+	if a == b {
+		return true
+	}
+	x, errX := decode(a)
+	y, errY := decode(b)
+	return errX == nil && errY == nil && reflect.DeepEqual(x, y)
+}
+
+// decode decodes one JSON value and keeps numbers as text.
+func decode(s string) (v any, err error) {
+	d := json.NewDecoder(strings.NewReader(s))
+	d.UseNumber()
+	if err = d.Decode(&v); err == nil && !errors.Is(d.Decode(new(any)), io.EOF) {
+		err = errors.New("there is more after the JSON")
+	}
+	return v, err
+}
