@@ -96,7 +96,7 @@ add     segments  segment-0  -     1
 	a.ld.Flip("flag-1")
 	code, out, _ = a.sync(t, "--dry-run", "--json")
 	assert.Equal(t, 3, code)
-	assert.JSONEq(t, `{"table": "flags", "prefix": "", "dry_run": true, "fence": 0, "transactions": 0, "unchanged": 2,
+	assert.JSONEq(t, `{"table": "flags", "prefix": "", "dry_run": true, "fencing_token": 0, "transactions": 0, "unchanged": 2,
 		"changes": [{"change": "update", "kind": "features", "key": "flag-1", "from": 1, "to": 2}]}`, out)
 }
 

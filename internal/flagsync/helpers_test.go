@@ -206,6 +206,15 @@ func (b *bench) beforeTransaction(n int, f func(*dynamodb.TransactWriteItemsInpu
 	})
 }
 
+// bare returns entries without their JSON.
+func bare(entries []table.Entry) (all []table.Entry) {
+	for _, e := range entries {
+		e.Old, e.New = "", ""
+		all = append(all, e)
+	}
+	return all
+}
+
 func keys(items []table.Entry) (all []string) {
 	for _, i := range items {
 		all = append(all, i.Key)

@@ -60,7 +60,7 @@ func TestWatchWritesEachPatch(t *testing.T) {
 		synctest.Wait()
 		require.Len(t, w.reports, 3)
 		assert.Equal(t, []string{"flag-007"}, keys(w.reports[1].Updated))
-		assert.Equal(t, []table.Entry{{Kind: "features", Key: "flag-008", Version: 2, Was: 1, Deleted: true}}, w.reports[2].Updated)
+		assert.Equal(t, []table.Entry{{Kind: "features", Key: "flag-008", Version: 2, Was: 1, Deleted: true}}, bare(w.reports[2].Updated))
 		assert.Equal(t, int64(1), w.reports[2].Token)
 		assert.Equal(t, 2, w.flags(t, "")["flag-007"])
 		w.end(t)

@@ -9,7 +9,7 @@
 // [Run] demands, of each transaction that a sync makes:
 //
 //   - The sync holds the newest fence.
-//   - No row gets a lower version, none that was removed is revived, and none is removed that the payload has: what
+//   - No row gets a lower version (except over another SDK's tombstone), none that was removed is revived, and none is removed that the payload has: what
 //     the table says of an item is never replaced by what LaunchDarkly said of it before.
 //   - A row that somebody changed since the sync read it is not removed.
 //

@@ -52,7 +52,9 @@ func (h *history) judge(a *actor, before map[name]row, newest int64) {
 		switch now := h.world.at(n, a.asked); {
 		case is != row{}:
 			h.known[n] = known{change: is.version}
-			if is.version < was.version {
+			// Where another SDK, whose stream is ahead, wrote a tombstone, an older payload brings the item back: a key that
+			// was created again has a lower version too, and must not be held back. The next sync removes it.
+			if is.version < was.version && !(held.foreign && isTombstone(n, was)) {
 				h.wrong("%s lowered %v from %d to %d", a.name, n, was.version, is.version)
 			}
 			if was == (row{}) && is.version < held.change {
