@@ -8,54 +8,50 @@ import (
 	"github.com/warmflags/warmflags/change"
 )
 
-// Coalescing is what makes a sync of many changes one look a flag, and what makes a retry delicate: an item's change stands
-// for all its records in the batch. So it is as new as the last of them, may claim only what all of them prove (record),
-// and is undone from the first of them on (firstUndone).
+// A batch is coalesced: one change stands for all records of an item. So it carries the state of the last record, claims a
+// version only if all records prove it (record), and is retried from the first record on (firstUndone).
 
-// batch is what one invocation's records say, one entry for each item. It belongs to that invocation's goroutine, as its
-// messages do.
+// batch is what one invocation's records say, one entry for each item. It belongs to the goroutine of that invocation.
 type batch struct {
-	source string    // the stream's ARN: all records of a batch are of one stream
-	groups []*group  // by prefix, in the order of their first records
-	stats  Stats     // of this batch alone
-	strays []string  // sequence numbers of records that could not be read, a few of them
-	oldest time.Time // when the first record was made; zero where unknown
+	source    string    // the stream's ARN: all records of a batch are from one stream
+	groups    []*group  // by prefix, in the order of their first records
+	stats     Stats     // of this batch alone
+	malformed []string  // sequence numbers of malformed records, up to maxLoggedRecords
+	oldest    time.Time // when the first record was written; zero if unknown
 }
 
-// group is the items of one prefix, which is one LaunchDarkly environment. Each has consumers of its own, and gets
-// messages of its own.
+// group is the items of one prefix, which is one LaunchDarkly environment. It gets messages of its own.
 type group struct {
 	prefix string
 	items  []*item // in the order of their first records
 }
 
-// item is one row's changes, coalesced: the last record says what it is now.
+// item is one row's changes, coalesced.
 type item struct {
 	change change.Change
-	// first and last are sequence numbers of the item's records in this batch. Retrying must begin at first, not
-	// last: the earlier records are needed to tell again whether the version rose.
+	// first and last are sequence numbers of the item's records in this batch. A retry must begin at first: the
+	// earlier records are needed to tell again whether the version rose.
 	first, last string
-	// highest is the highest version that the item's records showed so far, before and after each.
+	// highest is the highest version in the item's records so far, before and after each.
 	highest int
 }
 
 // itemID is a row's primary key.
 type itemID struct{ namespace, key string }
 
-// unknownVersion is higher than any: nothing rises above a version that was not seen.
+// unknownVersion is higher than any version: nothing rises above a version that is not known.
 const unknownVersion = math.MaxInt
 
-// keptStrays bounds how many unreadable records a log line names.
-const keptStrays = 5
+// maxLoggedRecords is how many malformed records or lost positions a log line names.
+const maxLoggedRecords = 5
 
-// readBatch coalesces the records. The records of one item are in the order of its writes, because they are always
-// in one shard; nothing here depends on the order of different items. Records that are passed over are in no group: where
-// Lambda goes on from does not depend on them, and so none of them can hold up the shard.
+// readBatch coalesces the records. Records of one item are in the order of its writes, because they are in one shard; the
+// order of different items does not matter. Skipped records are in no group, so they never hold up the shard.
 func readBatch(records []record) *batch {
 	b := &batch{}
 	b.stats.Batches = 1
 	b.stats.Records = len(records)
-	all := make([]item, 0, len(records)) // never grows: items keep their places
+	all := make([]item, 0, len(records)) // never grows, so that pointers to items stay valid
 	items := make(map[itemID]*item, len(records))
 	groups := make(map[string]*group, 1)
 	for i := range records {
@@ -92,12 +88,11 @@ func readBatch(records []record) *batch {
 	return b
 }
 
-// record takes in the next record of the item; what earlier ones said is forgotten, but for the highest version.
+// record adds the item's next record. Only the highest version is kept of the earlier ones.
 //
-// A consumer that is told a version may expect to read that one or a later one, and ask again if it does not. So a
-// version is told only where it rises above all that this batch showed before. After a reset, even one followed by
-// an edit, the consumer must be told that nothing is known: it may expect more than there is now. Earlier
-// batches need not be remembered: the one that went back told 0, or rose above all before.
+// A consumer that gets a version may expect to read that version or a later one. So a change carries a version only if it
+// rose above all versions in this batch. After a reset, even one that an edit followed, the version is unknown (0): the
+// table may hold less than the consumer has. Earlier batches need not be remembered: the batch with the reset carried 0.
 func (it *item) record(row row, r *record) {
 	it.last = r.sequence
 	it.highest = max(it.highest, row.before)
@@ -108,20 +103,20 @@ func (it *item) record(row row, r *record) {
 	it.highest = max(it.highest, row.after)
 }
 
-// skip counts a record that is passed over, and remembers the first few of those that nobody expects.
+// skip counts a skipped record.
 func (b *batch) skip(reason Reason, sequence string) {
 	if b.stats.Skipped == nil {
 		b.stats.Skipped = make(map[Reason]int, 1)
 	}
 	b.stats.Skipped[reason]++
-	if reason == SkippedMalformed && len(b.strays) < keptStrays {
-		b.strays = append(b.strays, sequence)
+	if reason == SkippedMalformed && len(b.malformed) < maxLoggedRecords {
+		b.malformed = append(b.malformed, sequence)
 	}
 }
 
-// firstUndone is where Lambda must go on from: the lowest sequence number of all records of the items of messages
-// that are not done. All records before it are covered by messages that are done, as each item has one entry in one
-// message. Records after it that are covered too are announced twice.
+// firstUndone returns where Lambda must continue: the lowest sequence number of the items of messages that are not done.
+// All records before it are covered by messages that are done, as each item is in one message. Covered records after it
+// are announced twice.
 func firstUndone(messages []*message) string {
 	lowest, found := "", false
 	for _, m := range messages {
@@ -137,13 +132,13 @@ func firstUndone(messages []*message) string {
 	return lowest
 }
 
-// isSequence says whether s is a sequence number that Lambda can be answered with.
+// isSequence reports whether s is a sequence number that Lambda accepts in an answer.
 func isSequence(s string) bool {
 	return s != "" && strings.Trim(s, "0123456789") == ""
 }
 
-// compareSequence compares sequence numbers: decimal numbers of up to 40 digits, too long for an int64. What is no
-// number comes before all that are: where to go on from is then not known, and the whole batch is to come again.
+// compareSequence compares sequence numbers: decimal numbers of up to 40 digits, too long for an int64. What is not a
+// number sorts first: the position to continue from is then unknown, and the whole batch must be redelivered.
 // https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_streams_StreamRecord.html
 func compareSequence(a, b string) int {
 	if ok := isSequence(a); ok != isSequence(b) {
@@ -152,7 +147,7 @@ func compareSequence(a, b string) int {
 		}
 		return -1
 	}
-	// Of two numbers without leading zeros the longer is the higher, and of equally long ones the text decides.
+	// Without leading zeros, the longer number is the higher one, and equally long ones compare as text.
 	a, b = strings.TrimLeft(a, "0"), strings.TrimLeft(b, "0")
 	if len(a) != len(b) {
 		return len(a) - len(b)

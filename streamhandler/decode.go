@@ -1,36 +1,60 @@
 package streamhandler
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
-	"strconv"
+	"io"
 	"time"
+	"unicode/utf8"
 
 	"github.com/aws/aws-lambda-go/events"
+	"github.com/go-json-experiment/json/jsontext"
+
+	"github.com/warmflags/warmflags/internal/table/layout"
 )
 
-// decodeEvent reads the JSON of a Lambda event. It goes over the bytes once and takes only what a record needs:
-// decoding into events.DynamoDBEvent makes a map of boxed values of every row, and takes most of the handler's time.
+// record is what the handler reads of a stream record.
+type record struct {
+	source, sequence string // the stream's ARN; the sequence number
+	event            string // its name: INSERT, MODIFY or REMOVE
+	namespace, key   string // empty if the record has no such string
+	foreign          bool   // it has keys, and they are not those of a flag table
+	before, after    image
+	time             time.Time
+}
+
+// image is what the handler reads of a row before or after the change, if the stream's view type includes it.
+type image struct {
+	exists    bool // it has any attribute
+	hasItem   bool // its attribute item is a string; no SDK reads an item of another type
+	tombstone bool
+	version   int // 0 if unknown
+}
+
+// decodeEvent reads the JSON of a Lambda event and decodes only what a record needs. Decoding into events.DynamoDBEvent
+// would create a map of boxed values for each row, and would take most of the handler's time.
 //
-// It returns an error only for what is no JSON, or no event. What has an unexpected type inside of a record is as
-// if it were not there, so that the record is judged by itself, and no record can make the others fail with it.
-// Names are taken as AWS writes them, in their case. Records share nothing with the payload: their texts are copied.
+// It returns an error only if the payload is not JSON or not an event. A value of an unexpected type inside a record counts
+// as missing: each record is judged by itself, and no record makes the others fail. For the same reason invalid UTF-8
+// and duplicate names are accepted: invalid bytes become U+FFFD, and the last of several values counts.
 func decodeEvent(payload []byte) ([]record, error) {
-	d := &decoder{b: payload}
+	d := &decoder{Decoder: jsontext.NewDecoder(bytes.NewBuffer(payload),
+		jsontext.AllowInvalidUTF8(true), jsontext.AllowDuplicateNames(true))}
 	records := make([]record, 0, len(payload)/2048+1) // a record with two flags has some kilobytes
-	isEvent := d.next() == '{' || d.next() == 'n'     // null is an empty event, as for encoding/json
+	isEvent := d.is('{', 'n')                         // null is an empty event, as it is for encoding/json
 	for name := range d.members {
 		if string(name) != "Records" {
 			d.skip()
 			continue
 		}
-		isEvent = isEvent && (d.next() == '[' || d.next() == 'n')
+		isEvent = isEvent && d.is('[', 'n')
 		for range d.elements {
 			records = append(records, d.record())
 		}
 	}
-	if d.err == nil && d.next() != 0 {
-		d.fail("text after the event")
+	if _, err := d.ReadToken(); d.err == nil && err != io.EOF { //nolint:errorlint // jsontext returns io.EOF itself
+		d.err = errors.New("more JSON follows the event")
 	}
 	if d.err == nil && !isEvent {
 		d.err = errors.New("it is not an object with a list of Records")
@@ -41,8 +65,98 @@ func decodeEvent(payload []byte) ([]record, error) {
 	return records, nil
 }
 
-// record reads one of the event's records, in any order of its members. It is kept in d.last, as the next record's stream,
-// event name and namespace are most likely the same.
+// decoder reads one JSON value after the other. It keeps the first error, after which every loop ends and every text is empty.
+type decoder struct {
+	*jsontext.Decoder
+	err  error
+	last record // the previous record, whose strings are used again where they are equal
+}
+
+// is reports whether the next value is of one of these kinds.
+func (d *decoder) is(kinds ...jsontext.Kind) bool {
+	next := d.PeekKind()
+	for _, kind := range kinds {
+		if next == kind {
+			return true
+		}
+	}
+	return false
+}
+
+// members yields the names of an object. The loop's body must read or skip each value, and must not leave the loop. Another
+// value than an object is skipped.
+func (d *decoder) members(yield func(name []byte) bool) {
+	if !d.is('{') {
+		d.skip()
+		return
+	}
+	d.token()
+	for d.err == nil && d.is('"') {
+		name := d.text()
+		if d.err != nil || !yield(name) {
+			return
+		}
+	}
+	d.token() // the end of the object, or the error
+}
+
+// elements yields for each element of a list, as members does.
+func (d *decoder) elements(yield func() bool) {
+	if !d.is('[') {
+		d.skip()
+		return
+	}
+	d.token()
+	for d.err == nil && !d.is(']', 0) { // 0: there is no next value, because the JSON is broken
+		if !yield() {
+			return
+		}
+	}
+	d.token()
+}
+
+// token reads a brace or bracket.
+func (d *decoder) token() {
+	if _, err := d.ReadToken(); d.err == nil {
+		d.err = err
+	}
+}
+
+// skip skips a value.
+func (d *decoder) skip() {
+	if err := d.SkipValue(); d.err == nil {
+		d.err = err
+	}
+}
+
+// value returns a value's JSON, which must not be used after the next read.
+func (d *decoder) value() jsontext.Value {
+	v, err := d.ReadValue()
+	if d.err == nil {
+		d.err = err
+	}
+	return v
+}
+
+// text returns a string, which must not be used after the next read. Other values are skipped, and nil.
+func (d *decoder) text() []byte {
+	if !d.is('"') {
+		d.skip()
+		return nil
+	}
+	return unquote(d.value())
+}
+
+// unquote returns the text of a JSON string. Where nothing is to be replaced it does not copy.
+func unquote(quoted jsontext.Value) []byte {
+	if len(quoted) >= 2 && bytes.IndexByte(quoted, '\\') < 0 && utf8.Valid(quoted) {
+		return quoted[1 : len(quoted)-1]
+	}
+	text, _ := jsontext.AppendUnquote(nil, quoted) // the error is about invalid UTF-8, which it replaces
+	return text
+}
+
+// record reads one of the event's records.
 func (d *decoder) record() record {
 	var r record
 	for name := range d.members {
@@ -66,16 +180,16 @@ func (d *decoder) change(r *record) {
 	for name := range d.members {
 		switch string(name) {
 		case "ApproximateCreationDateTime":
-			r.time = d.time()
+			var t events.SecondsEpochTime
+			if v := d.value(); v.Kind() == '0' && t.UnmarshalJSON(v) == nil {
+				r.time = t.Time
+			}
 		case "Keys":
 			d.keys(r)
 		case "NewImage":
-			// The new item alone is searched, and still in its quotes: most of an event is items.
-			var item literal
-			r.after, item = d.image()
-			r.after.tombstone = item.isTombstone()
+			r.after = d.image()
 		case "OldImage":
-			r.before, _ = d.image()
+			r.before = d.image()
 		case "SequenceNumber":
 			r.sequence = string(d.text())
 		default:
@@ -84,37 +198,19 @@ func (d *decoder) change(r *record) {
 	}
 }
 
-// time reads seconds since 1970, as [events.SecondsEpochTime] does.
-func (d *decoder) time() time.Time {
-	if c := d.next(); c != '-' && (c < '0' || c > '9') {
-		d.skip()
-		return time.Time{}
-	}
-	number := d.number()
-	// Whole seconds are what AWS sends. Up to some size they are the same as the library's, which goes through a float.
-	if seconds, err := strconv.ParseInt(string(number), 10, 64); err == nil && seconds < 1<<40 {
-		return time.Unix(seconds, 0)
-	}
-	var t events.SecondsEpochTime
-	if number == nil || t.UnmarshalJSON(number) != nil {
-		return time.Time{}
-	}
-	return t.Time
-}
-
-// keys reads a row's primary key. Keys of other names are those of another kind of table; keys of these names whose values
-// are no strings leave the text empty, which readRow then finds malformed.
+// keys reads a row's primary key. A table whose keys have other names is another kind of table. A key that is not a string
+// stays empty.
 func (d *decoder) keys(r *record) {
 	n, named := 0, 0
 	for name := range d.members {
 		n++
 		switch string(name) {
-		case attrNamespace:
+		case layout.AttrNamespace:
 			named++
-			r.namespace = reuse(d.last.namespace, d.attribute('S').text())
-		case attrKey:
+			r.namespace = reuse(d.last.namespace, d.attribute('S'))
+		case layout.AttrKey:
 			named++
-			r.key = string(d.attribute('S').text())
+			r.key = string(d.attribute('S'))
 		default:
 			d.skip()
 		}
@@ -122,48 +218,75 @@ func (d *decoder) keys(r *record) {
 	r.foreign = n > 0 && named < 2
 }
 
-// image reads a row, and the literal of its item, which is not decoded here: of most items only a search is needed.
-func (d *decoder) image() (image, literal) {
-	var row image
-	var item literal
+// attribute reads an attribute's value, {"<type>": <value>}, as a text. It is nil if the type is another one.
+func (d *decoder) attribute(want byte) (text []byte) {
 	for name := range d.members {
-		row.exists = true
-		switch string(name) {
-		case attrVersion:
-			row.version = parseVersion(string(d.attribute('N').text()))
-		case attrItem:
-			row.hasItem = true
-			item = d.attribute('S')
-		default:
-			d.skip()
-		}
-	}
-	return row, item
-}
-
-// attribute reads an attribute's value, {"<type>": <value>}, where it is a string and its type the wanted one. A number
-// ("N") is a string in DynamoDB's JSON as well. All else, and what has more or less than one type, is an empty literal.
-func (d *decoder) attribute(want byte) literal {
-	var value literal
-	n := 0
-	for name := range d.members {
-		n++
-		if len(name) == 1 && name[0] == want && d.next() == '"' {
-			value = d.literal()
+		if len(name) == 1 && name[0] == want {
+			text = d.text()
 		} else {
 			d.skip()
 		}
 	}
-	if n != 1 {
-		return literal{}
-	}
-	return value
+	return text
 }
 
-// reuse is b as a string: old, if that is equal, which spares an allocation.
+// image reads a row.
+func (d *decoder) image() image {
+	var i image
+	for name := range d.members {
+		i.exists = true
+		switch string(name) {
+		case layout.AttrVersion:
+			i.version = parseVersion(string(d.attribute('N')))
+		case layout.AttrItem:
+			for kind := range d.members {
+				if i.hasItem = string(kind) == "S" && d.is('"'); i.hasItem {
+					i.tombstone = isTombstone(d.value())
+				} else {
+					d.skip()
+				}
+			}
+		default:
+			d.skip()
+		}
+	}
+	return i
+}
+
+// reuse returns b as a string: old if that is equal, which saves an allocation.
 func reuse(old string, b []byte) string {
 	if string(b) == old {
 		return old
 	}
 	return string(b)
+}
+
+// isTombstone reports whether an item, still quoted as in the event, marks a deletion: "deleted":true at its top level, or
+// null, which is all that LaunchDarkly's stores for Java and .NET keep of a deleted item. An item that is not JSON does not.
+//
+// Most items need no parsing. All of LaunchDarkly's SDKs write "deleted":false into each, so an item is live if the name
+// occurs, and only in this form. A code such as \u0064 could hide a letter of the name, so it is looked for too.
+func isTombstone(quoted jsontext.Value) bool {
+	named := bytes.Count(quoted, []byte(`deleted`))
+	if named > 0 && named == bytes.Count(quoted, []byte(`\"deleted\":false`)) && !bytes.Contains(quoted, []byte(`\u`)) {
+		return false
+	}
+	item := unquote(quoted)
+	if string(bytes.Trim(item, " \t\r\n")) == "null" {
+		return true
+	}
+	d := &decoder{Decoder: jsontext.NewDecoder(bytes.NewBuffer(item),
+		jsontext.AllowInvalidUTF8(true), jsontext.AllowDuplicateNames(true))}
+	deleted := false
+	for name := range d.members {
+		if string(name) == "deleted" {
+			deleted = d.value().Kind() == 't'
+		} else {
+			d.skip()
+		}
+	}
+	if _, err := d.ReadToken(); err != io.EOF { //nolint:errorlint // jsontext returns io.EOF itself
+		return false
+	}
+	return deleted && d.err == nil
 }

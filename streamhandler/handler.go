@@ -3,60 +3,60 @@ package streamhandler
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"time"
 
 	"github.com/aws/aws-lambda-go/events"
 )
 
-// Handler announces what a table's stream says. Make one with [New]. It is safe for concurrent use.
+// Handler announces the changes in a table's stream. Create one with [New]. It is safe for concurrent use.
 //
-// It is a lambda.Handler: [Handler.Invoke] takes the event's JSON, and [Handler.Handle] one that is decoded.
+// It is a lambda.Handler: pass it to lambda.Start.
 type Handler struct {
 	settings
 	totals totals // has its own lock
 }
 
-// New makes a handler that publishes through publisher. [TopicARN] is required. It calls nothing: wrong options are
-// reported by the first, and every, [Handler.Handle].
+// New returns a handler that publishes through publisher. [TopicARN] is required. New calls nothing; wrong options are
+// reported by each call of [Handler.Invoke] and [Handler.Handle].
 func New(publisher Publisher, options ...Option) *Handler {
 	return &Handler{settings: newSettings(publisher, options)}
 }
 
-// Invoke is [Handler.Handle] for the JSON of an event, several times as fast: it is what lambda.Start calls. What is
-// no event's JSON is an error.
+// Invoke announces one batch of stream records, which are from one shard and in its order:
+//
+//  1. It reads the records into one change for each item, and skips the rows that are not items.
+//  2. It packs the changes of each prefix into messages.
+//  3. It publishes them, and passes the published ones to [OnPublished].
+//  4. It answers: an empty response if everything is done, else the record to continue from.
+//
+// An error means that the whole batch must be redelivered: wrong options, a payload that is not an event, or a failure
+// without a sequence number to name.
 func (h *Handler) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
-	records, err := decodeEvent(payload)
-	if err != nil {
-		return nil, err
-	}
-	response, err := h.handle(ctx, records)
+	response, err := h.handle(ctx, payload)
 	if err != nil {
 		return nil, err
 	}
 	return json.Marshal(response)
 }
 
-// Handle announces one batch of stream records, which are of one shard and in its order:
-//
-//  1. It reads the records into one change for each item, and passes over those that are none of ours.
-//  2. It packs each prefix's changes into messages.
-//  3. It publishes them, and hands those that were published to [After].
-//  4. It answers: an empty response when all of it is done, else the record to go on from.
-//
-// An error means the whole batch again: wrong options, or a failure that has no sequence number to name.
+// Handle is [Handler.Invoke] for an event that was already decoded. It encodes the event again, so it is slower.
 func (h *Handler) Handle(ctx context.Context, event events.DynamoDBEvent) (events.DynamoDBEventResponse, error) {
-	records := make([]record, len(event.Records))
-	for i := range event.Records {
-		records[i] = fromEvent(&event.Records[i])
+	payload, err := json.Marshal(event)
+	if err != nil {
+		return events.DynamoDBEventResponse{}, fmt.Errorf("encode stream event: %w", err)
 	}
-	return h.handle(ctx, records)
+	return h.handle(ctx, payload)
 }
 
-// handle is what both ways in share. Nothing of a batch outlives it but its counts: Lambda has the memory of what is still to
-// be announced, and brings it again.
-func (h *Handler) handle(ctx context.Context, records []record) (events.DynamoDBEventResponse, error) {
+// handle keeps nothing of a batch except its counts: Lambda redelivers what is still to be announced.
+func (h *Handler) handle(ctx context.Context, payload []byte) (events.DynamoDBEventResponse, error) {
 	if h.err != nil {
 		return events.DynamoDBEventResponse{}, h.err
+	}
+	records, err := decodeEvent(payload)
+	if err != nil {
+		return events.DynamoDBEventResponse{}, err
 	}
 	b := readBatch(records)
 	messages := pack(b, h.maxSize)
@@ -75,9 +75,8 @@ func (h *Handler) handle(ctx context.Context, records []record) (events.DynamoDB
 		return events.DynamoDBEventResponse{}, nil
 	}
 	if !isSequence(from) {
-		// A record without a number sorts before all others (compareSequence), and so ends here as well. Lambda takes an empty name for the whole batch, and other names that it does not know too
-		// (https://docs.aws.amazon.com/lambda/latest/dg/services-ddb-batchfailurereporting.html); an error
-		// says the same, and is counted where people look.
+		// Lambda redelivers the whole batch for a name that it does not know, and for an error, which is also counted
+		// where people look (https://docs.aws.amazon.com/lambda/latest/dg/services-ddb-batchfailurereporting.html).
 		return events.DynamoDBEventResponse{}, failure
 	}
 	return events.DynamoDBEventResponse{

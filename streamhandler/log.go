@@ -8,35 +8,34 @@ import (
 	"github.com/warmflags/warmflags/internal/emf"
 )
 
-// outcome is what became of a batch, for its log line.
+// outcome is what happened to a batch, for its log line.
 type outcome struct {
 	messages     []*message
 	began, ended time.Time // of announcing
 	failure      error
-	from         string // the sequence number to go on from after a failure
+	from         string // the sequence number to continue from after a failure
 }
 
-// log writes the batch's one line: counts that are CloudWatch metrics too, never keys or data. Unreadable records are
-// named by sequence number.
+// log writes one line for the batch: counts, which CloudWatch turns into metrics, and never keys or flag data.
+// Malformed records are named by their sequence numbers.
 func (h *Handler) log(ctx context.Context, b *batch, o outcome) {
 	level := slog.LevelInfo
 	attrs := emf.Attrs(o.ended, emf.Function(), b.metrics(o))
-	if len(b.strays) > 0 {
+	if len(b.malformed) > 0 {
 		level = slog.LevelWarn
-		attrs = append(attrs, slog.Any("malformed_sequence_numbers", b.strays))
+		attrs = append(attrs, slog.Any("malformed_sequence_numbers", b.malformed))
 	}
-	if err := refusalOf(o.messages); err != nil {
+	if problems := o.problems(); len(problems) > 0 {
 		level = slog.LevelError
-		attrs = append(attrs, slog.String("refusal", err.Error()))
+		attrs = append(attrs, problems...)
 	}
 	if o.failure != nil {
-		level = slog.LevelError
-		attrs = append(attrs, slog.String("error", o.failure.Error()), slog.String("retry_from", o.from))
+		attrs = append(attrs, slog.String("retry_from", o.from))
 	}
 	emf.Log(ctx, h.logger, level, "stream batch", attrs...)
 }
 
-// metrics are the batch's counts, the zeros included, so that an alarm has something to judge.
+// metrics returns the batch's counts. Zeros are included, so that an alarm always has a value.
 func (b *batch) metrics(o outcome) []emf.Metric {
 	s := b.stats
 	metrics := []emf.Metric{
@@ -44,23 +43,36 @@ func (b *batch) metrics(o outcome) []emf.Metric {
 		emf.Count("UnknownVersion", s.Unknown), emf.Count("SkippedOwn", s.Skipped[SkippedOwn]),
 		emf.Count("SkippedNoItem", s.Skipped[SkippedNoItem]), emf.Count("SkippedForeign", s.Skipped[SkippedForeign]),
 		emf.Count("SkippedMalformed", s.Skipped[SkippedMalformed]), emf.Count("Messages", s.Messages),
-		emf.Count("Refused", s.Refused), emf.Count("Failures", s.Failures), emf.Bytes("MessageBytes", s.Bytes),
+		emf.Count("Refused", s.Refused), emf.Count("NotPassedOn", s.NotPassedOn), emf.Count("Failures", s.Failures),
+		emf.Bytes("MessageBytes", s.Bytes),
 	}
 	if len(o.messages) > 0 {
 		metrics = append(metrics, emf.Milliseconds("PublishLatency", o.ended.Sub(o.began)))
 	}
-	if !b.oldest.IsZero() { // to the second, and by another clock than this one's
+	if !b.oldest.IsZero() { // to the second, and by the clock of DynamoDB
 		metrics = append(metrics, emf.Seconds("OldestRecordAge", max(o.ended.Sub(b.oldest), 0)))
 	}
 	return metrics
 }
 
-// refusalOf is why SNS refused the first message that it refused, or nil.
-func refusalOf(messages []*message) error {
-	for _, m := range messages {
-		if m.refusal != nil {
-			return m.refusal
+// problems returns the failure, and the first reasons why SNS and OnPublished refused messages.
+func (o outcome) problems() (attrs []slog.Attr) {
+	var bySNS, byOnPublished error
+	for _, m := range o.messages {
+		if bySNS == nil {
+			bySNS = m.refusal
+		}
+		if byOnPublished == nil {
+			byOnPublished = m.notPassedOn
 		}
 	}
-	return nil
+	add := func(name string, err error) {
+		if err != nil {
+			attrs = append(attrs, slog.String(name, err.Error()))
+		}
+	}
+	add("refusal", bySNS)
+	add("not_passed_on", byOnPublished)
+	add("error", o.failure)
+	return attrs
 }

@@ -14,26 +14,27 @@ import (
 	"github.com/warmflags/warmflags/change"
 )
 
-// message is one SNS message and the items that it covers. Pack makes it and never changes what it says; publishing sets the
-// three marks below, and where SNS refuses it, puts the empty message in its place, in the same memory, for the same items.
+// message is one SNS message and the items that it covers. Publishing sets the fields below, and replaces a message that SNS
+// refuses by the empty message, in the same memory and for the same items.
 type message struct {
 	change.Message
 	body       string
 	attributes map[string]types.MessageAttributeValue
-	items      []*item // none for the empty message
+	items      []*item // of its records; none for a FailureHandler's message
 	kinds      []string
 
-	published bool
-	done      bool  // published and, where there is an After, accepted by it: its items need no retry
-	refusal   error // why SNS has the empty message instead; nil if it has this one
+	published   bool
+	done        bool  // published and passed to OnPublished: its items need no retry
+	refusal     error // why SNS has the empty message instead; nil if it has this one
+	notPassedOn error // why OnPublished can never accept it; nil otherwise
 }
 
-// pack puts a batch's changes in as few messages as the size limit allows: normally one for each prefix.
+// pack packs a batch's changes into as few messages as the size limit allows: normally one for each prefix.
 func pack(b *batch, maxSize int) []*message {
 	now := time.Now().UTC().Round(0) // as it will be parsed
 	var messages []*message
 	for _, g := range b.groups {
-		// Nearly always it fits whole, and needs encoding once.
+		// Nearly always all changes fit, and are encoded once.
 		m := newMessage(b.source, g.prefix, g.items, now)
 		if m.size() <= maxSize {
 			messages = append(messages, m)
@@ -46,7 +47,7 @@ func pack(b *batch, maxSize int) []*message {
 	return messages
 }
 
-// newMessage makes the message of these items of one prefix, of whatever size.
+// newMessage returns the message for these items of one prefix, whatever its size.
 func newMessage(source, prefix string, items []*item, now time.Time) *message {
 	m := &message{items: items}
 	m.Message = change.Message{ID: messageID(source, prefix, items), Prefix: prefix, Time: now}
@@ -60,8 +61,8 @@ func newMessage(source, prefix string, items []*item, now time.Time) *message {
 	return m.encode()
 }
 
-// newEmptyMessage makes the message that says that anything of prefix may have changed. It names LaunchDarkly's kinds
-// besides those given, so that subscriptions that filter by kind get it.
+// newEmptyMessage returns the message that means that anything in prefix may have changed. It names LaunchDarkly's kinds in
+// addition to the given ones, so that it passes the filters of subscriptions that filter by kind.
 func newEmptyMessage(id, prefix string, kinds []string, now time.Time) *message {
 	m := &message{kinds: slices.Clone(kinds)}
 	m.Message = change.Message{ID: id, Prefix: prefix, Time: now}
@@ -73,7 +74,7 @@ func newEmptyMessage(id, prefix string, kinds []string, now time.Time) *message 
 	return m.encode()
 }
 
-// encode makes body and attributes. The attributes are what a subscription's filter policy can ask for
+// encode sets body and attributes. A subscription's filter policy can use the attributes
 // (https://docs.aws.amazon.com/sns/latest/dg/sns-message-attributes.html).
 func (m *message) encode() *message {
 	m.body = string(encoded(m.Message))
@@ -87,15 +88,15 @@ func (m *message) encode() *message {
 	return m
 }
 
-// encoded is a message's JSON.
+// encoded returns a message's JSON.
 func encoded(m change.Message) []byte {
 	b, _ := m.MarshalJSON() // always encodes
 	return b
 }
 
-// messageID depends on the records that the message tells of (the last of each item) and on nothing else, so that a
-// batch that is delivered again as a whole makes messages of the same IDs. Each part of a split has other records,
-// hence another ID; what comes again after a batch was published in part may have one too.
+// messageID depends only on the records that the message covers (the last one of each item), so that a batch that is
+// redelivered as a whole makes messages with the same IDs. Each part of a split has other records and so another ID; so may
+// messages of a batch that is redelivered in part.
 func messageID(source, prefix string, items []*item) string {
 	text := make([]byte, 0, 256+32*len(items))
 	text = strconv.AppendQuote(text, source)
@@ -109,7 +110,7 @@ func messageID(source, prefix string, items []*item) string {
 	return hex.EncodeToString(hash[:16])
 }
 
-// size is what SNS counts of a message: the body, and the name, type and value of each attribute, in bytes.
+// size returns the message's size as SNS counts it: body, and name, type and value of each attribute, in bytes.
 // https://docs.aws.amazon.com/sns/latest/api/API_MessageAttributeValue.html
 func (m *message) size() int {
 	n := len(m.body)
@@ -120,14 +121,13 @@ func (m *message) size() int {
 }
 
 // split divides a prefix's changes, in their order, so that each part's message has at most maxSize bytes. A change
-// adds to a message what it adds to an empty one, a comma, and its kind to the attribute if that is new there. That is a
-// little too much (the first has no comma) and never too little; IDs are all of one length. One change alone always
-// fits, by smallestMaxSize.
+// adds its JSON, a comma, and its kind to the attribute if that is new there. That is a little too much (the first change
+// has no comma) and never too little; all IDs have the same length. One change alone always fits, see smallestMaxSize.
 func split(g *group, maxSize int, now time.Time) [][]*item {
 	empty := newMessage("", g.prefix, nil, now)
 	one := change.Message{ID: empty.ID, Prefix: g.prefix, Time: now, Changes: make([]change.Change, 1)}
 	var parts [][]*item
-	// items[start:i] is the part that is being filled; total is its size, and kinds are the kinds in it.
+	// items[start:i] is the current part, total its size, and kinds the kinds in it.
 	start, total, kinds := 0, empty.size(), map[string]bool{}
 	for i, it := range g.items {
 		one.Changes[0] = it.change

@@ -16,84 +16,82 @@ const (
 	defaultMaxSize = 256 << 10
 	largestMaxSize = 1 << 20
 	// The longest key (1,024 bytes) in the longest namespace (2,048 bytes), with every byte escaped in JSON,
-	// makes a message of less than this: any one change fits.
+	// makes a shorter message: any one change fits.
 	smallestMaxSize = 32 << 10
 )
 
-// Option sets an option of [New] or [NewExpired]. Wrong and missing options are reported by each call of Handle, all
-// at once.
+// Option configures [New] or [NewFailureHandler]. Wrong and missing options are reported together, by each call of the
+// handler.
 type Option func(*settings)
 
-// TopicARN is the topic that messages go to, a standard one. Required.
+// TopicARN is the standard topic that messages are published to. Required.
 func TopicARN(arn string) Option {
 	return func(s *settings) { s.topic = arn }
 }
 
-// MaxMessageSize is the most bytes that a message may have, attributes included, and messages that are published with
-// one call together: the topic's MaximumMessageSize. The default is 262144 (256 KiB), the least 32768 and the most
-// 1048576; others are an error. Above 256 KiB, SNS allows a topic 100 subscriptions at most, and only SQS, Lambda and
-// Firehose: no HTTPS endpoint can subscribe
+// MaxMessageSize limits a message, attributes included, and the messages of one PublishBatch call together, in bytes. Set it to
+// the topic's MaximumMessageSize. Default: 262144 (256 KiB). Allowed: 32768 to 1048576. Above 256 KiB, SNS allows 100
+// subscriptions for a topic, and only SQS, Lambda and Firehose: no HTTPS endpoint can subscribe
 // (https://docs.aws.amazon.com/sns/latest/dg/large-message-payloads.html).
 func MaxMessageSize(bytes int) Option {
 	return func(s *settings) { s.maxSize = bytes }
 }
 
-// After has append called once for each batch of which anything was published, with the messages that were, even
-// when others failed, before Handle returns. A message without changes says that anything of its prefix may have
-// changed: it stands in the place of one that SNS refused, or, in [Expired], of records that were lost. Its context
-// ends in time for Handle to answer. When it fails, the whole batch fails, and is published and appended again. The
-// default, nil, does nothing.
-func After(appendTo func(ctx context.Context, published []change.Message) error) Option {
-	return func(s *settings) { s.after = appendTo }
+// OnPublished sets a function that is called with the published messages of one prefix, once for each prefix in a batch of
+// which anything was published, before the handler returns. Calls for different prefixes run concurrently. A message without
+// changes means that anything in its prefix may have changed: it replaces a message that SNS refused, or, in
+// [FailureHandler], records that were lost. The context ends in time for the handler to answer.
+//
+// An error fails that prefix only: its records are redelivered, published and passed on again. An error that no retry can
+// fix, which is AWS's refusal of the request as invalid, is counted and logged instead. Default, and nil: nothing is called.
+func OnPublished(f func(ctx context.Context, published []change.Message) error) Option {
+	return func(s *settings) { s.onPublished = f }
 }
 
-// Logger gets one line for each batch. The default, nil, is [slog.Default].
+// Logger receives one line for each batch. Default, and nil: [slog.Default].
 func Logger(logger *slog.Logger) Option {
 	return func(s *settings) { s.logger = logger }
 }
 
-// settings are what the options say. They never change once they are complete.
+// settings are the result of the options. They do not change after newSettings.
 type settings struct {
-	publisher Publisher
-	batches   BatchPublisher // the same; nil where it is none
-	topic     string         // its ARN
-	maxSize   int            // bytes of a message, attributes included
-	after     func(context.Context, []change.Message) error
-	logger    *slog.Logger
-	err       error // what is wrong with them; nil if nothing is
+	publisher   Publisher
+	batches     BatchPublisher // the publisher, if it is one; else nil
+	topic       string         // its ARN
+	maxSize     int            // of a message with its attributes, in bytes
+	onPublished func(context.Context, []change.Message) error
+	logger      *slog.Logger
+	err         error // all that is wrong with the options
 }
 
-// newSettings applies the options. What is wrong with them, besides the problems that the caller found, is in err.
+// newSettings applies the options. Problems are those that the caller found.
 func newSettings(publisher Publisher, options []Option, problems ...error) settings {
 	s := settings{publisher: publisher, maxSize: defaultMaxSize}
 	for _, option := range options {
+		if option == nil {
+			problems = append(problems, errors.New("an option is nil"))
+			continue
+		}
 		option(&s)
 	}
 	if s.logger == nil {
 		s.logger = slog.Default()
 	}
 	s.batches, _ = publisher.(BatchPublisher)
-	s.err = s.check(problems)
-	return s
-}
-
-func (s *settings) check(problems []error) error {
 	if s.publisher == nil {
 		problems = append(problems, errors.New("publisher: nil: pass an SNS client"))
 	}
-	if err := checkTopic(s.topic); err != nil {
-		problems = append(problems, err)
-	}
+	problems = append(problems, checkTopic(s.topic))
 	if s.maxSize < smallestMaxSize || s.maxSize > largestMaxSize {
 		problems = append(problems, fmt.Errorf("MaxMessageSize(%d): use %d to %d bytes", s.maxSize, smallestMaxSize, largestMaxSize))
 	}
-	if len(problems) == 0 {
-		return nil
+	if err := errors.Join(problems...); err != nil {
+		s.err = fmt.Errorf("configure streamhandler: %w", err)
 	}
-	return fmt.Errorf("configure streamhandler: %w", errors.Join(problems...))
+	return s
 }
 
-// checkTopic wants an ARN because Publish takes no names, and a standard topic: ordered ones reach SQS queues only
+// checkTopic requires an ARN, because Publish accepts no names, and a standard topic: a FIFO topic delivers to SQS queues only
 // (https://docs.aws.amazon.com/sns/latest/dg/sns-fifo-topics.html).
 func checkTopic(arn string) error {
 	if arn == "" {
@@ -104,7 +102,7 @@ func checkTopic(arn string) error {
 		return fmt.Errorf("TopicARN(%q): want arn:<partition>:sns:<region>:<account>:<name>", arn)
 	}
 	if strings.HasSuffix(arn, ".fifo") {
-		return fmt.Errorf("TopicARN(%q): a FIFO topic reaches no HTTPS endpoint: use a standard topic", arn)
+		return fmt.Errorf("TopicARN(%q): a FIFO topic delivers to no HTTPS endpoint: use a standard topic", arn)
 	}
 	return nil
 }

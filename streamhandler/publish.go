@@ -11,69 +11,99 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sns"
 	"github.com/aws/aws-sdk-go-v2/service/sns/types"
 	"github.com/aws/smithy-go"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/warmflags/warmflags/change"
 )
 
-// What becomes of a message:
+// The states of a message:
 //
-//  1. SNS has it: it is published, and done when After has it as well (or there is none);
-//  2. SNS refuses it for what is in it: the empty message takes its place, and that one is published;
-//  3. anything else, such as throttling or no time left: it is not published, and not done;
-//  4. After fails: none is done, whatever was published.
+//  1. SNS accepted it: it is published, and done once OnPublished has accepted it too;
+//  2. SNS refused it because of its content: the empty message takes its place and is published;
+//  3. anything else failed, such as throttling or a deadline: it is not published, and not done;
+//  4. OnPublished failed: the messages of that prefix are not done, although they were published.
 //
-// The batch goes on from the first record of all messages that are not done (firstUndone), and is done without any.
+// The batch continues from the first record of all messages that are not done (firstUndone).
 
-// Publisher is what is needed of an SNS client. [*sns.Client] is one.
+// Publisher is the part of [*sns.Client] that a handler needs.
 //
-// Publish returns nil only when the topic has the message. Retrying what can be retried is the client's (three
-// attempts, by default): the handler asks once for each message in an invocation. It must heed its context, which
-// ends before the invocation does.
+// Publish returns nil only if the topic has the message. The client retries (three attempts by default); the handler calls
+// once for each message and invocation. Publish must respect its context, which ends before the invocation does.
 type Publisher interface {
 	Publish(context.Context, *sns.PublishInput, ...func(*sns.Options)) (*sns.PublishOutput, error)
 }
 
-// BatchPublisher is an optional interface of a [Publisher], which [*sns.Client] has: it is used where a batch of
-// records makes several messages.
+// BatchPublisher is an optional interface of a [Publisher], which [*sns.Client] has. It is used if a batch of records makes
+// several messages.
 type BatchPublisher interface {
 	PublishBatch(context.Context, *sns.PublishBatchInput, ...func(*sns.Options)) (*sns.PublishBatchOutput, error)
 }
 
-// maxEntries is the most messages that PublishBatch takes; together they have at most the size of one.
-// https://docs.aws.amazon.com/sns/latest/api/API_PublishBatch.html
-const maxEntries = 10
+const (
+	// maxEntries is the most messages in a PublishBatch call; together they may have the size of one.
+	// https://docs.aws.amazon.com/sns/latest/api/API_PublishBatch.html
+	maxEntries = 10
+	// maxConcurrentPrefixes is how many calls of OnPublished run at once.
+	maxConcurrentPrefixes = 10
+)
 
-// announce publishes the messages and marks those that are done: published, and handed to after. A failure does not
-// keep the others back, since each prefix has its own consumers. It returns what failed first. After comes second and
-// gets only what was published: what was not comes again with its records, and is appended then.
+// announce publishes the messages, passes them to onPublished, and marks those that are done. A failure does not stop the
+// other messages, because each prefix has its own consumers. It returns the first failure of publishing, and all of
+// onPublished.
 func (s *settings) announce(ctx context.Context, messages []*message) error {
 	publishing, appending, cancel := budget(ctx)
 	defer cancel()
-
-	firstErr := s.publishAll(publishing, messages)
-	var published []change.Message
-	for _, m := range messages {
-		if m.published {
-			m.done = true
-			published = append(published, m.Message)
-		}
-	}
-	if s.after == nil || len(published) == 0 {
-		return firstErr
-	}
-	if err := s.after(appending, published); err != nil {
-		// Those that only learn from After have missed what the topic's subscribers have seen. Only the
-		// same records again can tell them.
-		for _, m := range messages {
-			m.done = false
-		}
-		return errors.Join(firstErr, fmt.Errorf("append what was published: %w", err))
-	}
-	return firstErr
+	return errors.Join(s.publishAll(publishing, messages), s.passOn(appending, messages))
 }
 
-// publishAll publishes the messages in their order, several in a call where it can. It returns what failed first:
-// the others are most likely the same.
+// passOn calls onPublished for each prefix. Whoever learns of changes from it alone missed what the topic's subscribers
+// received if it failed, and only the same records again can repair that. What it refuses as invalid would be refused again and
+// hold up the shard, so that counts as done, and is logged.
+func (s *settings) passOn(ctx context.Context, messages []*message) error {
+	byPrefix := map[string][]*message{}
+	for _, m := range messages {
+		if m.published {
+			byPrefix[m.Prefix] = append(byPrefix[m.Prefix], m)
+		}
+	}
+	errs := make([]error, 0, len(byPrefix)) // has room for each call's error, at an index of its own
+	var calls errgroup.Group
+	calls.SetLimit(maxConcurrentPrefixes)
+	for prefix, published := range byPrefix {
+		errs = append(errs, nil)
+		failure := &errs[len(errs)-1]
+		calls.Go(func() error {
+			err := s.callOnPublished(ctx, published)
+			refused := isRefusal(err)
+			for _, m := range published {
+				m.done = err == nil || refused
+				if refused {
+					m.notPassedOn = err
+				}
+			}
+			if !refused && err != nil {
+				*failure = fmt.Errorf("pass on what was published of prefix %q: %w", prefix, err)
+			}
+			return nil
+		})
+	}
+	_ = calls.Wait() // always nil: failures are in errs
+	return errors.Join(errs...)
+}
+
+func (s *settings) callOnPublished(ctx context.Context, published []*message) error {
+	if s.onPublished == nil {
+		return nil
+	}
+	messages := make([]change.Message, len(published))
+	for i, m := range published {
+		messages[i] = m.Message
+	}
+	return s.onPublished(ctx, messages)
+}
+
+// publishAll publishes the messages in their order, several in a call where possible. It returns the first failure: the
+// others most likely have the same cause.
 func (s *settings) publishAll(ctx context.Context, messages []*message) (firstErr error) {
 	for len(messages) > 0 {
 		n := s.fitsCall(messages)
@@ -91,7 +121,7 @@ func (s *settings) publishAll(ctx context.Context, messages []*message) (firstEr
 	return firstErr
 }
 
-// fitsCall is how many of the next messages go into one call.
+// fitsCall returns how many of the next messages fit into one call.
 func (s *settings) fitsCall(messages []*message) int {
 	if s.batches == nil {
 		return 1
@@ -106,9 +136,9 @@ func (s *settings) fitsCall(messages []*message) int {
 	return n
 }
 
-// publishBatch publishes messages with one call. Those that the topic does not have after it are published one by
-// one, which finds out why: one that SNS refuses, or slows down, does not keep the others back. A call that failed as
-// a whole would most likely fail again, so then nothing more is tried.
+// publishBatch publishes messages with one call. Messages that the topic does not have afterwards are published one by one,
+// which finds the reason: a message that SNS refuses or throttles does not stop the others. If the call failed as a whole,
+// single calls would most likely fail too, so none is made.
 func (s *settings) publishBatch(ctx context.Context, messages []*message) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -142,13 +172,13 @@ func (s *settings) publishBatch(ctx context.Context, messages []*message) error 
 	return firstErr
 }
 
-// publish publishes one message, if there is time. A call that was cut off may have been heard: then the message is
-// published twice.
+// publish publishes one message, if there is time. A call that was cut off may have succeeded: then the message is published
+// twice.
 //
-// Where SNS refuses the message for what is in it, trying again would be refused again, and block the shard for a
-// day. So the empty message takes its place, which says more than was to be said, and has nothing of the records but
-// the prefix; then the same without attributes. If even that is refused, it is not the message's fault but the
-// topic's or the function's, which can be mended: then it is to be tried again, as after all other errors.
+// A message that SNS refuses because of its content would be refused again, and would block the shard for a day. So the
+// empty message takes its place, which invalidates more and contains nothing of the records except the prefix; then the
+// same without attributes. If SNS refuses even that, the cause is not the message but the topic or the function, which
+// can be fixed: then it is retried, as after all other errors.
 func (s *settings) publish(ctx context.Context, m *message) error {
 	err := s.call(ctx, m.body, m.attributes)
 	if err == nil {
@@ -172,7 +202,7 @@ func (s *settings) publish(ctx context.Context, m *message) error {
 	return nil
 }
 
-// call makes one call of SNS, as the client retries it.
+// call calls SNS once; the client retries.
 func (s *settings) call(ctx context.Context, body string, attributes map[string]types.MessageAttributeValue) error {
 	if err := ctx.Err(); err != nil { // a publisher might try although the time is over
 		return err
@@ -183,8 +213,8 @@ func (s *settings) call(ctx context.Context, body string, attributes map[string]
 	return err
 }
 
-// isRefusal tells what SNS will always say to this message from what may be otherwise later: throttling, broken
-// connections, missing permissions (a deployment heals them), and all that is not known here.
+// isRefusal reports whether err is AWS's refusal of a request as invalid, which no retry can fix. Throttling, broken
+// connections, missing permissions (a deployment fixes them) and all unknown errors are not.
 // https://docs.aws.amazon.com/sns/latest/api/API_Publish.html#API_Publish_Errors
 func isRefusal(err error) bool {
 	var answer smithy.APIError
@@ -199,13 +229,13 @@ func isRefusal(err error) bool {
 	return false
 }
 
-// answerTime is kept of an invocation's time for what follows publishing: After, and the answer itself. Of an
-// invocation that has less than four times as much left, a quarter is kept.
+// answerTime is reserved of an invocation's time for what follows publishing: OnPublished, and the answer itself. If less
+// than four times as much is left, a quarter is reserved.
 const answerTime = 2 * time.Second
 
-// budget divides the time until ctx's deadline. A function that is cut off at its deadline answers nothing, and
-// Lambda would have the whole batch published again, and perhaps cut off again. With 10 seconds left, publishing has 8,
-// appending what is left of 9.5, and the answer half a second; with less than 8, these are 3/4, 15/16 and 1/16 of it.
+// budget divides the time until ctx's deadline. A function that is cut off at its deadline answers nothing, and Lambda
+// would have the whole batch published again, and perhaps cut off again. With 10 seconds left, publishing must end after 8
+// seconds and OnPublished after 9.5; with less than 8 seconds left, after 3/4 and 15/16 of them.
 func budget(ctx context.Context) (publishing, appending context.Context, cancel func()) {
 	deadline, ok := ctx.Deadline()
 	if !ok {

@@ -1,115 +1,57 @@
 package streamhandler
 
 import (
-	"bytes"
-	"encoding/json"
 	"strconv"
 	"strings"
 	"time"
 	"unicode/utf8"
 
 	"github.com/aws/aws-lambda-go/events"
+
+	"github.com/warmflags/warmflags/internal/table/layout"
 )
 
-// row is what one record says of one row of the table.
+// row is what one record says about one row of the table.
 type row struct {
 	id           itemID
 	prefix, kind string
-	// before and after are the row's versions: 0 where there was or is no row, unknownVersion where the record
-	// does not say. A rise from the one to the other is a rise only if both are known.
+	// before and after are the row's versions: 0 if there was, or is, no row; unknownVersion if the record does not tell. The
+	// version rose only if both are known.
 	before, after int
-	deleted       bool      // there is no row any more, or it is a tombstone
-	time          time.Time // when it was written, to the second; zero where unknown
+	deleted       bool      // the row is gone, or a tombstone
+	time          time.Time // when it was written, to the second; zero if unknown
 }
 
-// Names of the table's attributes, which are LaunchDarkly's.
-const (
-	attrNamespace = "namespace"
-	attrKey       = "key"
-	attrVersion   = "version"
-	attrItem      = "item"
-)
-
-// bigSegments begins the kinds of LaunchDarkly's big segments: their rows are users in segments, and no items.
-const bigSegments = "big_segments_"
-
-// record is what is read of a stream record, however it came: decoded by Lambda's library, or by [decodeEvent]. Both make
-// the same of the same event, which a test compares.
-type record struct {
-	source, sequence string // the stream's ARN; the sequence number
-	event            string // its name: what was done to the row
-	namespace, key   string // empty where the keys have no such text
-	foreign          bool   // it has keys, and they are not those of a flag table
-	before, after    image
-	time             time.Time
-}
-
-// image is what is read of a row as it was before or after, if it was and if the stream's view type tells.
-type image struct {
-	exists    bool // has any attribute
-	hasItem   bool
-	version   int  // 0 where it does not tell
-	tombstone bool // told of new images only
-}
-
-// attributes are a row's as Lambda's library has them, each boxed in an interface.
-type attributes = map[string]events.DynamoDBAttributeValue
-
-// fromEvent reads what Lambda's library decoded.
-func fromEvent(e *events.DynamoDBEventRecord) record {
-	_, hasNamespace := e.Change.Keys[attrNamespace]
-	_, hasKey := e.Change.Keys[attrKey]
-	r := record{
-		source: e.EventSourceArn, sequence: e.Change.SequenceNumber, event: e.EventName,
-		namespace: text(e.Change.Keys, attrNamespace), key: text(e.Change.Keys, attrKey),
-		foreign: len(e.Change.Keys) > 0 && (!hasNamespace || !hasKey),
-		before:  imageOf(e.Change.OldImage), after: imageOf(e.Change.NewImage),
-		time: e.Change.ApproximateCreationDateTime.Time,
-	}
-	r.after.tombstone = isTombstone([]byte(text(e.Change.NewImage, attrItem)))
-	return r
-}
-
-// imageOf reads one image but for the tombstone, which is asked of new images only.
-func imageOf(row attributes) image {
-	_, hasItem := row[attrItem]
-	i := image{exists: len(row) > 0, hasItem: hasItem}
-	if value, ok := row[attrVersion]; ok && value.DataType() == events.DataTypeNumber {
-		i.version = parseVersion(value.Number())
-	}
-	return i
-}
-
-// readRow reads a record, or says why it is passed over. What it cannot judge (no images, because the stream's view
-// type leaves them out; a broken version; an event name of the future) it announces without a version: a look too
-// many costs a read, a look too few is a stale flag. The stack's event source filter keeps most of our own rows away, but
-// that is only to save invocations: what is right is decided here, in the order of the cases.
+// readRow reads a record, or returns the reason to skip it. What it cannot judge (no images, because the stream's view type
+// excludes them; a broken version; an unknown event name) it announces without a version: a spurious change costs a
+// read, a missed one leaves a stale flag. The event source filter in template.yaml only saves invocations; what is announced
+// is decided here.
 func readRow(r *record) (row, Reason) {
 	if r.foreign {
 		return row{}, SkippedForeign
 	}
-	prefix, kind, ok := splitNamespace(r.namespace)
-	if !ok || r.key == "" || !sendable(r.namespace) || !sendable(r.key) {
+	prefix, kind, ok := readNamespace(r.namespace)
+	if !ok || r.key == "" || !sendable(r.key) {
 		return row{}, SkippedMalformed
 	}
 	switch {
-	case kind[0] == '$':
+	case layout.IsMarker(kind):
 		return row{}, SkippedOwn
-	case strings.HasPrefix(kind, bigSegments):
+	case strings.HasPrefix(kind, layout.BigSegments):
 		return row{}, SkippedForeign
 	}
 	before, after := r.before, r.after
-	// A stream that has no images, KEYS_ONLY, cannot tell what is an item: then everything is.
+	// A stream without images (KEYS_ONLY) cannot tell what is an item: then every row counts as one.
 	if !before.hasItem && !after.hasItem && (before.exists || after.exists) {
 		return row{}, SkippedNoItem
 	}
 
 	read := row{
 		id: itemID{r.namespace, r.key}, prefix: prefix, kind: kind,
-		before: before.told(), after: after.told(), time: sendableTime(r.time),
+		before: before.knownVersion(), after: after.knownVersion(), time: sendableTime(r.time),
 	}
-	// What the record's kind says, where the images say nothing. That there was no row is known then, and any version is a
-	// rise from 0; that there is none any more is no version at all.
+	// Where the images tell nothing, the event's name does: before an INSERT there was no row, so any version is a rise from
+	// 0; after a REMOVE there is none.
 	switch events.DynamoDBOperationType(r.event) {
 	case events.DynamoDBOperationTypeInsert:
 		read.before = 0
@@ -125,31 +67,14 @@ func readRow(r *record) (row, Reason) {
 	return read, ""
 }
 
-// splitNamespace splits "[prefix:]kind". A kind has no colon; a prefix may have. It is the inverse of dynamostore's, and false
-// for what that never writes.
-func splitNamespace(namespace string) (prefix, kind string, ok bool) {
-	colon := strings.LastIndexByte(namespace, ':')
-	if colon == 0 { // not how an empty prefix is written
-		return "", "", false
-	}
-	if colon > 0 {
-		prefix = namespace[:colon]
-	}
-	kind = namespace[colon+1:]
-	return prefix, kind, kind != ""
+// readNamespace splits a namespace. It reports false for one that is not "[prefix:]kind", that no message can carry, or whose
+// prefix is too long to have a journal.
+func readNamespace(namespace string) (prefix, kind string, ok bool) {
+	prefix, kind, ok = layout.SplitNamespace(namespace)
+	return prefix, kind, ok && len(prefix) <= layout.MaxPrefix && sendable(namespace)
 }
 
-// text is a string attribute, or "" where there is none of that type.
-func text(row attributes, name string) string {
-	value, ok := row[name]
-	if !ok || value.DataType() != events.DataTypeString {
-		return ""
-	}
-	return value.String()
-}
-
-// parseVersion reads a version, or returns 0 where it is none that a change can carry. What the SDKs write is a whole
-// number above 0.
+// parseVersion returns a version, or 0 if a change cannot carry it. The SDKs write whole numbers above 0.
 func parseVersion(number string) int {
 	n, err := strconv.Atoi(number)
 	if err != nil {
@@ -158,15 +83,15 @@ func parseVersion(number string) int {
 	return max(n, 0)
 }
 
-// told is the image's version, or unknownVersion where it does not tell.
-func (i image) told() int {
+// knownVersion returns the image's version, or unknownVersion.
+func (i image) knownVersion() int {
 	if i.version == 0 {
 		return unknownVersion
 	}
 	return i.version
 }
 
-// sendableTime is zero where the record has no time, or one that could not be written in a message.
+// sendableTime returns the zero time if t is not set, or cannot be written in a message.
 func sendableTime(t time.Time) time.Time {
 	t = t.UTC()
 	if t.Unix() <= 0 || t.Year() > 9999 {
@@ -175,9 +100,9 @@ func sendableTime(t time.Time) time.Time {
 	return t
 }
 
-// sendable says whether SNS takes s in a message or an attribute: the characters of XML 1.0, which are also SQS's
-// (https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessage.html). One refused
-// character would block the shard.
+// sendable reports whether SNS accepts s in a message or an attribute: the characters of XML 1.0, as for SQS
+// (https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessage.html). One refused character would
+// block the shard.
 func sendable(s string) bool {
 	for i := 0; i < len(s); i++ {
 		if c := s[i]; c < ' ' || c >= utf8.RuneSelf {
@@ -187,7 +112,7 @@ func sendable(s string) bool {
 	return true
 }
 
-// sendableRunes is sendable for text that is not plain ASCII.
+// sendableRunes is sendable for text that is not printable ASCII.
 func sendableRunes(s string) bool {
 	for _, c := range s {
 		switch {
@@ -197,49 +122,4 @@ func sendableRunes(s string) bool {
 		}
 	}
 	return true
-}
-
-// isTombstone says whether an item's JSON has "deleted":true at its top level. Nearly all items are told by a
-// search: LaunchDarkly's SDKs write "deleted":false into each, and a tombstone is short. The others are parsed. In three steps:
-//
-//  1. escapes by code could hide the name from a search: where there are any that could, parse;
-//  2. search for the name with anything but false behind it: nearly no flag has that, and is done here;
-//  3. parse, since the name may stand further down, or in a text.
-func isTombstone(item []byte) bool {
-	// The letters of "deleted" lie between U+0064 and U+0074.
-	hidden := bytes.Contains(item, []byte(`\u006`)) || bytes.Contains(item, []byte(`\u007`))
-	return (hidden || mayBeTombstone(item, `":false`)) && parseTombstone(item)
-}
-
-// isTombstone is the same of an item that is still in the event's JSON.
-func (l literal) isTombstone() bool {
-	if l.unicode {
-		return isTombstone(l.text())
-	}
-	return mayBeTombstone(l.quoted, `\":false`) && parseTombstone(l.text())
-}
-
-// mayBeTombstone is true for every item that has the name "deleted" at its top level and something else in the place
-// of false, and for few others: those that have that further down, or in a text.
-func mayBeTombstone(item []byte, isFalse string) bool {
-	const name = "deleted"
-	for rest := item; ; {
-		at := bytes.Index(rest, []byte(name))
-		if at < 0 {
-			return false
-		}
-		rest = rest[at+len(name):]
-		if !bytes.HasPrefix(rest, []byte(isFalse)) {
-			return true
-		}
-	}
-}
-
-// parseTombstone reads the item's top level for certain. LaunchDarkly's names are in this case.
-func parseTombstone(item []byte) bool {
-	var fields map[string]json.RawMessage // a struct would take "Deleted" too
-	if json.Unmarshal(item, &fields) != nil {
-		return false // broken; whoever reads the row will say so
-	}
-	return string(fields["deleted"]) == "true"
 }

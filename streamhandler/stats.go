@@ -5,43 +5,44 @@ import (
 	"sync"
 )
 
-// Reason says why a record was passed over.
+// Reason says why a record was skipped.
 type Reason string
 
-// Reasons to pass over a record.
+// Reasons to skip a record.
 const (
-	// SkippedOwn is a row whose kind begins with "$": LaunchDarkly's $inited, and warmflags' own.
+	// SkippedOwn is a marker: a row whose kind begins with "$", LaunchDarkly's $inited or one of our own.
 	SkippedOwn Reason = "own"
-	// SkippedNoItem is a row that neither has nor had the attribute "item": not a flag or a segment.
+	// SkippedNoItem is a row without an attribute "item" that is a string, before and after: no SDK reads it.
 	SkippedNoItem Reason = "no_item"
 	// SkippedForeign is a row of another kind of table, or of LaunchDarkly's big segments.
 	SkippedForeign Reason = "foreign"
-	// SkippedMalformed is a record whose namespace or key cannot be read (both are strings that are not empty), or
-	// has characters that no message can carry.
+	// SkippedMalformed is a record whose namespace or key cannot be read (both are non-empty strings), contains
+	// characters that no message can carry, or has a prefix of more than 512 bytes.
 	SkippedMalformed Reason = "malformed"
 )
 
-// Stats counts what a [Handler] did since it was made. Records = skipped + coalesced + changes.
+// Stats counts what a [Handler] has done. Records = skipped + Coalesced + Changes.
 type Stats struct {
-	Batches   int            // batches handled
-	Failures  int            // batches that failed, in part or as a whole; Lambda delivers them again
-	Records   int            // stream records, those skipped and those delivered again included
-	Skipped   map[Reason]int // records passed over; nil if none
-	Changes   int            // items that records told of, counted once for each batch
-	Coalesced int            // records covered by a later record of the same item in their batch
-	Unknown   int            // changes published without a version
-	Messages  int            // messages published
-	Refused   int            // of these, empty ones in the place of one that SNS refused
-	Bytes     int            // published bytes, attributes included
+	Batches     int            // batches handled
+	Failures    int            // batches that failed at least in part; Lambda redelivers them
+	Records     int            // stream records, with skipped and redelivered ones
+	Skipped     map[Reason]int // records skipped; nil if none
+	Changes     int            // items in the records, counted once for each batch
+	Coalesced   int            // records covered by a later record of the same item in their batch
+	Unknown     int            // changes published without a version
+	Messages    int            // messages published
+	Refused     int            // of these, empty messages that replaced one that SNS refused
+	NotPassedOn int            // messages that OnPublished refused as invalid
+	Bytes       int            // published bytes, attributes included
 }
 
-// totals adds up batches. The zero value is ready.
+// totals sums the counts of batches. The zero value is ready.
 type totals struct {
-	mu    sync.Mutex
-	stats Stats // guarded by mu
+	mu    sync.Mutex // guards stats
+	stats Stats
 }
 
-// add adds a batch's counts, all under one lock, so that nobody sees it in part.
+// add adds a batch's counts under one lock, so that no batch is visible in part.
 func (t *totals) add(s Stats) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -54,6 +55,7 @@ func (t *totals) add(s Stats) {
 	sum.Unknown += s.Unknown
 	sum.Messages += s.Messages
 	sum.Refused += s.Refused
+	sum.NotPassedOn += s.NotPassedOn
 	sum.Bytes += s.Bytes
 	for reason, n := range s.Skipped {
 		if sum.Skipped == nil {
@@ -63,7 +65,7 @@ func (t *totals) add(s Stats) {
 	}
 }
 
-// Stats returns the counts so far: a copy, in which no batch is counted in part.
+// Stats returns a copy of the counts so far.
 func (h *Handler) Stats() Stats {
 	h.totals.mu.Lock()
 	defer h.totals.mu.Unlock()
@@ -72,8 +74,7 @@ func (h *Handler) Stats() Stats {
 	return s
 }
 
-// count counts what became of the batch: what Messages, Bytes and Unknown count was published even if After failed. An
-// empty message that stands for a refused one has no changes, and so adds nothing to Unknown.
+// count counts the batch's outcome. Published messages count even if OnPublished failed.
 func (b *batch) count(messages []*message, failure error) {
 	if failure != nil {
 		b.stats.Failures++
@@ -85,6 +86,9 @@ func (b *batch) count(messages []*message, failure error) {
 		b.stats.Messages++
 		if m.refusal != nil {
 			b.stats.Refused++
+		}
+		if m.notPassedOn != nil {
+			b.stats.NotPassedOn++
 		}
 		b.stats.Bytes += m.size()
 		for _, c := range m.Changes {

@@ -31,6 +31,10 @@ const (
 	BigSegmentsUser     = BigSegments + "user"
 )
 
+// MaxPrefix is the longest prefix, in bytes. The sort key of a journal's row is its namespace, and DynamoDB allows 1,024 bytes
+// there: this leaves half of them for what follows the prefix.
+const MaxPrefix = 512
+
 // Namespace returns the partition key of a kind, or of a marker, in the environment with that prefix, which may be empty.
 func Namespace(prefix, kind string) string {
 	if prefix == "" {

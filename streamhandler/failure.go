@@ -1,0 +1,200 @@
+package streamhandler
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-lambda-go/events"
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+
+	"github.com/warmflags/warmflags/internal/emf"
+	"github.com/warmflags/warmflags/internal/table/layout"
+)
+
+// Scanner is the part of [*dynamodb.Client] that a [FailureHandler] needs.
+type Scanner interface {
+	Scan(context.Context, *dynamodb.ScanInput, ...func(*dynamodb.Options)) (*dynamodb.ScanOutput, error)
+}
+
+// FailureHandler handles the queue to which Lambda reports discarded records: those that expired before they could be
+// published. A report contains the positions of the records, not their content, and the stream soon drops them. So the handler
+// publishes the empty message, anything may have changed, to each prefix in the table. Create one with
+// [NewFailureHandler]. It is safe for concurrent use.
+//
+// It needs no stream and keeps no state: a report that is redelivered is answered again. The same reports together make messages
+// with the same IDs, but the queue may redeliver them in other batches.
+type FailureHandler struct {
+	settings
+	table  string
+	client Scanner
+}
+
+// NewFailureHandler returns a handler that finds the prefixes in a flag table and publishes through publisher. [TopicARN] is
+// required. Wrong options are reported by each call of [FailureHandler.Handle].
+func NewFailureHandler(publisher Publisher, table string, client Scanner, options ...Option) *FailureHandler {
+	var problems []error
+	if table == "" {
+		problems = append(problems, errors.New("table: missing: pass the flag table's name"))
+	}
+	if client == nil {
+		problems = append(problems, errors.New("client: nil: pass a DynamoDB client"))
+	}
+	return &FailureHandler{settings: newSettings(publisher, options, problems...), table: table, client: client}
+}
+
+// report is what Lambda sends about discarded records.
+// https://docs.aws.amazon.com/lambda/latest/dg/services-dynamodb-errors.html
+type report struct {
+	RequestContext struct {
+		Condition string `json:"condition"`
+	} `json:"requestContext"`
+	Batch struct {
+		Shard   string `json:"shardId"`
+		From    string `json:"startSequenceNumber"`
+		To      string `json:"endSequenceNumber"`
+		Records int    `json:"batchSize"`
+	} `json:"DDBStreamBatchInfo"`
+}
+
+// Handle publishes one empty message to each prefix for all reports in the event. A message that is not a report is handled in
+// the same way: records may be lost. If anything fails, all messages fail and are redelivered. The returned error is only
+// about wrong options.
+func (f *FailureHandler) Handle(ctx context.Context, event events.SQSEvent) (events.SQSEventResponse, error) {
+	if f.err != nil || len(event.Records) == 0 {
+		return events.SQSEventResponse{}, f.err
+	}
+	reports := make([]report, len(event.Records))
+	id := sha256.New()
+	for i, record := range event.Records {
+		_ = json.Unmarshal([]byte(record.Body), &reports[i]) // a report without a shard is counted as unreadable
+		id.Write([]byte(record.Body))
+	}
+	messages, reads, failure := f.messages(ctx, hex.EncodeToString(id.Sum(nil)[:16]))
+	began := time.Now()
+	if failure == nil {
+		failure = f.announce(ctx, messages)
+	}
+	f.log(ctx, reports, reads, outcome{messages: messages, began: began, ended: time.Now(), failure: failure})
+
+	var response events.SQSEventResponse
+	for _, record := range event.Records {
+		if failure != nil {
+			response.BatchItemFailures = append(response.BatchItemFailures, events.SQSBatchItemFailure{ItemIdentifier: record.MessageId})
+		}
+	}
+	return response, nil
+}
+
+// messages returns the empty message for each prefix in the table, and the number of reads. It reads within the time for
+// publishing, so that some is left for announce. A kind whose rows are all gone is not found; LaunchDarkly's own are always named.
+func (f *FailureHandler) messages(ctx context.Context, id string) ([]*message, int, error) {
+	ctx, _, cancel := budget(ctx)
+	defer cancel()
+	namespaces, reads, err := f.namespaces(ctx)
+	if err != nil {
+		return nil, reads, fmt.Errorf("find prefixes in table %q: %w", f.table, err)
+	}
+	// Markers ($inited, $sync) make a prefix known too: an environment whose flags were all removed gets a message.
+	var prefixes []string // in the order in which they were found
+	kinds := map[string][]string{}
+	for _, namespace := range namespaces {
+		prefix, kind, ok := readNamespace(namespace)
+		if !ok {
+			continue
+		}
+		if _, known := kinds[prefix]; !known {
+			prefixes = append(prefixes, prefix)
+			kinds[prefix] = nil
+		}
+		if !layout.IsMarker(kind) && !strings.HasPrefix(kind, layout.BigSegments) {
+			kinds[prefix] = append(kinds[prefix], kind)
+		}
+	}
+	now := time.Now().UTC().Round(0)
+	messages := make([]*message, len(prefixes))
+	for i, prefix := range prefixes {
+		messages[i] = newEmptyMessage(messageID(id, prefix, nil), prefix, kinds[prefix], now)
+	}
+	return messages, reads, nil
+}
+
+// lastKey sorts after every key of a row: 1,024 bytes, the longest key, of the highest character.
+var lastKey = strings.Repeat("\U0010FFFF", 256)
+
+// namespaces lists the table's partition keys, and counts its reads. A scan returns each partition's rows together, so it reads
+// one row and continues after the last possible row of that partition: one read for each namespace, however many rows it has.
+// https://aws.amazon.com/blogs/database/generate-a-distinct-set-of-partition-keys-for-an-amazon-dynamodb-table-efficiently/
+func (f *FailureHandler) namespaces(ctx context.Context) (found []string, reads int, err error) {
+	in := &dynamodb.ScanInput{
+		TableName: aws.String(f.table), Limit: aws.Int32(1), ConsistentRead: aws.Bool(true),
+		ProjectionExpression: aws.String("#n"), ExpressionAttributeNames: map[string]string{"#n": layout.AttrNamespace},
+	}
+	for {
+		reads++
+		out, err := f.client.Scan(ctx, in)
+		if err != nil {
+			return nil, reads, err
+		}
+		in.ExclusiveStartKey = out.LastEvaluatedKey
+		for _, row := range out.Items {
+			namespace, ok := row[layout.AttrNamespace].(*types.AttributeValueMemberS)
+			if !ok {
+				return nil, reads, errors.New("it is not a flag table: its rows have no namespace")
+			}
+			if slices.Contains(found, namespace.Value) {
+				continue // a database that does not skip the partition returns it row by row
+			}
+			found = append(found, namespace.Value)
+			in.ExclusiveStartKey = map[string]types.AttributeValue{
+				layout.AttrNamespace: namespace, layout.AttrKey: &types.AttributeValueMemberS{Value: lastKey},
+			}
+		}
+		if len(in.ExclusiveStartKey) == 0 {
+			return found, reads, nil
+		}
+	}
+}
+
+// log writes one line. It is an error even on success: consumers learned of the changes most of a day late. It names the first
+// few positions, from which soon nothing can be read.
+func (f *FailureHandler) log(ctx context.Context, reports []report, reads int, o outcome) {
+	records, unreadable, published, failures := 0, 0, 0, 0
+	var lost []string
+	for _, r := range reports {
+		b := r.Batch
+		records += b.Records
+		switch {
+		case b.Shard == "":
+			unreadable++
+		case len(lost) < maxLoggedRecords:
+			lost = append(lost, fmt.Sprintf("%s: %s to %s: %s", b.Shard, b.From, b.To, r.RequestContext.Condition))
+		}
+	}
+	for _, m := range o.messages {
+		if m.published {
+			published++
+		}
+	}
+	line := "records expired unpublished: invalidated everything"
+	if o.failure != nil {
+		failures = 1
+		line = "records expired unpublished, and not every prefix got a message; the reports will be retried"
+	}
+	attrs := emf.Attrs(o.ended, emf.Function(), []emf.Metric{
+		emf.Count("ExpiredReports", len(reports)), emf.Count("ExpiredRecords", records), emf.Count("UnreadableReports", unreadable),
+		emf.Count("TableReads", reads), emf.Count("Prefixes", len(o.messages)), emf.Count("Messages", published),
+		emf.Count("Failures", failures), emf.Milliseconds("PublishLatency", o.ended.Sub(o.began)),
+	})
+	attrs = append(attrs, slog.Any("positions", lost))
+	emf.Log(ctx, f.logger, slog.LevelError, line, append(attrs, o.problems()...)...)
+}
