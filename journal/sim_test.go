@@ -224,7 +224,7 @@ func (w *world) stream(r, shard int) {
 	region, random := w.regions[r], w.random(uint64(100+10*r+shard))
 	handler := streamhandler.New(topic{w, random}, streamhandler.TopicARN("arn:aws:sns:eu-west-1:123456789012:changes"),
 		streamhandler.Logger(slog.New(slog.NewTextHandler(io.Discard, nil))),
-		streamhandler.After(func(ctx context.Context, published []change.Message) error {
+		streamhandler.OnPublished(func(ctx context.Context, published []change.Message) error {
 			if err := region.writer.Append(ctx, published); err != nil {
 				return err
 			}

@@ -48,9 +48,7 @@ const maxLoggedRecords = 5
 // readBatch coalesces the records. Records of one item are in the order of its writes, because they are in one shard; the
 // order of different items does not matter. Skipped records are in no group, so they never hold up the shard.
 func readBatch(records []record) *batch {
-	b := &batch{}
-	b.stats.Batches = 1
-	b.stats.Records = len(records)
+	b := &batch{stats: Stats{Batches: 1, Records: len(records)}}
 	all := make([]item, 0, len(records)) // never grows, so that pointers to items stay valid
 	items := make(map[itemID]*item, len(records))
 	groups := make(map[string]*group, 1)

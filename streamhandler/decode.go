@@ -5,10 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
+	"strconv"
 	"time"
 	"unicode/utf8"
 
-	"github.com/aws/aws-lambda-go/events"
 	"github.com/go-json-experiment/json/jsontext"
 
 	"github.com/warmflags/warmflags/internal/table/layout"
@@ -39,8 +40,7 @@ type image struct {
 // as missing: each record is judged by itself, and no record makes the others fail. For the same reason invalid UTF-8
 // and duplicate names are accepted: invalid bytes become U+FFFD, and the last of several values counts.
 func decodeEvent(payload []byte) ([]record, error) {
-	d := &decoder{Decoder: jsontext.NewDecoder(bytes.NewBuffer(payload),
-		jsontext.AllowInvalidUTF8(true), jsontext.AllowDuplicateNames(true))}
+	d := newDecoder(payload)
 	records := make([]record, 0, len(payload)/2048+1) // a record with two flags has some kilobytes
 	isEvent := d.is('{', 'n')                         // null is an empty event, as it is for encoding/json
 	for name := range d.members {
@@ -53,7 +53,7 @@ func decodeEvent(payload []byte) ([]record, error) {
 			records = append(records, d.record())
 		}
 	}
-	if _, err := d.ReadToken(); d.err == nil && err != io.EOF { //nolint:errorlint // jsontext returns io.EOF itself
+	if d.err == nil && !d.end() {
 		d.err = errors.New("more JSON follows the event")
 	}
 	if d.err == nil && !isEvent {
@@ -72,16 +72,18 @@ type decoder struct {
 	last record // the previous record, whose strings are used again where they are equal
 }
 
-// is reports whether the next value is of one of these kinds.
-func (d *decoder) is(kinds ...jsontext.Kind) bool {
-	next := d.PeekKind()
-	for _, kind := range kinds {
-		if next == kind {
-			return true
-		}
-	}
-	return false
+func newDecoder(json []byte) *decoder {
+	return &decoder{Decoder: jsontext.NewDecoder(bytes.NewBuffer(json), jsontext.AllowInvalidUTF8(true), jsontext.AllowDuplicateNames(true))}
 }
+
+// end reports whether there is no further JSON.
+func (d *decoder) end() bool {
+	_, err := d.ReadToken()
+	return errors.Is(err, io.EOF)
+}
+
+// is reports whether the next value is of one of these kinds.
+func (d *decoder) is(kinds ...jsontext.Kind) bool { return slices.Contains(kinds, d.PeekKind()) }
 
 // members yields the names of an object. The loop's body must read or skip each value, and must not leave the loop. Another
 // value than an object is skipped.
@@ -180,22 +182,28 @@ func (d *decoder) change(r *record) {
 	for name := range d.members {
 		switch string(name) {
 		case "ApproximateCreationDateTime":
-			var t events.SecondsEpochTime
-			if v := d.value(); v.Kind() == '0' && t.UnmarshalJSON(v) == nil {
-				r.time = t.Time
-			}
+			r.time = parseTime(string(d.value()))
 		case "Keys":
 			d.keys(r)
 		case "NewImage":
-			r.after = d.image()
+			r.after = d.image(isTombstone)
 		case "OldImage":
-			r.before = d.image()
+			r.before = d.image(nil)
 		case "SequenceNumber":
 			r.sequence = string(d.text())
 		default:
 			d.skip()
 		}
 	}
+}
+
+// parseTime reads whole seconds since 1970; it returns the zero time if they are not a number.
+func parseTime(number string) time.Time {
+	seconds, err := strconv.ParseFloat(number, 64)
+	if err != nil {
+		return time.Time{}
+	}
+	return time.Unix(int64(seconds), 0)
 }
 
 // keys reads a row's primary key. A table whose keys have other names is another kind of table. A key that is not a string
@@ -230,8 +238,8 @@ func (d *decoder) attribute(want byte) (text []byte) {
 	return text
 }
 
-// image reads a row.
-func (d *decoder) image() image {
+// image reads a row. Only of a new image is it of interest whether the item is a tombstone.
+func (d *decoder) image(isTombstone func(jsontext.Value) bool) image {
 	var i image
 	for name := range d.members {
 		i.exists = true
@@ -240,7 +248,8 @@ func (d *decoder) image() image {
 			i.version = parseVersion(string(d.attribute('N')))
 		case layout.AttrItem:
 			for kind := range d.members {
-				if i.hasItem = string(kind) == "S" && d.is('"'); i.hasItem {
+				i.hasItem = string(kind) == "S" && d.is('"')
+				if i.hasItem && isTombstone != nil {
 					i.tombstone = isTombstone(d.value())
 				} else {
 					d.skip()
@@ -275,8 +284,7 @@ func isTombstone(quoted jsontext.Value) bool {
 	if string(bytes.Trim(item, " \t\r\n")) == "null" {
 		return true
 	}
-	d := &decoder{Decoder: jsontext.NewDecoder(bytes.NewBuffer(item),
-		jsontext.AllowInvalidUTF8(true), jsontext.AllowDuplicateNames(true))}
+	d := newDecoder(item)
 	deleted := false
 	for name := range d.members {
 		if string(name) == "deleted" {
@@ -285,8 +293,5 @@ func isTombstone(quoted jsontext.Value) bool {
 			d.skip()
 		}
 	}
-	if _, err := d.ReadToken(); err != io.EOF { //nolint:errorlint // jsontext returns io.EOF itself
-		return false
-	}
-	return deleted && d.err == nil
+	return deleted && d.err == nil && d.end()
 }

@@ -23,11 +23,11 @@ import (
 	"github.com/warmflags/warmflags/streamhandler"
 )
 
-func newExpired(p streamhandler.Publisher, client streamhandler.Scanner, options ...streamhandler.Option) *streamhandler.Expired {
+func newFailureHandler(p streamhandler.Publisher, client streamhandler.Scanner, options ...streamhandler.Option) *streamhandler.FailureHandler {
 	options = append([]streamhandler.Option{
 		streamhandler.TopicARN(topicARN), streamhandler.Logger(slog.New(slog.DiscardHandler)),
 	}, options...)
-	return streamhandler.NewExpired(p, "flags", client, options...)
+	return streamhandler.NewFailureHandler(p, "flags", client, options...)
 }
 
 // reports is an event of so many reports of Lambda's.
@@ -65,15 +65,23 @@ func fullTable(t *testing.T) *localaws.Cloud {
 
 const fullTableNamespaces = 9
 
-func TestExpiredTellsEveryPrefix(t *testing.T) {
+// linesOf returns the lines of a log.
+func linesOf(t *testing.T, log *bytes.Buffer) (lines []map[string]any) {
+	t.Helper()
+	for d := json.NewDecoder(bytes.NewReader(log.Bytes())); d.More(); {
+		var line map[string]any
+		require.NoError(t, d.Decode(&line))
+		lines = append(lines, line)
+	}
+	return lines
+}
+
+func TestFailureHandlerTellsEveryPrefix(t *testing.T) {
 	cloud := fullTable(t)
 	var log bytes.Buffer
 	topic := &batchTopic{}
-	var appended []change.Message
-	e := newExpired(topic, cloud.DynamoDB, logTo(&log), streamhandler.After(func(_ context.Context, published []change.Message) error {
-		appended = published
-		return nil
-	}))
+	var passedOn recorder
+	e := newFailureHandler(topic, cloud.DynamoDB, logTo(&log), streamhandler.OnPublished(passedOn.record))
 	response, err := e.Handle(context.Background(), reports(t, 3))
 	require.NoError(t, err)
 	assert.Empty(t, response.BatchItemFailures)
@@ -91,15 +99,15 @@ func TestExpiredTellsEveryPrefix(t *testing.T) {
 		assert.Contains(t, kinds["eu:prod"], kind)
 	}
 	assert.Equal(t, `["features","segments"]`, kinds["stage"])
-	assert.Equal(t, messages, appended)
-	assert.Equal(t, streamhandler.ExpiredStats{Reports: 3, Reads: fullTableNamespaces + 1, Messages: 3}, e.Stats(), "a read for each namespace")
-	assert.Equal(t, fullTableNamespaces+1, cloud.Calls("Scan"))
+	assert.ElementsMatch(t, messages, passedOn.messages)
+	assert.Equal(t, fullTableNamespaces+1, cloud.Calls("Scan"), "a read for each namespace")
 
-	var line map[string]any
-	require.NoError(t, json.Unmarshal(log.Bytes(), &line), "one line")
+	require.Len(t, linesOf(t, &log), 1)
+	line := linesOf(t, &log)[0]
 	assert.Equal(t, []string{"warmflags"}, metricNamespaces(t, line))
 	assert.Equal(t, "ERROR", line["level"])
-	assert.Equal(t, []any{3.0, 9.0, 3.0}, []any{line["ExpiredReports"], line["ExpiredRecords"], line["Prefixes"]})
+	assert.Equal(t, []any{3.0, 9.0, 3.0, 3.0, 0.0, 0.0, fullTableNamespaces + 1.0}, []any{line["ExpiredReports"], line["ExpiredRecords"],
+		line["Prefixes"], line["Messages"], line["UnreadableReports"], line["Failures"], line["TableReads"]})
 	assert.Contains(t, log.String(), "shard-1: 7 to 9: RecordAgeExpired")
 
 	t.Run("again, with the same IDs", func(t *testing.T) {
@@ -115,7 +123,8 @@ func TestExpiredTellsEveryPrefix(t *testing.T) {
 		_, err := e.Handle(context.Background(), events.SQSEvent{Records: []events.SQSMessage{{MessageId: "x", Body: "something was lost"}, {Body: "{}"}}})
 		require.NoError(t, err)
 		assert.Len(t, topic.inputs, before+3)
-		assert.Equal(t, 2, e.Stats().Unreadable)
+		lines := linesOf(t, &log)
+		assert.InDelta(t, 2, lines[len(lines)-1]["UnreadableReports"], 0)
 	})
 	t.Run("no reports, no messages", func(t *testing.T) {
 		before := len(topic.inputs)
@@ -125,40 +134,39 @@ func TestExpiredTellsEveryPrefix(t *testing.T) {
 	})
 }
 
-func TestExpiredFailsAsAWhole(t *testing.T) {
+func TestFailureHandlerFailsAsAWhole(t *testing.T) {
 	all := []events.SQSBatchItemFailure{{ItemIdentifier: "m0"}, {ItemIdentifier: "m1"}}
-	handle := func(t *testing.T, e *streamhandler.Expired) {
+	handle := func(t *testing.T, e *streamhandler.FailureHandler) {
 		response, err := e.Handle(context.Background(), reports(t, 2))
 		require.NoError(t, err)
 		assert.Equal(t, all, response.BatchItemFailures)
-		assert.Equal(t, 1, e.Stats().Failures)
 	}
 	t.Run("the table cannot be read", func(t *testing.T) {
 		cloud := fullTable(t)
 		cloud.Intercept(func(context.Context, string, any) error { return errDown })
-		handle(t, newExpired(&topic{}, cloud.DynamoDB))
+		handle(t, newFailureHandler(&topic{}, cloud.DynamoDB))
 	})
 	t.Run("one prefix is not told", func(t *testing.T) {
 		topic := &topic{before: failOn(2)}
-		handle(t, newExpired(topic, fullTable(t).DynamoDB))
+		handle(t, newFailureHandler(topic, fullTable(t).DynamoDB))
 		assert.Len(t, topic.inputs, 2, "the others are")
 	})
-	t.Run("After fails", func(t *testing.T) {
-		handle(t, newExpired(&topic{}, fullTable(t).DynamoDB, streamhandler.After(func(context.Context, []change.Message) error { return errDown })))
+	t.Run("OnPublished fails", func(t *testing.T) {
+		handle(t, newFailureHandler(&topic{}, fullTable(t).DynamoDB, streamhandler.OnPublished(func(context.Context, []change.Message) error { return errDown })))
 	})
 	t.Run("wrong options", func(t *testing.T) {
-		_, err := streamhandler.NewExpired(nil, "", nil).Handle(context.Background(), events.SQSEvent{})
+		_, err := streamhandler.NewFailureHandler(nil, "", nil).Handle(context.Background(), events.SQSEvent{})
 		for _, part := range []string{"publisher: nil", "table: missing", "client: nil", "TopicARN: missing"} {
 			assert.ErrorContains(t, err, part)
 		}
 	})
 	t.Run("it is another kind of table", func(t *testing.T) {
 		var log bytes.Buffer
-		e := newExpired(&topic{}, scan(func(*dynamodb.ScanInput) *dynamodb.ScanOutput {
+		e := newFailureHandler(&topic{}, scan(func(*dynamodb.ScanInput) *dynamodb.ScanOutput {
 			return &dynamodb.ScanOutput{Items: []map[string]types.AttributeValue{{"id": &types.AttributeValueMemberN{Value: "1"}}}}
 		}), logTo(&log))
 		handle(t, e)
-		assert.Contains(t, log.String(), "it is no flag table")
+		assert.Contains(t, log.String(), "it is not a flag table")
 	})
 }
 
@@ -169,9 +177,9 @@ func (s scan) Scan(_ context.Context, in *dynamodb.ScanInput, _ ...func(*dynamod
 }
 
 // A database that takes a start key only for a row that there is, and begins anew with others, is read to its end.
-func TestExpiredEndsOnADatabaseThatCannotSkip(t *testing.T) {
+func TestFailureHandlerEndsOnADatabaseThatCannotSkip(t *testing.T) {
 	topic, rows := &topic{}, []string{"a:features", "a:features", "a:features", "b:features"}
-	e := newExpired(topic, scan(func(in *dynamodb.ScanInput) *dynamodb.ScanOutput {
+	e := newFailureHandler(topic, scan(func(in *dynamodb.ScanInput) *dynamodb.ScanOutput {
 		at := 0
 		if n, ok := in.ExclusiveStartKey["row"].(*types.AttributeValueMemberN); ok {
 			_, _ = fmt.Sscan(n.Value, &at)
@@ -221,7 +229,8 @@ func TestRecordsThatExpireAreAnnouncedAsEverything(t *testing.T) {
 				require.NoError(t, err)
 			},
 		}
-		expired := newExpired(topic, cloud.DynamoDB)
+		var log bytes.Buffer
+		expired := newFailureHandler(topic, cloud.DynamoDB, logTo(&log))
 		consumer := localaws.QueueMapping{SQS: cloud.SQS, QueueURL: *queue.QueueUrl, Handler: expired.Handle, Logger: quiet}
 		ended := make(chan error, 2)
 		go func() { ended <- mapping.Run(ctx) }()
@@ -235,7 +244,10 @@ func TestRecordsThatExpireAreAnnouncedAsEverything(t *testing.T) {
 			everything[m.Prefix] = true
 		}
 		assert.Equal(t, map[string]bool{"prod": true, "stage": true}, everything)
-		assert.Positive(t, expired.Stats().Failures, "it had to be tried again")
-		assert.Zero(t, expired.Stats().Unreadable)
+		lines := linesOf(t, &log)
+		assert.Greater(t, len(lines), 1, "the reports had to be retried")
+		for _, line := range lines {
+			assert.Zero(t, line["UnreadableReports"])
+		}
 	})
 }

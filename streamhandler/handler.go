@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/aws/aws-lambda-go/events"
@@ -14,7 +15,9 @@ import (
 // It is a lambda.Handler: pass it to lambda.Start.
 type Handler struct {
 	settings
-	totals totals // has its own lock
+
+	mu    sync.Mutex // guards stats
+	stats Stats
 }
 
 // New returns a handler that publishes through publisher. [TopicARN] is required. New calls nothing; wrong options are
@@ -30,8 +33,7 @@ func New(publisher Publisher, options ...Option) *Handler {
 //  3. It publishes them, and passes the published ones to [OnPublished].
 //  4. It answers: an empty response if everything is done, else the record to continue from.
 //
-// An error means that the whole batch must be redelivered: wrong options, a payload that is not an event, or a failure
-// without a sequence number to name.
+// An error redelivers the whole batch: wrong options, a payload that is not an event, or a failure without a sequence number.
 func (h *Handler) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 	response, err := h.handle(ctx, payload)
 	if err != nil {
@@ -65,7 +67,7 @@ func (h *Handler) handle(ctx context.Context, payload []byte) (events.DynamoDBEv
 	ended := time.Now()
 
 	b.count(messages, failure)
-	h.totals.add(b.stats)
+	h.add(b.stats)
 	from := ""
 	if failure != nil {
 		from = firstUndone(messages)

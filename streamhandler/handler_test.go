@@ -82,7 +82,7 @@ func TestOnlyPublishedChangesCountAsUnknown(t *testing.T) {
 func TestNothingToSayPublishesNothing(t *testing.T) {
 	topic := &topic{}
 	appended := 0
-	h := newHandler(topic, streamhandler.After(func(context.Context, []change.Message) error { appended++; return nil }))
+	h := newHandler(topic, streamhandler.OnPublished(func(context.Context, []change.Message) error { appended++; return nil }))
 	response, err := h.Handle(context.Background(), event(t, record("1", "$inited", "$inited", nil, keys("$inited", "$inited"))))
 	require.NoError(t, err)
 	assert.Equal(t, failures(), response)
@@ -189,7 +189,7 @@ func TestSplitsAtTheSizeLimit(t *testing.T) {
 		}
 	}
 	t.Run("the largest change fits the smallest limit", func(t *testing.T) {
-		for _, namespace := range []string{strings.Repeat("<", 2048), strings.Repeat("<", 2046) + ":<", strings.Repeat("<", 1000) + ":" + strings.Repeat("<", 1047)} {
+		for _, namespace := range []string{strings.Repeat("<", 2048), strings.Repeat("<", 512) + ":<", strings.Repeat("<", 512) + ":" + strings.Repeat("<", 1535)} {
 			topic := &topic{limit: 32 << 10}
 			_, err := newHandler(topic, streamhandler.MaxMessageSize(32<<10)).Handle(context.Background(),
 				event(t, rose("1", namespace, strings.Repeat("&", 1024), 2)))
@@ -197,42 +197,6 @@ func TestSplitsAtTheSizeLimit(t *testing.T) {
 			assert.Len(t, topic.inputs, 1)
 		}
 	})
-}
-
-func TestAfter(t *testing.T) {
-	batch := []events.DynamoDBEventRecord{rose("1", "a:features", "x", 2), rose("2", "b:features", "x", 2)}
-	tests := []struct {
-		name     string
-		fail     []int
-		after    error
-		want     []string
-		appended []string // prefixes
-	}{
-		{"gets what was published", nil, nil, nil, []string{"a", "b"}},
-		{"gets what was published in part", []int{1}, nil, []string{"1"}, []string{"b"}},
-		{"is not called for nothing", []int{1, 2}, nil, []string{"1"}, nil},
-		{"fails the batch", nil, errDown, []string{"1"}, []string{"a", "b"}},
-		{"fails the batch, what was published included", []int{2}, errDown, []string{"1"}, []string{"a"}},
-	}
-	for _, test := range tests {
-		t.Run(test.name, func(t *testing.T) {
-			topic := &topic{before: failOn(test.fail...)}
-			var appended []string
-			h := newHandler(topic, streamhandler.After(func(_ context.Context, published []change.Message) error {
-				assert.Equal(t, topic.messages(t), published)
-				for _, m := range published {
-					appended = append(appended, m.Prefix)
-				}
-				return test.after
-			}))
-			response, err := h.Handle(context.Background(), event(t, batch...))
-			require.NoError(t, err)
-			assert.Equal(t, failures(test.want...), response)
-			assert.Equal(t, test.appended, appended)
-			assert.Equal(t, len(test.want), h.Stats().Failures)
-			assert.Equal(t, 2-len(test.fail), h.Stats().Messages)
-		})
-	}
 }
 
 // slow publishes the first message at once, and for the others waits until its context ends.
@@ -260,7 +224,7 @@ func TestAnswersBeforeTheDeadline(t *testing.T) {
 				deadline, _ := ctx.Deadline()
 				topic := &slow{}
 				appended := 0
-				h := newHandler(topic, streamhandler.After(func(ctx context.Context, published []change.Message) error {
+				h := newHandler(topic, streamhandler.OnPublished(func(ctx context.Context, published []change.Message) error {
 					require.NoError(t, ctx.Err())
 					<-ctx.Done()
 					assert.Equal(t, left/4, time.Until(deadline))
@@ -314,7 +278,7 @@ func TestLogsOneLineABatchAndNoFlagData(t *testing.T) {
 	assert.Equal(t, map[string]any{
 		"level": "ERROR", "msg": "stream batch", "Records": 3.0, "Changes": 2.0, "Coalesced": 0.0, "Messages": 1.0,
 		"UnknownVersion": 0.0, "SkippedOwn": 1.0, "SkippedNoItem": 0.0, "SkippedForeign": 0.0, "SkippedMalformed": 0.0,
-		"Refused": 0.0, "Failures": 1.0, "retry_from": "2", "error": `publish to "` + topicARN + `": topic is down`,
+		"Refused": 0.0, "NotPassedOn": 0.0, "Failures": 1.0, "retry_from": "2", "error": `publish to "` + topicARN + `": topic is down`,
 	}, line)
 	assert.NotContains(t, log.String(), "hush")
 	assert.NotContains(t, *topic.inputs[0].Message, "hush")

@@ -160,6 +160,19 @@ func (p *topic) changes(t rapid.TB) []change.Change {
 	return all
 }
 
+// recorder is called by OnPublished, for prefixes at the same time.
+type recorder struct {
+	mu       sync.Mutex // guards messages
+	messages []change.Message
+}
+
+func (r *recorder) record(_ context.Context, published []change.Message) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.messages = append(r.messages, published...)
+	return nil
+}
+
 func newHandler(p streamhandler.Publisher, options ...streamhandler.Option) *streamhandler.Handler {
 	options = append([]streamhandler.Option{
 		streamhandler.TopicARN(topicARN), streamhandler.Logger(slog.New(slog.DiscardHandler)),

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/aws/aws-lambda-go/events"
@@ -39,9 +40,9 @@ type write struct {
 // round is some writes, then one delivery from the stream.
 type round struct {
 	writes, batch int
-	fail          []int // messages that the topic fails to take, from 1
-	failFrom      int   // it fails to take these too; 0: none
-	appendFails   bool
+	fail          []int  // messages that the topic fails to take, from 1
+	failFrom      int    // it fails to take these too; 0: none
+	passOnFails   []bool // for each prefix
 }
 
 func genHistory(t *rapid.T) history {
@@ -57,7 +58,7 @@ func genHistory(t *rapid.T) history {
 			writes: rapid.IntRange(0, 120).Draw(t, "writes"), batch: rapid.IntRange(1, 200).Draw(t, "batch"),
 			fail:        rapid.SliceOfN(rapid.IntRange(1, 9), 0, 4).Draw(t, "fail"),
 			failFrom:    max(rapid.IntRange(-6, 6).Draw(t, "fail from"), 0),
-			appendFails: rapid.IntRange(0, 5).Draw(t, "append") == 5,
+			passOnFails: rapid.SliceOfN(rapid.Bool(), 3, 3).Draw(t, "pass on"),
 		}
 	})
 	return history{
@@ -76,15 +77,16 @@ type world struct {
 	history
 	table      map[itemID]image
 	view       map[itemID]image // what the consumers hold, all prefixes together
-	journal    map[itemID]image // the same, of those that learn of changes from After
+	journal    map[itemID]image // the same, of those that learn of changes from OnPublished
 	stream     []events.DynamoDBEventRecord
 	position   int
 	batch      []events.DynamoDBEventRecord // the one being handled
 	calls      int
 	fails      []int
 	failFrom   int
-	appendFail bool
-	claim      error // the first wrong claim
+	passOnFail []bool
+	mu         sync.Mutex // guards journal, as prefixes are passed on at the same time
+	claim      error      // the first wrong claim
 	handler    *streamhandler.Handler
 }
 
@@ -92,8 +94,8 @@ type itemID struct{ namespace, key string }
 
 const worldLimit = 32 << 10
 
-// longPrefix makes attributes count.
-var longPrefix = strings.Repeat("p:q", 300)
+// worldPrefixes has a long one, which makes attributes count.
+var worldPrefixes = []string{"", "p", strings.Repeat("p:q", 170)}
 
 func newWorld(h history) *world {
 	w := &world{history: h, table: map[itemID]image{}, view: map[itemID]image{}, journal: map[itemID]image{}}
@@ -101,7 +103,7 @@ func newWorld(h history) *world {
 	if h.batches {
 		publisher = worldWithBatches{w}
 	}
-	w.handler = newHandler(publisher, streamhandler.MaxMessageSize(worldLimit), streamhandler.After(w.append))
+	w.handler = newHandler(publisher, streamhandler.MaxMessageSize(worldLimit), streamhandler.OnPublished(w.passOn))
 	return w
 }
 
@@ -112,12 +114,12 @@ func (w *world) run() error {
 			w.write(w.writes[next%len(w.writes)])
 			next++
 		}
-		w.fails, w.failFrom, w.appendFail = r.fail, r.failFrom, r.appendFails
+		w.fails, w.failFrom, w.passOnFail = r.fail, r.failFrom, r.passOnFails
 		if err := w.deliver(r.batch); err != nil {
 			return err
 		}
 	}
-	w.fails, w.failFrom, w.appendFail = nil, 0, false
+	w.fails, w.failFrom, w.passOnFail = nil, 0, []bool{false, false, false}
 	for range len(w.stream)/100 + 2 {
 		if w.position == len(w.stream) {
 			return w.judge()
@@ -130,7 +132,7 @@ func (w *world) run() error {
 }
 
 func (w *world) write(x write) {
-	id := itemID{[]string{"", "p:", longPrefix + ":"}[x.prefix] + []string{"features", "segments"}[x.kind], strings.Repeat("<", 700+7*x.key) + "-" + strconv.Itoa(x.key)}
+	id := itemID{strings.TrimPrefix(worldPrefixes[x.prefix]+":", ":") + []string{"features", "segments"}[x.kind], strings.Repeat("<", 700+7*x.key) + "-" + strconv.Itoa(x.key)}
 	before := w.table[id]
 	version, item := rowVersion(before), fmt.Sprintf(`{"write":%d}`, len(w.stream))
 	switch x.to {
@@ -237,10 +239,12 @@ func (w *world) look(view map[itemID]image, m change.Message) {
 	}
 }
 
-func (w *world) append(_ context.Context, published []change.Message) error {
-	if w.appendFail {
+func (w *world) passOn(_ context.Context, published []change.Message) error {
+	if w.passOnFail[slices.Index(worldPrefixes, published[0].Prefix)] {
 		return errDown
 	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	for _, m := range published {
 		w.look(w.journal, m)
 	}

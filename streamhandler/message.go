@@ -77,8 +77,9 @@ func newEmptyMessage(id, prefix string, kinds []string, now time.Time) *message 
 // encode sets body and attributes. A subscription's filter policy can use the attributes
 // (https://docs.aws.amazon.com/sns/latest/dg/sns-message-attributes.html).
 func (m *message) encode() *message {
-	m.body = string(encoded(m.Message))
-	kinds, _ := json.Marshal(m.kinds) // strings always encode
+	body, _ := m.MarshalJSON() // always encodes, as do strings
+	kinds, _ := json.Marshal(m.kinds)
+	m.body = string(body)
 	m.attributes = map[string]types.MessageAttributeValue{
 		"kind": {DataType: aws.String("String.Array"), StringValue: aws.String(string(kinds))},
 	}
@@ -86,12 +87,6 @@ func (m *message) encode() *message {
 		m.attributes["prefix"] = types.MessageAttributeValue{DataType: aws.String("String"), StringValue: aws.String(m.Prefix)}
 	}
 	return m
-}
-
-// encoded returns a message's JSON.
-func encoded(m change.Message) []byte {
-	b, _ := m.MarshalJSON() // always encodes
-	return b
 }
 
 // messageID depends only on the records that the message covers (the last one of each item), so that a batch that is
@@ -131,7 +126,8 @@ func split(g *group, maxSize int, now time.Time) [][]*item {
 	start, total, kinds := 0, empty.size(), map[string]bool{}
 	for i, it := range g.items {
 		one.Changes[0] = it.change
-		inBody := len(encoded(one)) - len(empty.body) + 1
+		body, _ := one.MarshalJSON()
+		inBody := len(body) - len(empty.body) + 1
 		quoted, _ := json.Marshal(it.change.Kind)
 		inAttribute := len(quoted) + 1
 		cost := inBody

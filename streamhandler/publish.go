@@ -56,24 +56,29 @@ func (s *settings) announce(ctx context.Context, messages []*message) error {
 	return errors.Join(s.publishAll(publishing, messages), s.passOn(appending, messages))
 }
 
-// passOn calls onPublished for each prefix. Whoever learns of changes from it alone missed what the topic's subscribers
-// received if it failed, and only the same records again can repair that. What it refuses as invalid would be refused again and
-// hold up the shard, so that counts as done, and is logged.
+// passOn calls onPublished for each prefix. If it fails, processes that learn of changes from it alone missed some, and only
+// the same records again can repair that. What it refuses as invalid would be refused again and hold up the shard, so that
+// counts as done, and is logged.
 func (s *settings) passOn(ctx context.Context, messages []*message) error {
 	byPrefix := map[string][]*message{}
 	for _, m := range messages {
-		if m.published {
+		if m.done = m.published && s.onPublished == nil; m.published && !m.done {
 			byPrefix[m.Prefix] = append(byPrefix[m.Prefix], m)
 		}
 	}
-	errs := make([]error, 0, len(byPrefix)) // has room for each call's error, at an index of its own
+	errs := make([]error, len(byPrefix))
 	var calls errgroup.Group
 	calls.SetLimit(maxConcurrentPrefixes)
+	i := 0
 	for prefix, published := range byPrefix {
-		errs = append(errs, nil)
-		failure := &errs[len(errs)-1]
+		failure := &errs[i]
+		i++
 		calls.Go(func() error {
-			err := s.callOnPublished(ctx, published)
+			bodies := make([]change.Message, len(published))
+			for i, m := range published {
+				bodies[i] = m.Message
+			}
+			err := s.onPublished(ctx, bodies)
 			refused := isRefusal(err)
 			for _, m := range published {
 				m.done = err == nil || refused
@@ -87,19 +92,8 @@ func (s *settings) passOn(ctx context.Context, messages []*message) error {
 			return nil
 		})
 	}
-	_ = calls.Wait() // always nil: failures are in errs
+	_ = calls.Wait() // failures are in errs
 	return errors.Join(errs...)
-}
-
-func (s *settings) callOnPublished(ctx context.Context, published []*message) error {
-	if s.onPublished == nil {
-		return nil
-	}
-	messages := make([]change.Message, len(published))
-	for i, m := range published {
-		messages[i] = m.Message
-	}
-	return s.onPublished(ctx, messages)
 }
 
 // publishAll publishes the messages in their order, several in a call where possible. It returns the first failure: the

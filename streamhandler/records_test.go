@@ -3,8 +3,10 @@ package streamhandler_test
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/aws/aws-lambda-go/events"
 	"github.com/stretchr/testify/assert"
@@ -51,7 +53,7 @@ func TestRecordsOfOneItemMakeOneChange(t *testing.T) {
 		{"version is no integer", []image{at("1"), at("2.5")}, 0, false},
 		{"version is too large", []image{at("1"), at("99999999999999999999")}, 0, false},
 		{"version was unknown", []image{without(at("1"), "version"), at("2")}, 0, false},
-		{"item is no text", []image{at("1"), with(at("2"), "item", events.NewNumberAttribute("1"))}, 2, false},
+		{"its item became one that no SDK reads", []image{at("1"), with(at("2"), "item", events.NewBinaryAttribute([]byte("{}")))}, 0, true},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -117,20 +119,25 @@ func TestOtherViewTypes(t *testing.T) {
 
 func TestTombstones(t *testing.T) {
 	tests := map[string]bool{
-		`{"key":"a","version":2,"deleted":true}`:                   true,
-		`{ "deleted" : true, "key":"a"}`:                           true,
-		"{\"deleted\"\n:\ttrue}":                                   true,
-		`{"\u0064eleted":true}`:                                    true,
-		`{"delete\u0064":true}`:                                    true,
-		`{"deleted":false,"deleted":true}`:                         true, // as JSON parsers read it
-		`{"deleted":true,"deleted":false}`:                         false,
-		`{"deleted":false}`:                                        false,
-		`{"deleted":"true"}`:                                       false,
-		`{"deleted":1}`:                                            false,
-		`{"deleted":null}`:                                         false,
-		`{"Deleted":true}`:                                         false,
-		`{"undeleted":true}`:                                       false,
-		`{"custom":{"deleted":true},"deleted":false}`:              false,
+		`{"key":"a","version":2,"deleted":true}`:      true,
+		`null`:                                        true, // LaunchDarkly's stores for Java and .NET
+		" null\n":                                     true,
+		`nulls`:                                       false,
+		`"null"`:                                      false,
+		`{"deleted":true} null`:                       false,
+		`{ "deleted" : true, "key":"a"}`:              true,
+		"{\"deleted\"\n:\ttrue}":                      true,
+		`{"\u0064eleted":true}`:                       true,
+		`{"delete\u0064":true}`:                       true,
+		`{"deleted":false,"deleted":true}`:            true, // as JSON parsers read it
+		`{"deleted":true,"deleted":false}`:            false,
+		`{"deleted":false}`:                           false,
+		`{"deleted":"true"}`:                          false,
+		`{"deleted":1}`:                               false,
+		`{"deleted":null}`:                            false,
+		`{"Deleted":true}`:                            false,
+		`{"undeleted":true}`:                          false,
+		`{"custom":{"deleted":true},"deleted":false}`: false,
 		`{"variations":["\"deleted\":true","{\"deleted\":true}"]}`: false,
 		`{"variations":[{"deleted":true}]}`:                        false,
 		`{"deleted":true`:                                          false, // broken: announced, not judged
@@ -146,6 +153,26 @@ func TestTombstones(t *testing.T) {
 		require.NoError(t, err)
 		assert.Equal(t, deleted, topic.changes(t)[0].Deleted, "%.80s", item)
 		assert.Equal(t, 2, topic.changes(t)[0].Version, "%.80s", item)
+	}
+}
+
+// Relay's AutoConfig rows, and rows of other programs, have an item that is not a string, or none.
+func TestRowsThatNoSDKReadsAreNotAnnounced(t *testing.T) {
+	binary := func(version string) image {
+		return with(flag(ns, "a", version), "item", events.NewBinaryAttribute([]byte(`{"key":"a"}`)))
+	}
+	for name, r := range map[string]events.DynamoDBEventRecord{
+		"created": record("1", ns, "a", nil, binary("1")), "changed": record("1", ns, "a", binary("1"), binary("2")),
+		"removed": record("1", ns, "a", binary("1"), nil), "without an item": record("1", ns, "a", nil, keys(ns, "a")),
+	} {
+		t.Run(name, func(t *testing.T) {
+			topic := &topic{}
+			h := newHandler(topic)
+			_, err := h.Handle(context.Background(), event(t, r))
+			require.NoError(t, err)
+			assert.Zero(t, topic.calls)
+			assert.Equal(t, map[streamhandler.Reason]int{streamhandler.SkippedNoItem: 1}, h.Stats().Skipped)
+		})
 	}
 }
 
@@ -171,9 +198,11 @@ func TestNamespaces(t *testing.T) {
 		{namespace: "prod:big_segments_user", skipped: streamhandler.SkippedForeign},
 		{namespace: "big_segments_metadata", skipped: streamhandler.SkippedForeign},
 		{namespace: "prød:features", prefix: "prød", kind: "features"},
+		{namespace: strings.Repeat("p", 512) + ":features", prefix: strings.Repeat("p", 512), kind: "features"},
+		{namespace: strings.Repeat("p", 513) + ":features", skipped: streamhandler.SkippedMalformed},
 	}
 	for _, test := range tests {
-		t.Run(test.namespace, func(t *testing.T) {
+		t.Run(fmt.Sprintf("%.40s", test.namespace), func(t *testing.T) {
 			topic := &topic{}
 			h := newHandler(topic)
 			r := record("1", test.namespace, "a", nil, flag(test.namespace, "a", "1"))
@@ -206,7 +235,7 @@ func TestBadRecordsAreCountedAndNothingIsLostWithThem(t *testing.T) {
 		return r
 	}
 	strange := record("1", ns, "strange", nil, flag(ns, "strange", "1"))
-	strange.Change.ApproximateCreationDateTime.Time = recordTime.AddDate(200_000, 0, 0)
+	strange.Change.ApproximateCreationDateTime.Time = time.Unix(-1, 0)
 	var log bytes.Buffer
 	topic := &topic{}
 	h := newHandler(topic, logTo(&log))

@@ -104,22 +104,7 @@ func sendableTime(t time.Time) time.Time {
 // (https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessage.html). One refused character would
 // block the shard.
 func sendable(s string) bool {
-	for i := 0; i < len(s); i++ {
-		if c := s[i]; c < ' ' || c >= utf8.RuneSelf {
-			return sendableRunes(s)
-		}
-	}
-	return true
-}
-
-// sendableRunes is sendable for text that is not printable ASCII.
-func sendableRunes(s string) bool {
-	for _, c := range s {
-		switch {
-		case c == '\t' || c == '\n' || c == '\r':
-		case c < ' ' || c == utf8.RuneError || c == 0xFFFE || c == 0xFFFF:
-			return false
-		}
-	}
-	return true
+	return !strings.ContainsFunc(s, func(c rune) bool {
+		return c < ' ' && c != '\t' && c != '\n' && c != '\r' || c == utf8.RuneError || c == 0xFFFE || c == 0xFFFF
+	})
 }

@@ -1,9 +1,6 @@
 package streamhandler
 
-import (
-	"maps"
-	"sync"
-)
+import "maps"
 
 // Reason says why a record was skipped.
 type Reason string
@@ -36,17 +33,11 @@ type Stats struct {
 	Bytes       int            // published bytes, attributes included
 }
 
-// totals sums the counts of batches. The zero value is ready.
-type totals struct {
-	mu    sync.Mutex // guards stats
-	stats Stats
-}
-
 // add adds a batch's counts under one lock, so that no batch is visible in part.
-func (t *totals) add(s Stats) {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	sum := &t.stats
+func (h *Handler) add(s Stats) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	sum := &h.stats
 	sum.Batches += s.Batches
 	sum.Failures += s.Failures
 	sum.Records += s.Records
@@ -67,9 +58,9 @@ func (t *totals) add(s Stats) {
 
 // Stats returns a copy of the counts so far.
 func (h *Handler) Stats() Stats {
-	h.totals.mu.Lock()
-	defer h.totals.mu.Unlock()
-	s := h.totals.stats
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	s := h.stats
 	s.Skipped = maps.Clone(s.Skipped)
 	return s
 }

@@ -18,6 +18,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	localaws "github.com/warmflags/warmflags/internal/local/aws"
+	"github.com/warmflags/warmflags/internal/proof/streamfilter"
 	"github.com/warmflags/warmflags/streamhandler"
 )
 
@@ -91,12 +92,14 @@ func announce(t *testing.T, broken func(*events.DynamoDBEventResponse)) (map[ite
 	}
 	put(t, cloud, "prod:features", "last", 1)
 
+	filter, err := streamfilter.Template()
+	require.NoError(t, err)
 	topic := &dying{kills: []int{1, 4, 9}}
 	topic.before = failOn(3, 6, 7, 10, 15, 16, 17)
 	h := newHandler(topic)
 	mapping := localaws.StreamMapping{
 		Streams: cloud.Streams, StreamARN: stream, BatchSize: 30, Logger: slog.New(slog.DiscardHandler),
-		Filter: hasItem,
+		Filter: filter.Match,
 		Handler: func(ctx context.Context, e events.DynamoDBEvent) (events.DynamoDBEventResponse, error) {
 			response, err := h.Handle(ctx, e)
 			if broken != nil {
@@ -116,11 +119,4 @@ func announce(t *testing.T, broken func(*events.DynamoDBEventResponse)) (map[ite
 		}
 	}
 	return announced, h
-}
-
-// hasItem is the filter of template.yaml.
-func hasItem(r events.DynamoDBEventRecord) bool {
-	_, before := r.Change.OldImage["item"]
-	_, after := r.Change.NewImage["item"]
-	return before || after
 }

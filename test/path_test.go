@@ -134,7 +134,7 @@ func startPathOf(t *testing.T, make func(*path) functions) *path {
 	requests := &localaws.QueueMapping{SQS: emulator.SQS(), QueueURL: p.queue, Handler: p.sync, Logger: p.logger}
 	p.run("run flagsync", requests.Run)
 	records := &localaws.StreamMapping{ // DynamoDB Local's own stream
-		Streams: emulator.Streams(), StreamARN: streamOf(t, p.table), Handler: p.stream, Filter: hasItem, Poll: 20 * time.Millisecond, Logger: p.logger,
+		Streams: emulator.Streams(), StreamARN: streamOf(t, p.table), Handler: p.stream, Filter: invokesStreamhandler, Poll: 20 * time.Millisecond, Logger: p.logger,
 	}
 	p.run("run streamhandler", records.Run)
 	return p

@@ -1,6 +1,7 @@
 package test
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -76,12 +77,14 @@ func TestWhatIsGivenUpIsAnnouncedAsEverything(t *testing.T) {
 	}
 	f.delete(rowName{"prod:features", "item-1"})
 
-	expired := streamhandler.NewExpired(f.publisher, f.table, emulator.DynamoDB(), streamhandler.TopicARN(f.topic), streamhandler.Logger(quiet))
+	var log bytes.Buffer // written by one goroutine, which sends to answered after it
+	failure := streamhandler.NewFailureHandler(f.publisher, f.table, emulator.DynamoDB(), streamhandler.TopicARN(f.topic),
+		streamhandler.Logger(slog.New(slog.NewJSONHandler(&log, nil))))
 	answered := make(chan int, 100)
 	f.run("run a function on the failures", (&localaws.QueueMapping{
 		SQS: emulator.SQS(), QueueURL: failures, Logger: quiet,
 		Handler: func(ctx context.Context, e events.SQSEvent) (events.SQSEventResponse, error) {
-			response, err := expired.Handle(ctx, e)
+			response, err := failure.Handle(ctx, e)
 			answered <- len(e.Records) - len(response.BatchItemFailures)
 			return response, err
 		},
@@ -110,11 +113,21 @@ func TestWhatIsGivenUpIsAnnouncedAsEverything(t *testing.T) {
 	f.await("message", func() bool { return len(f.told) >= int(f.publisher.published.Load()) })
 	assert.Equal(t, []string{"", "eu:prod", "prod", "stage"}, f.prefixes())
 	assert.Empty(t, f.missed())
-	stats := expired.Stats()
-	assert.Zero(t, stats.Unreadable)
-	assert.Positive(t, stats.Messages)
-	assert.Zero(t, stats.Reads%(5+1), "a read for each namespace, though there are more rows")
-	t.Logf("%+v, after %d disturbed calls", stats, f.publisher.calls.Load())
+	line := lastLine(t, &log)
+	assert.Zero(t, line["UnreadableReports"])
+	assert.Positive(t, line["Messages"])
+	assert.InDelta(t, 5+1, line["TableReads"], 0, "a read for each namespace, though there are more rows")
+	t.Logf("%v, after %d disturbed calls", line, f.publisher.calls.Load())
+}
+
+// lastLine returns the last line of a JSON log.
+func lastLine(t *testing.T, log *bytes.Buffer) (line map[string]any) {
+	t.Helper()
+	for d := json.NewDecoder(log); d.More(); {
+		line = nil
+		require.NoError(t, d.Decode(&line))
+	}
+	return line
 }
 
 // closedTopic takes nothing.
@@ -208,7 +221,7 @@ func (f *fanout) run(what string, run func(context.Context) error) {
 // runStream runs a function on the table's own stream, with the filter of template.yaml.
 func (f *fanout) runStream(m *localaws.StreamMapping) {
 	f.t.Helper()
-	m.Streams, m.StreamARN, m.Filter, m.Poll, m.Logger = emulator.Streams(), streamOf(f.t, f.table), hasItem, 5*time.Millisecond, quiet
+	m.Streams, m.StreamARN, m.Filter, m.Poll, m.Logger = emulator.Streams(), streamOf(f.t, f.table), invokesStreamhandler, 5*time.Millisecond, quiet
 	f.run("run a function on the stream", m.Run)
 }
 

@@ -16,6 +16,7 @@ import (
 	"github.com/aws/smithy-go"
 	"github.com/stretchr/testify/require"
 
+	"github.com/warmflags/warmflags/internal/proof/streamfilter"
 	"github.com/warmflags/warmflags/streamhandler"
 	"github.com/warmflags/warmflags/test/emulator"
 )
@@ -103,12 +104,17 @@ func streamOf(t *testing.T, table string) string {
 	return *out.Table.LatestStreamArn
 }
 
-// hasItem is the filter of template.yaml.
-func hasItem(r events.DynamoDBEventRecord) bool {
-	_, after := r.Change.NewImage["item"]
-	_, before := r.Change.OldImage["item"]
-	return after || before
-}
+// templateFilter is the filter of template.yaml.
+var templateFilter = sync.OnceValue(func() streamfilter.Filter {
+	filter, err := streamfilter.Template()
+	if err != nil {
+		panic(err)
+	}
+	return filter
+})
+
+// invokesStreamhandler reports whether a record passes the filter of template.yaml.
+func invokesStreamhandler(r events.DynamoDBEventRecord) bool { return templateFilter().Match(r) }
 
 func keyOf(n rowName) map[string]types.AttributeValue {
 	return map[string]types.AttributeValue{

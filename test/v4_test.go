@@ -193,7 +193,7 @@ func startGenerations(t *testing.T) *generations {
 	require.NoError(t, err)
 	handler := streamhandler.New(emulator.SNS(), streamhandler.TopicARN(*topic.TopicArn), streamhandler.Logger(logger))
 	runToTheEnd(t.Context(), t, "run streamhandler", (&localaws.StreamMapping{
-		Streams: emulator.Streams(), StreamARN: streamOf(t, g.table), Handler: handler.Handle, Filter: hasItem,
+		Streams: emulator.Streams(), StreamARN: streamOf(t, g.table), Handler: handler.Handle, Filter: invokesStreamhandler,
 		Poll: 5 * time.Millisecond, Logger: logger,
 	}).Run)
 

@@ -1,10 +1,10 @@
-// Expired is the Lambda function on the queue of stream records that expired unpublished: it tells every prefix in
-// the table that anything may have changed.
+// Streamfailure is the Lambda function on the queue of stream records that expired unpublished: it publishes to each prefix
+// in the table that anything may have changed.
 //
 //	TABLE_NAME        the flag table; required
 //	TOPIC_ARN         the topic; required
 //	MAX_MESSAGE_SIZE  the topic's MaximumMessageSize in bytes; default 262144
-//	JOURNAL_COPIES    as streamhandler's; each prefix's journal gets a new epoch; default 0, no journal
+//	JOURNAL_COPIES    as streamhandler's; each prefix's journal gets a new epoch; default 0: no journal
 package main
 
 import (
@@ -27,13 +27,13 @@ func main() {
 	slog.SetDefault(lambdacontext.NewLogger())
 	handler, err := build(context.Background())
 	if err != nil {
-		slog.Error("expired cannot start", "error", err)
+		slog.Error("streamfailure cannot start", "error", err)
 		os.Exit(1)
 	}
 	lambda.Start(handler.Handle)
 }
 
-func build(ctx context.Context) (*streamhandler.Expired, error) {
+func build(ctx context.Context) (*streamhandler.FailureHandler, error) {
 	vars := env.Read(os.LookupEnv)
 	table := vars.Required("TABLE_NAME", "the flag table")
 	topic := vars.Required("TOPIC_ARN", "the topic that changes are published to")
@@ -50,7 +50,7 @@ func build(ctx context.Context) (*streamhandler.Expired, error) {
 	options := []streamhandler.Option{streamhandler.TopicARN(topic), streamhandler.MaxMessageSize(maxSize)}
 	if copies != 0 {
 		writer := &journal.Writer{Client: client, Table: table, Region: cfg.Region, Copies: copies}
-		options = append(options, streamhandler.After(writer.Append)) // an empty message renews the epoch
+		options = append(options, streamhandler.OnPublished(writer.Append)) // an empty message renews the epoch
 	}
-	return streamhandler.NewExpired(sns.NewFromConfig(cfg), table, client, options...), nil
+	return streamhandler.NewFailureHandler(sns.NewFromConfig(cfg), table, client, options...), nil
 }

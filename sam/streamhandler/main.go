@@ -1,8 +1,8 @@
-// Streamhandler is the Lambda function on the flag table's stream: it publishes what changed to the topic.
+// Streamhandler is the Lambda function on the flag table's stream: it publishes the changes to the topic.
 //
 //	TOPIC_ARN         the topic; required
 //	MAX_MESSAGE_SIZE  the topic's MaximumMessageSize in bytes; default 262144
-//	JOURNAL_COPIES    how many copies of the journal are kept, at most 100; default 0, no journal
+//	JOURNAL_COPIES    the number of copies of the journal, at most 100; default 0: no journal
 //	TABLE_NAME        the flag table; required with a journal
 package main
 
@@ -29,7 +29,7 @@ func main() {
 		slog.Error("streamhandler cannot start", "error", err)
 		os.Exit(1)
 	}
-	lambda.Start(handler) // a lambda.Handler, which decodes the event by itself
+	lambda.Start(handler) // a lambda.Handler: it decodes the event itself
 }
 
 func build(ctx context.Context) (*streamhandler.Handler, error) {
@@ -39,7 +39,7 @@ func build(ctx context.Context) (*streamhandler.Handler, error) {
 	copies := vars.IntUpTo("JOURNAL_COPIES", journal.MaxCopies)
 	table := ""
 	if copies != 0 {
-		table = vars.Required("TABLE_NAME", "the flag table, which the journal is kept in")
+		table = vars.Required("TABLE_NAME", "the flag table, which contains the journal")
 	}
 	if err := vars.Err(); err != nil {
 		return nil, err
@@ -51,7 +51,7 @@ func build(ctx context.Context) (*streamhandler.Handler, error) {
 	options := []streamhandler.Option{streamhandler.TopicARN(topic), streamhandler.MaxMessageSize(maxSize)}
 	if copies != 0 {
 		writer := &journal.Writer{Client: dynamodb.NewFromConfig(cfg), Table: table, Region: cfg.Region, Copies: copies}
-		options = append(options, streamhandler.After(writer.Append))
+		options = append(options, streamhandler.OnPublished(writer.Append))
 	}
 	return streamhandler.New(sns.NewFromConfig(cfg), options...), nil
 }

@@ -138,7 +138,7 @@ func (p *path) startStream(ctx context.Context, c Config, b *board) error {
 	}
 	writer := &journal.Writer{Client: p.cloud.DynamoDB, Table: p.table, Region: journalRegion}
 	p.streams = streamhandler.New(publisher, streamhandler.TopicARN(p.topicARN), streamhandler.Logger(p.logger),
-		streamhandler.After(writer.Append))
+		streamhandler.OnPublished(writer.Append))
 	first, announced := c.Flags+c.Segments, make(chan struct{})
 	mapping := &localaws.StreamMapping{
 		Streams: p.cloud.Streams, StreamARN: p.streamARN, Poll: poll, Logger: p.logger, Filter: hasItem,

@@ -15,7 +15,7 @@ var compiled = sync.OnceValues(func() (*jsonschema.Schema, error) {
 	_, file, _, _ := runtime.Caller(0)
 	compiler := jsonschema.NewCompiler()
 	compiler.AssertFormat()
-	return compiler.Compile(filepath.Join(filepath.Dir(file), "..", "..", "docs", "message.schema.json"))
+	return compiler.Compile(filepath.Join(filepath.Dir(file), "..", "..", "..", "docs", "message.schema.json"))
 })
 
 // Check says what is wrong with a message's body; nil: nothing. It is safe for concurrent use.

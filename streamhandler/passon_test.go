@@ -1,0 +1,101 @@
+package streamhandler_test
+
+import (
+	"bytes"
+	"context"
+	"sync"
+	"testing"
+
+	"github.com/aws/aws-lambda-go/events"
+	"github.com/aws/smithy-go"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/warmflags/warmflags/change"
+	"github.com/warmflags/warmflags/streamhandler"
+)
+
+// A failure for one prefix redelivers that prefix only: the answer names its first record.
+func TestOnPublished(t *testing.T) {
+	batch := []events.DynamoDBEventRecord{
+		rose("1", "a:features", "x", 2), rose("2", "b:features", "x", 2), rose("3", "a:features", "y", 2), rose("4", "c:features", "x", 2),
+	}
+	for _, test := range []struct {
+		name     string
+		fail     []int           // messages that the topic does not accept
+		errs     map[string]bool // prefixes for which the function fails
+		want     []string
+		passedOn []string // prefixes
+	}{
+		{"receives what was published", nil, nil, nil, []string{"a", "b", "c"}},
+		{"receives what was published in part", []int{1}, nil, []string{"1"}, []string{"b", "c"}},
+		{"is not called for nothing", []int{1, 2, 3}, nil, []string{"1"}, nil},
+		{"fails all prefixes", nil, map[string]bool{"a": true, "b": true, "c": true}, []string{"1"}, []string{"a", "b", "c"}},
+		{"fails one prefix: the others are done", nil, map[string]bool{"b": true}, []string{"2"}, []string{"a", "b", "c"}},
+		{"fails the last prefix", nil, map[string]bool{"c": true}, []string{"4"}, []string{"a", "b", "c"}},
+		{"fails one, and the topic fails another", []int{3}, map[string]bool{"b": true}, []string{"2"}, []string{"a", "b"}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			topic := &topic{before: failOn(test.fail...)}
+			var mu sync.Mutex // guards passedOn and messages
+			var passedOn []string
+			var messages []change.Message
+			h := newHandler(topic, streamhandler.OnPublished(func(_ context.Context, published []change.Message) error {
+				mu.Lock()
+				defer mu.Unlock()
+				passedOn, messages = append(passedOn, published[0].Prefix), append(messages, published...)
+				for _, m := range published {
+					assert.Equal(t, published[0].Prefix, m.Prefix, "one call has the messages of one prefix")
+				}
+				if test.errs[published[0].Prefix] {
+					return errDown
+				}
+				return nil
+			}))
+			response, err := h.Handle(context.Background(), event(t, batch...))
+			require.NoError(t, err)
+			assert.Equal(t, failures(test.want...), response)
+			assert.ElementsMatch(t, test.passedOn, passedOn)
+			assert.ElementsMatch(t, topic.messages(t), messages)
+			assert.Equal(t, len(test.want), h.Stats().Failures)
+			assert.Equal(t, 3-len(test.fail), h.Stats().Messages)
+		})
+	}
+}
+
+// A prefix whose function does not return keeps no other waiting: here it returns only after all others have.
+func TestOnPublishedRunsForAllPrefixesAtOnce(t *testing.T) {
+	var others sync.WaitGroup
+	others.Add(9)
+	h := newHandler(&topic{}, streamhandler.OnPublished(func(_ context.Context, published []change.Message) error {
+		if published[0].Prefix == "p0" {
+			others.Wait()
+			return errDown
+		}
+		others.Done()
+		return nil
+	}))
+	response, err := h.Handle(context.Background(), event(t, prefixes(10)...))
+	require.NoError(t, err)
+	assert.Equal(t, failures("1"), response)
+}
+
+// What OnPublished refuses as invalid, it would refuse for a day: it is counted and logged, and does not hold up the shard.
+func TestOnPublishedThatRefusesDoesNotBlock(t *testing.T) {
+	var log bytes.Buffer
+	h := newHandler(&topic{}, logTo(&log), streamhandler.OnPublished(func(_ context.Context, published []change.Message) error {
+		if published[0].Prefix == "b" {
+			return &smithy.OperationError{Err: &smithy.GenericAPIError{Code: "ValidationException", Message: "key too long"}}
+		}
+		return nil
+	}))
+	response, err := h.Handle(context.Background(), event(t, rose("1", "a:features", "x", 2), rose("2", "b:features", "x", 2)))
+	require.NoError(t, err)
+	assert.Equal(t, failures(), response)
+	assert.Equal(t, 1, h.Stats().NotPassedOn)
+	assert.Zero(t, h.Stats().Failures)
+	line := linesOf(t, &log)[0]
+	assert.Equal(t, "ERROR", line["level"])
+	assert.InDelta(t, 1, line["NotPassedOn"], 0)
+	assert.Contains(t, line["not_passed_on"], "key too long")
+}
