@@ -18,7 +18,7 @@ func demoCommand() *cobra.Command {
 	var stack stackFlags
 	cmd := &cobra.Command{
 		Use:   "demo",
-		Short: "Run the whole path in this process, flip flags, and measure how soon everybody sees them",
+		Short: "Run the whole path in this process, flip flags, and measure how soon all clients see them",
 		Long: `Runs a fake LaunchDarkly, the webhook, the sync, a table with its stream, the fan-out and LaunchDarkly
 clients in daemon mode with a TTL of an hour, all in this process, flips flags at random and measures the time
 from each flip to the first evaluation that shows it, for every client.
@@ -26,6 +26,8 @@ from each flip to the first evaluation that shows it, for every client.
 With --stack it measures a deployed stack instead, from a write to the stack's table to evaluations here: it writes
 flags of its own under the prefix ` + demo.DeployedPrefix + `, which no sync touches, and removes them when it ends;
 the small row of that prefix's journal stays. It begins after a minute or so, when its queues' policies surely apply.
+
+With --sabotage it ends at the first fault that it sees, and prints it.
 
 Exit code 1 means that a flip was lost or an evaluation stale, or that the demo could not run.`,
 		Args: cobra.NoArgs,
@@ -43,12 +45,10 @@ Exit code 1 means that a flip was lost or an evaluation stale, or that the demo 
 			} else {
 				_, err = report.WriteTo(cmd.OutOrStdout())
 			}
-			if err == nil && !report.OK() {
-				_, _ = fmt.Fprintf(cmd.ErrOrStderr(), "warmflags: %d lost, %d stale reads, %d failed evaluations\n",
-					report.Lost, report.Stale, report.Failures)
-				err = errReported
+			if err != nil {
+				return err
 			}
-			return err
+			return judge(cmd.ErrOrStderr(), report)
 		},
 	}
 	stack.add(cmd)
@@ -62,8 +62,24 @@ Exit code 1 means that a flip was lost or an evaluation stale, or that the demo 
 	for _, s := range demo.Sabotages() {
 		names = append(names, string(s))
 	}
-	flags.StringVar(&sabotage, "sabotage", "", "break the path on purpose, to see that it is noticed: "+strings.Join(names, ", "))
+	flags.StringVar(&sabotage, "sabotage", "", "break the path on purpose, to see that the demo notices: "+strings.Join(names, ", "))
 	return cmd
+}
+
+// judge prints what was wrong, if anything was, and whether a sabotage was noticed.
+func judge(w io.Writer, report *demo.Report) error {
+	switch {
+	case report.Fault != "":
+		_, _ = fmt.Fprintf(w, "warmflags: sabotage %q was noticed after %d flips: %s\n", report.Sabotage, report.Changes, report.Fault)
+	case report.Sabotage != "" && report.OK():
+		_, _ = fmt.Fprintf(w, "warmflags: sabotage %q was not noticed in %d flips; raise --changes\n", report.Sabotage, report.Changes)
+		return nil
+	case report.OK():
+		return nil
+	default:
+		_, _ = fmt.Fprintf(w, "warmflags: %d lost, %d stale reads, %d failed evaluations\n", report.Lost, report.Stale, report.Failures)
+	}
+	return errReported
 }
 
 func isTerminal(w io.Writer) bool {

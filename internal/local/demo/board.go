@@ -30,10 +30,12 @@ type board struct {
 	stale     int
 	examples  []string // of stale reads
 	syncs     int
+
+	firstStale chan struct{} // closed by the first stale read
 }
 
 func newBoard(consumers int) *board {
-	return &board{open: map[int][]*flip{}, consumers: consumers}
+	return &board{open: map[int][]*flip{}, consumers: consumers, firstStale: make(chan struct{})}
 }
 
 // begin notes a flip before it is made: nobody can see it earlier.
@@ -128,7 +130,9 @@ func (b *board) waiting(consumer int, flags []int) []int {
 func (b *board) staleRead(consumer, flag, got, want int) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.stale++
+	if b.stale++; b.stale == 1 {
+		close(b.firstStale)
+	}
 	if len(b.examples) < 3 {
 		b.examples = append(b.examples,
 			fmt.Sprintf("consumer %d evaluated flag-%d as version %d after it was told of version %d", consumer, flag, got, want))
@@ -141,8 +145,9 @@ func (b *board) synced() {
 	b.syncs++
 }
 
-// await waits until everybody has seen the flips, or patience is at an end. What is unseen then may still be seen.
-func (b *board) await(ctx context.Context, flips []*flip, patience time.Duration) error {
+// await waits until all consumers have seen the flips, patience has passed, or fault is closed; nil never is. A flip
+// that is unseen then may still be seen.
+func (b *board) await(ctx context.Context, flips []*flip, patience time.Duration, fault <-chan struct{}) error {
 	timer := time.NewTimer(patience)
 	defer timer.Stop()
 	for _, f := range flips {
@@ -150,9 +155,26 @@ func (b *board) await(ctx context.Context, flips []*flip, patience time.Duration
 		case <-f.done:
 		case <-timer.C:
 			return nil
+		case <-fault:
+			return nil
 		case <-ctx.Done():
 			return ctx.Err()
 		}
 	}
 	return nil
+}
+
+// fault describes a stale read, or else a flip that some consumers have not seen. It returns "" if there is none.
+func (b *board) fault(flips []*flip) string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if len(b.examples) > 0 {
+		return "stale read: " + b.examples[0]
+	}
+	for _, f := range flips {
+		if f.unseen > 0 {
+			return fmt.Sprintf("lost: %d of %d consumers never evaluated flag-%d as version %d or later", f.unseen, b.consumers, f.flag, f.version)
+		}
+	}
+	return ""
 }

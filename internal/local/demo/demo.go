@@ -12,20 +12,20 @@ import (
 
 // Config says what to run. Its zero value is not valid: see [Defaults].
 type Config struct {
-	Changes   int      // flips; at least half of them travel alone
-	Consumers int      // LaunchDarkly clients, each with its own cache; every fifth listens at an HTTPS endpoint
-	Lambdas   int      // LaunchDarkly clients in warm Lambdas, frozen at random, which the journal tells; 0 for none
-	Flags     int      // flags in the environment
-	Segments  int      // segments in the environment
-	Seed      uint64   // of the order in which flags flip
-	Sabotage  Sabotage // breaks the path on purpose; empty: not
-	Patience  time.Duration
+	Changes   int                   // flips; at least half of them travel alone
+	Consumers int                   // LaunchDarkly clients, each with its own cache; every fifth listens at an HTTPS endpoint
+	Lambdas   int                   // LaunchDarkly clients in warm Lambdas, frozen at random, which the journal tells; 0 for none
+	Flags     int                   // flags in the environment
+	Segments  int                   // segments in the environment
+	Seed      uint64                // of the order in which flags flip
+	Sabotage  Sabotage              // breaks the path on purpose, and ends the run at the first fault that is seen; empty: not
+	Patience  time.Duration         // how long the next flips wait for consumers that have not seen the ones before
 	Progress  func(done, total int) // called after flips were seen; may be nil
 }
 
-// Defaults is the main job: 1,000 flips of 500 flags seen by 20 clients and 3 warm Lambdas.
+// Defaults is the main job: 500 flips of 500 flags seen by 20 clients and 3 warm Lambdas.
 func Defaults() Config {
-	return Config{Changes: 1000, Consumers: 20, Lambdas: 3, Flags: 500, Segments: 20, Seed: 1, Patience: 5 * time.Second}
+	return Config{Changes: 500, Consumers: 20, Lambdas: 3, Flags: 500, Segments: 20, Seed: 1, Patience: 5 * time.Second}
 }
 
 func (c *Config) validate() error {
@@ -62,11 +62,13 @@ func Run(ctx context.Context, c Config) (report *Report, err error) {
 	}
 	defer func() { err = errors.Join(err, p.stop()) }()
 	start := time.Now()
-	if err := flipAll(ctx, c, b, p); err != nil {
+	fault, err := flipAll(ctx, c, b, p)
+	if err != nil {
 		return nil, err
 	}
-	took := time.Since(start)
-	return newReport(c, b, p, took), nil
+	report = newReport(c, b, p, time.Since(start))
+	report.Fault = fault
+	return report, nil
 }
 
 // lastPatience is how long a flip that was late may still be seen at the end.
@@ -75,8 +77,13 @@ const lastPatience = time.Minute
 // burst is the most flips that are made without waiting in between.
 const burst = 12
 
-// flipAll makes the flips: at least half alone, each once the one before was seen by everybody, the rest in bursts.
-func flipAll(ctx context.Context, c Config, b *board, p flipper) error {
+// flipAll makes the flips: at least half alone, each once all consumers have seen the one before, the rest in bursts.
+// With sabotage it stops at the first fault, and returns it.
+func flipAll(ctx context.Context, c Config, b *board, p flipper) (fault string, err error) {
+	var stop <-chan struct{}
+	if c.Sabotage != "" {
+		stop = b.firstStale
+	}
 	random := rand.New(rand.NewPCG(c.Seed, 0))
 	var all []*flip
 	for left := c.Changes; left > 0; {
@@ -88,23 +95,25 @@ func flipAll(ctx context.Context, c Config, b *board, p flipper) error {
 		for range n {
 			f, err := p.flip(ctx, b, random.IntN(c.Flags), n == 1)
 			if err != nil {
-				return err
+				return "", err
 			}
 			flips = append(flips, f)
 		}
 		left -= n
-		if err := b.await(ctx, flips, c.Patience); err != nil {
-			return err
+		if err := b.await(ctx, flips, c.Patience, stop); err != nil {
+			return "", err
+		}
+		if c.Sabotage != "" {
+			if fault := b.fault(flips); fault != "" {
+				return fault, nil
+			}
 		}
 		all = append(all, flips...)
 		if c.Progress != nil {
 			c.Progress(c.Changes-left, c.Changes)
 		}
 	}
-	if c.Sabotage != "" {
-		return nil
-	}
-	return b.await(ctx, all, lastPatience) // late is not lost
+	return "", b.await(ctx, all, lastPatience, stop) // late is not lost
 }
 
 // flip raises one flag's version in LaunchDarkly, which sends its webhook.

@@ -45,20 +45,21 @@ func TestNothingIsLostOrStale(t *testing.T) {
 	}
 }
 
-func TestEachSabotageIsNoticed(t *testing.T) {
+func TestEachSabotageIsNoticedAndEndsTheRun(t *testing.T) {
 	for _, sabotage := range demo.Sabotages() {
 		t.Run(string(sabotage), func(t *testing.T) {
 			c := small()
-			c.Sabotage, c.Patience = sabotage, 300*time.Millisecond
-			c.Flags = 300 // so that few are flipped again, which heals what was lost
+			c.Sabotage, c.Changes = sabotage, 1000
+			c.Patience = time.Minute // a stale read needs none
+			want := "stale read: consumer"
+			if sabotage == demo.DropMessage { // no cache was told, so no read is stale
+				c.Patience, want = time.Second, "never evaluated flag-"
+			}
 			r, err := demo.Run(t.Context(), c)
 			require.NoError(t, err)
 			assert.False(t, r.OK())
-			assert.Positive(t, r.Lost)
-			if sabotage != demo.DropMessage { // where nobody was told, nobody is stale
-				assert.Positive(t, r.Stale)
-				assert.NotEmpty(t, r.Examples)
-			}
+			assert.Contains(t, r.Fault, want)
+			assert.Less(t, r.Changes, 100, "the run ends at the first fault")
 		})
 	}
 }

@@ -67,7 +67,7 @@ func RunDeployed(ctx context.Context, c Config, stack string, cfg aws.Config) (r
 		return nil, err
 	}
 	start := time.Now()
-	if err := flipAll(ctx, c, b, d); err != nil {
+	if _, err := flipAll(ctx, c, b, d); err != nil {
 		return nil, err
 	}
 	return deployedReport(c, stack, b, consumers, time.Since(start)), nil

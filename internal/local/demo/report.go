@@ -21,8 +21,9 @@ type Report struct {
 	Flags       int      `json:"flags"`
 	Seed        uint64   `json:"seed"`
 	Sabotage    Sabotage `json:"sabotage,omitempty"`
-	Lost        int      `json:"lost"`        // flips times consumers that never saw them or a later version
-	Stale       int      `json:"stale_reads"` // evaluations that yielded less than what their client had been told of
+	Fault       string   `json:"fault,omitempty"` // the first that was seen, which ended a sabotaged run
+	Lost        int      `json:"lost"`            // flips times consumers that never saw them or a later version
+	Stale       int      `json:"stale_reads"`     // evaluations that yielded less than what their client had been told of
 	Examples    []string `json:"examples,omitempty"`
 	Evaluations int64    `json:"evaluations"`
 	Failures    int64    `json:"failed_evaluations"`
@@ -45,7 +46,7 @@ type Report struct {
 	latencies []time.Duration
 }
 
-// Hop is a part of the way.
+// Hop is one part of the path.
 type Hop struct {
 	Name string  `json:"name"`
 	P50  float64 `json:"p50_ms"`
@@ -58,7 +59,7 @@ func (r *Report) OK() bool { return r.Lost == 0 && r.Stale == 0 && r.Failures ==
 
 func newReport(c Config, b *board, p *path, took time.Duration) *Report {
 	r := &Report{
-		Changes: c.Changes, Consumers: c.Consumers, Lambdas: c.Lambdas, Flags: c.Flags, Seed: c.Seed, Sabotage: c.Sabotage,
+		Consumers: c.Consumers, Lambdas: c.Lambdas, Flags: c.Flags, Seed: c.Seed, Sabotage: c.Sabotage,
 		Seconds: math.Round(took.Seconds()*100) / 100, Messages: p.streams.Stats().Messages,
 		TableReads:  p.cloud.Calls("GetItem") + p.cloud.Calls("Query"),
 		TableWrites: p.cloud.Calls("TransactWriteItems") + p.cloud.Calls("UpdateItem"),
@@ -74,7 +75,7 @@ func newReport(c Config, b *board, p *path, took time.Duration) *Report {
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	r.Alone, r.Stale, r.Examples, r.Syncs = b.lone, b.stale, b.examples, b.syncs
+	r.Changes, r.Alone, r.Stale, r.Examples, r.Syncs = len(b.flips), b.lone, b.stale, b.examples, b.syncs
 	r.Coalesced = max(0, r.Changes-(r.Messages-p.firstMessages))
 	r.Messages -= p.firstMessages
 	hops := newHops()
