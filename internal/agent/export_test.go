@@ -1,0 +1,9 @@
+package agent
+
+import "context"
+
+// NewLoader makes a loader without a server.
+var NewLoader = newLoader
+
+// Run is run, for tests.
+func (l *loader) Run(ctx context.Context) { l.run(ctx) }

@@ -1,0 +1,116 @@
+package agent
+
+import (
+	"context"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"github.com/launchdarkly/go-sdk-common/v3/ldcontext"
+	"github.com/launchdarkly/go-sdk-common/v3/ldreason"
+	"github.com/launchdarkly/go-sdk-common/v3/ldvalue"
+	"github.com/launchdarkly/go-server-sdk-evaluation/v3/ldmodel"
+	"github.com/launchdarkly/go-server-sdk/v7/interfaces/flagstate"
+	"github.com/launchdarkly/go-server-sdk/v7/subsystems"
+	"github.com/launchdarkly/go-server-sdk/v7/subsystems/ldstoreimpl"
+
+	"github.com/warmflags/warmflags"
+)
+
+// Flags are loaded flags. Their methods are safe for concurrent use.
+type Flags interface {
+	// Refresh makes the flags at most the interval old: it polls the journal, or joins a poll. When it fails, the last
+	// known values are served. It logs its errors itself.
+	Refresh(ctx context.Context) error
+	// Evaluate evaluates a flag, and records an event.
+	Evaluate(key string, evaluated ldcontext.Context) (ldvalue.Value, ldreason.EvaluationDetail)
+	// EvaluateAll evaluates all flags, and records no events.
+	EvaluateAll(evaluated ldcontext.Context) flagstate.AllFlags
+	// Flag returns a flag's configuration, or nil if there is none.
+	Flag(key string) *ldmodel.FeatureFlag
+}
+
+// Opened is a set of loaded flags, with what the agent's owner needs.
+type Opened interface {
+	Flags
+	// Status describes the flags. It waits for the table until ctx ends.
+	Status(ctx context.Context) Status
+	// Flush sends the recorded events, until ctx ends.
+	Flush(ctx context.Context)
+	// Close ends the background work, and sends the recorded events, until ctx ends.
+	Close(ctx context.Context) error
+}
+
+// tableFlags are the flags of a table.
+type tableFlags struct {
+	*warmflags.Flags
+	store         subsystems.DataStore // which the client reads
+	table, prefix string
+	events        bool         // whether there is an SDK key to send events with
+	evaluations   atomic.Int64 // of single flags
+	sent          atomic.Int64 // evaluations whose events were certainly sent
+}
+
+// OpenTable returns the function that opens the flags of a table, for a [Config]. Without an SDK key no events are sent.
+func OpenTable(table, prefix, sdkKey string, options ...warmflags.Option) func(ctx context.Context) (Opened, error) {
+	return func(ctx context.Context) (Opened, error) {
+		f := &tableFlags{table: table, prefix: prefix, events: sdkKey != ""}
+		all := append([]warmflags.Option{
+			warmflags.Table(table), warmflags.Prefix(prefix), warmflags.SDKKey(sdkKey),
+			warmflags.WrapDataStore(func(store subsystems.DataStore) subsystems.DataStore { f.store = store; return store }),
+		}, options...)
+		var err error
+		if f.Flags, err = warmflags.Open(ctx, all...); err != nil {
+			return nil, err
+		}
+		return f, nil
+	}
+}
+
+// Evaluate implements [Flags].
+func (f *tableFlags) Evaluate(key string, evaluated ldcontext.Context) (ldvalue.Value, ldreason.EvaluationDetail) {
+	f.evaluations.Add(1)
+	value, detail, _ := f.Client.JSONVariationDetail(key, evaluated, ldvalue.Null()) // detail has the error too
+	return value, detail
+}
+
+// EvaluateAll implements [Flags].
+func (f *tableFlags) EvaluateAll(evaluated ldcontext.Context) flagstate.AllFlags {
+	return f.Client.AllFlagsState(evaluated, flagstate.OptionWithReasons())
+}
+
+// Flag implements [Flags].
+func (f *tableFlags) Flag(key string) *ldmodel.FeatureFlag {
+	item, err := f.store.Get(ldstoreimpl.Features(), key)
+	flag, ok := item.Item.(*ldmodel.FeatureFlag)
+	if err != nil || !ok {
+		return nil
+	}
+	return flag
+}
+
+// Flush implements [Opened].
+func (f *tableFlags) Flush(ctx context.Context) {
+	evaluations, limit := f.evaluations.Load(), time.Hour
+	if deadline, found := ctx.Deadline(); found {
+		limit = time.Until(deadline)
+	}
+	if evaluations == f.sent.Load() || limit <= 0 {
+		return
+	}
+	if f.Client.FlushAndWait(limit) {
+		f.sent.Store(evaluations)
+	}
+}
+
+// Status implements [Opened].
+func (f *tableFlags) Status(ctx context.Context) Status {
+	status := Status{Ready: true, Table: f.table, Prefix: f.prefix, Evaluations: f.evaluations.Load(), Events: "off"}
+	if f.events {
+		status.Events, status.Queued = "sent", status.Evaluations-f.sent.Load()
+	}
+	if err := f.Ready(ctx); err != nil {
+		status.Ready, status.Reason = false, fmt.Sprintf("the table cannot be read: %v", err)
+	}
+	return status
+}

@@ -1,0 +1,79 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/launchdarkly/go-sdk-common/v3/ldlog"
+	ld "github.com/launchdarkly/go-server-sdk/v7"
+	"github.com/launchdarkly/go-server-sdk/v7/ldcomponents"
+
+	"github.com/warmflags/warmflags"
+	"github.com/warmflags/warmflags/internal/lambdaenv"
+	"github.com/warmflags/warmflags/journal"
+)
+
+// runtimeAPI is the variable by which Lambda tells an extension where its API is.
+const runtimeAPI = "AWS_LAMBDA_RUNTIME_API"
+
+// Main runs the agent until ctx ends: as a Lambda extension where Lambda's API is in the environment, and otherwise as a
+// sidecar. It returns all that is wrong with the configuration; an extension only logs it, and answers every request
+// with it, because Lambda ends the function when an extension exits.
+func Main(ctx context.Context, executable, version string) error {
+	logger := slog.New(slog.NewJSONHandler(os.Stdout, nil))
+	config, err := configure(version, logger)
+	address := os.Getenv(runtimeAPI)
+	if address == "" {
+		if err := errors.Join(err, config.withDefaults().check()); err != nil {
+			return err
+		}
+		a, err := Listen(ctx, config)
+		if err != nil {
+			return err
+		}
+		logger.Info("the agent listens", "address", a.Addr().String(), "version", version)
+		return a.Run(ctx)
+	}
+	if err != nil {
+		config.Open = func(context.Context) (Opened, error) { return nil, err }
+	}
+	// Open would register an extension too, an internal one, if it found the API.
+	if err := os.Unsetenv(runtimeAPI); err != nil {
+		return fmt.Errorf("unset %s: %w", runtimeAPI, err)
+	}
+	a, err := Listen(ctx, config)
+	if err != nil {
+		logger.Error("the agent does not listen; the function goes on without it", "error", err)
+	}
+	Extension{Agent: a, Address: address, Name: filepath.Base(executable), Freezes: lambdaenv.Freezes(), Logger: logger}.Run(ctx)
+	return nil
+}
+
+// configure reads the environment.
+func configure(version string, logger *slog.Logger) (Config, error) {
+	var problems []error
+	table, interval := os.Getenv("TABLE_NAME"), journal.DefaultInterval
+	if table == "" {
+		problems = append(problems, errors.New("TABLE_NAME is not set. hint: set it to the flag table's name"))
+	}
+	if text := os.Getenv("WARMFLAGS_POLL_INTERVAL"); text != "" {
+		var err error
+		if interval, err = time.ParseDuration(text); err != nil || interval < 0 {
+			problems = append(problems, fmt.Errorf("WARMFLAGS_POLL_INTERVAL %q is not a duration. hint: use one such as 500ms; 0 polls at each evaluation", text))
+		}
+	}
+	options := []warmflags.Option{
+		warmflags.Logger(logger),
+		warmflags.Journal(journal.Interval(interval)),
+		warmflags.LaunchDarkly(ld.Config{Logging: ldcomponents.Logging().MinLevel(ldlog.Warn)}),
+	}
+	return Config{
+		Address: os.Getenv("WARMFLAGS_ADDRESS"), APIKey: os.Getenv("WARMFLAGS_API_KEY"), Version: version, Logger: logger,
+		Open: OpenTable(table, os.Getenv("PREFIX"), os.Getenv("LD_SDK_KEY"), options...),
+	}, errors.Join(problems...)
+}
