@@ -37,9 +37,8 @@ func TestStacksThatCannotBeMeasured(t *testing.T) {
 		status     int
 		body, want string
 	}{
-		"none":          {http.StatusBadRequest, "<Error>Stack with id mine does not exist</Error>", `describe stack "mine": status 400: <Error>Stack with id mine`},
-		"somebody's":    {http.StatusOK, `<DescribeStacksResponse><DescribeStacksResult><Stacks><member/></Stacks></DescribeStacksResult></DescribeStacksResponse>`, "is it one of template.yaml?"},
-		"no XML at all": {http.StatusOK, "{", `describe stack "mine": read the answer`},
+		"none":          {http.StatusBadRequest, `<ErrorResponse><Error><Code>ValidationError</Code><Message>Stack with id mine does not exist</Message></Error></ErrorResponse>`, "Stack with id mine does not exist"},
+		"another stack": {http.StatusOK, `<DescribeStacksResponse><DescribeStacksResult><Stacks><member/></Stacks></DescribeStacksResult></DescribeStacksResponse>`, "deploy it from template.yaml"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			cfg, asked := cloudFormation(t, c.status, c.body)
