@@ -1,0 +1,37 @@
+//go:build prove
+
+package agent_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/warmflags/warmflags/internal/proof/mutant"
+)
+
+// The tests must notice each of these faults.
+func TestPlantedFaults(t *testing.T) {
+	mutant.Check(t, mutant.Suite{Package: ".", Run: "^Test([^P]|Parse)", Timeout: 2 * time.Minute, Mutants: []mutant.Mutant{
+		mutant.Fault("evaluate without a poll", "evaluate.go", "	_ = flags.Refresh(r.Context())", "	_ = flags"),
+		mutant.Fault("send the value of a flag that is off without an off variation", "evaluate.go", "if !value.IsNull() {", "if true {"),
+		mutant.Fault("leave out the context from the ETag", "evaluate.go", "hash.Write([]byte(evaluated.String()))", "hash.Write(nil)"),
+		mutant.Fault("leave out the flags from the ETag", "evaluate.go", "json.NewEncoder(hash).Encode(answer)", "json.NewEncoder(hash).Encode(1)"),
+		mutant.Fault("ignore If-None-Match", "evaluate.go", `listed == "*" ||`, `listed == "*" && false &&`),
+		mutant.Fault("answer a malformed flag with a value", "evaluate.go", "if reason.GetKind() != ldreason.EvalReasonError {", "if true {"),
+		mutant.Fault("call a rollout static", "reason.go", "return !v.Variation.IsDefined()", "return false"),
+		mutant.Fault("prefer LaunchDarkly's key", "context.go", "all[attrKey] = targetingKey\n", "_ = targetingKey\n"),
+		mutant.Fault("send private attributes", "context.go", "	if private := all[attrPrivate]; !private.IsNull() {", "	if private := all[attrPrivate]; false {"),
+		mutant.Fault("accept any key", "agent.go", "case h.apiKey != \"\" && !h.authorized(r):", "case h.apiKey != \"\" && r.Header.Get(\"X-API-Key\")+r.Header.Get(\"Authorization\") == \"\":"),
+		mutant.Fault("accept any host", "agent.go", `case h.apiKey == "" && !isLoopbackHost(r.Host):`, `case false:`),
+		mutant.Fault("listen anywhere without a key", "server.go", "} else if !isLoopbackHost(host) && c.APIKey == \"\" {", "} else if host == \"never\" {"),
+		mutant.Fault("keep the place of a request that panics", "agent.go", "			defer func() { <-h.slots }()\n", ""),
+		mutant.Fault("give up after the first load", "loader.go", "if err == nil || ctx.Err() != nil {", "if true {"),
+		mutant.Fault("log each failed load", "loader.go", "		if !again {", "		if !again || true {"),
+		mutant.Fault("wait for the first load without a limit", "loader.go", "ctx, cancel := context.WithTimeout(ctx, limit)", "ctx, cancel := context.WithTimeout(ctx, 100*limit)"),
+		mutant.Fault("exit when Lambda's API fails", "extension.go", "flags are served all the same\", \"error\", err)\n			<-ctx.Done()", "flags are served all the same\", \"error\", err)"),
+		mutant.Fault("flush at each invocation", "extension.go", "flushed.Age(e.Clock()) < e.FlushInterval:", "false:"),
+		mutant.Fault("ask for the next event during the flush", "extension.go", "		e.flush(ctx, deadline)\n", "		go e.flush(ctx, deadline)\n"),
+		mutant.Fault("ask for invocations on Managed Instances", "extension.go", "	if e.Freezes {\n", "	if true {\n"),
+		mutant.Fault("end without sending the events", "server.go", "err = errors.Join(err, opened.Close(ctx))", "_ = opened"),
+	}})
+}
