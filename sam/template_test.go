@@ -88,8 +88,8 @@ func TestWhatOnlyAWSDoes(t *testing.T) {
 	all := readTemplate(t)
 	t.Run("each scheduled request's body is its own, or the queue would swallow it", func(t *testing.T) {
 		target := at(all.Resources["Schedule"].Properties, "Target")
-		assert.JSONEq(t, `{"reason":"schedule","execution":"<aws.scheduler.execution-id>"}`, at(target, "Input").(string))
-		assert.Equal(t, "sync", at(target, "SqsParameters", "MessageGroupId"))
+		assert.JSONEq(t, `{"reason":"schedule","cause":"<aws.scheduler.execution-id>"}`, at(target, "Input").(string))
+		assert.Equal(t, "all", at(target, "SqsParameters", "MessageGroupId"))
 	})
 	t.Run("records are tried for 23 of the 24 hours that the stream keeps them, and then reported", func(t *testing.T) {
 		source := at(all.Resources["StreamhandlerFunction"].Properties, "Events", "Stream", "Properties")

@@ -129,9 +129,10 @@ func startPathOf(t *testing.T, make func(*path) functions) *path {
 	hook := httptest.NewServer(p.webhook)
 	t.Cleanup(hook.Close)
 	p.webhookURL = hook.URL
-	_, err = p.sync(ctx, events.SQSEvent{})
+	first, err := p.sync(ctx, events.SQSEvent{Records: []events.SQSMessage{{MessageId: "first", Body: `{"reason":"first"}`}}})
 	require.NoError(t, err)
-	requests := &localaws.QueueMapping{SQS: emulator.SQS(), QueueURL: p.queue, Handler: p.sync, Logger: p.logger}
+	require.Empty(t, first.BatchItemFailures)
+	requests := &localaws.QueueMapping{SQS: emulator.SQS(), QueueURL: p.queue, Handler: p.sync, Logger: p.logger, BatchSize: 1}
 	p.run("run flagsync", requests.Run)
 	records := &localaws.StreamMapping{ // DynamoDB Local's own stream
 		Streams: emulator.Streams(), StreamARN: streamOf(t, p.table), Handler: p.stream, Filter: invokesStreamhandler, Poll: 20 * time.Millisecond, Logger: p.logger,

@@ -30,7 +30,7 @@ type options struct {
 	force, dryRun   bool
 	logger          *slog.Logger
 	progress        func(done, total int)
-	queue           Visibility
+	queue           QueueClient
 	queueURL        string
 	problems        []error
 }
@@ -118,11 +118,21 @@ func (s *Syncer) Sync(ctx context.Context) (Result, error) {
 	t := newTally()
 	err := errors.Join(s.problems...)
 	if err == nil {
-		err = s.withKey(ctx, func(key string) error { return s.sync(ctx, key, t) })
+		err = s.end(ctx, t, s.withKey(ctx, func(key string) error { return s.sync(ctx, key, t) }))
 	}
 	err = s.named(err)
 	s.log(ctx, t, err)
 	return t.result(), err
+}
+
+// end records in the table that the sync succeeded, or was held, unless a newer sync has begun. It returns the sync's error, and
+// why that could not be recorded.
+func (s *Syncer) end(ctx context.Context, t *tally, err error) error {
+	held := isFinal(err)
+	if t.token == 0 || err != nil && !held {
+		return err
+	}
+	return errors.Join(err, s.environment.EndSync(ctx, t.token, t.start, held))
 }
 
 // named says in an error which sync it was.

@@ -41,11 +41,11 @@ func TestSyncWritesOnlyTheDifference(t *testing.T) {
 	r, err = b.sync(t)
 	require.NoError(t, err)
 	assert.Equal(t, 2, b.cloud.Calls("Query")-queries, "flags and segments")
-	assert.Equal(t, 2, b.cloud.Calls("GetItem")-gets, "the marker, and the fence once more")
+	assert.Equal(t, 1, b.cloud.Calls("GetItem")-gets, "the marker")
 	assert.False(t, r.Changed())
 	assert.Zero(t, r.Transactions)
 	assert.Len(t, r.Unchanged, 501)
-	assert.Equal(t, 1, b.writes()-before, "the fence, and nothing else")
+	assert.Equal(t, 2, b.writes()-before, "the token and the time of the sync")
 
 	b.ld.set(sdkKey, many(500, "flag-007:2")...)
 	before = b.writes()
@@ -53,8 +53,8 @@ func TestSyncWritesOnlyTheDifference(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, []table.Entry{{Kind: "features", Key: "flag-007", Version: 2, Was: 1}}, bare(r.Updated))
 	assert.Equal(t, 1, r.Transactions)
-	assert.Equal(t, 2, b.writes()-before)
-	assert.Equal(t, 3, b.cloud.Calls("GetItem")-gets, "the transaction has checked the fence")
+	assert.Equal(t, 3, b.writes()-before)
+	assert.Equal(t, 2, b.cloud.Calls("GetItem")-gets)
 
 	b.ld.set(sdkKey, many(499, "new:1")...)
 	r, err = b.sync(t, flagsync.Linger(time.Millisecond))
@@ -71,13 +71,13 @@ func TestSyncWritesOnlyTheDifference(t *testing.T) {
 		"table": tableName, "prefix": "", "fencing_token": 4.0, "level": "WARN", "msg": "flags synced",
 		"added": []any{"features/new"}, "removed": []any{"features/flag-499"}, "held_back": []any{"features/flag-007"},
 		"Prefix": "-", "ItemsAdded": 1.0, "ItemsUpdated": 0.0, "ItemsRemoved": 1.0, "ItemsUnchanged": 499.0, "ItemsRefused": 0.0,
-		"ItemsHeldBack": 1.0, "ItemsKept": 0.0, "GuardEmpty": 0.0, "GuardRemovals": 0.0, "FencesLost": 0.0, "KeysRefused": 0.0,
+		"ItemsHeldBack": 1.0, "ItemsKept": 0.0, "GuardEmpty": 0.0, "GuardRemovals": 0.0, "TokensLost": 0.0, "KeysRefused": 0.0,
 		"SyncFailures": 0.0, "SyncTransactions": 1.0,
 	}, without(lines[3], "time", "SyncDuration", "_aws"))
 }
 
-// The metrics that an alarm may be set on, where they count.
-func TestMetricsOfFailures(t *testing.T) {
+// What made a sync fail can be queried for.
+func TestCountsOfFailures(t *testing.T) {
 	b := newBench(t)
 	b.ld.set(sdkKey, many(30)...)
 	_, err := b.sync(t)
@@ -88,7 +88,7 @@ func TestMetricsOfFailures(t *testing.T) {
 		lines := b.log.lines(t, "flags not synced")
 		return lines[len(lines)-1]
 	}
-	names := []string{"GuardEmpty", "GuardRemovals", "FencesLost", "KeysRefused", "SyncFailures"}
+	names := []string{"GuardEmpty", "GuardRemovals", "TokensLost", "KeysRefused", "SyncFailures"}
 	check := func(one string, line map[string]any) {
 		for _, name := range names {
 			want := 0
@@ -115,7 +115,7 @@ func TestMetricsOfFailures(t *testing.T) {
 		}
 		return nil
 	})
-	check("FencesLost", failed())
+	check("TokensLost", failed())
 }
 
 func without(m map[string]any, keys ...string) map[string]any {
@@ -377,8 +377,8 @@ func TestAnOldPayloadCannotUndoANewerOne(t *testing.T) {
 	got, err = paused(t, func(in *dynamodb.TransactWriteItemsInput) {
 		in.TransactItems = in.TransactItems[:len(in.TransactItems)-1]
 	})
-	require.NoError(t, err, "planted fault: the fence is not checked")
-	assert.Equal(t, map[string]int{"a": 3, "gone": 2}, got, "a removed flag is revived, and the test above would say so")
+	require.ErrorIs(t, err, table.ErrTokenLost, "planted fault: transactions do not check the token. The sync's end does, which is too late")
+	assert.Equal(t, map[string]int{"a": 3, "gone": 2}, got, "a removed flag is revived, which the assertion above would catch")
 }
 
 func TestAnotherProgramsNewerItemIsKept(t *testing.T) {
@@ -416,7 +416,7 @@ func TestWrongConfiguration(t *testing.T) {
 	for _, want := range []string{"needs an environment", "option MaxRemovals is -1", "option MaxRemovals is NaN", "option Timeout"} {
 		require.ErrorContains(t, err, want)
 	}
-	_, err = flagsync.NewHandler(nil, "", nil, flagsync.Logger(nil), flagsync.Force()).Handle(t.Context(), batch("m1"))
+	_, err = flagsync.NewHandler(nil, "", nil, flagsync.Logger(nil), flagsync.Force()).Handle(t.Context(), one("m1", forAll))
 	require.ErrorContains(t, err, "needs a DynamoDB client, a table and keys")
 	require.ErrorContains(t, err, "a handler has neither")
 }

@@ -6,56 +6,58 @@ import (
 	"fmt"
 	"log/slog"
 	"strconv"
-	"sync"
 	"time"
 
 	"github.com/aws/aws-lambda-go/events"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
-	"golang.org/x/sync/errgroup"
 
 	"github.com/warmflags/warmflags/internal/emf"
+	"github.com/warmflags/warmflags/internal/parameter"
+	"github.com/warmflags/warmflags/internal/request"
 	"github.com/warmflags/warmflags/internal/table"
 )
 
-// A batch's way:
+// How a request is handled:
 //
-//	Handle:   time is kept for what comes last; then each environment is synced, a few at a time
-//	          one failed?  all requests come again soon, or, after the queue's last try, are dead letters
+//	Handle   keeps a part of the function's time for the log line and the retry
+//	handle   reads the request. One for all environments is in all.go
+//	one      syncs an environment, unless a later sync has already done what the request asks for
 //
-// Requests are not told apart, and nothing is remembered between batches: a try that comes again syncs everything
-// anew, and finds unchanged what went well.
+// Each environment is a message group of its own. So whatever one of them takes, waits for or fails at, the others are
+// handled at the same time, by other invocations.
 
 const (
-	// atOnce bounds the environments that are synced at the same time: each is in memory as a whole.
-	atOnce = 4
-	// reserve is what is left of the function's time for what follows the syncs: the log line and the retry.
+	// reserve is the part of the function's time that is kept for what follows a sync: the log line and the retry.
 	reserve = 5 * time.Second
-	// firstRetryAfter and lastRetryAfter bound the time until a failed batch comes again. It doubles with each try.
-	firstRetryAfter, lastRetryAfter = 1, 60 // seconds
-	// othersRetryAfter is the longest where only some environments failed: the others' next flip waits as long.
-	othersRetryAfter = 10
+	// firstRetryAfter and maxRetryAfter bound the seconds until a failed request is redelivered. They double each time.
+	firstRetryAfter, maxRetryAfter = 1, 60
+	// clockSkew is how much the clocks of SQS and of a function may differ.
+	clockSkew = time.Second
 )
 
-// Visibility is the part of [sqs.Client] that [Retry] uses.
-type Visibility interface {
+// errHeld is in the error of a request that failed for a reason that no retry can fix. It is acknowledged; the next request
+// or the schedule tries again.
+var errHeld = errors.New("not retried")
+
+// QueueClient is the part of *sqs.Client that [Queue] needs.
+type QueueClient interface {
+	SendMessageBatch(context.Context, *sqs.SendMessageBatchInput, ...func(*sqs.Options)) (*sqs.SendMessageBatchOutput, error)
 	ChangeMessageVisibility(context.Context, *sqs.ChangeMessageVisibilityInput, ...func(*sqs.Options)) (*sqs.ChangeMessageVisibilityOutput, error)
 }
 
-// Retry makes a [Handler] shorten the visibility of the requests that it failed, so that they come again soon: after 1s,
-// then 2s, 4s and so on, at most 60s, or 10s while other environments do well. Meanwhile nothing else of their FIFO group
-// comes, but each try syncs everything.
-// Default: they come again when the queue's own visibility time-out ends, which must be longer than a sync.
-func Retry(client Visibility, queueURL string) Option {
+// Queue gives a [Handler] the FIFO queue that its requests come from. It sends a request for each environment to it, and makes
+// failed requests visible again after 1s, 2s, 4s and so on, at most 60s. Without this option a Handler can sync one
+// environment only, and failed requests are redelivered when the queue's visibility timeout ends.
+func Queue(client QueueClient, url string) Option {
 	return func(o *options) {
-		o.queue, o.queueURL = client, queueURL
-		if client == nil || queueURL == "" {
-			o.problems = append(o.problems, errors.New("option Retry needs an SQS client and the queue's URL"))
+		o.queue, o.queueURL = client, url
+		if client == nil || url == "" {
+			o.problems = append(o.problems, errors.New("option Queue needs an SQS client and the queue's URL"))
 		}
 	}
 }
 
-// Handler syncs all environments of a table when Lambda hands it requests from the queue. It is safe for
-// concurrent use.
+// Handler handles requests to sync, which Lambda reads from the queue. It is safe for concurrent use.
 type Handler struct {
 	client  table.API
 	table   string
@@ -64,9 +66,9 @@ type Handler struct {
 	options options
 }
 
-// NewHandler makes a handler for the table of that name; keys says which prefixes there are. Wrong
-// options are reported by Handle. [Force] and [DryRun] are errors: nothing that runs by itself may do without guards, or
-// take requests from the queue and write nothing. The Handler calls [Progress] from several goroutines at once.
+// NewHandler returns a handler for the table of that name; keys says which environments there are. Handle reports wrong
+// options. [Force] and [DryRun] are errors: nothing that runs by itself may ignore the guards, or acknowledge requests and
+// write nothing.
 func NewHandler(client table.API, tableName string, keys Keys, options ...Option) *Handler {
 	h := &Handler{client: client, table: tableName, keys: keys, list: options, options: newOptions(options)}
 	if client == nil || tableName == "" || keys == nil {
@@ -78,13 +80,36 @@ func NewHandler(client table.API, tableName string, keys Keys, options ...Option
 	return h
 }
 
-// Handle is one sync of each environment, however many requests there are and whatever they say: a request is a
-// reason to look. An environment that fails does not stop the others. Then the error joins all failures, and
-// all requests come again: every event is given as failed, which only matters where the error is not seen. So no
-// request is acknowledged by a sync that failed, lost its fence, or was held by a guard.
-func (h *Handler) Handle(ctx context.Context, event events.SQSEvent) (events.SQSEventResponse, error) {
-	// Lambda kills a function whose time is up without a word: its requests would be hidden for as long as the queue's
-	// time-out says, and there would be no line in the log. So a sync that hangs is ended a little before.
+// Handle handles each request of the batch, one after the other, and logs a line for each. What may succeed later is in the
+// response, so that the queue redelivers it: the first request that failed and all after it, because a batch of a FIFO queue
+// is of one message group. The error is nil, except for wrong options and a parameter that must be corrected: Lambda slows
+// down all message groups of a function that returns errors.
+func (h *Handler) Handle(ctx context.Context, event events.SQSEvent) (response events.SQSEventResponse, err error) {
+	for i, record := range event.Records {
+		if err = h.handle(ctx, record); err == nil {
+			continue
+		}
+		for _, failed := range event.Records[i:] {
+			response.BatchItemFailures = append(response.BatchItemFailures, events.SQSBatchItemFailure{ItemIdentifier: failed.MessageId})
+		}
+		if !h.isConfiguration(err) {
+			h.retrySoon(ctx, event.Records[i:])
+			err = nil
+		}
+		return response, err
+	}
+	return response, nil
+}
+
+// isConfiguration reports whether an error stays until a person corrects the stack's parameters or the function's variables.
+func (h *Handler) isConfiguration(err error) bool {
+	return len(h.options.problems) > 0 || errors.Is(err, parameter.ErrWrong)
+}
+
+// handle handles one request. It returns nil if the request is done, also where it is given up.
+func (h *Handler) handle(ctx context.Context, record events.SQSMessage) error {
+	// Lambda kills a function that exceeds its time: its request would stay invisible until the queue's visibility timeout
+	// ends, and no line would be logged. So the work ends a little earlier.
 	inTime := ctx
 	if end, ok := ctx.Deadline(); ok {
 		end = end.Add(-min(reserve, time.Until(end)/2))
@@ -92,129 +117,158 @@ func (h *Handler) Handle(ctx context.Context, event events.SQSEvent) (events.SQS
 		inTime, cancel = context.WithDeadlineCause(ctx, end, errors.New("the function's time is up"))
 		defer cancel()
 	}
-	o := &outcome{}
-	err := h.syncAll(inTime, o)
-	var response events.SQSEventResponse
-	if err != nil {
-		for _, record := range event.Records {
-			response.BatchItemFailures = append(response.BatchItemFailures, events.SQSBatchItemFailure{ItemIdentifier: record.MessageId})
-		}
-		// Not in inTime: it may be over, and that is when this matters.
-		h.retrySoon(ctx, event.Records, o)
+	l := &requestLine{record: record, sent: sentTime(record)}
+	r, err := request.Parse(record.Body)
+	problems := errors.Join(h.options.problems...)
+	switch {
+	case problems != nil:
+		err = fmt.Errorf("configure handler of requests: %w", problems)
+	case err != nil:
+		l.unreadable = true
+	case r.Prefix == nil:
+		l.request = r
+		err = h.all(inTime, l)
+	default:
+		l.request = r
+		err = h.one(inTime, *r.Prefix, l)
 	}
-	h.log(ctx, event.Records, o, err)
-	return response, err
+	l.failed = err != nil && !l.unreadable && !errors.Is(err, errHeld)
+	l.held = l.held || errors.Is(err, errHeld)
+	h.log(ctx, l, err)
+	if l.failed {
+		return err
+	}
+	return nil
 }
 
-// outcome is what became of a batch's environments. An environment counts once in each, however many items it is about:
-// the alarm's question is how many environments want to be looked at.
-type outcome struct {
-	mu                                   sync.Mutex // guards all
-	environments, failed, held, refusing int
-	failures                             []error
-}
-
-// syncAll syncs the environments that have a key, and joins their failures. It returns when all have ended.
-func (h *Handler) syncAll(ctx context.Context, o *outcome) error {
-	if err := errors.Join(h.options.problems...); err != nil {
-		return fmt.Errorf("configure handler of requests: %w", err)
+// one handles a request for one environment.
+func (h *Handler) one(ctx context.Context, prefix string, l *requestLine) error {
+	if err := h.checkKey(ctx, prefix); err != nil {
+		return err
 	}
-	keys, err := h.keys(ctx, false)
+	environment := &table.Environment{Client: h.client, Table: h.table, Prefix: prefix}
+	state, err := environment.SyncState(ctx)
 	if err != nil {
 		return err
 	}
-	o.environments = len(keys)
-	var group errgroup.Group // without a context: one that fails must not cancel the others
-	group.SetLimit(atOnce)
-	for prefix := range keys {
-		group.Go(func() error {
-			r, err := h.syncOne(ctx, prefix)
-			o.add(r, err)
+	// Whatever the request tells of was in LaunchDarkly when that sync asked for it.
+	if !l.sent.IsZero() && l.sent.Before(state.Synced.Add(-clockSkew)) {
+		l.coalesced = true
+		return nil
+	}
+	list := h.list
+	if l.request.Reason == "schedule" { // no webhook can be ahead of the stream
+		list = append(list[:len(list):len(list)], Linger(-1))
+	}
+	result, err := New(environment, h.keys, list...).Sync(ctx)
+	l.synced = true
+	l.held = len(result.HeldBack)+len(result.Refused) > 0
+	if isFinal(err) {
+		return fmt.Errorf("%w: %w", errHeld, err)
+	}
+	return err
+}
+
+// checkKey returns an error if the environment has no SDK key, also after the keys were read again.
+func (h *Handler) checkKey(ctx context.Context, prefix string) error {
+	for _, refresh := range []bool{false, true} {
+		keys, err := h.keys(ctx, refresh)
+		if err != nil {
+			return err
+		}
+		if keys[prefix] != "" {
 			return nil
-		})
+		}
 	}
-	_ = group.Wait()
-	return errors.Join(o.failures...)
+	return fmt.Errorf("%w: there is no SDK key for prefix %q", errHeld, prefix)
 }
 
-// add adds one environment's sync.
-func (o *outcome) add(r Result, err error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	if err != nil {
-		o.failures = append(o.failures, err)
-	}
-	o.failed += boolToInt(err != nil)
-	o.held += boolToInt(errors.Is(err, ErrGuard) || len(r.HeldBack) > 0)
-	o.refusing += boolToInt(len(r.Refused) > 0)
-}
-
-// syncOne is one environment's sync, with a Syncer of its own.
-func (h *Handler) syncOne(ctx context.Context, prefix string) (Result, error) {
-	return New(&table.Environment{Client: h.client, Table: h.table, Prefix: prefix}, h.keys, h.list...).Sync(ctx)
+// isFinal reports whether a sync failed for a reason that no retry can fix.
+func isFinal(err error) bool {
+	return errors.Is(err, ErrGuard) || errors.Is(err, ErrUnauthorized) && !errors.Is(err, errKeyUnread)
 }
 
 // retrySoon makes failed requests visible again soon
-// (https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-visibility-timeout.html). Where that
-// fails, they come again later, so its errors are no more than a warning.
-func (h *Handler) retrySoon(ctx context.Context, requests []events.SQSMessage, o *outcome) {
+// (https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-visibility-timeout.html). If that fails they
+// are redelivered later, so it is only a warning.
+func (h *Handler) retrySoon(ctx context.Context, requests []events.SQSMessage) {
 	if h.options.queue == nil {
 		return
 	}
-	// Also where ctx has ended: without these calls the requests stay hidden for as long as the queue's time-out says.
+	// Also after ctx has ended: without these calls the requests stay invisible until the queue's visibility timeout ends.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), reserve/2)
 	defer cancel()
-	after := retryAfter(requests, o.failed < o.environments)
 	for _, r := range requests {
 		_, err := h.options.queue.ChangeMessageVisibility(ctx, &sqs.ChangeMessageVisibilityInput{
-			QueueUrl: &h.options.queueURL, ReceiptHandle: &r.ReceiptHandle, VisibilityTimeout: after,
+			QueueUrl: &h.options.queueURL, ReceiptHandle: &r.ReceiptHandle, VisibilityTimeout: retryAfter(requests[0]),
 		})
 		if err != nil {
-			h.options.logger.WarnContext(ctx, "a failed request comes again later than it could", "message", r.MessageId, "error", err)
+			h.options.logger.WarnContext(ctx, "a failed request is redelivered later than it could be", "message", r.MessageId, "error", err)
 		}
 	}
 }
 
-// retryAfter is when, in seconds: the same for the whole batch, as one that stays away holds up the others of its group. That
-// is also why an environment that a guard holds for days must not make those that do well wait long.
-func retryAfter(requests []events.SQSMessage, othersDoWell bool) int32 {
-	tries := 1
-	for _, r := range requests {
-		n, _ := strconv.Atoi(r.Attributes["ApproximateReceiveCount"]) // 0 if it is not there
-		tries = max(tries, n)
-	}
-	most := lastRetryAfter
-	if othersDoWell {
-		most = othersRetryAfter
-	}
-	return int32(min(firstRetryAfter<<min(tries-1, 10), most))
+// retryAfter returns the seconds until a failed request is redelivered.
+func retryAfter(r events.SQSMessage) int32 {
+	attempts, _ := strconv.Atoi(r.Attributes["ApproximateReceiveCount"]) // 0 if it is missing
+	return int32(min(firstRetryAfter<<min(max(attempts, 1)-1, 10), maxRetryAfter))
 }
 
-// log writes a batch's line. Its metrics have no dimension but the function's name, so that an alarm needs no environment's.
-func (h *Handler) log(ctx context.Context, requests []events.SQSMessage, o *outcome, err error) {
+// sentTime returns when the request was sent, by SQS's clock; zero if it is not known.
+func sentTime(r events.SQSMessage) time.Time {
+	ms, err := strconv.ParseInt(r.Attributes["SentTimestamp"], 10, 64)
+	if err != nil {
+		return time.Time{}
+	}
+	return time.UnixMilli(ms)
+}
+
+// requestLine gathers what a request's log line says.
+type requestLine struct {
+	record  events.SQSMessage
+	request request.Request
+	sent    time.Time
+	// What became of the request. A request that is synced can be failed or held too.
+	unreadable, coalesced, synced, held, failed bool
+	requests                                    int           // that were sent, of a request for all environments
+	oldest                                      time.Duration // the age of the environment that was synced longest ago
+	aged                                        bool          // whether oldest is known
+}
+
+// log writes the line of one request. Its metrics have no dimension except the function's name, so that one alarm is enough
+// for all environments. The error of a sync is in the sync's own line, and not repeated.
+func (h *Handler) log(ctx context.Context, l *requestLine, err error) {
 	level := slog.LevelInfo
+	if l.synced {
+		err = nil
+	}
 	if err != nil {
 		level = slog.LevelError
 	}
 	now := time.Now()
-	// How long somebody has been waiting for this sync: the earlier tries are in it, as SentTimestamp stays.
-	var age time.Duration
-	for _, r := range requests {
-		if ms, err := strconv.ParseInt(r.Attributes["SentTimestamp"], 10, 64); err == nil {
-			age = max(age, now.Sub(time.UnixMilli(ms)))
-		}
+	metrics := []emf.Metric{
+		emf.Count("RequestsHeld", boolToInt(l.held)),
+		emf.Count("RequestsFailed", boolToInt(l.failed)),
+		emf.Count("RequestsUnreadable", boolToInt(l.unreadable)),
 	}
-	attrs := emf.Attrs(now, emf.Function(), []emf.Metric{
-		emf.Count("Requests", len(requests)),
-		emf.Seconds("RequestAge", age),
-		emf.Count("Environments", o.environments),
-		emf.Count("EnvironmentsFailed", o.failed),
-		emf.Count("EnvironmentsHeld", o.held),
-		emf.Count("EnvironmentsRefusing", o.refusing),
-		emf.Count("BatchFailures", boolToInt(err != nil)),
-	})
+	if l.aged {
+		metrics = append(metrics, emf.Seconds("OldestSyncAge", l.oldest))
+	}
+	attrs := []slog.Attr{slog.String("reason", l.request.Reason), slog.String("message", l.record.MessageId)}
+	if l.request.Prefix != nil {
+		attrs = append(attrs, slog.String("prefix", *l.request.Prefix))
+	}
+	if !l.sent.IsZero() {
+		attrs = append(attrs, slog.Float64("age_s", now.Sub(l.sent).Seconds()))
+	}
+	if l.coalesced {
+		attrs = append(attrs, slog.Bool("coalesced", true))
+	}
+	if l.requests > 0 {
+		attrs = append(attrs, slog.Int("requests_sent", l.requests))
+	}
 	if err != nil {
-		attrs = append(attrs, slog.String("error", err.Error()))
+		attrs = append(attrs, slog.Any("error", err))
 	}
-	emf.Log(ctx, h.options.logger, level, "requests handled", attrs...)
+	emf.Log(ctx, h.options.logger, level, "request handled", append(attrs, emf.Attrs(now, emf.Function(), metrics)...)...)
 }

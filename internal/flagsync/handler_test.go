@@ -35,49 +35,67 @@ func (p *parameter) GetParameter(_ context.Context, in *ssm.GetParameterInput, _
 	return &ssm.GetParameterOutput{Parameter: &types.Parameter{Value: p.value}}, p.err
 }
 
-func batch(ids ...string) (e events.SQSEvent) {
-	for _, id := range ids {
-		e.Records = append(e.Records, events.SQSMessage{MessageId: id, Body: `{"reason":"webhook"}`})
-	}
-	return e
+// one is a batch of one request, as Lambda delivers it.
+func one(id, body string) events.SQSEvent {
+	return events.SQSEvent{Records: []events.SQSMessage{{MessageId: id, Body: body}}}
 }
 
-func (b *bench) handler(p *parameter) *flagsync.Handler {
-	return flagsync.NewHandler(b.cloud.DynamoDB, tableName, flagsync.ParameterKeys(p, "/warmflags/key"), b.options()...)
+const (
+	forAll     = `{"reason":"webhook","cause":"1"}`
+	forStaging = `{"reason":"webhook","prefix":"staging","cause":"1"}`
+)
+
+func (b *bench) handler(p *parameter, more ...flagsync.Option) *flagsync.Handler {
+	return flagsync.NewHandler(b.cloud.DynamoDB, tableName, flagsync.ParameterKeys(p, "/warmflags/key"), b.options(more...)...)
 }
 
-func TestABatchIsOneSyncOfEachEnvironment(t *testing.T) {
+// lastLine returns the line of the last request.
+func (b *bench) lastLine(t *testing.T) map[string]any {
+	t.Helper()
+	lines := b.log.lines(t, "request handled")
+	require.NotEmpty(t, lines)
+	return lines[len(lines)-1]
+}
+
+// requireDone handles a request, which must be acknowledged, and returns its line.
+func (b *bench) requireDone(t *testing.T, h *flagsync.Handler, e events.SQSEvent) map[string]any {
+	t.Helper()
+	response, err := h.Handle(t.Context(), e)
+	require.NoError(t, err)
+	require.Empty(t, response.BatchItemFailures)
+	return b.lastLine(t)
+}
+
+func TestARequestIsForOneEnvironment(t *testing.T) {
 	b := newBench(t)
 	b.ld.set("sdk-1", "a:1")
 	b.ld.set("sdk-2", "a:7")
 	p := &parameter{value: aws.String(`{"production": "sdk-1", "staging": "sdk-2"}`)}
 	h := b.handler(p)
-	for range 2 {
-		response, err := h.Handle(t.Context(), batch("m1", "m2", "m3"))
-		require.NoError(t, err)
-		assert.Empty(t, response.BatchItemFailures)
-	}
-	assert.Equal(t, map[string]int{"a": 1}, b.flags(t, "production"))
+	b.requireDone(t, h, one("m1", forStaging))
 	assert.Equal(t, map[string]int{"a": 7}, b.flags(t, "staging"))
-	assert.Len(t, b.log.lines(t, "flags synced"), 4)
+	assert.Empty(t, b.flags(t, "production"))
+	lines := b.log.lines(t, "flags synced")
+	require.Len(t, lines, 1)
+	line := b.requireDone(t, h, one("m2", `{"reason":"webhook","prefix":"production","cause":"1"}`))
+	assert.Equal(t, map[string]int{"a": 1}, b.flags(t, "production"))
 	assert.Equal(t, 1, p.reads)
+	assert.Equal(t, map[string]any{
+		"level": "INFO", "msg": "request handled", "reason": "webhook", "message": "m2", "prefix": "production",
+		"RequestsHeld": 0.0, "RequestsFailed": 0.0, "RequestsUnreadable": 0.0,
+	}, without(line, "time", "_aws"))
 }
 
-func TestOneEnvironmentThatFailsDoesNotStopTheOthers(t *testing.T) {
-	b := newBench(t)
-	b.ld.set("sdk-1", "a:1")
-	b.ld.set("sdk-3", "a:3")
-	p := &parameter{value: aws.String(`{"production": "sdk-1", "staging": "sdk-revoked", "test": "sdk-3"}`)}
-	h := b.handler(p)
-	response, err := h.Handle(t.Context(), batch("m1", "m2"))
-	require.ErrorIs(t, err, flagsync.ErrUnauthorized)
-	require.ErrorContains(t, err, `sync prefix "staging"`)
-	assert.NotContains(t, err.Error()+b.log.String(), "sdk-")
-	assert.Equal(t, []events.SQSBatchItemFailure{{ItemIdentifier: "m1"}, {ItemIdentifier: "m2"}}, response.BatchItemFailures)
-	assert.Equal(t, map[string]int{"a": 1}, b.flags(t, "production"))
-	assert.Equal(t, map[string]int{"a": 3}, b.flags(t, "test"))
-	assert.Empty(t, b.flags(t, "staging"))
-	assert.Equal(t, 2, p.reads, "a refused key is read again, once")
+// A stack with one environment has no second hop.
+func TestOneEnvironmentIsSyncedRightAway(t *testing.T) {
+	for _, body := range []string{forAll, "first", `{"reason":"webhook","sha256":"of an earlier version"}`} {
+		b := newBench(t)
+		b.ld.set("sdk-1", "a:1")
+		line := b.requireDone(t, b.handler(&parameter{value: aws.String("sdk-1")}), one("m1", body))
+		assert.Equal(t, map[string]int{"a": 1}, b.flags(t, ""))
+		assert.Contains(t, line, "OldestSyncAge")
+		assert.Zero(t, b.cloud.Calls("SendMessageBatch"))
+	}
 }
 
 func TestARotatedKeyNeedsNoDeployment(t *testing.T) {
@@ -85,29 +103,122 @@ func TestARotatedKeyNeedsNoDeployment(t *testing.T) {
 	b.ld.set("sdk-old", "a:1")
 	p := &parameter{value: aws.String("sdk-old")}
 	h := b.handler(p)
-	_, err := h.Handle(t.Context(), batch("m1"))
-	require.NoError(t, err)
+	b.requireDone(t, h, one("m1", forAll))
 
 	b.ld.remove("sdk-old")
 	b.ld.set("sdk-new", "a:2")
 	p.value = aws.String("sdk-new\n")
-	_, err = h.Handle(t.Context(), batch("m2"))
-	require.NoError(t, err)
+	b.requireDone(t, h, one("m2", forAll))
 	assert.Equal(t, map[string]int{"a": 2}, b.flags(t, ""))
 	assert.Equal(t, 2, p.reads)
 }
 
-func TestKeysThatCannotBeReadFailTheBatch(t *testing.T) {
+// What no retry can fix is acknowledged, logged and counted once, and waits for the next request.
+func TestWhatNoRetryCanFixIsHeld(t *testing.T) {
+	const held = `{"reason":"webhook","prefix":"","cause":"1"}`
+	for name, c := range map[string]struct {
+		body string
+		set  func(b *bench)
+		says string // in the one line of level WARN or ERROR
+		line string // the message of that line
+	}{
+		"a guard":                   {held, func(b *bench) { b.ld.set("sdk-1") }, "no flags", "flags not synced"},
+		"a refused key":             {held, func(b *bench) { b.ld.remove("sdk-1") }, "refused the SDK key", "flags not synced"},
+		"a lower version":           {held, func(b *bench) { b.ld.set("sdk-1", "a:1") }, "features/a", "flags synced"},
+		"an environment of no key":  {forStaging, func(*bench) {}, "there is no SDK key for prefix \\\"staging\\\"", "request handled"},
+		"a guard, for all of them":  {forAll, func(b *bench) { b.ld.set("sdk-1") }, "no flags", "flags not synced"},
+		"an item that is too large": {held, func(b *bench) { b.ld.setLarge("sdk-1") }, "features/large", "flags synced"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := newBench(t)
+			b.ld.set("sdk-1", "a:2")
+			h := b.handler(&parameter{value: aws.String("sdk-1")})
+			b.requireDone(t, h, one("m1", forAll))
+			b.log.reset()
+			c.set(b)
+			line := b.requireDone(t, h, one("m2", c.body))
+			assert.EqualValues(t, 1, line["RequestsHeld"])
+			assert.EqualValues(t, 0, line["RequestsFailed"])
+			loud := b.log.loud(t)
+			require.Len(t, loud, 1, "one cause, one line: %s", b.log)
+			assert.Contains(t, loud[0], c.says)
+			assert.Contains(t, loud[0], `"msg":"`+c.line+`"`)
+
+			b.ld.set("sdk-1", "a:3")
+			if line = b.requireDone(t, h, one("m3", held)); assert.EqualValues(t, 0, line["RequestsHeld"]) {
+				assert.Equal(t, map[string]int{"a": 3}, b.flags(t, ""))
+			}
+		})
+	}
+}
+
+func TestUnreadableRequestsAreAcknowledgedAndCounted(t *testing.T) {
 	b := newBench(t)
-	p := &parameter{err: errors.New("access denied")}
+	h := b.handler(&parameter{value: aws.String("sdk-1")})
+	line := b.requireDone(t, h, one("m1", "poison"))
+	assert.EqualValues(t, 1, line["RequestsUnreadable"])
+	assert.EqualValues(t, 0, line["RequestsFailed"])
+	assert.Equal(t, "ERROR", line["level"])
+	assert.Zero(t, b.cloud.Calls("UpdateItem"))
+}
+
+// The parameter is wrong for all environments, so that Lambda may slow down all of them, and counts an error.
+func TestWrongConfigurationFailsTheFunction(t *testing.T) {
+	b := newBench(t)
+	for value, says := range map[string]string{
+		"":                       "the value has no SDK key",
+		`{"SDK_KEY":"sdk-1"}`:    "store the SDK key itself, as plaintext, not as a key/value pair",
+		`{"production":"sdk-1"`:  "is not a JSON object of prefix to SDK key",
+		`{"production":{"a":1}}`: "is not a JSON object of prefix to SDK key",
+	} {
+		for _, body := range []string{forAll, forStaging} {
+			response, err := b.handler(&parameter{value: &value}).Handle(t.Context(), one("m1", body))
+			require.ErrorContains(t, err, says)
+			require.ErrorContains(t, err, `read parameter "/warmflags/key"`)
+			assert.Len(t, response.BatchItemFailures, 1)
+			line := b.lastLine(t)
+			assert.Equal(t, "ERROR", line["level"])
+			assert.Contains(t, line["error"], says)
+			assert.EqualValues(t, 1, line["RequestsFailed"])
+		}
+	}
+	h := b.handler(&parameter{value: aws.String("sdk-1")}, flagsync.Queue(nil, ""), flagsync.Force())
+	_, err := h.Handle(t.Context(), one("m1", forAll))
+	require.ErrorContains(t, err, "option Queue needs an SQS client")
+	require.ErrorContains(t, err, "options Force and DryRun are for Sync")
+}
+
+func TestKeysThatCannotBeReadAreRetried(t *testing.T) {
+	b := newBench(t)
+	p := &parameter{err: errors.New("throttled")}
 	h := b.handler(p)
-	response, err := h.Handle(t.Context(), batch("m1"))
-	require.ErrorContains(t, err, `read parameter "/warmflags/key": access denied`)
+	response, err := h.Handle(t.Context(), one("m1", forAll))
+	require.NoError(t, err, "an error would slow down all environments")
 	assert.Len(t, response.BatchItemFailures, 1)
+	assert.Contains(t, b.lastLine(t)["error"], `read parameter "/warmflags/key": throttled`)
 	p.err, p.value = nil, aws.String("sdk-1")
 	b.ld.set("sdk-1", "a:1")
-	_, err = h.Handle(t.Context(), batch("m1"))
-	require.NoError(t, err, "a failure is not remembered")
+	b.requireDone(t, h, one("m1", forAll))
+}
+
+// A batch of a FIFO queue is of one group: what comes after a failed request must not be acknowledged before it.
+func TestWhatFollowsAFailedRequestFailsToo(t *testing.T) {
+	b := newBench(t)
+	b.ld.set("sdk-1", "a:1")
+	b.cloud.Intercept(func(_ context.Context, operation string, _ any) error {
+		if operation == "Query" && b.cloud.Calls("Query") > 2 {
+			return errors.New("no such table")
+		}
+		return nil
+	})
+	h := b.handler(&parameter{value: aws.String("sdk-1")})
+	e := events.SQSEvent{}
+	for _, id := range []string{"m1", "m2", "m3"} {
+		e.Records = append(e.Records, one(id, forAll).Records...)
+	}
+	response, err := h.Handle(t.Context(), e)
+	require.NoError(t, err)
+	assert.Equal(t, []events.SQSBatchItemFailure{{ItemIdentifier: "m2"}, {ItemIdentifier: "m3"}}, response.BatchItemFailures)
 }
 
 func TestParseKeys(t *testing.T) {

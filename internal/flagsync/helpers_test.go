@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/launchdarkly/go-sdk-common/v3/ldvalue"
 	"github.com/launchdarkly/go-server-sdk-evaluation/v3/ldbuilders"
 	ld "github.com/launchdarkly/go-server-sdk/v7"
 	"github.com/launchdarkly/go-server-sdk/v7/ldcomponents"
@@ -87,6 +88,13 @@ func (l *launchDarkly) setData(key string, data *ldservices.ServerSDKData) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.environments[key] = environment{handler, stream}
+}
+
+// setLarge makes the environment of a key hold the flag a, and one that DynamoDB has no room for.
+func (l *launchDarkly) setLarge(key string) {
+	large := ldbuilders.NewFlagBuilder("large").Version(1).Variations(ldvalue.String(strings.Repeat("x", 500<<10))).Build()
+	small := ldbuilders.NewFlagBuilder("a").Version(2).On(true).Build()
+	l.setData(key, ldservices.NewServerSDKData().Flags(large, small))
 }
 
 // remove revokes a key.
@@ -247,6 +255,23 @@ func (b *buffer) lines(t *testing.T, message string) (lines []map[string]any) {
 		}
 	}
 	return lines
+}
+
+// loud are the log's lines above level INFO.
+func (b *buffer) loud(t *testing.T) (lines []string) {
+	t.Helper()
+	for line := range strings.Lines(b.String()) {
+		if !strings.Contains(line, `"level":"INFO"`) && !strings.Contains(line, "LaunchDarkly client: ") {
+			lines = append(lines, line)
+		}
+	}
+	return lines
+}
+
+func (b *buffer) reset() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.b.Reset()
 }
 
 func (b *buffer) String() string {

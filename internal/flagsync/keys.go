@@ -76,6 +76,9 @@ func ParameterKeys(client parameter.Client, name string) Keys {
 // with an error.
 func ParseKeys(value string) (map[string]string, error) {
 	value = strings.TrimSpace(value)
+	if value == "" {
+		return nil, errors.New("the value has no SDK key")
+	}
 	keys := map[string]string{"": value}
 	if strings.HasPrefix(value, "{") {
 		keys = nil

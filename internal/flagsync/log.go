@@ -45,10 +45,11 @@ func (s *Syncer) log(ctx context.Context, t *tally, err error) {
 		attrs = append(attrs, keyAttrs(list.name, list.items)...)
 	}
 	if err != nil {
-		attrs = append(attrs, slog.String("error", err.Error()))
+		attrs = append(attrs, slog.Any("error", err))
 	}
 	if !s.dryRun { // which is a question, and must not look like a sync that nothing came of
-		attrs = append(attrs, emf.Attrs(time.Now(), s.dimensions(), metrics(r, took, err))...)
+		attrs = append(attrs, counts(r, err)...)
+		attrs = append(attrs, emf.Attrs(time.Now(), s.dimensions(), []emf.Metric{emf.Milliseconds("SyncDuration", took)})...)
 	}
 	emf.Log(ctx, s.logger, level, message, attrs...)
 }
@@ -74,19 +75,18 @@ func (s *Syncer) dimensions() []emf.Dimension {
 	return append(emf.Function(), emf.Dimension{Name: "Prefix", Value: s.environment.Prefix})
 }
 
-// metrics are a sync's. Those that are mostly 0 are sent all the same: a metric that is only there when something is
-// wrong leaves an alarm without data, which says nothing. Of a sync that failed, items are counted as they were
-// found to differ: who has a guard that holds wants to see how much it holds. docs/syncing.md explains the names.
-func metrics(r Result, took time.Duration, err error) []emf.Metric {
-	is := func(name string, target error) emf.Metric { return emf.Count(name, boolToInt(errors.Is(err, target))) }
-	return []emf.Metric{
-		emf.Count("ItemsAdded", len(r.Added)), emf.Count("ItemsUpdated", len(r.Updated)), emf.Count("ItemsRemoved", len(r.Removed)),
-		emf.Count("ItemsUnchanged", len(r.Unchanged)), emf.Count("ItemsRefused", len(r.Refused)),
-		emf.Count("ItemsHeldBack", len(r.HeldBack)), emf.Count("ItemsKept", len(r.Kept)),
+// counts returns the numbers of a sync as fields of its line. Those that are mostly 0 are there too, so that a query finds
+// each in every line. Of a sync that failed, items are counted as they were found to differ: that says how much a guard holds.
+// docs/syncing.md explains the names.
+func counts(r Result, err error) []slog.Attr {
+	is := func(name string, target error) slog.Attr { return slog.Int(name, boolToInt(errors.Is(err, target))) }
+	return []slog.Attr{
+		slog.Int("ItemsAdded", len(r.Added)), slog.Int("ItemsUpdated", len(r.Updated)), slog.Int("ItemsRemoved", len(r.Removed)),
+		slog.Int("ItemsUnchanged", len(r.Unchanged)), slog.Int("ItemsRefused", len(r.Refused)),
+		slog.Int("ItemsHeldBack", len(r.HeldBack)), slog.Int("ItemsKept", len(r.Kept)),
 		is("GuardEmpty", errEmpty), is("GuardRemovals", errRemovals),
-		is("FencesLost", table.ErrTokenLost), is("KeysRefused", ErrUnauthorized),
-		emf.Count("SyncFailures", boolToInt(err != nil)), emf.Count("SyncTransactions", r.Transactions),
-		emf.Milliseconds("SyncDuration", took),
+		is("TokensLost", table.ErrTokenLost), is("KeysRefused", ErrUnauthorized),
+		slog.Int("SyncFailures", boolToInt(err != nil)), slog.Int("SyncTransactions", r.Transactions),
 	}
 }
 

@@ -12,11 +12,11 @@ import (
 // What internal/proof/synchistory cannot see, as it judges the table: the retries, the watch, the calls.
 func TestPlantedFaults(t *testing.T) {
 	mutant.Check(t, mutant.Suite{
-		Package: ".", Run: "^Test(AFailed|ALost|Others|TheHandler|Watch|AGuard|Late|SyncWrites|Metrics)",
+		Package: ".", Run: "^Test(AFailed|ALost|AStack|ARequest|Requests|Which|What|Wrong|Unreadable|Keys|FirstSync|Scheduled|OldestSync|TheHandler|Watch|AGuard|Late|SyncWrites|Counts)",
 		Timeout: 5 * time.Minute, // the machine may be busy
 		Mutants: []mutant.Mutant{
-			mutant.Fault("a failed batch keeps its visibility", "handler.go", "\t\th.retrySoon(ctx, event.Records, o)\n", ""),
-			mutant.Fault("a retry does not wait longer each time", "handler.go", "tries = max(tries, n)", "_ = n"),
+			mutant.Fault("a failed request keeps its visibility", "handler.go", "\t\t\th.retrySoon(ctx, event.Records[i:])\n", ""),
+			mutant.Fault("a retry does not wait longer each time", "handler.go", "firstRetryAfter<<min(max(attempts, 1)-1, 10)", "firstRetryAfter<<min(attempts, 0)"),
 			mutant.Fault("no time is kept for the retry", "handler.go", "end = end.Add(-min(reserve, time.Until(end)/2))", ""),
 			mutant.Fault("a watch goes on under a lost fence", "watch.go", "if err := s.write(ctx, f, *t); err != nil {", "if err := s.write(ctx, f, *t); err != nil && ctx.Err() != nil {"),
 			mutant.Fault("a watch gives up when it loses its fence", "watch.go", "!began && !errors.Is(err, table.ErrTokenLost)", "!began || errors.Is(err, table.ErrTokenLost)"),
@@ -27,7 +27,20 @@ func TestPlantedFaults(t *testing.T) {
 			mutant.Fault("every patch reads the whole environment", "capture.go", "if !c.whole {", "if c.whole = true; false {"),
 			mutant.Fault("a key that was rotated twice ends a watch", "keys.go", "\t\tkey = fresh\n", "\t\treturn run(fresh)\n"),
 			mutant.Fault("a parameter that cannot be read ends a watch", "watch.go", " && !errors.Is(err, errKeyUnread)", ""),
-			mutant.Fault("others wait for one that fails", "handler.go", "most = othersRetryAfter", "most = lastRetryAfter"),
+			mutant.Fault("a failed request slows down all environments", "handler.go", "\t\t\terr = nil\n", ""),
+			mutant.Fault("a wrong parameter is retried in silence", "handler.go", " || errors.Is(err, parameter.ErrWrong)", ""),
+			mutant.Fault("what follows a failed request is acknowledged", "handler.go", "range event.Records[i:] {\n\t\t\tresponse", "range event.Records[i : i+1] {\n\t\t\tresponse"),
+			mutant.Fault("unreadable requests are retried", "handler.go", "err != nil && !l.unreadable && ", "err != nil && "),
+			mutant.Fault("held requests are not counted", "handler.go", "l.held = l.held || errors.Is(err, errHeld)", ""),
+			mutant.Fault("requests are never coalesced", "handler.go", "l.sent.Before(state.Synced.Add(-clockSkew))", "l.sent.IsZero()"),
+			mutant.Fault("clocks are taken for equal", "handler.go", "state.Synced.Add(-clockSkew)", "state.Synced"),
+			mutant.Fault("a held sync has done what was asked", "flagsync.go", "t.start, held)", "t.start, false)"),
+			mutant.Fault("scheduled syncs linger", "handler.go", "Linger(-1)", "Linger(0)"),
+			mutant.Fault("all environments are one message group", "all.go", "MessageGroupId: &m.Group", "MessageGroupId: aws.String(request.GroupAll)"),
+			mutant.Fault("a message that was not sent is forgotten", "all.go", "if len(out.Failed) > 0 {", "if len(out.Failed) > maxBatch {"),
+			mutant.Fault("requests handled twice are sent twice", "all.go", "Cause: l.record.MessageId}", "Cause: l.record.MessageId + strconv.Itoa(l.requests+int(time.Now().UnixNano()))}"),
+			mutant.Fault("the youngest environment is measured", "all.go", "max(l.oldest, age)", "min(l.oldest, age)"),
+			mutant.Fault("an environment that was never synced has no age", "all.go", "e.NoteSince(ctx, now)", "nil"),
 			mutant.Fault("a guard is not told from another", "guard.go", "rows[kind], kind, errRemovals)", "rows[kind], kind, errEmpty)"),
 		},
 	})

@@ -29,10 +29,11 @@ type stream struct {
 // sink is the client's end of a connection.
 type sink struct {
 	subsystems.DataSourceUpdateSink
+	key string // the SDK key
 }
 
 func (s *stream) Build(c subsystems.ClientContext) (subsystems.DataSource, error) {
-	return &connection{stream: s, sink: sink{c.GetDataSourceUpdateSink()}}, nil
+	return &connection{stream: s, sink: sink{c.GetDataSourceUpdateSink(), c.GetSDKKey()}}, nil
 }
 
 func (s *stream) connections() int {
@@ -101,6 +102,13 @@ func (s sink) remove(word string) {
 func (s sink) refuse() {
 	s.UpdateStatus(interfaces.DataSourceStateOff, interfaces.DataSourceErrorInfo{
 		Kind: interfaces.DataSourceErrorKindErrorResponse, StatusCode: http.StatusUnauthorized,
+	})
+}
+
+// fail is what the SDK does when LaunchDarkly answers 503: it tries again.
+func (s sink) fail() {
+	s.UpdateStatus(interfaces.DataSourceStateInterrupted, interfaces.DataSourceErrorInfo{
+		Kind: interfaces.DataSourceErrorKindErrorResponse, StatusCode: http.StatusServiceUnavailable,
 	})
 }
 

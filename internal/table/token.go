@@ -48,22 +48,6 @@ func (e *Environment) TakeToken(ctx context.Context) (int64, error) {
 	return token, nil
 }
 
-// holdsToken reads the token. Its error is [ErrTokenLost] when another sync has taken a newer one.
-func (e *Environment) holdsToken(ctx context.Context, token int64) error {
-	var now Row
-	err := withRetry(ctx, func(ctx context.Context) (err error) {
-		now, err = e.ReadMarker(ctx, layout.MarkerSync)
-		return err
-	})
-	if err != nil {
-		return err
-	}
-	if version, err := versionOf(now); err != nil || int64(version) != token {
-		return ErrTokenLost // also when the row was removed: the next sync counts from one again
-	}
-	return nil
-}
-
 // checkToken is the part of a transaction that fails it if another sync has taken a newer token.
 func (e *Environment) checkToken(token int64) *types.ConditionCheck {
 	namespace := e.Namespace(layout.MarkerSync)

@@ -3,6 +3,7 @@ package table_test
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -42,25 +43,38 @@ func TestChangedItemsCostTheirOwnReads(t *testing.T) {
 	assert.Len(t, flags(t, s), 501)
 }
 
-// Who has nothing to write may still have lost the fence, and must not believe that all is well.
-func TestNothingToWriteReadsTheFence(t *testing.T) {
+// A sync that had nothing to write may have lost its token too, and must not be taken for the newest one.
+func TestTheEndOfASyncChecksItsToken(t *testing.T) {
 	api := spy.New()
-	s := open(api, "")
-	require.NoError(t, initialize(t, s, data("a:1")))
-	fence, err := s.TakeToken(t.Context())
-	require.NoError(t, err)
-	write := func() error {
-		d, err := s.Compare(t.Context(), data("a:1"))
+	s := open(api, "p")
+	requireState := func(want table.SyncState) {
+		t.Helper()
+		got, err := s.SyncState(t.Context())
 		require.NoError(t, err)
-		api.Reset()
-		_, err = s.Write(t.Context(), d, table.WriteOptions{Token: fence})
-		assert.Equal(t, map[string]int{"GetItem": 1}, api.Operations())
-		return err
+		assert.Equal(t, want, got)
 	}
-	require.NoError(t, write())
+	requireState(table.SyncState{})
+	first, synced, held := time.UnixMilli(1_000), time.UnixMilli(2_000), time.UnixMilli(3_000)
+	require.NoError(t, s.NoteSince(t.Context(), first))
+	require.NoError(t, s.NoteSince(t.Context(), held))
+	requireState(table.SyncState{Since: first})
+
+	token, err := s.TakeToken(t.Context())
+	require.NoError(t, err)
+	require.Equal(t, int64(1), token, "the row existed without one")
+	api.Reset()
+	require.NoError(t, s.EndSync(t.Context(), token, synced, false))
+	assert.Equal(t, map[string]int{"UpdateItem": 1}, api.Operations())
+	require.NoError(t, s.EndSync(t.Context(), token, held, true))
+	requireState(table.SyncState{Since: first, Synced: synced, Held: held})
+
 	_, err = s.TakeToken(t.Context())
 	require.NoError(t, err)
-	require.ErrorIs(t, write(), table.ErrTokenLost)
-	deleteRow(t, api, "$sync")
-	require.ErrorIs(t, write(), table.ErrTokenLost)
+	for _, isHeld := range []bool{false, true} {
+		require.ErrorIs(t, s.EndSync(t.Context(), token, time.UnixMilli(4_000), isHeld), table.ErrTokenLost)
+	}
+	requireState(table.SyncState{Since: first, Synced: synced, Held: held})
+	deleteRow(t, api, "p:$sync")
+	require.ErrorIs(t, s.EndSync(t.Context(), token, synced, false), table.ErrTokenLost)
+	requireState(table.SyncState{})
 }

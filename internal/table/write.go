@@ -38,9 +38,9 @@ type Written struct {
 }
 
 // Write writes a difference in transactions of at most 100 rows and 4 MB: items in the order in which they were given,
-// removals after them, and LaunchDarkly's $inited marker last. Without a token, an empty difference makes no call. With one,
-// Write then reads the token. So with a token, no error means that the table agreed with the data, except for Kept and the
-// difference's Refused and Lower, at a moment when no other sync had taken a newer token.
+// removals after them, and LaunchDarkly's $inited marker last. An empty difference makes no call. No error means that the table
+// agreed with the data, except for Kept and the difference's Refused and Lower. [Environment.EndSync] says whether no other
+// sync has taken a newer token until then.
 //
 // Each write is conditional on the row as Compare read it. A row that changed meanwhile is kept if its version is at least
 // ours (for a removal: the version that was to be removed), and is written otherwise. Throttling and conflicts are retried for
@@ -62,11 +62,6 @@ func (e *Environment) Write(ctx context.Context, d *Difference, o WriteOptions) 
 		}
 		rows += len(batch)
 		o.progress(rows, total)
-	}
-	if o.Token != 0 && done.Transactions == 0 { // no transaction has checked it
-		if err := e.holdsToken(ctx, o.Token); err != nil {
-			return done, fmt.Errorf("write to table %q: %w", e.Table, err)
-		}
 	}
 	return done, nil
 }

@@ -2,9 +2,9 @@
 //
 //	TABLE_NAME          the flag table; required
 //	SDK_KEY_PARAMETER   the SSM parameter that holds the SDK key, or a JSON object of prefix to SDK key; required
+//	QUEUE_URL           the FIFO queue of requests; required
 //	STREAM_URI          where LaunchDarkly streams, such as https://stream.eu.launchdarkly.com or a Relay Proxy; default: LaunchDarkly's own
 //	MAX_REMOVALS        the share of a kind's items, from 0 to 1, that one payload may remove, if it is more than 10; default, and 0: a third
-//	QUEUE_URL           the FIFO queue of requests, so that failed ones come again soon; without it, when their visibility ends
 package main
 
 import (
@@ -39,6 +39,7 @@ func build(ctx context.Context) (*flagsync.Handler, error) {
 	vars := env.Read(os.LookupEnv)
 	table := vars.Required("TABLE_NAME", "the flag table")
 	parameter := vars.Required("SDK_KEY_PARAMETER", "the SSM parameter that holds the SDK key")
+	queue := vars.Required("QUEUE_URL", "the FIFO queue of requests")
 	removals := vars.Number("MAX_REMOVALS")
 	if err := vars.Err(); err != nil {
 		return nil, err
@@ -47,12 +48,9 @@ func build(ctx context.Context) (*flagsync.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	options := []flagsync.Option{flagsync.MaxRemovals(removals)}
+	options := []flagsync.Option{flagsync.MaxRemovals(removals), flagsync.Queue(sqs.NewFromConfig(cfg), queue)}
 	if uri := os.Getenv("STREAM_URI"); uri != "" {
 		options = append(options, flagsync.LaunchDarkly(ld.Config{ServiceEndpoints: interfaces.ServiceEndpoints{Streaming: uri}}))
-	}
-	if queue := os.Getenv("QUEUE_URL"); queue != "" {
-		options = append(options, flagsync.Retry(sqs.NewFromConfig(cfg), queue))
 	}
 	keys := flagsync.ParameterKeys(ssm.NewFromConfig(cfg), parameter)
 	return flagsync.NewHandler(dynamodb.NewFromConfig(cfg), table, keys, options...), nil

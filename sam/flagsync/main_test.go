@@ -8,7 +8,7 @@ import (
 )
 
 func TestBuild(t *testing.T) {
-	required := []string{"TABLE_NAME", "SDK_KEY_PARAMETER"}
+	required := []string{"TABLE_NAME", "SDK_KEY_PARAMETER", "QUEUE_URL"}
 	for _, name := range required {
 		t.Setenv(name, "")
 	}
@@ -22,9 +22,8 @@ func TestBuild(t *testing.T) {
 	_, err = build(t.Context())
 	require.ErrorContains(t, err, `MAX_REMOVALS="half" is not a number`)
 	t.Setenv("MAX_REMOVALS", "0.5")
-	for _, queue := range []string{"", "https://sqs.eu-west-1.amazonaws.com/123456789012/requests.fifo"} {
-		t.Setenv("QUEUE_URL", queue)
-		t.Setenv("STREAM_URI", queue)
+	for _, uri := range []string{"", "https://stream.eu.launchdarkly.com"} {
+		t.Setenv("STREAM_URI", uri)
 		handler, err := build(t.Context())
 		require.NoError(t, err)
 		assert.NotNil(t, handler)

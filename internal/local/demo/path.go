@@ -22,6 +22,7 @@ import (
 	"github.com/warmflags/warmflags/internal/flagsync"
 	localaws "github.com/warmflags/warmflags/internal/local/aws"
 	"github.com/warmflags/warmflags/internal/local/launchdarkly"
+	"github.com/warmflags/warmflags/internal/table"
 	"github.com/warmflags/warmflags/internal/webhook"
 	"github.com/warmflags/warmflags/journal"
 	"github.com/warmflags/warmflags/streamhandler"
@@ -112,15 +113,18 @@ func (p *path) startSync(ctx context.Context, b *board) error {
 	p.webhookURL = server.URL
 
 	keys := func(context.Context, bool) (map[string]string, error) { return map[string]string{"": sdkKey}, nil }
-	handler := flagsync.NewHandler(p.cloud.DynamoDB, p.table, keys,
+	options := []flagsync.Option{
 		flagsync.LaunchDarkly(ld.Config{ServiceEndpoints: interfaces.ServiceEndpoints{Streaming: p.ld.URL()}}),
 		flagsync.Linger(-1), // the fake's stream does not trail its webhook
-		flagsync.Logger(p.logger))
-	if _, err := handler.Handle(ctx, events.SQSEvent{}); err != nil {
+		flagsync.Logger(p.logger),
+		flagsync.Queue(p.cloud.SQS, p.queueURL),
+	}
+	if _, err := flagsync.New(&table.Environment{Client: p.cloud.DynamoDB, Table: p.table}, keys, options...).Sync(ctx); err != nil {
 		return fmt.Errorf("sync for the first time: %w", err)
 	}
+	handler := flagsync.NewHandler(p.cloud.DynamoDB, p.table, keys, options...)
 	mapping := &localaws.QueueMapping{
-		SQS: p.cloud.SQS, QueueURL: p.queueURL, Logger: p.logger,
+		SQS: p.cloud.SQS, QueueURL: p.queueURL, Logger: p.logger, BatchSize: 1,
 		Handler: func(ctx context.Context, e events.SQSEvent) (events.SQSEventResponse, error) {
 			b.synced()
 			return handler.Handle(ctx, e)

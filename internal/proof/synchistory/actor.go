@@ -3,6 +3,7 @@ package synchistory
 import (
 	"context"
 	"errors"
+	"log/slog"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
@@ -34,6 +35,8 @@ type actor struct {
 	delivered bool         // it has its payload
 	confirmed bool         // it held the newest fence after it read the table
 	seen      map[name]row // the table as it was compared with the payload
+	synced    bool         // a handler has run a sync, and err is its error
+	err       error
 }
 
 var _ table.API = (*actor)(nil)
@@ -41,6 +44,7 @@ var _ table.API = (*actor)(nil)
 // begin forgets the last sync, and draws how LaunchDarkly will answer the next.
 func (a *actor) begin() {
 	a.fence, a.asked, a.delivered, a.confirmed, a.seen = 0, 0, false, false, map[name]row{}
+	a.synced, a.err = false, nil
 	a.mood, a.stalled = well, a.history.chance(2)
 	if a.history.chance(6) {
 		a.mood = []mood{down, empty, refuses}[a.history.rng.IntN(3)]
@@ -109,13 +113,9 @@ func call[In, Out any](ctx context.Context, a *actor, in In, do func(context.Con
 	return out, nil
 }
 
-// GetItem reads a row; of the fence's, it notes whether the fence was confirmed.
+// GetItem reads a row.
 func (a *actor) GetItem(ctx context.Context, in *dynamodb.GetItemInput, _ ...func(*dynamodb.Options)) (*dynamodb.GetItemOutput, error) {
-	return call(ctx, a, in, a.history.client.GetItem, func(*dynamodb.GetItemOutput) {
-		if text(in.Key["key"]) == a.history.namespace("$sync") {
-			a.confirmed = a.fence != 0 && a.history.fence() == a.fence
-		}
-	}, nil)
+	return call(ctx, a, in, a.history.client.GetItem, func(*dynamodb.GetItemOutput) {}, nil)
 }
 
 // Query reads a kind's rows.
@@ -138,10 +138,14 @@ func (a *actor) PutItem(ctx context.Context, in *dynamodb.PutItemInput, _ ...fun
 	}, nil)
 }
 
-// UpdateItem takes a fence.
+// UpdateItem takes a token, or, on the condition that it is still the newest, records the end of the sync.
 func (a *actor) UpdateItem(ctx context.Context, in *dynamodb.UpdateItemInput, _ ...func(*dynamodb.Options)) (*dynamodb.UpdateItemOutput, error) {
 	return call(ctx, a, in, a.history.client.UpdateItem, func(*dynamodb.UpdateItemOutput) {
-		a.fence, a.confirmed = a.history.fence(), false
+		if in.ConditionExpression == nil {
+			a.fence, a.confirmed = a.history.fence(), false
+		} else if in.ExpressionAttributeValues[":token"] != nil {
+			a.confirmed = a.history.fence() == a.fence
+		}
 	}, nil)
 }
 
@@ -201,3 +205,26 @@ func (h *history) fence() int64 {
 	}
 	return int64(rowOf(out.Item).version)
 }
+
+// syncLog is the logger of an actor's syncs: it gives the actor the error of each.
+type syncLog struct{ a *actor }
+
+func (syncLog) Enabled(context.Context, slog.Level) bool { return true }
+
+func (l syncLog) Handle(_ context.Context, r slog.Record) error {
+	if r.Message != "flags synced" && r.Message != "flags not synced" {
+		return nil
+	}
+	l.a.synced, l.a.err = true, nil
+	r.Attrs(func(attr slog.Attr) bool {
+		if err, ok := attr.Value.Any().(error); ok && attr.Key == "error" {
+			l.a.err = err
+		}
+		return true
+	})
+	return nil
+}
+
+func (l syncLog) WithAttrs([]slog.Attr) slog.Handler { return l }
+
+func (l syncLog) WithGroup(string) slog.Handler { return l }

@@ -3,8 +3,6 @@ package synchistory
 import (
 	"context"
 	"errors"
-	"fmt"
-	"io"
 	"log/slog"
 	"math/rand/v2"
 	"slices"
@@ -20,7 +18,6 @@ import (
 
 const (
 	changesMost = 12 // that LaunchDarkly's environment gets while syncs run
-	batchMost   = 10 // requests in a batch, as Lambda has it
 )
 
 // Options are what a history is played with.
@@ -147,26 +144,30 @@ func (h *history) launchDarkly() {
 	}
 }
 
-// consume takes batches from the queue, as Lambda does, and a schedule's request where there is none.
-func (h *history) consume(a *actor, batches int) {
-	for range batches {
-		n := min(h.queue, batchMost)
+// consume takes requests from the queue, as Lambda does, and a schedule's request where there is none.
+func (h *history) consume(a *actor, requests int) {
+	for range requests {
+		n := min(h.queue, 1)
 		h.queue -= n
-		var event events.SQSEvent
-		for i := range max(n, 1) {
-			event.Records = append(event.Records, events.SQSMessage{MessageId: fmt.Sprint(i)})
-		}
 		handler := flagsync.NewHandler(a, h.Table, h.keys(), h.options(a)...)
 		a.begin()
-		response, err := handler.Handle(h.ctx, event)
-		h.ended(a, err)
-		if err != nil && len(response.BatchItemFailures) != len(event.Records) {
-			h.wrong("%s failed, and yet acknowledged requests", a.name)
-		}
+		response, err := handler.Handle(h.ctx, events.SQSEvent{Records: []events.SQSMessage{{MessageId: "request", Body: `{"reason":"webhook"}`}}})
 		if err != nil {
-			h.queue += n // they come again
+			h.wrong("%s slowed down all environments: %v", a.name, err)
 		}
-		if errors.Is(err, errCrash) {
+		if a.synced {
+			h.ended(a, a.err)
+		}
+		final := errors.Is(a.err, flagsync.ErrGuard) || errors.Is(a.err, flagsync.ErrUnauthorized)
+		switch failed := len(response.BatchItemFailures) > 0; {
+		case !failed && (!a.synced || a.err != nil && !final):
+			h.wrong("%s acknowledged a request without a sync, or after one that failed: %v", a.name, a.err)
+		case failed && final:
+			h.wrong("%s retries what no retry can fix: %v", a.name, a.err)
+		case failed:
+			h.queue += n // it is redelivered
+		}
+		if errors.Is(a.err, errCrash) {
 			return
 		}
 	}
@@ -224,6 +225,6 @@ func (h *history) keys() flagsync.Keys {
 func (h *history) options(a *actor) []flagsync.Option {
 	return []flagsync.Option{
 		flagsync.LaunchDarkly(ld.Config{DataSource: a}), flagsync.Timeout(h.Timeout), flagsync.Linger(h.Linger),
-		flagsync.Logger(slog.New(slog.NewTextHandler(io.Discard, nil))),
+		flagsync.Logger(slog.New(syncLog{a})),
 	}
 }

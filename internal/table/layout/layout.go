@@ -16,6 +16,13 @@ const (
 	AttrItem      = "item"
 )
 
+// The attributes of the $sync row besides the version, which is the fencing token. All are numbers: milliseconds since 1970.
+const (
+	AttrSince  = "since"
+	AttrSynced = "synced"
+	AttrHeld   = "held"
+)
+
 // The names of markers. They take the place of a kind in a namespace; all begin with a dollar sign.
 const (
 	MarkerInited  = "$inited"  // LaunchDarkly's: the environment's data set is complete
