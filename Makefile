@@ -136,6 +136,7 @@ bench: ## Run the benchmarks, beside rivals too (BENCHTIME=0.1s ROUNDS=7)
 	go -C benchmarks vet ./...
 	go -C benchmarks mod tidy -diff
 	go -C benchmarks run ./table -benchtime $(BENCHTIME) -rounds $(ROUNDS) -o results.txt
+	go -C benchmarks run ./coldstart
 	go -C benchmarks run ./lambda
 
 .PHONY: bench-compare

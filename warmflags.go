@@ -93,15 +93,29 @@ func Open(ctx context.Context, options ...Option) (*Flags, error) {
 		return nil, fmt.Errorf("open warmflags: start LaunchDarkly's client: %w", err)
 	}
 	f.Client, f.close = client, sync.OnceValue(client.Close)
-	if err := s.checkTable(ctx); isConfiguration(err) {
+	if err := f.check(ctx, s, pollErr); err != nil {
 		_ = f.close()
 		return nil, err
-	} else if err != nil && pollErr == nil { // otherwise the follower has logged it
-		f.logger.Warn("the flag table cannot be read: evaluations return their defaults until it can",
-			"table", s.table, "prefix", s.prefix, "error", err)
 	}
 	f.start(s)
 	return f, nil
+}
+
+// check returns an error if the table holds no flags for the prefix, or cannot be read as it is configured. A journal is
+// proof enough that there are flags, and spares each cold start a read.
+func (f *Flags) check(ctx context.Context, s settings, pollErr error) error {
+	if f.follower.Stats().InvalidateAll > 0 { // the first poll found a journal
+		return nil
+	}
+	err := s.checkTable(ctx)
+	if err == nil || isConfiguration(err) {
+		return err
+	}
+	if pollErr == nil { // otherwise the follower has logged it
+		f.logger.Warn("the flag table cannot be read: evaluations return their defaults until it can",
+			"table", s.table, "prefix", s.prefix, "error", err)
+	}
+	return nil
 }
 
 // sink returns what the follower delivers to. Only the store of a process that is frozen between invocations must be woken.

@@ -172,6 +172,21 @@ func TestTheEnvironmentIsTheDefault(t *testing.T) {
 	require.NoError(t, flags.Ready(t.Context()))
 }
 
+// A cold start pays for each read. The journal proves that the prefix has flags; without one the marker is read.
+func TestAStartReadsOnce(t *testing.T) {
+	asLambda(t)
+	s := newStack(t)
+	before := s.Calls("GetItem")
+	flags := s.open()
+	defer flags.Close(t.Context())
+	assert.Equal(t, 1, s.Calls("GetItem")-before)
+
+	before = s.Calls("GetItem")
+	withoutJournal := s.open(warmflags.Journal(journal.Region("us-east-1")))
+	defer withoutJournal.Close(t.Context())
+	assert.Equal(t, 2, s.Calls("GetItem")-before)
+}
+
 func TestAPrefixWithoutDataIsAnError(t *testing.T) {
 	s := newStack(t)
 	for _, wrong := range []string{"staging", ""} {

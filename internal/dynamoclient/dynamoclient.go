@@ -34,7 +34,9 @@ func New(cfg *aws.Config) (*dynamodb.Client, error) {
 }
 
 func fromEnvironment() (*dynamodb.Client, error) {
-	options := dynamodb.Options{Region: first("AWS_REGION", "AWS_DEFAULT_REGION"), Credentials: provider()}
+	options := dynamodb.Options{
+		Region: first("AWS_REGION", "AWS_DEFAULT_REGION"), Credentials: provider(), HTTPClient: newHTTPClient(),
+	}
 	var problems []error
 	if options.Region == "" {
 		problems = append(problems, errors.New("AWS_REGION is not set"))

@@ -1,31 +1,18 @@
-// Command launchdarkly starts as a Lambda function with LaunchDarkly's own wrapper does, over the same table.
+// Command launchdarkly starts as LaunchDarkly documents it: its wrapper over its own DynamoDB store with their default
+// configuration (https://launchdarkly.com/docs/sdk/features/storing-data/dynamodb).
 package main
 
 import (
+	lddynamodb "github.com/launchdarkly/go-server-sdk-dynamodb/v4"
+	ld "github.com/launchdarkly/go-server-sdk/v7"
 	"github.com/launchdarkly/go-server-sdk/v7/ldcomponents"
-	"github.com/launchdarkly/go-server-sdk/v7/subsystems"
-	"github.com/launchdarkly/go-server-sdk/v7/subsystems/ldstoreimpl"
 
-	"github.com/warmflags/warmflags/benchmarks/coldstart/internal/start"
-	"github.com/warmflags/warmflags/dynamostore"
+	"github.com/warmflags/warmflags/benchmarks/coldstart/start"
 )
 
 func main() {
-	wrapper := ldcomponents.PersistentDataStore(dynamostore.DataStore("flags"))
-	start.Run(wrapper, preloading{wrapper})
-}
-
-// preloading reads all kinds at the start: what cachedstore's Preload does.
-type preloading struct {
-	*ldcomponents.PersistentDataStoreBuilder
-}
-
-func (p preloading) Build(context subsystems.ClientContext) (subsystems.DataStore, error) {
-	store, err := p.PersistentDataStoreBuilder.Build(context)
-	for _, kind := range ldstoreimpl.AllKinds() {
-		if err == nil {
-			_, err = store.GetAll(kind)
-		}
-	}
-	return store, err
+	start.Run(func() (*ld.LDClient, error) {
+		store := ldcomponents.PersistentDataStore(lddynamodb.DataStore(start.Table).Prefix(start.Prefix))
+		return ld.MakeCustomClient("sdk-key", start.Config(store), 0)
+	})
 }

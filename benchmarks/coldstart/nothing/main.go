@@ -1,6 +1,12 @@
-// Command nothing is how long a process takes to start that does nothing.
+// Command nothing is how long a Go process takes to start.
 package main
 
-import "fmt"
+import (
+	"fmt"
+	"time"
+)
 
-func main() { fmt.Println("ok") }
+func main() {
+	now := time.Now().UnixNano()
+	fmt.Println(now, now, now)
+}

@@ -1,13 +1,24 @@
-// Command warmflags starts as a Lambda function with cachedstore does.
+// Command warmflags starts with warmflags.Open.
 package main
 
 import (
-	"github.com/warmflags/warmflags/benchmarks/coldstart/internal/start"
-	"github.com/warmflags/warmflags/cachedstore"
-	"github.com/warmflags/warmflags/dynamostore"
+	"context"
+
+	ld "github.com/launchdarkly/go-server-sdk/v7"
+
+	"github.com/warmflags/warmflags"
+	"github.com/warmflags/warmflags/benchmarks/coldstart/start"
 )
 
 func main() {
-	table := dynamostore.DataStore("flags")
-	start.Run(cachedstore.New(table), cachedstore.New(table, cachedstore.Preload()))
+	start.Run(func() (*ld.LDClient, error) {
+		config := start.Config(nil)
+		config.DataSource = nil
+		flags, err := warmflags.Open(context.Background(), warmflags.Table(start.Table), warmflags.Prefix(start.Prefix),
+			warmflags.LaunchDarkly(config))
+		if err != nil {
+			return nil, err
+		}
+		return flags.Client, nil
+	})
 }

@@ -1,0 +1,89 @@
+//go:build linux
+
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/launchdarkly/go-sdk-common/v3/ldvalue"
+)
+
+var ldTrue = ldvalue.Bool(true)
+
+func ms(d time.Duration) string { return fmt.Sprintf("%.1f ms", float64(d)/1e6) }
+
+// printTotals prints how long each program takes to its first flag, under each condition, and over the rival.
+func printTotals(conditions []condition, columns [][]stages) {
+	fmt.Print("| process start to the first flag |")
+	for _, c := range conditions {
+		fmt.Printf(" %s |", c.name)
+	}
+	fmt.Printf("\n| --- |%s\n", strings.Repeat(" ---: |", len(conditions)))
+	for i, program := range programs {
+		fmt.Printf("| %s |", program.name)
+		for _, column := range columns {
+			fmt.Printf(" %s", ms(column[i].total()))
+			if i > rival {
+				fmt.Printf(" (%.2f)", float64(column[i].total())/float64(column[rival].total()))
+			}
+			fmt.Print(" |")
+		}
+		fmt.Println()
+	}
+	fmt.Println()
+}
+
+// printStages prints where the time goes.
+func printStages(conditions []condition, columns [][]stages) {
+	fmt.Println("| | | until main | until there is a client | until the first flag | CPU |")
+	fmt.Println("| --- | --- | ---: | ---: | ---: | ---: |")
+	for i, c := range conditions {
+		for j, program := range programs {
+			s := columns[i][j]
+			fmt.Printf("| %s | %s | %s | %s | %s | %s |\n", c.name, program.name, ms(s.main), ms(s.made), ms(s.first), ms(s.cpu))
+		}
+	}
+	fmt.Println()
+}
+
+var initLine = regexp.MustCompile(`(?m)^init (\S+) @\S+ ms, (\S+) ms clock`)
+
+// printBinaries prints the binaries' sizes, and what their packages' init functions take.
+func printBinaries(folder string, environment []string) error {
+	fmt.Println("| | binary | init functions | of these the slowest |")
+	fmt.Println("| --- | ---: | ---: | --- |")
+	for _, program := range programs {
+		binary := filepath.Join(folder, program.folder)
+		info, err := os.Stat(binary)
+		if err != nil {
+			return err
+		}
+		var trace bytes.Buffer
+		command := exec.Command(binary) //nolint:gosec // just built
+		command.Env, command.Stderr = append(environment, "GODEBUG=inittrace=1"), &trace
+		if err := command.Run(); err != nil {
+			return err
+		}
+		var total, most float64
+		slowest := ""
+		for _, m := range initLine.FindAllStringSubmatch(trace.String(), -1) {
+			took, err := strconv.ParseFloat(m[2], 64)
+			if err != nil {
+				return err
+			}
+			if total += took; took > most {
+				most, slowest = took, fmt.Sprintf("%s: %.1f ms", m[1], took)
+			}
+		}
+		fmt.Printf("| %s | %.1f MB | %.1f ms | %s |\n", program.name, float64(info.Size())/1e6, total, slowest)
+	}
+	return nil
+}
