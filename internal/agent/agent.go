@@ -179,9 +179,10 @@ func readContext(r *http.Request) (ldvalue.Value, *failure) {
 		}
 		return ldvalue.Null(), &failure{code: codeParseError, details: "the body cannot be read: " + err.Error()}
 	}
-	var body ldvalue.Value
-	if err := json.Unmarshal(text, &body); err != nil || body.Type() != ldvalue.ObjectType {
+	// Not with ldvalue's own reader: it breaks escaped surrogate pairs, which OpenFeature for Python sends.
+	var body map[string]any
+	if err := json.Unmarshal(text, &body); err != nil || body == nil {
 		return ldvalue.Null(), &failure{code: codeParseError, details: "the body is not a JSON object"}
 	}
-	return body.GetByKey("context"), nil
+	return ldvalue.CopyArbitraryValue(body["context"]), nil
 }

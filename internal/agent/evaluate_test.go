@@ -49,6 +49,13 @@ func TestEvaluateOneFlag(t *testing.T) {
 	assert.EqualValues(t, 12, s.events.evaluations.Load(), "one for each flag, and one for the prerequisite")
 }
 
+// OpenFeature for Python escapes everything that is not ASCII.
+func TestEscapedContextsAreReadRight(t *testing.T) {
+	s := newSystem(t)
+	assert.Equal(t, "1", s.evaluate("key", `{"context":{"targetingKey":"\ud83d\udd11"}}`).body["variant"])
+	assert.Equal(t, "0", s.evaluate("key", ada).body["variant"])
+}
+
 func TestEvaluationsThatFail(t *testing.T) {
 	s := newSystem(t)
 	for name, c := range map[string]struct {

@@ -52,6 +52,7 @@ var flags = map[string]string{
 		`"fallthrough":{"variation":0},"variations":[1,2]`,
 	"rule-rollout": `"on":true,"rules":[{"id":"r1","rollout":{"variations":[{"variation":1,"weight":100000}]},` +
 		`"clauses":[{"attribute":"key","op":"in","values":["ada"]}]}],"fallthrough":{"variation":0},"variations":[1,2]`,
+	"key":       `"on":true,"targets":[{"values":["🔑"],"variation":1}],"fallthrough":{"variation":0},"variations":[1,2]`,
 	"rollout":   `"on":true,"fallthrough":{"rollout":{"variations":[{"variation":1,"weight":100000}]}},"variations":[1,2]`,
 	"needs-off": `"on":true,"prerequisites":[{"key":"off","variation":0}],"offVariation":1,"fallthrough":{"variation":0},"variations":[1,2]`,
 	"malformed": `"on":true,"fallthrough":{"variation":9},"variations":[1]`,
