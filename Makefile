@@ -14,6 +14,7 @@ DYNAMODB_PACKAGE := amplify-dynamodb-simulator@2.9.30
 DYNAMODB_SHA256  := 3503ffac19f183407909fecdacf4db51ab1fdad1da7b2f177016670b2d80e4b9
 DYNAMODB         := $(OTHERS)/$(DYNAMODB_PACKAGE)
 MINISTACK        := $(OTHERS)/venv/bin/ministack
+OPENFEATURE      := $(OTHERS)/node/node_modules/.package-lock.json
 
 # The race detector needs a C compiler.
 CC_FOUND := $(shell test "$$(go env CGO_ENABLED)" = 1 && command -v $$(go env CC))
@@ -115,7 +116,7 @@ sim: ## Run long histories: SIMSEEDS=100000 seeds of 100 steps for each cache, 1
 	go -C v4store test . -run '^TestSim$$' -sim.seeds=$(SIMSEEDS) -v -count=1 -timeout $(TIMEOUT)
 
 .PHONY: integration
-integration: $(DYNAMODB) $(MINISTACK) ## Hold it to DynamoDB Local, MiniStack and LaunchDarkly's SDKs
+integration: $(DYNAMODB) $(MINISTACK) $(OPENFEATURE) ## Hold it to DynamoDB Local, MiniStack and LaunchDarkly's SDKs
 	go -C test vet ./...
 	go -C test mod tidy -diff
 	go -C test test $(RACE) -count=1 -timeout $(TIMEOUT) -v $$(go -C test list ./... | grep -v /e2e$$)
@@ -204,4 +205,11 @@ $(DYNAMODB):
 $(MINISTACK): test/requirements.txt
 	$(PYTHON) -m venv --clear $(OTHERS)/venv
 	$(call persist,$(OTHERS)/venv/bin/pip $(PIP) --requirement test/requirements.txt)
+	@touch $@
+
+# OpenFeature for Node.js resolves its packages from where the script is.
+$(OPENFEATURE): test/node/package.json test/node/package-lock.json test/node/evaluate.js
+	mkdir -p $(OTHERS)/node
+	cp test/node/* $(OTHERS)/node/
+	cd $(OTHERS)/node && $(call persist,npm ci --silent --no-audit --no-fund)
 	@touch $@
