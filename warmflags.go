@@ -97,7 +97,7 @@ func Open(ctx context.Context, options ...Option) (*Flags, error) {
 		_ = f.close()
 		return nil, err
 	}
-	f.start(s)
+	f.start(ctx, s)
 	return f, nil
 }
 
@@ -127,9 +127,11 @@ func (f *Flags) sink() change.Sink {
 }
 
 // start starts what runs beside the client.
-func (f *Flags) start(s settings) {
+func (f *Flags) start(ctx context.Context, s settings) {
 	if s.sendsEvents() {
-		f.follower.FlushEvents(f.Client)
+		if err := f.follower.FlushEvents(ctx, f.Client); err != nil {
+			f.logger.Warn("events may be lost: they are sent only while the process is not frozen", "error", err)
+		}
 	}
 	life, stop := context.WithCancel(context.Background())
 	f.stop = stop
@@ -203,7 +205,7 @@ func (f *Flags) Close(ctx context.Context) error {
 	closed := make(chan error, 1)
 	go func() {
 		f.polling.Wait()
-		closed <- f.close()
+		closed <- errors.Join(f.follower.Close(ctx), f.close())
 	}()
 	select {
 	case err := <-closed:

@@ -90,12 +90,12 @@ func TestALambdaFunctionPollsInItsInvocations(t *testing.T) {
 		}
 		require.Equal(t, "false", invoke())
 		require.Equal(t, "false", invoke())
-		assert.Equal(t, 1, flags.Stats().Journal.Looks, "Open's own is good for the interval")
+		assert.Equal(t, 1, flags.Stats().Journal.Polls, "Open's own is good for the interval")
 		for i := range 10 {
 			on := i%2 == 0
 			s.flip(on)
 			<-time.After(time.Minute)
-			require.Equal(t, 1+i, flags.Stats().Journal.Looks, "no timer polls")
+			require.Equal(t, 1+i, flags.Stats().Journal.Polls, "no timer polls")
 			want := "false"
 			if on {
 				want = "true"

@@ -5,15 +5,18 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"maps"
 	"math/rand/v2"
 	"strconv"
 	"time"
 
 	"github.com/aws/aws-lambda-go/lambda"
+	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
 	"github.com/warmflags/warmflags/change"
+	"github.com/warmflags/warmflags/internal/clock"
 	"github.com/warmflags/warmflags/journal"
 )
 
@@ -25,7 +28,7 @@ type container struct {
 	w      *world
 	region *simRegion
 	prefix int
-	random *rand.Rand // of the looks
+	random *rand.Rand // of the polls
 	born   time.Time
 
 	frozen time.Duration // in all, up to the latest thaw
@@ -33,39 +36,47 @@ type container struct {
 	cache  map[int]cached
 	copy   string // the journal's copy that it read first
 	bad    []time.Time
-	epoch  string // what its looks found
-	seq    int
-	said   int // changes that it was not told of yet
+	polled time.Time         // when its latest poll began
+	found  map[position]bool // what its polls found
+	known  map[position]bool // of these, what it may have been told all of
+}
+
+// position is a place in a journal.
+type position struct {
+	epoch string
+	seq   int
 }
 
 // cached is a flag's version, and when it was read.
 type cached struct {
-	version    int
-	mono, wall time.Duration
+	version int
+	read    clock.Instant
 }
 
-// hands is the container's clock: the monotonic hand stops while it is frozen.
-func (c *container) hands() (mono, wall time.Duration) {
+// now is the container's clock: its monotonic clock stops while it is frozen.
+func (c *container) now() clock.Instant {
 	c.w.mu.Lock()
 	defer c.w.mu.Unlock()
-	return c.handsLocked()
+	return c.nowLocked()
 }
 
-func (c *container) handsLocked() (mono, wall time.Duration) {
-	wall = time.Since(c.born)
-	return wall - c.frozen, wall
+func (c *container) nowLocked() clock.Instant {
+	wall := time.Since(c.born)
+	return clock.Instant{Mono: wall - c.frozen, Wall: wall}
 }
 
 // container is the life of one container after the other.
 func (w *world) container(n int) {
 	random := w.random(uint64(1000 + n))
-	for !w.stopped() {
+	for !isClosed(w.stop) {
 		c := &container{
 			w: w, region: w.regions[n%2], prefix: n / 2 % 2, born: time.Now(), cache: map[int]cached{},
+			found: map[position]bool{}, known: map[position]bool{},
 			random: w.random(random.Uint64()),
 		}
 		f := journal.Follow(table, c, journal.Client(c), journal.Prefix(simPrefixes[c.prefix]), journal.Region(c.region.name),
-			journal.Copies(simCopies), journal.Interval(simInterval), journal.Budget(simBudget), journal.Clock(c.hands),
+			journal.Copies(simCopies), journal.Interval(simInterval), journal.Budget(simBudget),
+			journal.ReconnectBudget(simReconnect), journal.Clock(c.now),
 			journal.Logger(slog.New(slog.NewTextHandler(io.Discard, nil))))
 		go func() { _ = f.Refresh(context.Background()) }() // overlaps the start
 		if random.IntN(4) == 0 {
@@ -73,7 +84,7 @@ func (w *world) container(n int) {
 			c.freeze(between(random, 0, 3*simTTL)) // as with provisioned concurrency
 		}
 		for range 1 + random.IntN(200) {
-			if w.stopped() {
+			if isClosed(w.stop) {
 				break
 			}
 			start := time.Now()
@@ -81,9 +92,9 @@ func (w *world) container(n int) {
 			_, _ = handler.Invoke(context.Background(), nil)
 			c.freeze(c.pause(random))
 		}
-		looks := f.Stats().Looks
+		polls := f.Stats().Polls
 		w.mu.Lock()
-		w.count.looks += looks
+		w.count.polls += polls
 		w.mu.Unlock()
 	}
 }
@@ -130,7 +141,7 @@ func (c *container) evaluate(key int, start time.Time) {
 	entry, ok := c.cache[key]
 	if !ok { // the table is read, strongly consistent
 		entry.version = len(h.committed)
-		entry.mono, entry.wall = c.handsLocked()
+		entry.read = c.nowLocked()
 		c.cache[key] = entry
 	}
 	c.judge(h, entry.version, key, start)
@@ -176,10 +187,17 @@ func (c *container) Invalidate(changes ...change.Change) {
 		delete(c.cache, number(ch.Key))
 	}
 	c.w.count.told += len(changes)
-	if c.said -= len(changes); c.said != 0 {
-		c.violation("told of %d changes, when the journal said %d", len(changes), c.said+len(changes))
-		c.said = 0
+	known := map[position]bool{}
+	for p := range c.known {
+		p.seq += len(changes)
+		if c.found[p] {
+			known[p] = true
+		}
 	}
+	if len(known) == 0 {
+		c.violation("told of %d changes after %v, and its polls found %v", len(changes), c.known, c.found)
+	}
+	c.known = known
 }
 
 // InvalidateAll implements [change.Sink].
@@ -187,7 +205,7 @@ func (c *container) InvalidateAll() {
 	c.w.mu.Lock()
 	defer c.w.mu.Unlock()
 	c.w.count.all++
-	c.said = 0
+	c.known = maps.Clone(c.found)
 	clear(c.cache)
 }
 
@@ -195,43 +213,27 @@ func (c *container) InvalidateAll() {
 func (c *container) Wake() {
 	c.w.mu.Lock()
 	defer c.w.mu.Unlock()
-	mono, wall := c.handsLocked()
+	now := c.nowLocked()
 	for key, entry := range c.cache {
-		if mono-entry.mono >= simTTL || wall-entry.wall >= simTTL {
+		if entry.read.Age(now) >= simTTL {
 			delete(c.cache, key)
 		}
 	}
 }
 
-// GetItem is a look at the journal: a replica's answer, late, or none. An answer waits while the container is frozen.
-func (c *container) GetItem(ctx context.Context, in *dynamodb.GetItemInput, _ ...func(*dynamodb.Options)) (*dynamodb.GetItemOutput, error) {
-	c.w.mu.Lock()
-	began, name := time.Now(), text(in.Key["key"])
-	if c.copy == "" {
-		c.copy = name
-	}
-	if name != c.copy {
-		c.violation("it read %q, and before %q", name, c.copy)
-	}
-	down, slow := c.region.down, c.region.slow || c.random.IntN(50) == 0
-	latency, lag := between(c.random, time.Millisecond, 8*time.Millisecond), between(c.random, 0, maxLag)
-	if slow {
-		latency = between(c.random, 10*time.Millisecond, 500*time.Millisecond)
-	}
-	if c.random.IntN(20) == 0 {
-		lag = between(c.random, 0, 5*time.Second)
-	}
-	if down || latency >= simBudget || lag > maxLag {
-		c.bad = append(c.bad[max(0, len(c.bad)-20):], began)
-	}
-	c.w.mu.Unlock()
+// GetItem is a read of the journal: a replica's answer, late, or none. An answer waits while the container is frozen.
+func (c *container) GetItem(
+	ctx context.Context, in *dynamodb.GetItemInput, _ ...func(*dynamodb.Options),
+) (*dynamodb.GetItemOutput, error) {
+	name, consistent := text(in.Key["key"]), aws.ToBool(in.ConsistentRead)
+	latency, lag, down := c.conditions(name, consistent)
 	time.Sleep(latency)
 
 	c.w.mu.Lock()
-	found := c.answer(name, time.Now().Add(-lag))
+	found := c.region.at(name, time.Now().Add(-lag))
 	thawed := c.thawed
 	if thawed != nil {
-		c.w.count.frozenLooks++
+		c.w.count.frozenPolls++
 	}
 	c.w.mu.Unlock()
 	if thawed != nil {
@@ -245,32 +247,50 @@ func (c *container) GetItem(ctx context.Context, in *dynamodb.GetItemInput, _ ..
 	if err := ctx.Err(); err != nil { // as AWS's client: a read past its limit, in a freeze too, has no answer
 		return nil, err
 	}
-	c.allow(found) // the follower takes it in, or learns it at the next look
+	if found != nil {
+		seq, _ := strconv.Atoi(found["seq"].(*types.AttributeValueMemberN).Value)
+		c.found[position{text(found["epoch"]), seq}] = true
+	}
 	return &dynamodb.GetItemOutput{Item: found}, nil
 }
 
-// answer is what the journal was at a moment.
-func (c *container) answer(name string, at time.Time) item {
-	history := c.region.written[name]
-	for n := len(history) - 1; n >= 0; n-- {
-		if !history[n].at.After(at) {
-			return history[n].item
-		}
+// conditions are those of one read. It is bad for the judge if it fails, takes longer than the budget, or finds what
+// was in the journal longer ago than a replica lags.
+func (c *container) conditions(name string, consistent bool) (latency, lag time.Duration, down bool) {
+	c.w.mu.Lock()
+	defer c.w.mu.Unlock()
+	now := time.Now()
+	if c.copy == "" {
+		c.copy = name
 	}
-	return nil
-}
-
-// allow notes what a look finds that earlier ones did not.
-func (c *container) allow(found item) {
-	if found == nil {
-		return
+	if name != c.copy {
+		c.violation("it read %q, and before %q", name, c.copy)
 	}
-	epoch := text(found["epoch"])
-	seq, _ := strconv.Atoi(found["seq"].(*types.AttributeValueMemberN).Value)
-	if epoch == c.epoch && seq > c.seq {
-		c.said += seq - c.seq
+	budget := simBudget
+	latency, lag = between(c.random, time.Millisecond, 8*time.Millisecond), between(c.random, 0, maxLag)
+	switch {
+	case consistent: // the second read of a poll
+		lag = 0
+	case now.Sub(c.polled) >= 5*time.Second:
+		c.w.count.reconnects++
+		budget, latency = simReconnect, latency+between(c.random, 0, 60*time.Millisecond)
 	}
-	if epoch != c.epoch || seq > c.seq {
-		c.epoch, c.seq = epoch, seq
+	if !consistent {
+		c.polled = now
 	}
+	if c.region.slow || c.random.IntN(50) == 0 {
+		latency = between(c.random, 10*time.Millisecond, 500*time.Millisecond)
+	}
+	if c.random.IntN(50) == 0 {
+		c.w.count.slowPolls++
+		latency = between(c.random, simInterval, 4*time.Second)
+	}
+	if !consistent && c.random.IntN(20) == 0 {
+		lag = between(c.random, 0, 5*time.Second)
+	}
+	down = c.region.down
+	if down || latency >= budget || lag > maxLag {
+		c.bad = append(c.bad[max(0, len(c.bad)-20):], now)
+	}
+	return latency, lag, down
 }

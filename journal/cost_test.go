@@ -42,7 +42,7 @@ func TestCountedReadsMatchTheFormula(t *testing.T) {
 					}
 					want := time.Since(start).Seconds() / (0.95*interval.Seconds() + 1/rate)
 					assert.InEpsilon(t, want, reads.reads, 0.1)
-					assert.Equal(t, reads.reads, f.Stats().Looks)
+					assert.Equal(t, reads.reads, f.Stats().Polls)
 				})
 			})
 		}

@@ -1,13 +1,11 @@
 package journal
 
-import "time"
+import "github.com/warmflags/warmflags/internal/clock"
 
-// Clock replaces both hands of the clock.
-func Clock(hands func() (mono, wall time.Duration)) Option {
-	return func(s *settings) {
-		s.clock = func() instant {
-			mono, wall := hands()
-			return instant{mono: mono, wall: wall}
-		}
-	}
+// Clock replaces the clocks.
+func Clock(now func() clock.Instant) Option {
+	return func(s *settings) { s.clock = now }
 }
+
+// MaxPolls is the largest number of polls under way.
+const MaxPolls = maxPolls

@@ -10,7 +10,6 @@ import (
 	"os"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
@@ -52,7 +51,7 @@ func TestMain(m *testing.M) {
 	db := dynamodb.NewFromConfig(cfg)
 	store := cachedstore.New(dynamostore.DataStore(table).Client(db), cachedstore.TTL(ttl))
 	follower := journal.Follow(table, store, journal.Client(db), journal.Interval(processInterval),
-		journal.Budget(time.Minute), journal.FlushBudget(time.Minute)) // this machine may be busy, and time is not what is tested
+		journal.Budget(time.Minute), journal.FlushBudget(time.Minute), journal.FlushInterval(1)) // the machine may be busy
 	flags := ld.Config{
 		DataStore: store, DataSource: ldcomponents.ExternalUpdatesOnly(), Events: ldcomponents.NoEvents(), DiagnosticOptOut: true,
 		Logging: ldcomponents.Logging().MinLevel(ldlog.Warn),
@@ -64,7 +63,9 @@ func TestMain(m *testing.M) {
 	if err != nil {
 		panic(err)
 	}
-	follower.FlushEvents(client)
+	if err := follower.FlushEvents(context.Background(), client); err != nil {
+		panic(err)
+	}
 	lambda.Start(journal.Wrap(follower, func(_ context.Context, user string) (int, error) {
 		return client.IntVariation("flag", ldcontext.New(user), -1)
 	}))
@@ -142,20 +143,27 @@ func TestAThawedContainerIsFreshInItsFirstInvocation(t *testing.T) {
 	}
 }
 
-// What is not sent before the freeze may never be.
-func TestEventsAreSentBeforeTheFreeze(t *testing.T) {
-	var posts atomic.Int64
+// The caller has its answer while LaunchDarkly still holds the events, and they are sent before the freeze.
+func TestEventsAreSentAfterTheAnswer(t *testing.T) {
+	arrived, release := make(chan string, 10), make(chan struct{})
 	events := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Path == "/bulk" {
-			posts.Add(1)
-		}
+		arrived <- r.URL.Path
+		<-release
 		w.WriteHeader(http.StatusAccepted)
 	}))
 	t.Cleanup(events.Close)
 	l := newLab(t, time.Hour, eventsTo+"="+events.URL)
-	for n := int64(1); n <= 3; n++ {
-		require.Equal(t, 1, l.value())
-		assert.Equal(t, n, posts.Load(), "an invocation's events are sent when it ends")
+	for range 3 {
+		invocation := l.Begin(t.Context(), []byte(`"ada"`))
+		r, err := invocation.Answer(t.Context())
+		require.NoError(t, err)
+		assert.Equal(t, "1", strings.TrimSpace(string(r.Payload)))
+		assert.Equal(t, "/bulk", <-arrived)
+		assert.False(t, invocation.Ended())
+		release <- struct{}{}
+		_, err = invocation.End(t.Context())
+		require.NoError(t, err)
+		l.ended = time.Now()
 		l.freeze(processInterval)
 	}
 }
@@ -204,6 +212,6 @@ func TestManyContainersAreFreshAtOnce(t *testing.T) {
 		l.freeze(processInterval)
 		each(l.version)
 	}
-	l.Recycle()
+	l.Recycle(t.Context())
 	each(l.version)
 }

@@ -1,6 +1,7 @@
 package journal
 
 import (
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -9,51 +10,58 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
 	"github.com/warmflags/warmflags/change"
+	"github.com/warmflags/warmflags/internal/table/layout"
 )
 
-// The item's attributes.
+// The row's own attributes.
 const (
-	attrNamespace = "namespace"
-	attrKey       = "key"
-	attrEpoch     = "epoch"
-	attrSeq       = "seq"
-	attrEntries   = "entries"
+	attrEpoch   = "epoch"
+	attrSeq     = "seq"
+	attrEntries = "entries"
+	attrMarks   = "marks"
 )
 
-// maxBytes bounds the item, as DynamoDB counts: one eventually consistent read of it takes half a read unit
+// maxBytes is the largest size of the row, as DynamoDB counts: one eventually consistent read of it takes half a read unit
 // (https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/read-write-operations.html).
 const maxBytes = 4096
+
+// markBytes is the length of an entry's mark: 20 random bits.
+const markBytes = 4
 
 // row is an item of the table.
 type row = map[string]types.AttributeValue
 
-// state is what a journal says. One that was read has encoded, and entries after decode; one that is to be written has
+// state is a journal's content. One that was read has encoded, and entries after decode. One that is to be written has
 // entries. It never changes once a follower knows it.
 type state struct {
-	epoch   string
-	seq     int64   // the number of the latest change in this epoch, the first being 1
-	entries []entry // the latest ones, oldest first; the last has the number seq
-	encoded string  // entries as they were read; decode makes entries of it
+	epoch      string
+	seq        int64   // number of the latest change in this epoch; the first one is 1
+	entries    []entry // the latest changes, oldest first; the last one has the number seq
+	encoded    string  // entries as they were read
+	marks      string  // the marks of the entries; empty in a row of an older release
+	consistent bool    // it was read strongly consistent
 }
 
-// entry is one change. Its time is left out: nobody who looks at the journal needs it.
+// entry is one change. It leaves out the time, which no follower needs.
 type entry struct {
 	Key     string `json:"n"`
-	Kind    string `json:"k,omitempty"` // empty: features, which most are
+	Kind    string `json:"k,omitempty"` // empty means features
 	Version int    `json:"v,omitempty"`
 	Deleted bool   `json:"d,omitempty"`
+
+	mark string // random; two histories with the same epoch and sequence number differ in it
 }
 
-// newEntry makes the entry of a change; entry.change is its inverse, but for the time.
+// newEntry returns the entry of a change, with a new mark.
 func newEntry(c change.Change) entry {
-	e := entry{Key: c.Key, Kind: c.Kind, Version: c.Version, Deleted: c.Deleted}
+	e := entry{Key: c.Key, Kind: c.Kind, Version: c.Version, Deleted: c.Deleted, mark: rand.Text()[:markBytes]}
 	if e.Kind == change.KindFeatures {
 		e.Kind = ""
 	}
 	return e
 }
 
-// change is the change of an entry, without a time.
+// change returns the change of an entry, without a time.
 func (e entry) change() change.Change {
 	c := change.Change{Kind: e.Kind, Key: e.Key, Version: e.Version, Deleted: e.Deleted}
 	if c.Kind == "" {
@@ -62,31 +70,44 @@ func (e entry) change() change.Change {
 	return c
 }
 
-// since are the changes after the number seq, oldest first. It is false when the oldest of them are not there any more. The
-// state must be decoded, and seq be at most its own.
-func (s *state) since(seq int64) ([]change.Change, bool) {
-	missed := s.seq - seq
-	if missed > int64(len(s.entries)) {
+// since returns the changes after the number seq, oldest first, and false if the oldest of them are no longer there. The
+// state must be decoded, and seq must not be larger than its own.
+func (j *state) since(seq int64) ([]change.Change, bool) {
+	missed := j.seq - seq
+	if missed > int64(len(j.entries)) {
 		return nil, false
 	}
 	changes := make([]change.Change, 0, missed)
-	for _, e := range s.entries[int64(len(s.entries))-missed:] {
+	for _, e := range j.entries[int64(len(j.entries))-missed:] {
 		changes = append(changes, e.change())
 	}
 	return changes, true
 }
 
-// name is the namespace, and the key, of a journal's copy.
-func name(prefix, region string, copied int) string {
-	n := "$journal/" + region + "/" + strconv.Itoa(copied)
-	if prefix != "" {
-		n = prefix + ":" + n
+// mark returns the mark of the change with the number seq; "" if the state does not hold it.
+func (j *state) mark(seq int64) string {
+	end := int64(len(j.marks)) - (j.seq-seq)*markBytes
+	if end < markBytes || seq > j.seq {
+		return ""
 	}
-	return n
+	return j.marks[end-markBytes : end]
+}
+
+// diverges reports whether two states of the same epoch belong to different histories: another change has the number
+// of the latest one that both hold. So one of them was written to after the table had been restored.
+func (j *state) diverges(other *state) bool {
+	seq := min(j.seq, other.seq)
+	a, b := j.mark(seq), other.mark(seq)
+	return a != "" && b != "" && a != b
+}
+
+// name returns the namespace, and the key, of a journal's copy.
+func name(prefix, region string, number int) string {
+	return layout.Namespace(prefix, layout.MarkerJournal+"/"+region+"/"+strconv.Itoa(number))
 }
 
 func rowKey(name string) row {
-	return row{attrNamespace: text(name), attrKey: text(name)}
+	return row{layout.AttrNamespace: text(name), layout.AttrKey: text(name)}
 }
 
 func text(s string) types.AttributeValue { return &types.AttributeValueMemberS{Value: s} }
@@ -95,25 +116,26 @@ func number(n int64) types.AttributeValue {
 	return &types.AttributeValueMemberN{Value: strconv.FormatInt(n, 10)}
 }
 
-// makeRow makes the item of s under a name, with as many of the latest entries as fit. It counts as DynamoDB does: the bytes of
-// all names and values
+// makeRow returns the row of a state under a name, with as many of the latest entries as fit. It counts as DynamoDB does:
+// the bytes of all names and values
 // (https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/CapacityUnitCalculations.html).
-func makeRow(name string, s *state) row {
+func makeRow(name string, j *state) row {
 	r := rowKey(name)
-	r[attrEpoch], r[attrSeq] = text(s.epoch), number(s.seq)
-	room := maxBytes - len(attrNamespace+name+attrKey+name+attrEpoch+s.epoch+attrSeq+attrEntries)
-	room -= len(strconv.FormatInt(s.seq, 10))/2 + 2 // a number's size, or a little more
-	r[attrEntries] = text(encodeEntries(s.entries, room))
+	r[attrEpoch], r[attrSeq] = text(j.epoch), number(j.seq)
+	free := maxBytes - len(layout.AttrNamespace+name+layout.AttrKey+name+attrEpoch+j.epoch+attrSeq+attrEntries+attrMarks)
+	free -= len(strconv.FormatInt(j.seq, 10))/2 + 2 // DynamoDB's size of a number, or a little more
+	entries, marks := encodeEntries(j.entries, free)
+	r[attrEntries], r[attrMarks] = text(entries), text(marks)
 	return r
 }
 
-// encodeEntries encodes the latest entries that fit into so many bytes, oldest first, as a JSON array. It may be empty: then
-// every follower has fallen behind, and invalidates all.
-func encodeEntries(entries []entry, room int) string {
-	encoded, first, size := make([][]byte, len(entries)), len(entries), len("[]")
+// encodeEntries encodes the latest entries that fit into so many bytes with their marks: the entries as a JSON array,
+// oldest first, and the marks one after the other. Both may be empty. Then every follower has fallen behind.
+func encodeEntries(entries []entry, free int) (encoded, marks string) {
+	texts, first, size := make([][]byte, len(entries)), len(entries), len("[]")
 	for i := len(entries) - 1; i >= 0; i-- {
-		encoded[i], _ = json.Marshal(entries[i]) // strings, numbers and truths always encode
-		if size += len(encoded[i]) + len(","); size > room {
+		texts[i], _ = json.Marshal(entries[i]) // strings, numbers and booleans always encode
+		if size += len(texts[i]) + len(",") + markBytes; size > free {
 			break
 		}
 		first = i
@@ -123,12 +145,13 @@ func encodeEntries(entries []entry, room int) string {
 		if i > first {
 			b = append(b, ',')
 		}
-		b = append(b, encoded[i]...)
+		b = append(b, texts[i]...)
+		marks += entries[i].mark
 	}
-	return string(append(b, ']'))
+	return string(append(b, ']')), marks
 }
 
-// parseRow reads an item, all but its entries; nil for none. Somebody else may have written anything there.
+// parseRow reads a row, all but its entries; nil for no row.
 func parseRow(r row) (*state, error) {
 	if len(r) == 0 {
 		return nil, nil
@@ -137,23 +160,36 @@ func parseRow(r row) (*state, error) {
 	seq, ok2 := r[attrSeq].(*types.AttributeValueMemberN)
 	entries, ok3 := r[attrEntries].(*types.AttributeValueMemberS)
 	if !ok || !ok2 || !ok3 || epoch.Value == "" {
-		return nil, errors.New("epoch, seq or entries is missing, or of another type")
+		return nil, errors.New("epoch, seq or entries is missing or of another type")
 	}
 	n, err := strconv.ParseInt(seq.Value, 10, 64)
 	if err != nil {
 		return nil, fmt.Errorf("seq: %w", err)
 	}
-	return &state{epoch: epoch.Value, seq: n, encoded: entries.Value}, nil
+	j := &state{epoch: epoch.Value, seq: n, encoded: entries.Value}
+	if marks, ok := r[attrMarks].(*types.AttributeValueMemberS); ok {
+		j.marks = marks.Value
+	}
+	return j, nil
 }
 
-// decode reads the entries of an item that was read. Most looks find nothing new, and are spared it. Each entry has a number
-// in the epoch, and the first is 1: so there cannot be more of them than seq.
-func (s *state) decode() error {
-	if err := json.Unmarshal([]byte(s.encoded), &s.entries); err != nil {
+// decode reads the entries of a state that was read. Most polls find nothing new and need none. The first change of an
+// epoch has the number 1, so there cannot be more entries than seq.
+func (j *state) decode() error {
+	if err := json.Unmarshal([]byte(j.encoded), &j.entries); err != nil {
 		return fmt.Errorf("entries: %w", err)
 	}
-	if s.seq < int64(len(s.entries)) {
-		return fmt.Errorf("seq %d is less than its %d entries", s.seq, len(s.entries))
+	if j.seq < int64(len(j.entries)) {
+		return fmt.Errorf("seq %d is less than its %d entries", j.seq, len(j.entries))
+	}
+	if j.marks == "" { // of an older release
+		return nil
+	}
+	if len(j.marks) != markBytes*len(j.entries) {
+		return fmt.Errorf("%d bytes of marks for %d entries", len(j.marks), len(j.entries))
+	}
+	for i := range j.entries {
+		j.entries[i].mark = j.marks[markBytes*i : markBytes*(i+1)]
 	}
 	return nil
 }

@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// Run polls the journal at once and then every interval, until ctx ends. It is for processes that are never frozen:
-// services, and Lambda Managed Instances. What goes wrong is logged, and the next poll tries again.
+// Run polls the journal at once and then in each interval, until ctx ends. It is for processes that are never frozen:
+// services, and functions on Lambda Managed Instances. Failures are logged, and the next poll tries again.
 //
 // It returns wrong options at once, and otherwise ctx's error.
 func (f *Follower) Run(ctx context.Context) error {
@@ -16,7 +16,7 @@ func (f *Follower) Run(ctx context.Context) error {
 	ticker := time.NewTicker(f.interval)
 	defer ticker.Stop()
 	for {
-		_ = f.Refresh(ctx) // logged when it begins and when it ends to fail
+		_ = f.Refresh(ctx) // finish logs failures
 		select {
 		case <-ctx.Done():
 			return ctx.Err()

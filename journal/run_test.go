@@ -32,10 +32,10 @@ func TestRunPollsEachInterval(t *testing.T) {
 			synctest.Wait()
 			require.Equal(t, []string{"flag"}, s.take(), "round %d", i)
 		}
-		began := f.Stats().Looks
+		began := f.Stats().Polls
 		<-time.After(10 * interval)
 		synctest.Wait()
-		assert.Equal(t, 10, f.Stats().Looks-began, "one read an interval")
+		assert.Equal(t, 10, f.Stats().Polls-began, "one read an interval")
 		stop()
 		assert.ErrorIs(t, <-ended, context.Canceled)
 	})

@@ -5,9 +5,8 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	mathrand "math/rand/v2"
 	"slices"
-	"time"
+	"sync"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
@@ -20,12 +19,15 @@ import (
 type WriteAPI interface {
 	ReadAPI
 	PutItem(context.Context, *dynamodb.PutItemInput, ...func(*dynamodb.Options)) (*dynamodb.PutItemOutput, error)
-	TransactWriteItems(context.Context, *dynamodb.TransactWriteItemsInput, ...func(*dynamodb.Options)) (*dynamodb.TransactWriteItemsOutput, error)
+	DeleteItem(context.Context, *dynamodb.DeleteItemInput, ...func(*dynamodb.Options)) (*dynamodb.DeleteItemOutput, error)
+	TransactWriteItems(
+		context.Context, *dynamodb.TransactWriteItemsInput, ...func(*dynamodb.Options),
+	) (*dynamodb.TransactWriteItemsOutput, error)
 }
 
 var _ WriteAPI = (*dynamodb.Client)(nil)
 
-// MaxCopies is the most copies of a journal that one transaction can write.
+// MaxCopies is the largest number of copies of a journal: what one transaction can write.
 const MaxCopies = 100
 
 // Writer appends to the journals of one table in one region. All fields but Copies are required. Wrong ones are
@@ -33,50 +35,71 @@ const MaxCopies = 100
 type Writer struct {
 	Client WriteAPI
 	Table  string
-	Region string // the table's: AWS_REGION in a Lambda function
-	// Copies is how many copies are kept, alike; 0 means 1, and the most is [MaxCopies]. Raise it here before
-	// followers, and lower it there first: a follower of a copy that nobody writes learns nothing.
+	Region string // of the table: AWS_REGION in a Lambda function
+	// Copies is the number of copies, which are all alike; 0 means 1, and the maximum is [MaxCopies]. Raise it here before
+	// you raise it in followers, and lower it there first: a follower of a copy that is not written misses everything.
 	Copies int
+
+	mu    sync.Mutex        // guards wrote
+	wrote map[string]*state // by prefix: epoch, seq and the last mark of what this Writer wrote last
 }
 
 // Append appends the changes of these messages to the journals of their prefixes, and returns when they are there.
-// Two calls at the same time lose nothing: each write is conditional on what was read, and is repeated until it
-// succeeds or ctx ends. A message without changes, which means that anything may have changed, is a [Writer.Renew].
-// One prefix's failure does not keep the others back. After an error, append all again: what is appended twice
-// is only invalidated twice.
+// Concurrent calls lose nothing: each write is conditional on what was read, and is repeated until it succeeds or ctx
+// ends. A message without changes, which means that anything may have changed, is a [Writer.Renew].
+//
+// A prefix that fails does not affect the others; the error joins those of all that failed. After an error, append all
+// again: what is appended twice is only invalidated twice.
 func (w *Writer) Append(ctx context.Context, published []change.Message) error {
-	if err := w.check(); err != nil {
-		return err
-	}
-	var prefixes []string // in the order of their first messages
 	appended := map[string][]entry{}
 	renewed := map[string]bool{}
 	for _, m := range published {
-		if !slices.Contains(prefixes, m.Prefix) {
-			prefixes = append(prefixes, m.Prefix)
-		}
 		renewed[m.Prefix] = renewed[m.Prefix] || len(m.Changes) == 0
 		for _, c := range m.Changes {
 			appended[m.Prefix] = append(appended[m.Prefix], newEntry(c))
 		}
 	}
-	var problems []error
-	for _, prefix := range prefixes {
-		err := w.update(ctx, prefix, appended[prefix], renewed[prefix])
-		if err != nil {
-			problems = append(problems, fmt.Errorf("append to journal %q in table %q: %w", name(prefix, w.Region, 0), w.Table, err))
-		}
-	}
-	return errors.Join(problems...)
+	return w.each(published, "append to", func(prefix string) error {
+		return w.update(ctx, prefix, appended[prefix], renewed[prefix])
+	})
 }
 
-// Renew gives the journal of a prefix a new epoch, at which every follower takes it that anything may have changed:
+// Renew gives the journal of a prefix a new epoch, so that every follower takes it that anything may have changed. It is
 // for when it is not known what changed.
 func (w *Writer) Renew(ctx context.Context, prefix string) error {
 	return w.Append(ctx, []change.Message{{Prefix: prefix}})
 }
 
-// check says all that is wrong with the fields in one error; nil if nothing is.
+// Remove takes the place of [Writer.Append] while the journal is switched off. It deletes the first copy of the journals
+// of the messages' prefixes, so that the first append after the journal is switched on again begins a new epoch, in all
+// copies: a journal that missed changes must not go on.
+func (w *Writer) Remove(ctx context.Context, published []change.Message) error {
+	return w.each(published, "remove", func(prefix string) error {
+		_, err := w.Client.DeleteItem(ctx, &dynamodb.DeleteItemInput{TableName: &w.Table, Key: rowKey(name(prefix, w.Region, 0))})
+		return err
+	})
+}
+
+// each calls f for each prefix of the messages, in their order, and joins the errors.
+func (w *Writer) each(published []change.Message, what string, f func(prefix string) error) error {
+	if err := w.check(); err != nil {
+		return err
+	}
+	var problems []error
+	seen := map[string]bool{}
+	for _, m := range published {
+		if seen[m.Prefix] {
+			continue
+		}
+		seen[m.Prefix] = true
+		if err := f(m.Prefix); err != nil {
+			problems = append(problems, fmt.Errorf("%s journal %q in table %q: %w", what, name(m.Prefix, w.Region, 0), w.Table, err))
+		}
+	}
+	return errors.Join(problems...)
+}
+
+// check returns everything that is wrong with the fields in one error.
 func (w *Writer) check() error {
 	var problems []error
 	if w.Client == nil {
@@ -97,23 +120,23 @@ func (w *Writer) check() error {
 	return nil
 }
 
-// The pause before a conflicting write is repeated: random, and longer each time.
-const (
-	firstPause = 5 * time.Millisecond
-	lastPause  = time.Second
-)
-
-// update reads the first copy and writes all, until nobody else wrote between the two. A new journal, and one that is
-// renewed, gets an epoch of its own. A write whose answer was lost is made twice, as its condition fails at the second try:
-// its changes are then in the journal twice, which costs a follower nothing but a read. All entries are carried along; what
-// does not fit any more falls out in makeRow.
+// update reads the first copy and writes all copies, until no other write comes between the two. All entries are carried
+// along; makeRow drops what does not fit. A write whose answer was lost is repeated by AWS's client and then fails its
+// condition, so its changes may be in the journal twice, which costs a follower nothing but a read.
+//
+// The journal gets a new epoch if there is none, if the caller wants one, and if the journal is not what this Writer
+// wrote, or a continuation of it: then the table was restored.
 func (w *Writer) update(ctx context.Context, prefix string, appended []entry, renew bool) error {
-	for attempt := 0; ; attempt++ {
+	return withRetry(ctx, func() error {
 		var was *state
 		if !renew {
+			wrote := w.last(prefix) // before the read, which then finds at least that
 			var err error
 			if was, err = w.read(ctx, prefix); err != nil {
 				return err
+			}
+			if was != nil && wrote != nil && was.epoch == wrote.epoch && (was.seq < wrote.seq || was.diverges(wrote)) {
+				was = nil
 			}
 		}
 		next := &state{epoch: rand.Text()}
@@ -122,22 +145,36 @@ func (w *Writer) update(ctx context.Context, prefix string, appended []entry, re
 		}
 		next.seq += int64(len(appended))
 		next.entries = slices.Concat(next.entries, appended)
-		err := w.write(ctx, prefix, was, next)
-		if err == nil || !isConflict(err) {
+		if err := w.write(ctx, prefix, was, next); err != nil {
 			return err
 		}
-		timer := time.NewTimer(mathrand.N(min(firstPause<<min(attempt, 10), lastPause)))
-		select {
-		case <-timer.C:
-		case <-ctx.Done():
-			timer.Stop()
-			return fmt.Errorf("gave up after %d attempts: %w", attempt+1, errors.Join(ctx.Err(), err))
-		}
-	}
+		w.remember(prefix, next)
+		return nil
+	})
 }
 
-// read reads the first copy, strongly consistent. One that cannot be understood is as good as none: a new epoch heals
-// it.
+// last returns what this Writer wrote last; nil if nothing.
+func (w *Writer) last(prefix string) *state {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.wrote[prefix]
+}
+
+func (w *Writer) remember(prefix string, j *state) {
+	wrote := &state{epoch: j.epoch, seq: j.seq}
+	if n := len(j.entries); n > 0 {
+		wrote.marks = j.entries[n-1].mark
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.wrote == nil {
+		w.wrote = map[string]*state{}
+	}
+	w.wrote[prefix] = wrote
+}
+
+// read reads the first copy, strongly consistent. It returns nil for one that cannot be understood, and for one without
+// marks, which an older release wrote: a new epoch repairs it.
 func (w *Writer) read(ctx context.Context, prefix string) (*state, error) {
 	out, err := w.Client.GetItem(ctx, &dynamodb.GetItemInput{
 		TableName: &w.Table, Key: rowKey(name(prefix, w.Region, 0)), ConsistentRead: aws.Bool(true),
@@ -145,19 +182,18 @@ func (w *Writer) read(ctx context.Context, prefix string) (*state, error) {
 	if err != nil {
 		return nil, err
 	}
-	s, err := parseRow(out.Item)
-	if err != nil || s == nil || s.decode() != nil {
-		return nil, nil //nolint:nilerr // as said above
+	j, err := parseRow(out.Item)
+	if err != nil || j == nil || j.decode() != nil || len(j.entries) > 0 && j.marks == "" {
+		return nil, nil //nolint:nilerr // see above
 	}
-	return s, nil
+	return j, nil
 }
 
-// write writes all copies, if the first one still has the epoch and the sequence that was read. The others are never
-// written without it, so its condition is enough for all. What begins a new epoch may be written over anything else:
-// whatever somebody else wrote in between, every follower will take it that anything may have changed. But not over
-// that same epoch: the AWS client repeats a write whose answer is late, and what it sent first may come last, when
-// others have appended. Where that refuses the repetition of a write that came through, the changes are appended once
-// more, or the epoch is renewed once more.
+// write writes all copies if the first one still has the epoch and the sequence number that was read. The others are
+// never written without it, so its condition is enough for all. A new epoch may be written over anything else: whatever
+// another process wrote in between, every follower takes it that anything may have changed. But not over that same
+// epoch: AWS's client repeats a write whose answer is late, and what it sent first may arrive last, when others have
+// appended.
 func (w *Writer) write(ctx context.Context, prefix string, was, next *state) error {
 	put := types.Put{
 		TableName: &w.Table, Item: makeRow(name(prefix, w.Region, 0), next),
@@ -184,26 +220,4 @@ func (w *Writer) write(ctx context.Context, prefix string, was, next *state) err
 	}
 	_, err := w.Client.TransactWriteItems(ctx, &dynamodb.TransactWriteItemsInput{TransactItems: all})
 	return err
-}
-
-// isConflict says whether a write failed because of another one, or because the table was too busy for a transaction. Then it
-// is worth while to read again. Throttling of a single put is not among these: by default the AWS SDK has retried that already.
-func isConflict(err error) bool {
-	var held *types.ConditionalCheckFailedException
-	var conflict *types.TransactionConflictException
-	if errors.As(err, &held) || errors.As(err, &conflict) {
-		return true
-	}
-	var canceled *types.TransactionCanceledException
-	if !errors.As(err, &canceled) {
-		return false
-	}
-	for _, reason := range canceled.CancellationReasons {
-		switch aws.ToString(reason.Code) {
-		case "", "None", "ConditionalCheckFailed", "TransactionConflict", "ProvisionedThroughputExceeded", "ThrottlingError":
-		default:
-			return false // such as a validation error, which time does not heal
-		}
-	}
-	return true
 }

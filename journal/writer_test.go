@@ -190,14 +190,14 @@ func TestANewEpochThatIsHeardTwiceLosesNothing(t *testing.T) {
 
 		s := &sink{}
 		f := a.follow(s)
-		look(t, f, s)
+		poll(t, f, s)
 		a.writer.Client = &heardTwice{WriteAPI: a.DynamoDB}
 		require.NoError(t, a.writer.Renew(t.Context(), ""))
 		after, seq, entries := a.read(first)
 		assert.NotEqual(t, before, after)
 		assert.Zero(t, seq)
 		assert.Empty(t, entries)
-		assert.Equal(t, []string{"*"}, look(t, f, s))
+		assert.Equal(t, []string{"*"}, poll(t, f, s))
 	})
 }
 

@@ -67,7 +67,7 @@ func TestTheExampleIsFreshAfterAThaw(t *testing.T) {
 	require.Equal(t, false, c.evaluate())
 	for i := range 4 {
 		if i == 2 {
-			h.all["streamhandler"].Recycle() // the next one starts cold, and appends to the same journal
+			h.all["streamhandler"].Recycle(t.Context()) // the next one starts cold, and appends to the same journal
 		}
 		on := i%2 == 0
 		flip(on)

@@ -102,7 +102,7 @@ func lambdaV7(sdkKey string, handle func(context.Context, string) (bool, error))
 		DataStore:  store,
 		DataSource: ldcomponents.ExternalUpdatesOnly(), // daemon mode
 	}, 5*time.Second)
-	follower.FlushEvents(client) // before each freeze
+	err = follower.FlushEvents(context.Background(), client) // after each answer
 	lambda.Start(journal.Wrap(follower, handle))
 	return err
 }

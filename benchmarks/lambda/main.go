@@ -210,7 +210,7 @@ func (l *lab) measure(n int, before func(*lab) error, cold bool) (without, with 
 // invoke returns how long an invocation took; in a cold start, since the process was started.
 func (l *lab) invoke(f *runtimeapi.Function, cold bool) (time.Duration, error) {
 	if cold {
-		f.Recycle()
+		f.Recycle(context.Background())
 	}
 	result, err := f.Invoke(context.Background(), []byte(`{}`))
 	if err != nil {

@@ -44,7 +44,9 @@ func main() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	follower.FlushEvents(client) // before each freeze
+	if err := follower.FlushEvents(ctx, client); err != nil { // after each answer
+		log.Fatal(err)
+	}
 	lambda.Start(journal.Wrap(follower, func(_ context.Context, user string) (string, error) {
 		// An error, as of a flag that is not there yet, comes with the default.
 		if on, _ := client.BoolVariation("new-checkout", ldcontext.New(user), false); on {

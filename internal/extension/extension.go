@@ -53,7 +53,7 @@ type Config struct {
 // Extension does nothing.
 type Extension struct {
 	config  Config
-	api     *API
+	next    func(context.Context) (Event, error) // asks Lambda for the next event
 	cancel  context.CancelFunc
 	running sync.WaitGroup
 
@@ -81,19 +81,18 @@ func Start(ctx context.Context, config Config) (*Extension, error) {
 	}
 	events := []string{Invoke}
 	if config.Getenv("AWS_LAMBDA_MAX_CONCURRENCY") != "" {
-		events = []string{}
+		events = []string{} // none is allowed there; an extension still makes Lambda send SIGTERM
 	}
 	name := "warmflags"
 	if n := extensions.Add(1); n > 1 {
 		name += "-" + strconv.FormatInt(n, 10)
 	}
-	e := &Extension{config: config, change: make(chan struct{})}
-	var err error
-	if e.api, err = Register(ctx, address, name, events); err != nil {
+	api, err := Register(ctx, address, name, events)
+	if err != nil {
 		return nil, fmt.Errorf("start extension %q: %w", name, err)
 	}
 	life, cancel := context.WithCancel(context.Background())
-	e.cancel = cancel
+	e := &Extension{config: config, next: api.Next, cancel: cancel, change: make(chan struct{})}
 	terminated := make(chan os.Signal, 1)
 	signal.Notify(terminated, syscall.SIGTERM) // Lambda sends it because an extension is registered
 	e.running.Go(func() {
@@ -131,7 +130,7 @@ func (c Config) withDefaults() Config {
 // concerned, so it is delayed until the flush ended.
 func (e *Extension) run(ctx context.Context) {
 	for {
-		invocation, err := e.api.Next(ctx)
+		invocation, err := e.next(ctx)
 		if ctx.Err() != nil {
 			return
 		}

@@ -47,10 +47,11 @@ func build(ctx context.Context) (*streamhandler.FailureHandler, error) {
 		return nil, err
 	}
 	client := dynamodb.NewFromConfig(cfg)
-	options := []streamhandler.Option{streamhandler.TopicARN(topic), streamhandler.MaxMessageSize(maxSize)}
-	if copies != 0 {
-		writer := &journal.Writer{Client: client, Table: table, Region: cfg.Region, Copies: copies}
-		options = append(options, streamhandler.OnPublished(writer.Append)) // an empty message renews the epoch
+	writer := &journal.Writer{Client: client, Table: table, Region: cfg.Region, Copies: copies}
+	toJournal := writer.Append // an empty message renews the epoch
+	if copies == 0 {
+		toJournal = writer.Remove // so that it begins anew when it is switched on again
 	}
-	return streamhandler.NewFailureHandler(sns.NewFromConfig(cfg), table, client, options...), nil
+	return streamhandler.NewFailureHandler(sns.NewFromConfig(cfg), table, client, streamhandler.TopicARN(topic),
+		streamhandler.MaxMessageSize(maxSize), streamhandler.OnPublished(toJournal)), nil
 }

@@ -37,10 +37,7 @@ func build(ctx context.Context) (*streamhandler.Handler, error) {
 	topic := vars.Required("TOPIC_ARN", "the topic that changes are published to")
 	maxSize := vars.Int("MAX_MESSAGE_SIZE", 256<<10)
 	copies := vars.IntUpTo("JOURNAL_COPIES", journal.MaxCopies)
-	table := ""
-	if copies != 0 {
-		table = vars.Required("TABLE_NAME", "the flag table, which contains the journal")
-	}
+	table := vars.Required("TABLE_NAME", "the flag table, which contains the journal")
 	if err := vars.Err(); err != nil {
 		return nil, err
 	}
@@ -48,10 +45,11 @@ func build(ctx context.Context) (*streamhandler.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	options := []streamhandler.Option{streamhandler.TopicARN(topic), streamhandler.MaxMessageSize(maxSize)}
-	if copies != 0 {
-		writer := &journal.Writer{Client: dynamodb.NewFromConfig(cfg), Table: table, Region: cfg.Region, Copies: copies}
-		options = append(options, streamhandler.OnPublished(writer.Append))
+	writer := &journal.Writer{Client: dynamodb.NewFromConfig(cfg), Table: table, Region: cfg.Region, Copies: copies}
+	toJournal := writer.Append
+	if copies == 0 {
+		toJournal = writer.Remove // so that it begins anew when it is switched on again
 	}
-	return streamhandler.New(sns.NewFromConfig(cfg), options...), nil
+	return streamhandler.New(sns.NewFromConfig(cfg), streamhandler.TopicARN(topic), streamhandler.MaxMessageSize(maxSize),
+		streamhandler.OnPublished(toJournal)), nil
 }

@@ -8,7 +8,7 @@ import (
 )
 
 func TestBuild(t *testing.T) {
-	required := []string{"TOPIC_ARN"}
+	required := []string{"TOPIC_ARN", "TABLE_NAME"}
 	for _, name := range required {
 		t.Setenv(name, "")
 	}
@@ -21,16 +21,6 @@ func TestBuild(t *testing.T) {
 	handler, err := build(t.Context())
 	require.NoError(t, err)
 	assert.NotNil(t, handler)
-}
-
-func TestTheJournalNeedsItsTable(t *testing.T) {
-	t.Setenv("TOPIC_ARN", "something")
-	t.Setenv("JOURNAL_COPIES", "2")
-	_, err := build(t.Context())
-	require.ErrorContains(t, err, "TABLE_NAME is missing")
-	t.Setenv("TABLE_NAME", "flags")
-	_, err = build(t.Context())
-	require.NoError(t, err)
 }
 
 func TestCopiesOfTheJournalAreChecked(t *testing.T) {

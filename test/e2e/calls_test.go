@@ -19,10 +19,12 @@ type sqsName = sqstypes.QueueAttributeName
 func checkCalls(t *testing.T) {
 	data, err := os.ReadFile(filepath.Join(root(), "sam", "calls.json"))
 	require.NoError(t, err)
-	var list map[string]struct{ Calls, Journal []string }
+	var list map[string]struct{ Calls, Journal, NoJournal []string }
 	require.NoError(t, json.Unmarshal(data, &list))
 	for function, its := range list {
-		assert.ElementsMatch(t, slices.Concat(its.Calls, its.Journal), world.gate.actionsOf(function), function)
+		made, must := world.gate.actionsOf(function), slices.Concat(its.Calls, its.Journal)
+		assert.Subset(t, made, must, function)
+		assert.Subset(t, slices.Concat(must, its.NoJournal), made, function)
 	}
 }
 

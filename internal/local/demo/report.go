@@ -66,7 +66,7 @@ func newReport(c Config, b *board, p *path, took time.Duration) *Report {
 		Appends:     p.cloud.Calls("PutItem"), // nothing else puts single items
 	}
 	for _, w := range p.lambdas {
-		r.Looks += w.follower.Stats().Looks
+		r.Looks += w.follower.Stats().Polls
 	}
 	r.TableReads -= r.Looks
 	for _, x := range p.consumers {

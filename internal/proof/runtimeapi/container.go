@@ -4,266 +4,343 @@ package runtimeapi
 
 import (
 	"context"
+	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
-	"os/exec"
-	"strconv"
 	"sync"
 	"syscall"
 	"time"
 )
 
-// region is where functions believe to be, unless Config.Env says otherwise.
+// region is the functions' region, unless Config.Env has another one.
 const region = "eu-west-1"
 
-// container is one process, and the runtime API that only it talks to. One invocation at a time uses it.
+// container is an execution environment: the runtime's process, the processes of external extensions, and an API server of
+// its own. After the start, one goroutine (loop) owns its state; everything else talks to that goroutine by channels.
 //
-// The conversation: the process asks for the next event (asked), gets it (events), and posts its answer (answers). That it
-// asks again ends the invocation.
+// The conversation: the runtime and the extensions ask for the next event (asks) and get it, and the runtime posts its
+// answer (answers). The invocation has ended when the runtime and all extensions that got its event have asked again.
 type container struct {
-	config   Config
-	number   int
-	server   *http.Server
-	process  *exec.Cmd
-	serving  sync.WaitGroup
-	initTime time.Duration
-	requests int // invocations so far
+	config  Config
+	number  int
+	server  *http.Server
+	runtime *process
+	outside []*process // external extensions
+	serving sync.WaitGroup
 
-	asked   chan struct{} // the process waits for an event
-	events  chan event
-	answers chan answer
-	gone    chan struct{} // closed when the process has exited
+	asks     chan asked
+	answers  chan answer
+	work     chan *Invocation
+	over     chan expiry
+	stop     chan context.Context // end it as Lambda does, or at once when that context ends
+	exits    chan *process
+	admitted chan struct{} // has an element after an extension registered
+	ready    chan struct{} // closed when the start succeeded
+	gone     chan struct{} // closed when all processes have exited
+
+	mu                 sync.Mutex // guards the fields below
+	extensions         []*extension
+	registrationClosed bool
+
+	// Of the goroutine that starts it, and then of the loop.
+	failure error                       // why it is gone
+	idle    []chan<- event              // requests of the runtime that wait for an event
+	waiting map[*extension]chan<- event // requests of extensions that wait for an event
+	active  map[string]*Invocation      // delivered, by ID
+	queue   []*Invocation               // not delivered yet
 }
 
-// event is an invocation's.
-type event struct {
-	id       string
-	payload  []byte
-	deadline time.Time
-}
-
-// answer is what the process posted; err for an error.
-type answer struct {
-	id      string
-	payload []byte
-	err     *Error
+// expiry ends an invocation before it has ended by itself.
+type expiry struct {
+	invocation *Invocation
+	err        error
 }
 
 func newContainer(config Config, number int) *container {
 	return &container{
 		config: config, number: number,
-		asked: make(chan struct{}), events: make(chan event), answers: make(chan answer), gone: make(chan struct{}),
+		asks: make(chan asked), answers: make(chan answer), work: make(chan *Invocation), over: make(chan expiry),
+		stop: make(chan context.Context), exits: make(chan *process, 1+len(config.Extensions)),
+		admitted: make(chan struct{}, maxExtensions), ready: make(chan struct{}), gone: make(chan struct{}),
+		waiting: map[*extension]chan<- event{}, active: map[string]*Invocation{},
 	}
 }
 
-// start starts the process, and waits until it asks for its first event.
-func (c *container) start(ctx context.Context) error {
+// start starts the processes, and waits until all ask for their first event. Extensions come first: the runtime starts
+// when the external ones have registered.
+func (c *container) start(ctx context.Context) (took time.Duration, err error) {
+	began := time.Now()
+	if err := c.init(ctx); err != nil {
+		c.kill(err)
+		return 0, err
+	}
+	took = time.Since(began)
+	close(c.ready)
+	c.serving.Go(c.loop)
+	return took, nil
+}
+
+func (c *container) init(ctx context.Context) error {
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
-		close(c.gone)
 		return fmt.Errorf("start runtime API: %w", err)
 	}
 	c.server = &http.Server{Handler: c.routes(), ReadHeaderTimeout: time.Minute}
 	c.serving.Go(func() { _ = c.server.Serve(listener) })
-
-	c.process = exec.Command(c.config.Bootstrap, c.config.Args...) //nolint:gosec // what the test says
-	c.process.Env = c.environment(listener.Addr().String())
-	c.process.Stdout, c.process.Stderr = c.config.Output, c.config.Output
-	c.process.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // so that all it starts is frozen and ended with it
-	began := time.Now()
-	if err := c.process.Start(); err != nil {
-		c.process = nil
-		close(c.gone)
-		return fmt.Errorf("start %q: %w", c.config.Bootstrap, err)
+	ctx, cancel := context.WithTimeoutCause(ctx, c.config.InitLimit,
+		&Error{Type: TypeTimeout, Message: fmt.Sprintf("the start took more than %v", c.config.InitLimit), Init: true})
+	defer cancel()
+	for _, command := range c.config.Extensions {
+		p, err := c.launch(command, nil, listener.Addr().String())
+		if err != nil {
+			return err
+		}
+		c.outside = append(c.outside, p)
 	}
-	c.serving.Go(func() {
-		_ = c.process.Wait()
-		close(c.gone)
-	})
-	timer := time.NewTimer(c.config.InitLimit)
-	defer timer.Stop()
+	for range c.config.Extensions {
+		if err := c.await(ctx, c.admitted); err != nil {
+			return err
+		}
+	}
+	if c.runtime, err = c.launch(c.config.Bootstrap, c.config.Args, listener.Addr().String()); err != nil {
+		return err
+	}
+	c.runtime.name = "the process"
+	for !c.initialized() {
+		if err := c.await(ctx, nil); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// initialized reports whether the runtime and all extensions wait for their first event.
+func (c *container) initialized() bool {
+	return len(c.idle) > 0 && len(c.waiting) == len(c.registered())
+}
+
+// await takes one step of the start: a request for an event, or what is sent on wanted.
+func (c *container) await(ctx context.Context, wanted <-chan struct{}) error {
 	select {
-	case <-c.asked:
-		c.initTime = time.Since(began)
-		return nil
+	case <-wanted:
+	case a := <-c.asks:
+		c.take(a)
 	case a := <-c.answers:
 		if a.err == nil {
 			return &Error{Type: "Runtime.UnexpectedAnswer", Message: "an answer before it asked for an event", Init: true}
 		}
 		return a.err
-	case <-c.gone:
-		return &Error{Type: TypeExit, Message: "the process exited in its start: " + c.process.ProcessState.String(), Init: true}
-	case <-timer.C:
-		return &Error{Type: TypeTimeout, Message: fmt.Sprintf("the start took more than %v", c.config.InitLimit), Init: true}
+	case p := <-c.exits:
+		return &Error{Type: TypeExit, Message: p.name + " exited in its start: " + p.state(), Init: true}
 	case <-ctx.Done():
-		return ctx.Err()
+		return context.Cause(ctx)
 	}
+	return nil
 }
 
-// environment is what Lambda sets (https://docs.aws.amazon.com/lambda/latest/dg/configuration-envvars.html), with
-// credentials that nobody knows.
-func (c *container) environment(api string) []string {
-	return append([]string{
-		"AWS_LAMBDA_RUNTIME_API=" + api,
-		"AWS_LAMBDA_FUNCTION_NAME=" + c.config.Name,
-		"AWS_LAMBDA_FUNCTION_VERSION=$LATEST",
-		"AWS_LAMBDA_FUNCTION_MEMORY_SIZE=128",
-		"AWS_LAMBDA_INITIALIZATION_TYPE=on-demand",
-		"_HANDLER=bootstrap",
-		"LAMBDA_TASK_ROOT=/var/task",
-		"TZ=:UTC",
-		"AWS_REGION=" + region,
-		"AWS_DEFAULT_REGION=" + region,
-		"AWS_ACCESS_KEY_ID=local",
-		"AWS_SECRET_ACCESS_KEY=local",
-	}, c.config.Env...)
+// take notes that the runtime or an extension waits for an event.
+func (c *container) take(a asked) {
+	if a.extension == nil {
+		c.idle = append(c.idle, a.event)
+		return
+	}
+	c.waiting[a.extension] = a.event
 }
 
-// invoke has the process handle an event. It is thawed before, and frozen again when it asks for the next one. After
-// an error that is not the function's own, the process has exited.
-func (c *container) invoke(ctx context.Context, payload []byte) ([]byte, time.Duration, error) {
-	c.requests++
-	began := time.Now()
-	e := event{fmt.Sprintf("%08d-%d", c.number, c.requests), payload, began.Add(c.config.Timeout)}
-	timer := time.NewTimer(c.config.Timeout)
-	defer timer.Stop()
-	c.signal(syscall.SIGCONT)
-	var got *answer
-	var took time.Duration
-	events := c.events
+// loop runs invocations until the container has ended.
+func (c *container) loop() {
+	c.rest()
 	for {
+		var err error
 		select {
-		case events <- e:
-			events = nil
+		case i := <-c.work:
+			c.signal(syscall.SIGCONT)
+			c.queue = append(c.queue, i)
+			c.deliver()
+		case a := <-c.asks:
+			c.take(a)
+			err = c.settle(a.extension == nil)
+			c.deliver()
 		case a := <-c.answers:
-			if a.id == e.id {
-				got, took = &a, time.Since(began)
+			c.answered(a)
+		case e := <-c.over:
+			if c.active[e.invocation.id] != nil {
+				err = e.err
 			}
-		case <-c.asked:
-			if got == nil {
-				return nil, 0, c.kill(&Error{Type: "Runtime.NoAnswer", Message: "the process asked for the next event without an answer"})
-			}
-			if !c.config.Awake {
-				c.signal(syscall.SIGSTOP)
-			}
-			return got.result(took)
-		case <-c.gone:
-			if got != nil { // as after a panic: it reports, and exits
-				return got.result(took)
-			}
-			return nil, 0, &Error{Type: TypeExit, Message: "the process exited: " + c.process.ProcessState.String()}
-		case <-timer.C:
-			return nil, 0, c.kill(&Error{Type: TypeTimeout, Message: fmt.Sprintf("no answer after %v", c.config.Timeout)})
-		case <-ctx.Done():
-			return nil, 0, c.kill(ctx.Err())
+		case p := <-c.exits:
+			err = &Error{Type: TypeExit, Message: p.name + " exited: " + p.state()}
+		case ctx := <-c.stop:
+			c.shutDown(ctx)
+			err = ErrClosed
+		}
+		if err != nil {
+			c.kill(err)
+			return
 		}
 	}
 }
 
-func (a *answer) result(took time.Duration) ([]byte, time.Duration, error) {
-	if a.err != nil {
-		return nil, took, a.err
-	}
-	return a.payload, took, nil
-}
-
-// routes is the runtime API.
-func (c *container) routes() http.Handler {
-	const api = "/2018-06-01/runtime/"
-	mux := http.NewServeMux()
-	mux.HandleFunc("GET "+api+"invocation/next", c.next)
-	mux.HandleFunc("POST "+api+"invocation/{id}/response", func(w http.ResponseWriter, r *http.Request) {
-		c.posted(w, r, func(body []byte) answer { return answer{id: r.PathValue("id"), payload: body} })
-	})
-	mux.HandleFunc("POST "+api+"invocation/{id}/error", func(w http.ResponseWriter, r *http.Request) {
-		c.posted(w, r, func(body []byte) answer {
-			return answer{id: r.PathValue("id"), err: reported(body, r.Header.Get("Lambda-Runtime-Function-Error-Type"), false)}
+// deliver delivers invocations that are queued to runtime requests that wait.
+func (c *container) deliver() {
+	for len(c.queue) > 0 && len(c.idle) > 0 {
+		i := c.queue[0]
+		c.queue = c.queue[1:]
+		c.active[i.id] = i
+		i.began = time.Now()
+		e := event{invocation: i, deadlineMs: i.began.Add(c.config.Timeout).UnixMilli()}
+		i.limit = time.AfterFunc(c.config.Timeout, func() {
+			c.expire(i, &Error{Type: TypeTimeout, Message: fmt.Sprintf("not ended after %v", c.config.Timeout)})
 		})
-	})
-	mux.HandleFunc("POST "+api+"init/error", func(w http.ResponseWriter, r *http.Request) {
-		c.posted(w, r, func(body []byte) answer {
-			return answer{err: reported(body, r.Header.Get("Lambda-Runtime-Function-Error-Type"), true)}
-		})
-	})
-	return mux
+		i.canceled = context.AfterFunc(i.ctx, func() { c.expire(i, i.ctx.Err()) })
+		for x, waits := range c.waiting {
+			if x.invoke {
+				waits <- e
+				delete(c.waiting, x)
+			}
+		}
+		c.idle[0] <- e
+		c.idle = c.idle[1:]
+	}
 }
 
-// next holds the process's request until there is an event.
-func (c *container) next(w http.ResponseWriter, r *http.Request) {
-	var e event
+func (c *container) expire(i *Invocation, err error) {
 	select {
-	case c.asked <- struct{}{}:
-	case <-r.Context().Done():
-		return
-	}
-	select {
-	case e = <-c.events:
-	case <-r.Context().Done():
-		return
-	}
-	h := w.Header()
-	h.Set("Content-Type", "application/json")
-	h.Set("Lambda-Runtime-Aws-Request-Id", e.id)
-	h.Set("Lambda-Runtime-Deadline-Ms", strconv.FormatInt(e.deadline.UnixMilli(), 10))
-	h.Set("Lambda-Runtime-Invoked-Function-Arn", "arn:aws:lambda:"+region+":000000000000:function:"+c.config.Name)
-	h.Set("Lambda-Runtime-Trace-Id", "Root=1-00000000-000000000000000000000000;Sampled=0")
-	_, _ = w.Write(e.payload)
-}
-
-// posted takes in what the process posts. A body that ends in an error, which a streamed answer's does, says so in its
-// trailer.
-func (c *container) posted(w http.ResponseWriter, r *http.Request, read func(body []byte) answer) {
-	body, err := io.ReadAll(r.Body)
-	if err != nil {
-		http.Error(w, err.Error(), http.StatusBadRequest)
-		return
-	}
-	a := read(body)
-	if t := r.Trailer.Get("Lambda-Runtime-Function-Error-Type"); t != "" {
-		a.err = &Error{Type: t, Message: "the answer ended in an error"}
-	}
-	w.WriteHeader(http.StatusAccepted)
-	if err := http.NewResponseController(w).Flush(); err != nil { // before the answer counts: the process may be ended then
-		return
-	}
-	select {
-	case c.answers <- a:
-	case <-r.Context().Done():
-	}
-}
-
-// signal signals all of the process's group.
-func (c *container) signal(s syscall.Signal) {
-	if c.process != nil {
-		_ = syscall.Kill(-c.process.Process.Pid, s) // it may be gone
-	}
-}
-
-// kill ends the process, and returns err.
-func (c *container) kill(err error) error {
-	c.signal(syscall.SIGKILL)
-	<-c.gone
-	return err
-}
-
-func (c *container) exited() bool {
-	select {
+	case c.over <- expiry{i, err}:
+	case <-i.ended:
 	case <-c.gone:
-		return true
-	default:
-		return false
 	}
 }
 
-// end ends the process, if it has not, and its runtime API.
-func (c *container) end() {
-	if !c.exited() {
-		_ = c.kill(nil)
+// answered takes an answer. With several invocations at a time, each ends with its answer.
+func (c *container) answered(a answer) {
+	i := c.active[a.id]
+	if i == nil || i.hasAnswer() {
+		return
+	}
+	i.answer(a)
+	if c.config.Concurrency > 0 {
+		c.finish(i, nil)
+	}
+}
+
+// settle ends the invocation when the runtime and its extensions have asked for the next event.
+func (c *container) settle(runtime bool) error {
+	if c.config.Concurrency > 0 {
+		return nil
+	}
+	for _, i := range c.active {
+		if runtime && !i.hasAnswer() {
+			return &Error{Type: "Runtime.NoAnswer", Message: "the process asked for the next event without an answer"}
+		}
+		if len(c.idle) > 0 && len(c.waiting) == len(c.registered()) {
+			c.rest()
+			c.finish(i, nil)
+		}
+	}
+	return nil
+}
+
+// rest freezes the processes, except on Managed Instances.
+func (c *container) rest() {
+	if !c.config.Awake && c.config.Concurrency == 0 {
+		c.signal(syscall.SIGSTOP)
+	}
+}
+
+func (c *container) finish(i *Invocation, err error) {
+	delete(c.active, i.id)
+	if i.limit != nil {
+		i.limit.Stop()
+		i.canceled()
+	}
+	i.end(err)
+}
+
+// kill ends all processes with SIGKILL, and all invocations with err. Those that have their answer end without an error
+// if the process exited by itself: as after a panic, which the runtime reports before it exits.
+func (c *container) kill(err error) {
+	c.failure = err
+	c.signal(syscall.SIGKILL)
+	for _, p := range c.processes() {
+		<-p.exited
+	}
+	close(c.gone)
+	var exit *Error
+	exited := errors.As(err, &exit) && exit.Type == TypeExit
+	for _, i := range c.active {
+		if exited && i.hasAnswer() {
+			c.finish(i, nil)
+		} else {
+			c.finish(i, err)
+		}
+	}
+	for _, i := range c.queue {
+		c.finish(i, err)
+	}
+}
+
+// shutdown limits: https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtime-environment.html
+const (
+	runtimeLimit  = 500 * time.Millisecond // without external extensions
+	sharedLimit   = 300 * time.Millisecond // of the runtime, with external extensions
+	shutdownLimit = 2 * time.Second        // in all, with external extensions
+)
+
+// shutDown ends the processes as Lambda does. Without extensions nothing is left to do but SIGKILL. Otherwise the
+// runtime gets SIGTERM and some time, and after it the external extensions get the SHUTDOWN event and the rest of the
+// time. Config.PatientShutdown gives them all the time until ctx ends.
+func (c *container) shutDown(ctx context.Context) {
+	if len(c.registered()) == 0 {
+		return
+	}
+	deadline, limit := time.Now().Add(shutdownLimit), sharedLimit
+	if len(c.outside) == 0 {
+		limit = runtimeLimit
+	}
+	c.signal(syscall.SIGCONT)
+	_ = syscall.Kill(-c.runtime.pid, syscall.SIGTERM)
+	c.wait(ctx, limit, c.runtime)
+	for x, waits := range c.waiting {
+		if x.shutdown {
+			waits <- event{shutdown: true, deadlineMs: deadline.UnixMilli()}
+		}
+	}
+	for _, p := range c.outside {
+		c.wait(ctx, time.Until(deadline), p)
+	}
+}
+
+// wait waits until a process has exited, or for the limit.
+func (c *container) wait(ctx context.Context, limit time.Duration, p *process) {
+	if !c.config.PatientShutdown {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, limit)
+		defer cancel()
+	}
+	for {
+		select {
+		case <-p.exited:
+			return
+		case <-ctx.Done():
+			return
+		case a := <-c.asks: // a request that waits for ever
+			c.take(a)
+		case a := <-c.answers:
+			c.answered(a)
+		}
+	}
+}
+
+// end ends the container as Lambda does, at once when ctx ends, and waits for it.
+func (c *container) end(ctx context.Context) {
+	select {
+	case c.stop <- ctx:
+		<-c.gone
+	case <-c.gone:
 	}
 	if c.server != nil {
-		_ = c.server.Close() // what it still serves is nobody's
+		_ = c.server.Close() // nothing waits for what it still serves
 	}
 	c.serving.Wait()
 }

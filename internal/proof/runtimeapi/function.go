@@ -4,7 +4,6 @@ package runtimeapi
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -14,14 +13,22 @@ import (
 
 // Config says what function to run.
 type Config struct {
-	Bootstrap string        // the executable
-	Args      []string      // its arguments; Lambda gives none
-	Env       []string      // added to what Lambda sets, and wins: "NAME=value"
-	Name      string        // of the function; empty: "function"
-	Timeout   time.Duration // of an invocation; 0: 3 seconds, Lambda's default
-	InitLimit time.Duration // of a start; 0: 10 seconds (https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtime-environment.html)
-	Output    io.Writer     // gets stdout and stderr of all containers; nil: nobody
-	Awake     bool          // containers are not frozen between invocations
+	Bootstrap  string        // the executable
+	Args       []string      // its arguments; Lambda gives none
+	Extensions []string      // executables of external extensions, with arguments; an extension's name is its file's
+	Env        []string      // added to what Lambda sets, and wins: "NAME=value"
+	Name       string        // of the function; empty means "function"
+	Timeout    time.Duration // of an invocation; 0 means 3 seconds, Lambda's default
+	InitLimit  time.Duration // of a start; 0 means 10 seconds (https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtime-environment.html)
+	Output     io.Writer     // gets stdout and stderr of all containers; nil discards them
+	Awake      bool          // containers are not frozen between invocations
+
+	// Concurrency makes it a function on Lambda Managed Instances, whose containers run so many invocations at a time
+	// and are never frozen. 0 means an ordinary function.
+	Concurrency int
+	// PatientShutdown lets the processes of a container that is shut down take their time, which Lambda limits to 500 ms
+	// without and 2 seconds with external extensions.
+	PatientShutdown bool
 }
 
 // Function is a function with its containers. Make one with [New]. It is safe for concurrent use.
@@ -29,19 +36,26 @@ type Function struct {
 	config Config
 
 	mu       sync.Mutex // guards the fields below
-	idle     []*container
+	ready    []*slot    // containers, in the order in which they were used last
 	started  int
+	begun    int // invocations
 	closed   bool
-	invoking sync.WaitGroup // containers that are neither idle nor ended
+	invoking sync.WaitGroup // invocations that have not ended
 }
 
-// Result is what came of an invocation.
+// slot is a container and how many invocations use it.
+type slot struct {
+	*container
+	busy int // guarded by Function.mu
+}
+
+// Result is the result of an invocation.
 type Result struct {
 	Payload   []byte        // the answer
-	Container int           // which one ran it, from 1
-	Cold      bool          // it was started for this
-	Init      time.Duration // from the process's start until it asked for its first event; 0 unless Cold
-	Took      time.Duration // from the event's delivery, a thaw before it included, to the answer
+	Container int           // the number of the container that ran it, from 1
+	Cold      bool          // the container was started for it
+	Init      time.Duration // from the container's start until its processes asked for their first event; 0 unless Cold
+	Took      time.Duration // from the event's delivery, with a thaw before it, to the answer
 }
 
 // Error is a failure of the function: what it reported, or that it exited or ran out of time.
@@ -60,10 +74,10 @@ const (
 	TypeExit    = "Runtime.ExitError"
 )
 
-// ErrClosed is [Function.Invoke]'s error after [Function.Close].
+// ErrClosed is the error of invocations after [Function.Close].
 var ErrClosed = errors.New("function is closed")
 
-// New makes a function. It starts nothing.
+// New returns a function. It starts nothing.
 func New(config Config) *Function {
 	if config.Timeout == 0 {
 		config.Timeout = 3 * time.Second
@@ -77,93 +91,146 @@ func New(config Config) *Function {
 	return &Function{config: config}
 }
 
-// Invoke sends an event to a container that is idle, the one that was idle for the shortest time, or to a new one, and
-// returns its answer when that container is frozen again. Its error is an [*Error] when the function failed. When ctx
-// ends before, the container is ended.
+// Invoke sends an event to a container that has room for it, the one that was used last, or to a new one. It returns the
+// answer when the invocation has ended. Its error is an [*Error] when the function failed. When ctx ends before, the
+// container is ended.
 func (f *Function) Invoke(ctx context.Context, event []byte) (Result, error) {
-	c, cold, err := f.take()
-	if err != nil {
-		return Result{}, err
-	}
-	defer f.invoking.Done()
-	result := Result{Container: c.number, Cold: cold}
-	if cold {
-		if err := c.start(ctx); err != nil {
-			c.end()
-			return result, err
-		}
-		result.Init = c.initTime
-	}
-	result.Payload, result.Took, err = c.invoke(ctx, event)
-	if c.exited() {
-		c.end()
-		return result, err
-	}
-	f.mu.Lock()
-	closed := f.closed
-	if !closed {
-		f.idle = append(f.idle, c)
-	}
-	f.mu.Unlock()
-	if closed {
-		c.end()
-	}
-	return result, err
+	return f.Begin(ctx, event).End(context.WithoutCancel(ctx))
 }
 
-// take returns an idle container, or a new one that is not started.
-func (f *Function) take() (c *container, cold bool, err error) {
+// Begin is Invoke, but it does not wait.
+func (f *Function) Begin(ctx context.Context, event []byte) *Invocation {
+	i := newInvocation(ctx, event)
+	s, first, err := f.take(i)
+	if err != nil {
+		i.end(err)
+		close(i.released)
+		return i
+	}
+	i.result.Container, i.result.Cold = s.number, first
+	go func() {
+		defer f.invoking.Done()
+		defer close(i.released)
+		f.run(ctx, s, i, first)
+	}()
+	return i
+}
+
+// run runs an invocation in a container, which it starts first if the invocation is the container's first one.
+func (f *Function) run(ctx context.Context, s *slot, i *Invocation, first bool) {
+	if first {
+		took, err := s.start(ctx)
+		if err != nil {
+			f.drop(s)
+			i.end(err)
+			return
+		}
+		i.result.Init = took
+	}
+	select {
+	case <-s.container.ready:
+	case <-s.gone:
+	}
+	select {
+	case s.work <- i:
+		<-i.ended
+	case <-s.gone:
+		i.end(s.failure)
+	}
+	select {
+	case <-s.gone:
+		f.drop(s)
+	default:
+		f.release(s)
+	}
+}
+
+// take returns a container that has room for another invocation. The first one starts it.
+func (f *Function) take(i *Invocation) (s *slot, first bool, err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.closed {
 		return nil, false, ErrClosed
 	}
 	f.invoking.Add(1)
-	if n := len(f.idle); n > 0 {
-		c = f.idle[n-1]
-		f.idle = f.idle[:n-1]
-		return c, false, nil
+	f.begun++
+	for n := len(f.ready) - 1; n >= 0; n-- {
+		if f.ready[n].busy < max(1, f.config.Concurrency) {
+			s = f.ready[n]
+			break
+		}
 	}
-	f.started++
-	return newContainer(f.config, f.started), true, nil
+	if s == nil {
+		f.started++
+		s, first = &slot{container: newContainer(f.config, f.started)}, true
+		f.ready = append(f.ready, s)
+	}
+	s.busy++
+	i.id = fmt.Sprintf("%08d-%d", s.number, f.begun)
+	return s, first, nil
 }
 
-// Started is how many containers were started so far.
+// release gives the container's room back.
+func (f *Function) release(s *slot) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	s.busy--
+	for n, other := range f.ready {
+		if other == s {
+			f.ready = append(append(f.ready[:n:n], f.ready[n+1:]...), s)
+			return
+		}
+	}
+}
+
+// drop forgets a container that is gone.
+func (f *Function) drop(s *slot) {
+	f.mu.Lock()
+	for n, other := range f.ready {
+		if other == s {
+			f.ready = append(f.ready[:n:n], f.ready[n+1:]...)
+			break
+		}
+	}
+	f.mu.Unlock()
+	s.end(context.Background())
+}
+
+// Started returns how many containers were started so far.
 func (f *Function) Started() int {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.started
 }
 
-// Recycle ends all containers that are idle.
-func (f *Function) Recycle() {
+// Recycle ends all containers that are idle, as Lambda does: see [Config.PatientShutdown]. When ctx ends, it kills their
+// processes.
+func (f *Function) Recycle(ctx context.Context) {
 	f.mu.Lock()
-	idle := f.idle
-	f.idle = nil
-	f.mu.Unlock()
-	for _, c := range idle {
-		c.end()
+	var idle, busy []*slot
+	for _, s := range f.ready {
+		if s.busy == 0 {
+			idle = append(idle, s)
+		} else {
+			busy = append(busy, s)
+		}
 	}
+	f.ready = busy
+	f.mu.Unlock()
+	var ending sync.WaitGroup
+	for _, s := range idle {
+		ending.Go(func() { s.end(ctx) })
+	}
+	ending.Wait()
 }
 
-// Close waits for invocations that are under way, and ends all containers. It can be called twice.
+// Close waits for invocations that have not ended, and kills all containers. It can be called twice.
 func (f *Function) Close() {
 	f.mu.Lock()
 	f.closed = true
 	f.mu.Unlock()
 	f.invoking.Wait()
-	f.Recycle()
-}
-
-// reported is the error in a body that a function posted.
-func reported(body []byte, typeHeader string, init bool) *Error {
-	e := &Error{}
-	if json.Unmarshal(body, e) != nil || e.Type == "" && e.Message == "" {
-		e.Message = string(body)
-	}
-	if e.Type == "" {
-		e.Type = typeHeader
-	}
-	e.Init = init
-	return e
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	f.Recycle(ctx)
 }

@@ -129,7 +129,7 @@ func TestAContainerIsUsedAgain(t *testing.T) {
 	}
 	got, _ = call(t, f, "count")
 	assert.Equal(t, "6", got)
-	f.Recycle()
+	f.Recycle(t.Context())
 	got, r = call(t, f, "count")
 	assert.Equal(t, "1", got)
 	assert.Equal(t, 2, r.Container)

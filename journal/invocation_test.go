@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"runtime/debug"
-	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -69,7 +68,7 @@ func TestASinkNeedNotBeAWaker(t *testing.T) {
 	})
 }
 
-func TestASlowLookGoesOnBesideTheInvocation(t *testing.T) {
+func TestASlowPollGoesOnBesideTheInvocation(t *testing.T) {
 	eachForm(t, func(t *testing.T, a *account, wrap func(*journal.Follower, inside) lambda.Handler) {
 		a.append("a")
 		s := &sink{}
@@ -77,7 +76,7 @@ func TestASlowLookGoesOnBesideTheInvocation(t *testing.T) {
 		release := slow(a)
 		start := time.Now()
 		h := wrap(f, func(context.Context, []byte) ([]byte, error) {
-			assert.Equal(t, 20*time.Millisecond, time.Since(start), "the budget")
+			assert.Equal(t, journal.DefaultReconnectBudget, time.Since(start))
 			assert.Equal(t, []string{"wake"}, s.take())
 			release()
 			synctest.Wait()
@@ -89,24 +88,52 @@ func TestASlowLookGoesOnBesideTheInvocation(t *testing.T) {
 	})
 }
 
-func TestASlowLookIsGivenUpWithTheInvocation(t *testing.T) {
+// Each invocation is shorter than a read, so each poll ends beside a later invocation.
+func TestASlowPollGoesOnAfterTheInvocation(t *testing.T) {
 	eachForm(t, func(t *testing.T, a *account, wrap func(*journal.Follower, inside) lambda.Handler) {
 		a.append("a")
 		s := &sink{}
-		f := a.follow(s, journal.Budget(0))
+		f := a.follow(s, journal.Budget(0), journal.ReconnectBudget(0))
 		release := slow(a)
 		start := time.Now()
-		_, err := wrap(f, func(context.Context, []byte) ([]byte, error) { return nil, nil }).Invoke(t.Context(), nil)
+		h := wrap(f, func(context.Context, []byte) ([]byte, error) { return nil, nil })
+		_, err := h.Invoke(t.Context(), nil)
 		require.NoError(t, err)
 		assert.Zero(t, time.Since(start))
+		assert.Equal(t, []string{"wake"}, s.take())
 		release()
 		synctest.Wait()
-		assert.Equal(t, []string{"wake"}, s.take())
-		assert.Equal(t, 1, f.Stats().Abandoned)
+		assert.Equal(t, []string{"*"}, s.take())
+		assert.Zero(t, f.Stats().Errors)
 	})
 }
 
-func TestALookLeavesHalfOfTheTimeToTheInvocation(t *testing.T) {
+// The first poll, and the first one after a pause, may need a new connection.
+func TestAPollAfterAPauseHasTheReconnectBudget(t *testing.T) {
+	eachForm(t, func(t *testing.T, a *account, wrap func(*journal.Follower, inside) lambda.Handler) {
+		f := a.follow(&sink{}, journal.Budget(10*time.Millisecond), journal.ReconnectBudget(90*time.Millisecond))
+		for _, c := range []struct{ pause, waits time.Duration }{
+			{0, 90 * time.Millisecond},
+			{time.Second, 10 * time.Millisecond},
+			{4 * time.Second, 10 * time.Millisecond},
+			{time.Minute, 90 * time.Millisecond},
+			{2 * time.Second, 10 * time.Millisecond},
+		} {
+			time.Sleep(c.pause)
+			release := slow(a)
+			start := time.Now()
+			_, err := wrap(f, func(context.Context, []byte) ([]byte, error) {
+				assert.Equal(t, c.waits, time.Since(start), "after %v", c.pause)
+				return nil, nil
+			}).Invoke(t.Context(), nil)
+			require.NoError(t, err)
+			release()
+			synctest.Wait()
+		}
+	})
+}
+
+func TestAPollLeavesHalfOfTheTimeToTheInvocation(t *testing.T) {
 	eachForm(t, func(t *testing.T, a *account, wrap func(*journal.Follower, inside) lambda.Handler) {
 		f := a.follow(&sink{}, journal.Budget(time.Second))
 		defer slow(a)()
@@ -121,8 +148,7 @@ func TestALookLeavesHalfOfTheTimeToTheInvocation(t *testing.T) {
 	})
 }
 
-// A first look that begins before the client starts is for the first invocation too, however that ends.
-func TestTheFirstLookOverlapsTheStart(t *testing.T) {
+func TestTheFirstPollOverlapsTheStart(t *testing.T) {
 	bubble(t, func(t *testing.T, a *account) {
 		a.append("a")
 		s := &sink{}
@@ -136,18 +162,44 @@ func TestTheFirstLookOverlapsTheStart(t *testing.T) {
 		require.NoError(t, err)
 		assert.Equal(t, []string{"wake"}, s.take())
 		release()
-		require.NoError(t, <-done, "the one who began it still waits")
+		require.NoError(t, <-done)
 		assert.Equal(t, []string{"*"}, s.take())
 		assert.Equal(t, 1, a.Calls("GetItem")-before)
+	})
+}
+
+// While an invocation is running the environment is not frozen. Another Wake would discard its reads.
+func TestOverlappingInvocationsWakeOnce(t *testing.T) {
+	eachForm(t, func(t *testing.T, a *account, wrap func(*journal.Follower, inside) lambda.Handler) {
+		a.append("a")
+		s := &sink{}
+		f := a.follow(s)
+		before := a.Calls("GetItem")
+		gate := make(chan struct{})
+		h := wrap(f, func(context.Context, []byte) ([]byte, error) { <-gate; return nil, nil })
+		for round := range 2 {
+			var running sync.WaitGroup
+			for range 32 {
+				running.Go(func() { _, _ = h.Invoke(t.Context(), nil) })
+				synctest.Wait()
+			}
+			gate <- struct{}{} // one ends, another one begins
+			running.Go(func() { _, _ = h.Invoke(t.Context(), nil) })
+			synctest.Wait()
+			for range 32 {
+				gate <- struct{}{}
+			}
+			running.Wait()
+			assert.Equal(t, map[int][]string{0: {"wake", "*"}, 1: {"wake"}}[round], s.take())
+		}
+		assert.Equal(t, 1, a.Calls("GetItem")-before, "within an interval")
 	})
 }
 
 func TestErrorsPanicsAndTheContextPassThrough(t *testing.T) {
 	eachForm(t, func(t *testing.T, a *account, wrap func(*journal.Follower, inside) lambda.Handler) {
 		a.Intercept(func(context.Context, string, any) error { return errDown })
-		client := &eventful{}
 		f := a.follow(&sink{})
-		f.FlushEvents(client)
 		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
 		failure := errors.New("the handler's own")
@@ -167,71 +219,10 @@ func TestErrorsPanicsAndTheContextPassThrough(t *testing.T) {
 			_, _ = wrap(f, func(context.Context, []byte) ([]byte, error) { return panics(failure) }).Invoke(ctx, nil)
 		}()
 		assert.Contains(t, stack, "journal_test.panics", "the place of the panic is still to be seen")
-		assert.Len(t, client.timeouts(), 2, "events are sent all the same")
 	})
 }
 
 func panics(with error) ([]byte, error) { panic(with) }
-
-// eventful is a client with events.
-type eventful struct {
-	takes time.Duration
-
-	mu      sync.Mutex // guards flushed
-	flushed []time.Duration
-}
-
-func (e *eventful) FlushAndWait(timeout time.Duration) bool {
-	e.mu.Lock()
-	e.flushed = append(e.flushed, timeout)
-	e.mu.Unlock()
-	time.Sleep(e.takes) // virtual
-	return e.takes < timeout
-}
-
-// timeouts are those of the calls so far.
-func (e *eventful) timeouts() []time.Duration {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	return slices.Clone(e.flushed)
-}
-
-func TestEventsAreSentWithinTheBudget(t *testing.T) {
-	const ms, never = time.Millisecond, 24 * time.Hour
-	for _, c := range []struct {
-		name        string
-		takes, left time.Duration // left: of the invocation's time; 0: no deadline
-		options     []journal.Option
-		timeouts    []time.Duration // of two invocations
-		took        time.Duration   // the first one
-	}{
-		{"soon", 30 * ms, 0, nil, []time.Duration{100 * ms, 100 * ms}, 30 * ms},
-		{"never: the second does not wait for it", never, 0, nil, []time.Duration{100 * ms}, 100 * ms},
-		{"another budget", never, 0, []journal.Option{journal.FlushBudget(time.Second)}, []time.Duration{time.Second}, time.Second},
-		{"little time left: half of it is for the answer", never, 10 * ms, nil, []time.Duration{5 * ms}, 5 * ms},
-		{"no time left", never, -ms, nil, nil, 0},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			bubble(t, func(t *testing.T, a *account) {
-				client := &eventful{takes: c.takes}
-				f := a.follow(&sink{}, c.options...)
-				f.FlushEvents(client)
-				for range 2 {
-					ctx, start, cancel := t.Context(), time.Now(), func() {}
-					if c.left != 0 {
-						ctx, cancel = context.WithTimeout(ctx, c.left)
-					}
-					_, err := f.Handler(lambda.NewHandler(func() {})).Invoke(ctx, nil)
-					cancel()
-					require.NoError(t, err)
-					assert.Contains(t, []time.Duration{0, c.took}, time.Since(start))
-				}
-				assert.Equal(t, c.timeouts, client.timeouts())
-				time.Sleep(never)
-			})
-		})
-	}
-}
 
 func TestWrongOptionsAreLoggedOnceByInvocations(t *testing.T) {
 	bubble(t, func(t *testing.T, a *account) {

@@ -1,0 +1,201 @@
+package journal
+
+import (
+	"context"
+	"log/slog"
+	"math/rand/v2"
+	"slices"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+
+	"github.com/warmflags/warmflags/change"
+	"github.com/warmflags/warmflags/internal/clock"
+)
+
+// Polls, and what keeps their answers in order:
+//
+//   - A poll counts from its beginning, by the monotonic and the wall clock. It is joined, and its outcome is used, as long
+//     as it began less than an interval ago. After that, another poll begins, beside it if it has not ended.
+//   - No poll is canceled because it is slow, because its invocation ended or because the process was frozen. What it
+//     finds is applied when it ends, unless a poll that began later was applied before. So one always completes, however
+//     slow the table is and however invocations overlap.
+//   - At most maxPolls are under way. Before another one begins, the one that began last is canceled: the oldest one is
+//     closest to its end, and only the new one can bring what is asked for.
+
+// maxPolls is the largest number of polls under way. In a process that is not frozen, and with the default interval, it
+// is not reached: a poll ends after pollLimit.
+const maxPolls = 4
+
+// pollLimit is the longest time that a poll takes, by the monotonic clock.
+const pollLimit = 3 * time.Second
+
+// longPause is the time without a poll after which the connection may have been closed: AWS's client closes it after 90
+// seconds at the latest, and DynamoDB or a gateway may do so at any time before.
+const longPause = 5 * time.Second
+
+// poll is one read of the journal. Its fields never change after it began, except err, which is set before done is closed.
+type poll struct {
+	number     int // of the polls of this follower, from 1
+	began      clock.Instant
+	good       time.Duration // how long its outcome is used, from began
+	reconnects bool          // it may need a new connection
+	cancel     context.CancelFunc
+	done       chan struct{} // closed when it ended
+	err        error
+}
+
+// join returns the latest poll if it began less than an interval ago, and a new one otherwise. A poll that failed is
+// used like any other: a journal that cannot be read costs one read in each interval, not one in each invocation.
+func (f *Follower) join() (*poll, error) {
+	if f.err != nil {
+		return nil, f.err
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.closed {
+		return nil, f.wrap(errClosed)
+	}
+	now := f.clock()
+	if f.latest != nil && f.latest.began.Age(now) < f.latest.good {
+		return f.latest, nil
+	}
+	if len(f.polls) == maxPolls {
+		f.polls[maxPolls-1].cancel()
+		f.polls = f.polls[:maxPolls-1]
+	}
+	ctx, cancel := context.WithTimeout(f.life, pollLimit)
+	p := &poll{
+		number: 1, began: now, good: f.interval - rand.N(f.interval/10+1),
+		reconnects: f.latest == nil || f.latest.began.Age(now) >= longPause,
+		cancel:     cancel, done: make(chan struct{}),
+	}
+	if f.latest != nil {
+		p.number = f.latest.number + 1
+	}
+	f.latest, f.polls = p, append(f.polls, p)
+	f.stats.Polls++
+	known := f.known
+	f.polling.Go(func() {
+		defer cancel()
+		found, err := f.read(ctx, known)
+		f.finish(p, found, err, ctx.Err() == context.Canceled)
+	})
+	return p, nil
+}
+
+// read reads the journal; nil if there is none. The read is eventually consistent. If it finds less than is known, it
+// reads once more, strongly consistent: either an old replica answered, or the journal went back in time.
+func (f *Follower) read(ctx context.Context, known *state) (*state, error) {
+	found, err := f.get(ctx, false)
+	if err == nil && found != nil && known != nil && found.epoch == known.epoch && found.seq < known.seq {
+		found, err = f.get(ctx, true)
+	}
+	return found, err
+}
+
+func (f *Follower) get(ctx context.Context, consistent bool) (*state, error) {
+	in := &dynamodb.GetItemInput{TableName: &f.table, Key: rowKey(f.name)}
+	if consistent {
+		in.ConsistentRead = aws.Bool(true)
+	}
+	out, err := f.client.GetItem(ctx, in)
+	if err != nil {
+		return nil, err
+	}
+	found, err := parseRow(out.Item)
+	if found != nil {
+		found.consistent = consistent
+	}
+	return found, err
+}
+
+// finish applies what a poll found. The sink is told before done is closed: when Refresh returns nil, the sink knows.
+func (f *Follower) finish(p *poll, found *state, err error, canceled bool) {
+	f.applying.Lock()
+	defer f.applying.Unlock()
+	tell := func() {}
+	if err == nil && found != nil {
+		tell, err = f.apply(p, found)
+	}
+	tell()
+	f.mu.Lock()
+	f.polls = slices.DeleteFunc(f.polls, func(other *poll) bool { return other == p })
+	line := func() {}
+	if err != nil {
+		f.stats.Errors++
+		err = f.wrap(err)
+	}
+	if canceled && err != nil {
+		f.stats.Canceled++
+	} else if p == f.latest { // an earlier one may fail because its connection did not survive a freeze
+		line = f.lineLocked(found, err)
+	}
+	f.mu.Unlock()
+	p.err = err
+	close(p.done)
+	line()
+}
+
+// apply takes over what a poll found, and returns the call that tells the sink what is new:
+//
+//   - at the first poll, and in another epoch: anything may have changed;
+//   - where the history is another one than the known one, or went back: the same. Then the table was restored;
+//   - with the same number as before: nothing. With a lower one: nothing, unless the read was strongly consistent;
+//   - where the entries do not reach back to the known number: anything may have changed;
+//   - otherwise: the entries that are new.
+//
+// Entries are decoded only if they are needed. A state whose entries cannot be decoded is not taken over, so that
+// nothing is missed when a writer has repaired it.
+func (f *Follower) apply(p *poll, found *state) (tell func(), err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	known := f.known
+	if p.number < f.applied {
+		return func() {}, nil
+	}
+	var changes []change.Change
+	all := known == nil || known.epoch != found.epoch || known.diverges(found) || found.seq < known.seq && found.consistent
+	switch {
+	case all:
+	case found.seq <= known.seq:
+		f.applied = p.number
+		return func() {}, nil
+	default:
+		if err := found.decode(); err != nil {
+			return func() {}, err
+		}
+		var complete bool
+		changes, complete = found.since(known.seq)
+		all = !complete
+	}
+	f.known, f.applied = found, p.number
+	if all {
+		f.stats.InvalidateAll++
+		return f.sink.InvalidateAll, nil
+	}
+	f.stats.Changes += len(changes)
+	return func() { f.sink.Invalidate(changes...) }, nil
+}
+
+// lineLocked returns what logs that a problem with the journal began or ended.
+func (f *Follower) lineLocked(found *state, err error) func() {
+	journal := []any{slog.String("table", f.table), slog.String("journal", f.name)}
+	switch {
+	case err != nil && !f.failing:
+		f.failing = true
+		return func() {
+			f.logger.Warn("cannot read the journal; flags may be stale up to the cache TTL", append(journal, slog.Any("error", err))...)
+		}
+	case err == nil && f.failing:
+		f.failing = false
+		return func() { f.logger.Info("the journal can be read again", journal...) }
+	case err == nil && found != nil:
+		f.missing = false
+	case err == nil && !f.missing:
+		f.missing = true
+		return func() { f.logger.Warn("journal not found; flags may be stale up to the cache TTL", journal...) }
+	}
+	return func() {}
+}
