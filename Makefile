@@ -85,6 +85,7 @@ lint: $(LINT) $(SAM) $(CHECKOV) ## Check format, style, modules, imports, and th
 		$(VENV)/bin/cfn-lint --regions eu-west-1 us-east-1 --template $$template || exit 1; \
 		$(CHECKOV) --config-file .checkov.yaml --file $$template </dev/null || exit 1; \
 	done
+	$(CHECKOV) --framework dockerfile --skip-download --compact --quiet --file cmd/warmflags-agent/Dockerfile </dev/null
 	@echo "make lint: nothing to say."
 
 .PHONY: demo
@@ -139,6 +140,7 @@ bench: ## Run the benchmarks, beside rivals too (BENCHTIME=0.1s ROUNDS=7)
 	go -C benchmarks run ./table -benchtime $(BENCHTIME) -rounds $(ROUNDS) -o results.txt
 	go -C benchmarks run ./coldstart
 	go -C benchmarks run ./lambda
+	go -C benchmarks run ./agent
 
 .PHONY: bench-compare
 bench-compare: ## Compare the benchmarks with another commit's (REF=main)
