@@ -63,7 +63,7 @@ func TestTheExampleIsFreshAfterAThaw(t *testing.T) {
 	j := &journalRow{p, "shop:$journal/" + emulator.Region + "/0", ""}
 	j.awaitNext()
 	c := &customer{t: t}
-	c.example = h.start("lambda", t.Output(), "TABLE="+p.table, "PREFIX="+prefix)
+	c.example = h.start("lambda", t.Output(), "TABLE_NAME="+p.table, "PREFIX="+prefix)
 	require.Equal(t, false, c.evaluate())
 	for i := range 4 {
 		if i == 2 {
@@ -140,7 +140,7 @@ func build(t *testing.T) *house {
 	command.Dir = ".."
 	out, err := command.CombinedOutput()
 	require.NoError(t, err, string(out))
-	command = exec.Command("go", "build", "-tags=lambda.norpc", "-o", h.folder+"/", "./lambda")
+	command = exec.Command("go", "build", "-tags=lambda.norpc", "-o", h.folder+"/", "./lambda", "./queue")
 	command.Dir = "../examples"
 	out, err = command.CombinedOutput()
 	require.NoError(t, err, string(out))

@@ -1,0 +1,54 @@
+// Queue is the service with a queue of its own: a flip reaches it as soon as SNS delivers it, not with the next poll. Besides
+// reading the table, it needs what the stack's SubscriberPolicy allows.
+//
+//	TABLE_NAME, PREFIX, LD_SDK_KEY, ADDRESS   as in ../service
+//	TOPIC_ARN                                 the stack's topic
+package main
+
+import (
+	"context"
+	"fmt"
+	"log"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/config"
+	"github.com/launchdarkly/go-sdk-common/v3/ldcontext"
+
+	"github.com/warmflags/warmflags"
+	"github.com/warmflags/warmflags/subscriber"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	cfg, err := config.LoadDefaultConfig(ctx)
+	if err != nil {
+		log.Fatal(err)
+	}
+	flags, err := warmflags.Open(ctx, warmflags.AWSConfig(cfg))
+	if err != nil {
+		log.Fatal(err)
+	}
+	listener, err := net.Listen("tcp", os.Getenv("ADDRESS"))
+	if err != nil {
+		log.Fatal(err)
+	}
+	server := &http.Server{ReadHeaderTimeout: time.Second, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		on, _ := flags.Client.BoolVariation("new-checkout", ldcontext.New(r.FormValue("user")), false)
+		_, _ = fmt.Fprintln(w, on) //nolint:gosec // a bool is no script
+	})}
+	go func() { log.Println(server.Serve(listener)) }()
+	log.Println("listening on", listener.Addr())
+	// Creates a queue for this process, and deletes it when ctx ends.
+	queue := subscriber.Queue(os.Getenv("TOPIC_ARN"), flags, subscriber.Prefix(os.Getenv("PREFIX")), subscriber.AWSConfig(cfg))
+	if err := queue.Run(ctx); err != nil {
+		log.Print(err)
+	}
+	_ = server.Close()
+	_ = flags.Close(context.Background())
+}

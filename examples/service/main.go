@@ -1,0 +1,51 @@
+// Service evaluates flags from memory. It polls the journal once a second, so a flip is seen within that second. It needs
+// dynamodb:GetItem and dynamodb:Query on the flag table: no queue, and no call to LaunchDarkly except for events.
+//
+//	TABLE_NAME   the flag table
+//	PREFIX       the LaunchDarkly environment in it; empty if it has no prefix
+//	LD_SDK_KEY   for events; empty if none are to be sent
+//	ADDRESS      where it listens
+package main
+
+import (
+	"context"
+	"fmt"
+	"log"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/config"
+	"github.com/launchdarkly/go-sdk-common/v3/ldcontext"
+
+	"github.com/warmflags/warmflags"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	cfg, err := config.LoadDefaultConfig(ctx)
+	if err != nil {
+		log.Fatal(err)
+	}
+	flags, err := warmflags.Open(ctx, warmflags.AWSConfig(cfg))
+	if err != nil {
+		log.Fatal(err)
+	}
+	listener, err := net.Listen("tcp", os.Getenv("ADDRESS"))
+	if err != nil {
+		log.Fatal(err)
+	}
+	server := &http.Server{ReadHeaderTimeout: time.Second, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		on, _ := flags.Client.BoolVariation("new-checkout", ldcontext.New(r.FormValue("user")), false)
+		_, _ = fmt.Fprintln(w, on) //nolint:gosec // a bool is no script
+	})}
+	go func() { log.Println(server.Serve(listener)) }()
+	log.Println("listening on", listener.Addr())
+	<-ctx.Done()
+	_ = server.Close()
+	_ = flags.Close(context.Background())
+}

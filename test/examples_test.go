@@ -1,0 +1,96 @@
+//go:build unix
+
+package test
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"net/http"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/sns"
+	st "github.com/launchdarkly/go-server-sdk/v7/subsystems/ldstoretypes"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/warmflags/warmflags/dynamostore"
+	"github.com/warmflags/warmflags/test/emulator"
+)
+
+// A process of examples/queue subscribes a queue of its own to the topic, sees a flip, and unsubscribes before it ends.
+// (examples/examples_test.go runs the other examples.)
+func TestTheQueueExample(t *testing.T) {
+	h := build(t)
+	p := startPathOf(t, h.functions)
+	const prefix = "shop"
+	store, err := dynamostore.DataStore(p.table).Prefix(prefix).Client(emulator.DynamoDB()).Open(t.Context())
+	require.NoError(t, err)
+	require.NoError(t, store.Init(nil))
+	flip := func(version int, on bool) {
+		_, err := store.Upsert(features, "new-checkout", st.SerializedItemDescriptor{Version: version, SerializedItem: fmt.Appendf(nil,
+			`{"key":"new-checkout","version":%d,"on":%t,"offVariation":1,"fallthrough":{"variation":0},"variations":[true,false],"salt":"s"}`, version, on)})
+		require.NoError(t, err)
+	}
+	flip(1, false)
+
+	command := exec.Command(filepath.Join(h.folder, "queue"))
+	command.Env = append(emulator.Environment(), "TABLE_NAME="+p.table, "PREFIX="+prefix, "TOPIC_ARN="+p.topic, "ADDRESS=127.0.0.1:0")
+	log, err := command.StderrPipe()
+	require.NoError(t, err)
+	require.NoError(t, command.Start())
+	url := ""
+	for lines := bufio.NewScanner(log); url == "" && lines.Scan(); {
+		if _, address, ok := strings.Cut(lines.Text(), "listening on "); ok {
+			url = "http://" + address + "/?user=ada"
+		}
+	}
+	require.NotEmpty(t, url)
+	copied := make(chan struct{})
+	go func() {
+		defer close(copied)
+		_, _ = io.Copy(t.Output(), log)
+	}()
+	evaluate := func() string {
+		response, err := http.Get(url)
+		require.NoError(t, err)
+		defer response.Body.Close()
+		body, err := io.ReadAll(response.Body)
+		require.NoError(t, err)
+		return strings.TrimSpace(string(body))
+	}
+	subscriptions := func() string {
+		out, err := emulator.SNS().ListSubscriptionsByTopic(t.Context(), &sns.ListSubscriptionsByTopicInput{TopicArn: &p.topic})
+		require.NoError(t, err)
+		return fmt.Sprint(len(out.Subscriptions))
+	}
+	await(t, "1", subscriptions)
+	require.Equal(t, "false", evaluate())
+	flip(2, true)
+	await(t, "true", evaluate)
+	require.NoError(t, command.Process.Signal(syscall.SIGTERM))
+	<-copied
+	require.NoError(t, command.Wait())
+	assert.Equal(t, "0", subscriptions())
+}
+
+// await calls get, as often as it takes until it returns want.
+func await(t *testing.T, want string, get func() string) {
+	t.Helper()
+	for late := time.After(patience); ; {
+		got := get()
+		if got == want {
+			return
+		}
+		select {
+		case <-late:
+			require.Equal(t, want, got)
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+}
