@@ -94,8 +94,7 @@ func Open(ctx context.Context, options ...Option) (*Flags, error) {
 	}
 	f.Client, f.close = client, sync.OnceValue(client.Close)
 	if err := f.check(ctx, s, pollErr); err != nil {
-		_ = f.close()
-		return nil, err
+		return nil, errors.Join(err, f.follower.Close(ctx), f.close())
 	}
 	f.start(ctx, s)
 	return f, nil
