@@ -101,39 +101,45 @@ func TestWhatIsMarshalledParses(t *testing.T) {
 	})
 }
 
+// Each error is of one of two kinds: a consumer skips a foreign message, and invalidates everything for an unreadable
+// one.
 func TestParseNamesWhatIsWrong(t *testing.T) {
 	const envelope = `{"type":"warmflags.changed.v1","id":"m1","data":%s}`
+	foreign, unreadable := change.ErrForeign, change.ErrUnreadable
 	cases := []struct {
 		name, body, want string
-		foreign          bool
+		kind             error
 	}{
-		{"no JSON", `hello`, "parse message", false},
-		{"empty", ``, "parse message", false},
-		{"another event", `{"type":"order.created"}`, `"order.created"`, true},
-		{"no event", `{}`, `type ""`, true},
-		{"another event with other data", `{"type":"order.created","data":"x"}`, `"order.created"`, true},
-		{"another event with another id", `{"id":7,"type":"order.created"}`, `"order.created"`, true},
-		{"a later event of ours", `{"data":{"changes":{"a":1}},"type":"warmflags.changed.v2"}`, `"warmflags.changed.v2"`, true},
-		{"a type that is no text", `{"type":7}`, `type ""`, true},
-		{"no object", `["order.created"]`, `type ""`, true},
-		{"an id that is no text", `{"type":"warmflags.changed.v1","id":7,"data":{"changes":[]}}`, "id", false},
-		{"no data", `{"type":"warmflags.changed.v1","id":"m1"}`, `"m1": data.changes is missing`, false},
-		{"null changes do not mean everything", fmt.Sprintf(envelope, `{"prefix":"","changes":null}`), "data.changes is missing", false},
-		{"a change without a key", fmt.Sprintf(envelope, `{"changes":[{"kind":"features"}]}`), `change 0: kind "features", key ""`, false},
-		{"a change without a kind", fmt.Sprintf(envelope, `{"changes":[{"kind":"features","key":"a"},{"key":"b"}]}`), "change 1", false},
-		{"a version that is no number", fmt.Sprintf(envelope, `{"changes":[{"kind":"features","key":"a","version":"7"}]}`), "version", false},
-		{"a time that is none", fmt.Sprintf(envelope, `{"changes":[{"kind":"features","key":"a","time":"today"}]}`), "change 0: parse time", false},
+		{"not JSON", `hello`, "parse message", foreign},
+		{"empty", ``, "parse message", foreign},
+		{"another event", `{"type":"order.created"}`, `"order.created"`, foreign},
+		{"another event, cut off", `{"type":"order.created"`, `parse message`, foreign},
+		{"no event", `{}`, `type ""`, foreign},
+		{"another event with other data", `{"type":"order.created","data":"x"}`, `"order.created"`, foreign},
+		{"another event with another id", `{"id":7,"type":"order.created"}`, `"order.created"`, foreign},
+		{"a later event of warmflags", `{"data":{"changes":{"a":1}},"type":"warmflags.changed.v2"}`, `"warmflags.changed.v2"`, foreign},
+		{"a type that is not a string", `{"type":7}`, `type ""`, foreign},
+		{"not an object", `["order.created"]`, `type ""`, foreign},
+		{"cut off", `{"type":"warmflags.changed.v1","id":"m1","data":{"chan`, "unexpected end", unreadable},
+		{"an id that is not a string", `{"type":"warmflags.changed.v1","id":7,"data":{"changes":[]}}`, "id", unreadable},
+		{"no data", `{"type":"warmflags.changed.v1","id":"m1"}`, `data.changes is missing`, unreadable},
+		{"data of another type", `{"type":"warmflags.changed.v1","id":"m1","data":[]}`, `parse message "m1"`, unreadable},
+		{"null changes", fmt.Sprintf(envelope, `{"prefix":"","changes":null}`), "data.changes is missing", unreadable},
+		{"a change without a key", fmt.Sprintf(envelope, `{"changes":[{"kind":"features"}]}`), `change 0: kind "features", key ""`, unreadable},
+		{"a change without a kind", fmt.Sprintf(envelope, `{"changes":[{"kind":"features","key":"a"},{"key":"b"}]}`), "change 1", unreadable},
+		{"a version that is not a number", fmt.Sprintf(envelope, `{"changes":[{"kind":"features","key":"a","version":"7"}]}`), "version", unreadable},
+		{"a version that is too large", fmt.Sprintf(envelope, `{"changes":[{"kind":"features","key":"a","version":1e30}]}`), "version", unreadable},
+		{"a time that is not one", fmt.Sprintf(envelope, `{"changes":[{"kind":"features","key":"a","time":"today"}]}`), "change 0: parse time", unreadable},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
 			_, err := change.Parse([]byte(c.body))
 			require.ErrorContains(t, err, c.want)
-			assert.Equal(t, c.foreign, isForeign(err))
+			require.ErrorIs(t, err, c.kind)
+			assert.NotEqual(t, errors.Is(err, foreign), errors.Is(err, unreadable))
 		})
 	}
 }
-
-func isForeign(err error) bool { return errors.Is(err, change.ErrForeign) }
 
 func TestUnknownFieldsAreIgnored(t *testing.T) {
 	m, err := change.Parse([]byte(`{"type":"warmflags.changed.v1","traceparent":"x",
@@ -165,6 +171,7 @@ func FuzzParse(f *testing.F) {
 	f.Fuzz(func(t *testing.T, b []byte) {
 		m, err := change.Parse(b)
 		if err != nil {
+			assert.NotEqual(t, errors.Is(err, change.ErrForeign), errors.Is(err, change.ErrUnreadable))
 			return
 		}
 		again, err := json.Marshal(m)

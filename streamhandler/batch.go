@@ -8,8 +8,8 @@ import (
 	"github.com/warmflags/warmflags/change"
 )
 
-// A batch is coalesced: one change stands for all records of an item. So it carries the state of the last record, claims a
-// version only if all records prove it (record), and is retried from the first record on (firstUndone).
+// A batch is coalesced: one change stands for all records of an item. So it carries the state of the last record,
+// claims a version only if all records prove it (record), and is retried from the first record on (firstUndone).
 
 // batch is what one invocation's records say, one entry for each item. It belongs to the goroutine of that invocation.
 type batch struct {
@@ -45,8 +45,8 @@ const unknownVersion = math.MaxInt
 // maxLoggedRecords is how many malformed records or lost positions a log line names.
 const maxLoggedRecords = 5
 
-// readBatch coalesces the records. Records of one item are in the order of its writes, because they are in one shard; the
-// order of different items does not matter. Skipped records are in no group, so they never hold up the shard.
+// readBatch coalesces the records. Records of one item are in the order of its writes, because they are in one shard;
+// the order of different items does not matter. Skipped records are in no group, so they never hold up the shard.
 func readBatch(records []record) *batch {
 	b := &batch{stats: Stats{Batches: 1, Records: len(records)}}
 	all := make([]item, 0, len(records)) // never grows, so that pointers to items stay valid
@@ -88,9 +88,10 @@ func readBatch(records []record) *batch {
 
 // record adds the item's next record. Only the highest version is kept of the earlier ones.
 //
-// A consumer that gets a version may expect to read that version or a later one. So a change carries a version only if it
-// rose above all versions in this batch. After a reset, even one that an edit followed, the version is unknown (0): the
-// table may hold less than the consumer has. Earlier batches need not be remembered: the batch with the reset carried 0.
+// A consumer that gets a version may expect to read that version or a later one. So a change carries a version only if
+// it rose above all versions in this batch. After a reset, even one that an edit followed, the version is unknown (0):
+// the table may hold less than the consumer has. Earlier batches need not be remembered: the batch with the reset
+// carried 0.
 func (it *item) record(row row, r *record) {
 	it.last = r.sequence
 	it.highest = max(it.highest, row.before)
@@ -112,9 +113,9 @@ func (b *batch) skip(reason Reason, sequence string) {
 	}
 }
 
-// firstUndone returns where Lambda must continue: the lowest sequence number of the items of messages that are not done.
-// All records before it are covered by messages that are done, as each item is in one message. Covered records after it
-// are announced twice.
+// firstUndone returns where Lambda must continue: the lowest sequence number of the items of messages that are not
+// done. All records before it are covered by messages that are done, as each item is in one message. Covered records
+// after it are announced twice.
 func firstUndone(messages []*message) string {
 	lowest, found := "", false
 	for _, m := range messages {

@@ -36,9 +36,9 @@ type image struct {
 // decodeEvent reads the JSON of a Lambda event and decodes only what a record needs. Decoding into events.DynamoDBEvent
 // would create a map of boxed values for each row, and would take most of the handler's time.
 //
-// It returns an error only if the payload is not JSON or not an event. A value of an unexpected type inside a record counts
-// as missing: each record is judged by itself, and no record makes the others fail. For the same reason invalid UTF-8
-// and duplicate names are accepted: invalid bytes become U+FFFD, and the last of several values counts.
+// It returns an error only if the payload is not JSON or not an event. A value of an unexpected type inside a record
+// counts as missing: each record is judged by itself, and no record makes the others fail. For the same reason invalid
+// UTF-8 and duplicate names are accepted: invalid bytes become U+FFFD, and the last of several values counts.
 func decodeEvent(payload []byte) ([]record, error) {
 	d := newDecoder(payload)
 	records := make([]record, 0, len(payload)/2048+1) // a record with two flags has some kilobytes
@@ -65,7 +65,8 @@ func decodeEvent(payload []byte) ([]record, error) {
 	return records, nil
 }
 
-// decoder reads one JSON value after the other. It keeps the first error, after which every loop ends and every text is empty.
+// decoder reads one JSON value after the other. It keeps the first error, after which every loop ends and every text is
+// empty.
 type decoder struct {
 	*jsontext.Decoder
 	err  error
@@ -73,7 +74,8 @@ type decoder struct {
 }
 
 func newDecoder(json []byte) *decoder {
-	return &decoder{Decoder: jsontext.NewDecoder(bytes.NewBuffer(json), jsontext.AllowInvalidUTF8(true), jsontext.AllowDuplicateNames(true))}
+	return &decoder{Decoder: jsontext.NewDecoder(bytes.NewBuffer(json),
+		jsontext.AllowInvalidUTF8(true), jsontext.AllowDuplicateNames(true))}
 }
 
 // end reports whether there is no further JSON.
@@ -85,8 +87,8 @@ func (d *decoder) end() bool {
 // is reports whether the next value is of one of these kinds.
 func (d *decoder) is(kinds ...jsontext.Kind) bool { return slices.Contains(kinds, d.PeekKind()) }
 
-// members yields the names of an object. The loop's body must read or skip each value, and must not leave the loop. Another
-// value than an object is skipped.
+// members yields the names of an object. The loop's body must read or skip each value, and must not leave the loop.
+// Another value than an object is skipped.
 func (d *decoder) members(yield func(name []byte) bool) {
 	if !d.is('{') {
 		d.skip()
@@ -206,8 +208,8 @@ func parseTime(number string) time.Time {
 	return time.Unix(int64(seconds), 0)
 }
 
-// keys reads a row's primary key. A table whose keys have other names is another kind of table. A key that is not a string
-// stays empty.
+// keys reads a row's primary key. A table whose keys have other names is another kind of table. A key that is not a
+// string stays empty.
 func (d *decoder) keys(r *record) {
 	n, named := 0, 0
 	for name := range d.members {
@@ -270,11 +272,12 @@ func reuse(old string, b []byte) string {
 	return string(b)
 }
 
-// isTombstone reports whether an item, still quoted as in the event, marks a deletion: "deleted":true at its top level, or
-// null, which is all that LaunchDarkly's stores for Java and .NET keep of a deleted item. An item that is not JSON does not.
+// isTombstone reports whether an item, still quoted as in the event, marks a deletion: "deleted":true at its top level,
+// or null, which is all that LaunchDarkly's stores for Java and .NET keep of a deleted item. An item that is not JSON
+// does not.
 //
-// Most items need no parsing. All of LaunchDarkly's SDKs write "deleted":false into each, so an item is live if the name
-// occurs, and only in this form. A code such as \u0064 could hide a letter of the name, so it is looked for too.
+// Most items need no parsing. All of LaunchDarkly's SDKs write "deleted":false into each, so an item is live if the
+// name occurs, and only in this form. A code such as \u0064 could hide a letter of the name, so it is looked for too.
 func isTombstone(quoted jsontext.Value) bool {
 	named := bytes.Count(quoted, []byte(`deleted`))
 	if named > 0 && named == bytes.Count(quoted, []byte(`\"deleted\":false`)) && !bytes.Contains(quoted, []byte(`\u`)) {

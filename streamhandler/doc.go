@@ -4,26 +4,27 @@
 //	handler := streamhandler.New(sns.NewFromConfig(cfg), streamhandler.TopicARN(arn))
 //	lambda.Start(handler)
 //
-// From each batch of stream records it makes one [change.Message] for each prefix (more only if SNS's size limit requires
-// it), with one [change.Change] for each item, and publishes it as the body of an SNS message. The message has the attributes
-// "prefix" (String; omitted if empty, as SNS refuses empty values) and "kind" (String.Array of the kinds in the message)
-// for subscriptions that filter. docs/messages.md specifies it.
+// From each batch of stream records it makes one [change.Message] for each prefix (more only if SNS's size limit
+// requires it), with one [change.Change] for each item, and publishes it as the body of an SNS message. The message has
+// the attributes "prefix" (String; omitted if empty, as SNS refuses empty values) and "kind" (String.Array of the kinds
+// in the message) for subscriptions that filter. docs/messages.md specifies it.
 //
 // Promises:
 //
-//   - Every record of an item is announced, by its own change or by a later change of the same item. If publishing fails in
-//     part, the handler returns the lowest sequence number that is not covered, and Lambda redelivers from there.
+//   - Every record of an item is announced, by its own change or by a later change of the same item. If publishing
+//     fails in part, the handler returns the lowest sequence number that is not covered, and Lambda redelivers from
+//     there.
 //   - A change carries a version only if the batch proves that the version rose; otherwise 0 (unknown).
 //   - No record blocks the shard, and no prefix blocks another. A record that cannot be read is counted, logged by its
 //     sequence number and skipped. A message that SNS refuses because of its content is replaced by the empty message.
-//   - Other errors are retried until the records expire. The event source mapping must discard them before the stream drops
-//     them after a day (template.yaml: 23 hours). Lambda then reports them to a queue, whose function, [FailureHandler],
-//     publishes the empty message to each prefix in the table.
+//   - Other errors are retried until the records expire. The event source mapping must discard them before the stream
+//     drops them after a day (template.yaml: 23 hours). Lambda then reports them to a queue, whose function,
+//     [FailureHandler], publishes the empty message to each prefix in the table.
 //   - The handler answers before the invocation's deadline, so that published messages are not published again.
 //   - Messages and logs carry no flag data. A batch has one log line, whose counts are CloudWatch metrics.
 //
-// A batch passes through these files: decode.go (the event's JSON to records), row.go (a record to a row), batch.go (rows to
-// changes), message.go (changes to messages), publish.go, stats.go and log.go.
+// A batch passes through these files: decode.go (the event's JSON to records), row.go (a record to a row), batch.go
+// (rows to changes), message.go (changes to messages), publish.go, stats.go and log.go.
 //
 // The event source mapping must set FunctionResponseTypes to ReportBatchItemFailures
 // (https://docs.aws.amazon.com/lambda/latest/dg/services-ddb-batchfailurereporting.html). Every stream view type works;

@@ -27,20 +27,20 @@ type Scanner interface {
 }
 
 // FailureHandler handles the queue to which Lambda reports discarded records: those that expired before they could be
-// published. A report contains the positions of the records, not their content, and the stream soon drops them. So the handler
-// publishes the empty message, anything may have changed, to each prefix in the table. Create one with
+// published. A report contains the positions of the records, not their content, and the stream soon drops them. So the
+// handler publishes the empty message, anything may have changed, to each prefix in the table. Create one with
 // [NewFailureHandler]. It is safe for concurrent use.
 //
-// It needs no stream and keeps no state: a report that is redelivered is answered again. The same reports together make messages
-// with the same IDs, but the queue may redeliver them in other batches.
+// It needs no stream and keeps no state: a report that is redelivered is answered again. The same reports together make
+// messages with the same IDs, but the queue may redeliver them in other batches.
 type FailureHandler struct {
 	settings
 	table  string
 	client Scanner
 }
 
-// NewFailureHandler returns a handler that finds the prefixes in a flag table and publishes through publisher. [TopicARN] is
-// required. Wrong options are reported by each call of [FailureHandler.Handle].
+// NewFailureHandler returns a handler that finds the prefixes in a flag table and publishes through publisher.
+// [TopicARN] is required. Wrong options are reported by each call of [FailureHandler.Handle].
 func NewFailureHandler(publisher Publisher, table string, client Scanner, options ...Option) *FailureHandler {
 	var problems []error
 	if table == "" {
@@ -66,9 +66,9 @@ type report struct {
 	} `json:"DDBStreamBatchInfo"`
 }
 
-// Handle publishes one empty message to each prefix for all reports in the event. A message that is not a report is handled in
-// the same way: records may be lost. If anything fails, all messages fail and are redelivered. The returned error is only
-// about wrong options.
+// Handle publishes one empty message to each prefix for all reports in the event. A message that is not a report is
+// handled in the same way: records may be lost. If anything fails, all messages fail and are redelivered. The returned
+// error is only about wrong options.
 func (f *FailureHandler) Handle(ctx context.Context, event events.SQSEvent) (events.SQSEventResponse, error) {
 	if f.err != nil || len(event.Records) == 0 {
 		return events.SQSEventResponse{}, f.err
@@ -86,17 +86,19 @@ func (f *FailureHandler) Handle(ctx context.Context, event events.SQSEvent) (eve
 	}
 	f.log(ctx, reports, reads, outcome{messages: messages, began: began, ended: time.Now(), failure: failure})
 
-	var response events.SQSEventResponse
-	for _, record := range event.Records {
-		if failure != nil {
-			response.BatchItemFailures = append(response.BatchItemFailures, events.SQSBatchItemFailure{ItemIdentifier: record.MessageId})
-		}
+	if failure == nil {
+		return events.SQSEventResponse{}, nil
 	}
-	return response, nil
+	failures := make([]events.SQSBatchItemFailure, len(event.Records))
+	for i, record := range event.Records {
+		failures[i].ItemIdentifier = record.MessageId
+	}
+	return events.SQSEventResponse{BatchItemFailures: failures}, nil
 }
 
-// messages returns the empty message for each prefix in the table, and the number of reads. It reads within the time for
-// publishing, so that some is left for announce. A kind whose rows are all gone is not found; LaunchDarkly's own are always named.
+// messages returns the empty message for each prefix in the table, and the number of reads. It reads within the time
+// for publishing, so that some is left for announce. A kind whose rows are all gone is not found; LaunchDarkly's own
+// are always named.
 func (f *FailureHandler) messages(ctx context.Context, id string) ([]*message, int, error) {
 	ctx, _, cancel := budget(ctx)
 	defer cancel()
@@ -131,8 +133,9 @@ func (f *FailureHandler) messages(ctx context.Context, id string) ([]*message, i
 // lastKey sorts after every key of a row: 1,024 bytes, the longest key, of the highest character.
 var lastKey = strings.Repeat("\U0010FFFF", 256)
 
-// namespaces lists the table's partition keys, and counts its reads. A scan returns each partition's rows together, so it reads
-// one row and continues after the last possible row of that partition: one read for each namespace, however many rows it has.
+// namespaces lists the table's partition keys, and counts its reads. A scan returns each partition's rows together, so
+// it reads one row and continues after the last possible row of that partition: one read for each namespace, however
+// many rows it has.
 // https://aws.amazon.com/blogs/database/generate-a-distinct-set-of-partition-keys-for-an-amazon-dynamodb-table-efficiently/
 func (f *FailureHandler) namespaces(ctx context.Context) (found []string, reads int, err error) {
 	in := &dynamodb.ScanInput{
@@ -165,8 +168,8 @@ func (f *FailureHandler) namespaces(ctx context.Context) (found []string, reads 
 	}
 }
 
-// log writes one line. It is an error even on success: consumers learned of the changes most of a day late. It names the first
-// few positions, from which soon nothing can be read.
+// log writes one line. It is an error even on success: consumers learned of the changes most of a day late. It names
+// the first few positions, from which soon nothing can be read.
 func (f *FailureHandler) log(ctx context.Context, reports []report, reads int, o outcome) {
 	records, unreadable, published, failures := 0, 0, 0, 0
 	var lost []string
@@ -191,9 +194,10 @@ func (f *FailureHandler) log(ctx context.Context, reports []report, reads int, o
 		line = "records expired unpublished, and not every prefix got a message; the reports will be retried"
 	}
 	attrs := emf.Attrs(o.ended, emf.Function(), []emf.Metric{
-		emf.Count("ExpiredReports", len(reports)), emf.Count("ExpiredRecords", records), emf.Count("UnreadableReports", unreadable),
-		emf.Count("TableReads", reads), emf.Count("Prefixes", len(o.messages)), emf.Count("Messages", published),
-		emf.Count("Failures", failures), emf.Milliseconds("PublishLatency", o.ended.Sub(o.began)),
+		emf.Count("ExpiredReports", len(reports)), emf.Count("ExpiredRecords", records),
+		emf.Count("UnreadableReports", unreadable), emf.Count("TableReads", reads),
+		emf.Count("Prefixes", len(o.messages)), emf.Count("Messages", published), emf.Count("Failures", failures),
+		emf.Milliseconds("PublishLatency", o.ended.Sub(o.began)),
 	})
 	attrs = append(attrs, slog.Any("positions", lost))
 	emf.Log(ctx, f.logger, slog.LevelError, line, append(attrs, o.problems()...)...)

@@ -1,7 +1,6 @@
 package streamhandler_test
 
 import (
-	"fmt"
 	"testing"
 
 	"github.com/aws/aws-lambda-go/events"
@@ -25,8 +24,8 @@ func viewed(r events.DynamoDBEventRecord, view string) events.DynamoDBEventRecor
 
 var viewTypes = []string{"KEYS_ONLY", "NEW_IMAGE", "OLD_IMAGE", "NEW_AND_OLD_IMAGES"}
 
-// Whatever the view type of an adopted table's stream, each change of a flag or segment invokes the function, and no change
-// of our own rows does: the journal is written after each batch, so it would never end.
+// Whatever the view type of an adopted table's stream, each change of a flag or segment invokes the function, and no
+// change of our own rows does: the journal is written after each batch, so it would never end.
 func TestTheTemplatesFilter(t *testing.T) {
 	filter, err := streamfilter.Template()
 	require.NoError(t, err)
@@ -40,7 +39,7 @@ func TestTheTemplatesFilter(t *testing.T) {
 			"INSERT": record("1", namespace, "a", nil, row), "MODIFY": record("1", namespace, "a", row, row), "REMOVE": record("1", namespace, "a", row, nil),
 		} {
 			for _, view := range viewTypes {
-				assert.Equal(t, want, filter.Match(viewed(r, view)), fmt.Sprintf("%s of %q in a stream of %s", name, namespace, view))
+				assert.Equal(t, want, filter.Match(viewed(r, view)), "%s of %q in a stream of %s", name, namespace, view)
 			}
 		}
 	}

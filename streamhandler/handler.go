@@ -33,7 +33,8 @@ func New(publisher Publisher, options ...Option) *Handler {
 //  3. It publishes them, and passes the published ones to [OnPublished].
 //  4. It answers: an empty response if everything is done, else the record to continue from.
 //
-// An error redelivers the whole batch: wrong options, a payload that is not an event, or a failure without a sequence number.
+// An error redelivers the whole batch: wrong options, a payload that is not an event, or a failure without a sequence
+// number.
 func (h *Handler) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 	response, err := h.handle(ctx, payload)
 	if err != nil {

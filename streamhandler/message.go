@@ -14,8 +14,8 @@ import (
 	"github.com/warmflags/warmflags/change"
 )
 
-// message is one SNS message and the items that it covers. Publishing sets the fields below, and replaces a message that SNS
-// refuses by the empty message, in the same memory and for the same items.
+// message is one SNS message and the items that it covers. Publishing sets the fields below, and replaces a message
+// that SNS refuses by the empty message, in the same memory and for the same items.
 type message struct {
 	change.Message
 	body       string
@@ -61,8 +61,8 @@ func newMessage(source, prefix string, items []*item, now time.Time) *message {
 	return m.encode()
 }
 
-// newEmptyMessage returns the message that means that anything in prefix may have changed. It names LaunchDarkly's kinds in
-// addition to the given ones, so that it passes the filters of subscriptions that filter by kind.
+// newEmptyMessage returns the message that means that anything in prefix may have changed. It names LaunchDarkly's
+// kinds in addition to the given ones, so that it passes the filters of subscriptions that filter by kind.
 func newEmptyMessage(id, prefix string, kinds []string, now time.Time) *message {
 	m := &message{kinds: slices.Clone(kinds)}
 	m.Message = change.Message{ID: id, Prefix: prefix, Time: now}
@@ -84,14 +84,16 @@ func (m *message) encode() *message {
 		"kind": {DataType: aws.String("String.Array"), StringValue: aws.String(string(kinds))},
 	}
 	if m.Prefix != "" {
-		m.attributes["prefix"] = types.MessageAttributeValue{DataType: aws.String("String"), StringValue: aws.String(m.Prefix)}
+		m.attributes["prefix"] = types.MessageAttributeValue{
+			DataType: aws.String("String"), StringValue: aws.String(m.Prefix),
+		}
 	}
 	return m
 }
 
 // messageID depends only on the records that the message covers (the last one of each item), so that a batch that is
-// redelivered as a whole makes messages with the same IDs. Each part of a split has other records and so another ID; so may
-// messages of a batch that is redelivered in part.
+// redelivered as a whole makes messages with the same IDs. Each part of a split has other records and so another ID; so
+// may messages of a batch that is redelivered in part.
 func messageID(source, prefix string, items []*item) string {
 	text := make([]byte, 0, 256+32*len(items))
 	text = strconv.AppendQuote(text, source)
@@ -116,8 +118,9 @@ func (m *message) size() int {
 }
 
 // split divides a prefix's changes, in their order, so that each part's message has at most maxSize bytes. A change
-// adds its JSON, a comma, and its kind to the attribute if that is new there. That is a little too much (the first change
-// has no comma) and never too little; all IDs have the same length. One change alone always fits, see smallestMaxSize.
+// adds its JSON, a comma, and its kind to the attribute if that is new there. That is a little too much (the first
+// change has no comma) and never too little; all IDs have the same length. One change alone always fits, see
+// smallestMaxSize.
 func split(g *group, maxSize int, now time.Time) [][]*item {
 	empty := newMessage("", g.prefix, nil, now)
 	one := change.Message{ID: empty.ID, Prefix: g.prefix, Time: now, Changes: make([]change.Change, 1)}

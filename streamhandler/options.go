@@ -29,21 +29,22 @@ func TopicARN(arn string) Option {
 	return func(s *settings) { s.topic = arn }
 }
 
-// MaxMessageSize limits a message, attributes included, and the messages of one PublishBatch call together, in bytes. Set it to
-// the topic's MaximumMessageSize. Default: 262144 (256 KiB). Allowed: 32768 to 1048576. Above 256 KiB, SNS allows 100
-// subscriptions for a topic, and only SQS, Lambda and Firehose: no HTTPS endpoint can subscribe
+// MaxMessageSize limits a message, attributes included, and the messages of one PublishBatch call together, in bytes.
+// Set it to the topic's MaximumMessageSize. Default: 262144 (256 KiB). Allowed: 32768 to 1048576. Above 256 KiB, SNS
+// allows 100 subscriptions for a topic, and only SQS, Lambda and Firehose: no HTTPS endpoint can subscribe
 // (https://docs.aws.amazon.com/sns/latest/dg/large-message-payloads.html).
 func MaxMessageSize(bytes int) Option {
 	return func(s *settings) { s.maxSize = bytes }
 }
 
-// OnPublished sets a function that is called with the published messages of one prefix, once for each prefix in a batch of
-// which anything was published, before the handler returns. Calls for different prefixes run concurrently. A message without
-// changes means that anything in its prefix may have changed: it replaces a message that SNS refused, or, in
+// OnPublished sets a function that is called with the published messages of one prefix, once for each prefix in a batch
+// of which anything was published, before the handler returns. Calls for different prefixes run concurrently. A message
+// without changes means that anything in its prefix may have changed: it replaces a message that SNS refused, or, in
 // [FailureHandler], records that were lost. The context ends in time for the handler to answer.
 //
-// An error fails that prefix only: its records are redelivered, published and passed on again. An error that no retry can
-// fix, which is AWS's refusal of the request as invalid, is counted and logged instead. Default, and nil: nothing is called.
+// An error fails that prefix only: its records are redelivered, published and passed on again. An error that no retry
+// can fix, which is AWS's refusal of the request as invalid, is counted and logged instead. Default, and nil: nothing
+// is called.
 func OnPublished(f func(ctx context.Context, published []change.Message) error) Option {
 	return func(s *settings) { s.onPublished = f }
 }
@@ -83,7 +84,8 @@ func newSettings(publisher Publisher, options []Option, problems ...error) setti
 	}
 	problems = append(problems, checkTopic(s.topic))
 	if s.maxSize < smallestMaxSize || s.maxSize > largestMaxSize {
-		problems = append(problems, fmt.Errorf("MaxMessageSize(%d): use %d to %d bytes", s.maxSize, smallestMaxSize, largestMaxSize))
+		err := fmt.Errorf("MaxMessageSize(%d): use %d to %d bytes", s.maxSize, smallestMaxSize, largestMaxSize)
+		problems = append(problems, err)
 	}
 	if err := errors.Join(problems...); err != nil {
 		s.err = fmt.Errorf("configure streamhandler: %w", err)
@@ -91,8 +93,8 @@ func newSettings(publisher Publisher, options []Option, problems ...error) setti
 	return s
 }
 
-// checkTopic requires an ARN, because Publish accepts no names, and a standard topic: a FIFO topic delivers to SQS queues only
-// (https://docs.aws.amazon.com/sns/latest/dg/sns-fifo-topics.html).
+// checkTopic requires an ARN, because Publish accepts no names, and a standard topic: a FIFO topic delivers to SQS
+// queues only (https://docs.aws.amazon.com/sns/latest/dg/sns-fifo-topics.html).
 func checkTopic(arn string) error {
 	if arn == "" {
 		return errors.New("TopicARN: missing: pass the topic that changes are published to")

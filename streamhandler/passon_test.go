@@ -80,7 +80,8 @@ func TestOnPublishedRunsForAllPrefixesAtOnce(t *testing.T) {
 	assert.Equal(t, failures("1"), response)
 }
 
-// What OnPublished refuses as invalid, it would refuse for a day: it is counted and logged, and does not hold up the shard.
+// What OnPublished refuses as invalid, it would refuse for a day: it is counted and logged, and does not hold up the
+// shard.
 func TestOnPublishedThatRefusesDoesNotBlock(t *testing.T) {
 	var log bytes.Buffer
 	h := newHandler(&topic{}, logTo(&log), streamhandler.OnPublished(func(_ context.Context, published []change.Message) error {

@@ -27,14 +27,14 @@ import (
 
 // Publisher is the part of [*sns.Client] that a handler needs.
 //
-// Publish returns nil only if the topic has the message. The client retries (three attempts by default); the handler calls
-// once for each message and invocation. Publish must respect its context, which ends before the invocation does.
+// Publish returns nil only if the topic has the message. The client retries (three attempts by default); the handler
+// calls once for each message and invocation. Publish must respect its context, which ends before the invocation does.
 type Publisher interface {
 	Publish(context.Context, *sns.PublishInput, ...func(*sns.Options)) (*sns.PublishOutput, error)
 }
 
-// BatchPublisher is an optional interface of a [Publisher], which [*sns.Client] has. It is used if a batch of records makes
-// several messages.
+// BatchPublisher is an optional interface of a [Publisher], which [*sns.Client] has. It is used if a batch of records
+// makes several messages.
 type BatchPublisher interface {
 	PublishBatch(context.Context, *sns.PublishBatchInput, ...func(*sns.Options)) (*sns.PublishBatchOutput, error)
 }
@@ -47,8 +47,8 @@ const (
 	maxConcurrentPrefixes = 10
 )
 
-// announce publishes the messages, passes them to onPublished, and marks those that are done. A failure does not stop the
-// other messages, because each prefix has its own consumers. It returns the first failure of publishing, and all of
+// announce publishes the messages, passes them to onPublished, and marks those that are done. A failure does not stop
+// the other messages, because each prefix has its own consumers. It returns the first failure of publishing, and all of
 // onPublished.
 func (s *settings) announce(ctx context.Context, messages []*message) error {
 	publishing, appending, cancel := budget(ctx)
@@ -56,9 +56,9 @@ func (s *settings) announce(ctx context.Context, messages []*message) error {
 	return errors.Join(s.publishAll(publishing, messages), s.passOn(appending, messages))
 }
 
-// passOn calls onPublished for each prefix. If it fails, processes that learn of changes from it alone missed some, and only
-// the same records again can repair that. What it refuses as invalid would be refused again and hold up the shard, so that
-// counts as done, and is logged.
+// passOn calls onPublished for each prefix. If it fails, processes that learn of changes from it alone missed some, and
+// only the same records again can repair that. What it refuses as invalid would be refused again and hold up the shard,
+// so that counts as done, and is logged.
 func (s *settings) passOn(ctx context.Context, messages []*message) error {
 	byPrefix := map[string][]*message{}
 	for _, m := range messages {
@@ -130,9 +130,9 @@ func (s *settings) fitsCall(messages []*message) int {
 	return n
 }
 
-// publishBatch publishes messages with one call. Messages that the topic does not have afterwards are published one by one,
-// which finds the reason: a message that SNS refuses or throttles does not stop the others. If the call failed as a whole,
-// single calls would most likely fail too, so none is made.
+// publishBatch publishes messages with one call. Messages that the topic does not have afterwards are published one by
+// one, which finds the reason: a message that SNS refuses or throttles does not stop the others. If the call failed as
+// a whole, single calls would most likely fail too, so none is made.
 func (s *settings) publishBatch(ctx context.Context, messages []*message) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -166,8 +166,8 @@ func (s *settings) publishBatch(ctx context.Context, messages []*message) error 
 	return firstErr
 }
 
-// publish publishes one message, if there is time. A call that was cut off may have succeeded: then the message is published
-// twice.
+// publish publishes one message, if there is time. A call that was cut off may have succeeded: then the message is
+// published twice.
 //
 // A message that SNS refuses because of its content would be refused again, and would block the shard for a day. So the
 // empty message takes its place, which invalidates more and contains nothing of the records except the prefix; then the
@@ -223,13 +223,13 @@ func isRefusal(err error) bool {
 	return false
 }
 
-// answerTime is reserved of an invocation's time for what follows publishing: OnPublished, and the answer itself. If less
-// than four times as much is left, a quarter is reserved.
+// answerTime is reserved of an invocation's time for what follows publishing: OnPublished, and the answer itself. If
+// less than four times as much is left, a quarter is reserved.
 const answerTime = 2 * time.Second
 
 // budget divides the time until ctx's deadline. A function that is cut off at its deadline answers nothing, and Lambda
-// would have the whole batch published again, and perhaps cut off again. With 10 seconds left, publishing must end after 8
-// seconds and OnPublished after 9.5; with less than 8 seconds left, after 3/4 and 15/16 of them.
+// would have the whole batch published again, and perhaps cut off again. With 10 seconds left, publishing must end
+// after 8 seconds and OnPublished after 9.5; with less than 8 seconds left, after 3/4 and 15/16 of them.
 func budget(ctx context.Context) (publishing, appending context.Context, cancel func()) {
 	deadline, ok := ctx.Deadline()
 	if !ok {

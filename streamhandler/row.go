@@ -15,17 +15,17 @@ import (
 type row struct {
 	id           itemID
 	prefix, kind string
-	// before and after are the row's versions: 0 if there was, or is, no row; unknownVersion if the record does not tell. The
-	// version rose only if both are known.
+	// before and after are the row's versions: 0 if there was, or is, no row; unknownVersion if the record does not tell.
+	// The version rose only if both are known.
 	before, after int
 	deleted       bool      // the row is gone, or a tombstone
 	time          time.Time // when it was written, to the second; zero if unknown
 }
 
-// readRow reads a record, or returns the reason to skip it. What it cannot judge (no images, because the stream's view type
-// excludes them; a broken version; an unknown event name) it announces without a version: a spurious change costs a
-// read, a missed one leaves a stale flag. The event source filter in template.yaml only saves invocations; what is announced
-// is decided here.
+// readRow reads a record, or returns the reason to skip it. What it cannot judge (no images, because the stream's view
+// type excludes them; a broken version; an unknown event name) it announces without a version: a spurious change costs
+// a read, a missed one leaves a stale flag. The event source filter in template.yaml only saves invocations; what is
+// announced is decided here.
 func readRow(r *record) (row, Reason) {
 	if r.foreign {
 		return row{}, SkippedForeign
@@ -50,8 +50,8 @@ func readRow(r *record) (row, Reason) {
 		id: itemID{r.namespace, r.key}, prefix: prefix, kind: kind,
 		before: before.knownVersion(), after: after.knownVersion(), time: sendableTime(r.time),
 	}
-	// Where the images tell nothing, the event's name does: before an INSERT there was no row, so any version is a rise from
-	// 0; after a REMOVE there is none.
+	// Where the images tell nothing, the event's name does: before an INSERT there was no row, so any version is a rise
+	// from 0; after a REMOVE there is none.
 	switch events.DynamoDBOperationType(r.event) {
 	case events.DynamoDBOperationTypeInsert:
 		read.before = 0
@@ -67,8 +67,8 @@ func readRow(r *record) (row, Reason) {
 	return read, ""
 }
 
-// readNamespace splits a namespace. It reports false for one that is not "[prefix:]kind", that no message can carry, or whose
-// prefix is too long to have a journal.
+// readNamespace splits a namespace. It reports false for one that is not "[prefix:]kind", that no message can carry, or
+// whose prefix is too long to have a journal.
 func readNamespace(namespace string) (prefix, kind string, ok bool) {
 	prefix, kind, ok = layout.SplitNamespace(namespace)
 	return prefix, kind, ok && len(prefix) <= layout.MaxPrefix && sendable(namespace)
@@ -101,8 +101,8 @@ func sendableTime(t time.Time) time.Time {
 }
 
 // sendable reports whether SNS accepts s in a message or an attribute: the characters of XML 1.0, as for SQS
-// (https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessage.html). One refused character would
-// block the shard.
+// (https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessage.html). One refused character
+// would block the shard.
 func sendable(s string) bool {
 	return !strings.ContainsFunc(s, func(c rune) bool {
 		return c < ' ' && c != '\t' && c != '\n' && c != '\r' || c == utf8.RuneError || c == 0xFFFE || c == 0xFFFF

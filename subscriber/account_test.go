@@ -61,8 +61,8 @@ func newAccount(t *testing.T) *account {
 	return a
 }
 
-// deliver loses a message that the queue's policy does not let the topic send, as SNS does: a message that is refused is not
-// sent again.
+// deliver loses a message that the queue's policy does not let the topic send, as SNS does: a message that is refused
+// is not sent again.
 func (a *account) deliver(d *localaws.Delivery) error {
 	url, err := a.SQS.GetQueueUrl(a.own, &sqs.GetQueueUrlInput{QueueName: aws.String(d.Endpoint[strings.LastIndexByte(d.Endpoint, ':')+1:])})
 	if err != nil {

@@ -1,27 +1,29 @@
-// Package subscriber brings the changes that streamhandler publishes to an SNS topic to a sink, such as a
-// cachedstore. There are three sources, for three kinds of process:
+// Package subscriber delivers the changes that streamhandler publishes to an SNS topic to a sink, such as a
+// cachedstore. It has three sources, for three kinds of process:
 //
-//   - [Queue], for a service: an SQS queue of its own, made when it starts and removed when it ends.
+//   - [Queue], for a service: an SQS queue of its own, created at its start and removed at its end.
 //   - [Endpoint], for a service with a public address of its own: an HTTPS handler that SNS posts to. Behind a
-//     load balancer only one instance hears of a change: give each process a URL, or use a queue.
-//   - [Lambda], for a function that is subscribed to the topic. Only the container that is invoked hears of
-//     the change: all others need the journal.
+//     load balancer only one instance receives a change: give each process a URL, or use a queue.
+//   - [Lambda], for a function that is subscribed to the topic. Only the container that is invoked receives the
+//     change: all others need the journal.
 //
-// # What every source promises
+// # Promises
 //
-// The sink has a change before its message is acknowledged, so a process that dies on the way gets the message
-// again, or a successor starts from an empty cache. A source that has just begun to listen calls InvalidateAll,
-// because nobody knows what changed before. A Queue does so again whenever changes may have been lost since. An Endpoint
-// and a Lambda cannot know: what SNS gave up to deliver to them, they find by the sink's own TTL.
+// The sink has a change before its message is acknowledged. So if a process is killed, SQS or SNS delivers the message
+// again, or a successor starts with an empty cache. A source that starts to listen calls InvalidateAll, because earlier
+// changes are not known. A Queue does so again whenever it may have missed changes: it compares regularly what delivery
+// depends on with what it created. An Endpoint and a Lambda cannot know what SNS gave up to deliver; the sink's TTL
+// limits that.
 //
-// A source has one prefix, see [Prefix]. Messages of another prefix, of another program, or that cannot be read
-// are counted and logged (once a reason, and then at most every ten minutes) and acknowledged, so that none of
-// them stands in the way of the next.
+// A source has one prefix, see [Prefix]. Messages for another prefix and from other programs are dropped: counted,
+// logged at most every ten minutes for each reason, and acknowledged, so that none blocks the next. A message of
+// warmflags that cannot be read in full invalidates everything.
 //
-// A message is only a reason to look (see package change), so a repeated, late or replayed one costs a read.
+// A message only triggers a read (see package change), so one that is repeated, late or replayed costs a read.
 //
-// # What it does not do
+// # Limits
 //
-// A source does not remove queues of processes that were killed: they carry tags, by which a [Reaper] finds them. It sets
-// no filter policy on its subscriptions: a policy takes minutes to apply, and a topic can have 200 of them.
+// A killed process leaves its queue behind; a [Reaper] removes it, by its tags. Subscriptions have no filter policy: a
+// policy takes minutes to apply, and a topic can have 200 of them. Under a flood of forged requests, an Endpoint may
+// fetch SNS's next certificate late.
 package subscriber

@@ -15,167 +15,196 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws/arn"
 
 	"github.com/warmflags/warmflags/change"
+	"github.com/warmflags/warmflags/internal/table/layout"
 )
 
-// An Option sets up a source. One that the source has no use for is an error, as is one with a wrong value.
-type Option struct {
-	name string
-	// of are the sources that have a use for it.
-	of source
-	// apply sets it, and returns what is wrong with it.
-	apply func(*settings) error
-}
+// Option configures a source. An option that has no effect on the source is an error, as is one with a wrong value; all
+// errors are reported together, by the first call that returns one.
+type Option func(*settings)
 
-// source is a set of the kinds of source. Each option says which have a use for it, so that one that would do nothing is found.
-type source int
-
-const (
-	ofQueue source = 1 << iota
-	ofEndpoint
-	ofLambda
-	ofAll = ofQueue | ofEndpoint | ofLambda
-)
-
-func (s source) String() string {
-	return map[source]string{ofQueue: "Queue", ofEndpoint: "Endpoint", ofLambda: "Lambda"}[s]
-}
-
-// settings is what the options come to. Each source uses those that its constructor takes.
+// settings are the result of the options. They do not change once the source exists.
 type settings struct {
-	topic  arn.ARN
+	topic  arn.ARN // zero for a Lambda, which needs none
 	prefix string
 	logger *slog.Logger
+	sns    SNS // nil: a Queue makes one, an Endpoint uses SNS's web address
 
-	// Clients; where nil, they are made from awsConfig, and that from the SDK's defaults.
-	sns       SNS
-	sqs       SQS
-	awsConfig *aws.Config
+	source   string            // the source's name in errors
+	queue    *queueSettings    // nil unless the source is a Queue
+	endpoint *endpointSettings // nil unless the source is an Endpoint
+	problems []error
+}
 
-	// For a queue.
+type queueSettings struct {
+	sqs            SQS         // nil: made from awsConfig
+	awsConfig      *aws.Config // nil: the SDK's defaults
 	owner          string
 	cleanupTimeout time.Duration
+}
 
-	// For an endpoint. certificates is nil unless it replaces ours.
+type endpointSettings struct {
 	allowSHA1    bool
-	certificates func(context.Context, string) (*x509.Certificate, error)
+	certificates func(context.Context, string) (*x509.Certificate, error) // nil: fetched with httpClient
 	httpClient   *http.Client
 }
 
-// Prefix is the LaunchDarkly environment that the sink holds, as in the table's namespaces. Default: "", the
-// environment without a prefix. Messages of every other prefix are dropped and counted.
+// Prefix selects the LaunchDarkly environment in the sink, as in the table's namespaces. Default: "", the environment
+// without a prefix. Messages of other prefixes are dropped and counted.
 func Prefix(prefix string) Option {
-	return Option{"Prefix", ofAll, func(s *settings) error { s.prefix = prefix; return nil }}
+	return func(s *settings) {
+		s.prefix = prefix
+		s.refuseIf(len(prefix) > layout.MaxPrefix, "Prefix", "it has %d bytes, and no message has one of more than %d",
+			len(prefix), layout.MaxPrefix)
+	}
 }
 
-// Logger gets what is dropped, lost and repaired. Default: [slog.Default].
+// Logger receives what is dropped, lost and repaired. Default: [slog.Default].
 func Logger(logger *slog.Logger) Option {
-	return Option{"Logger", ofAll, func(s *settings) error {
+	return func(s *settings) {
 		s.logger = logger
-		return refuseIf(logger == nil, "the logger is nil")
-	}}
+		s.refuseIf(logger == nil, "Logger", "the logger is nil")
+	}
 }
 
-// SNSClient is used in place of a client made from [AWSConfig]. With it, an [Endpoint] confirms its subscription
-// through the SNS API instead of the web address that SNS offers for it.
+// SNSClient sets the SNS client of a [Queue] or [Endpoint]; its region must be the topic's. Default for a Queue: a
+// client made from [AWSConfig]. With a client, an Endpoint confirms its subscription by the SNS API, so that only
+// authenticated calls can end it; without one, by SNS's web address, which needs no permission.
 func SNSClient(client SNS) Option {
-	return Option{"SNSClient", ofQueue | ofEndpoint, func(s *settings) error {
+	return func(s *settings) {
 		s.sns = client
-		return refuseIf(client == nil, "the client is nil")
-	}}
+		s.refuseIf(client == nil, "SNSClient", "the client is nil")
+		s.refuseIf(s.queue == nil && s.endpoint == nil, "SNSClient", "it has no effect on subscriber.%s", s.source)
+	}
 }
 
-// SQSClient is used in place of a client made from [AWSConfig].
+// SQSClient sets the SQS client of a [Queue]. Default: one made from [AWSConfig].
 func SQSClient(client SQS) Option {
-	return Option{"SQSClient", ofQueue, func(s *settings) error {
-		s.sqs = client
-		return refuseIf(client == nil, "the client is nil")
-	}}
+	return forQueue("SQSClient", func(s *settings) {
+		s.queue.sqs = client
+		s.refuseIf(client == nil, "SQSClient", "the client is nil")
+	})
 }
 
-// AWSConfig is what clients are made from. Default: the SDK's own (config.LoadDefaultConfig), with the topic's
-// region.
+// AWSConfig sets the configuration for the clients of a [Queue]. Default: the SDK's own (config.LoadDefaultConfig),
+// with the topic's region.
 func AWSConfig(config aws.Config) Option {
-	return Option{"AWSConfig", ofQueue, func(s *settings) error { s.awsConfig = &config; return nil }}
+	return forQueue("AWSConfig", func(s *settings) { s.queue.awsConfig = &config })
 }
 
-// Owner says who made the queue, in its tag warmflags:owner. Default: host name, slash, process id. Characters
-// that SQS does not take in a tag become hyphens.
+// Owner sets the tag warmflags:owner of a [Queue], which tells who created it. Default: host name, slash, process ID.
+// Characters that SQS does not allow in a tag become hyphens.
 func Owner(owner string) Option {
-	return Option{"Owner", ofQueue, func(s *settings) error {
-		s.owner = owner
-		return refuseIf(owner == "", "the owner is empty")
-	}}
+	return forQueue("Owner", func(s *settings) {
+		s.queue.owner = owner
+		s.refuseIf(owner == "", "Owner", "the owner is empty")
+	})
 }
 
-// CleanupTimeout limits how long Run goes on after its context ended, to remove subscription and queue.
-// Default: 10 seconds. Zero and negative are errors: a queue that is not removed costs money for ever.
+// CleanupTimeout limits how long Run of a [Queue] takes to remove subscription and queue after its context ended.
+// Default: 10 seconds. Zero and negative are errors: SNS keeps filling a queue that is not removed.
 func CleanupTimeout(limit time.Duration) Option {
-	return Option{"CleanupTimeout", ofQueue, func(s *settings) error {
-		s.cleanupTimeout = limit
-		return refuseIf(limit <= 0, fmt.Sprintf("%v is not positive", limit))
-	}}
+	return forQueue("CleanupTimeout", func(s *settings) {
+		s.queue.cleanupTimeout = limit
+		s.refuseIf(limit <= 0, "CleanupTimeout", "%v is not positive", limit)
+	})
 }
 
-// AllowSHA1 also accepts SNS's signature version 1, which is SHA-1 and a topic's default. Better: set the topic's
-// attribute SignatureVersion to 2.
+// AllowSHA1 makes an [Endpoint] accept SNS's signature version 1 too, which is SHA-1 and a topic's default. Better: set
+// the topic's attribute SignatureVersion to 2.
 func AllowSHA1() Option {
-	return Option{"AllowSHA1", ofEndpoint, func(s *settings) error { s.allowSHA1 = true; return nil }}
+	return forEndpoint("AllowSHA1", func(s *settings) { s.endpoint.allowSHA1 = true })
 }
 
-// Certificates replaces how the endpoint gets a signing certificate, and what it trusts. It is called with a
-// SigningCertURL only after the URL's host and path were checked; the endpoint keeps what it returns until
-// the certificate expires. It must be safe for concurrent use.
+// Certificates replaces how an [Endpoint] gets a signing certificate, and what it trusts. It is called with a
+// SigningCertURL whose host and path were checked, by one goroutine at a time. The endpoint caches a certificate that
+// has verified a message until it expires; after any other result it does not call again for a minute, except after a
+// [url.Error], which means that the server was not reached.
 func Certificates(get func(ctx context.Context, url string) (*x509.Certificate, error)) Option {
-	return Option{"Certificates", ofEndpoint, func(s *settings) error {
-		s.certificates = get
-		return refuseIf(get == nil, "the function is nil")
-	}}
+	return forEndpoint("Certificates", func(s *settings) {
+		s.endpoint.certificates = get
+		s.refuseIf(get == nil, "Certificates", "the function is nil")
+	})
 }
 
-// HTTPClient fetches signing certificates and confirms the subscription. It must verify TLS: that is what proves
-// a certificate to be SNS's. Default: a client with a time limit of 5 seconds. Redirects are never followed.
+// HTTPClient fetches signing certificates and confirms the subscription of an [Endpoint]. It must verify TLS, which
+// proves that a certificate is SNS's. Default: a client with a timeout of 5 seconds. Redirects are never followed.
 func HTTPClient(client *http.Client) Option {
-	return Option{"HTTPClient", ofEndpoint, func(s *settings) error {
-		s.httpClient = client
-		return refuseIf(client == nil, "the client is nil")
-	}}
+	return forEndpoint("HTTPClient", func(s *settings) {
+		s.endpoint.httpClient = client
+		s.refuseIf(client == nil, "HTTPClient", "the client is nil")
+	})
 }
 
-// newSettings applies options, and returns everything that is wrong at once. A Lambda has no topic of its own.
-func newSettings(kind source, topicARN string, sink change.Sink, options []Option) (settings, error) {
-	s := settings{
-		logger:         slog.Default(),
-		owner:          defaultOwner(),
-		cleanupTimeout: 10 * time.Second,
-		httpClient:     &http.Client{Timeout: 5 * time.Second},
+func forQueue(name string, apply Option) Option {
+	return func(s *settings) {
+		if s.refuseIf(s.queue == nil, name, "it has no effect on subscriber.%s", s.source); s.queue != nil {
+			apply(s)
+		}
 	}
-	var errs []error
-	if kind != ofLambda {
-		var err error
-		s.topic, err = parseTopic(topicARN)
-		errs = append(errs, err)
+}
+
+func forEndpoint(name string, apply Option) Option {
+	return func(s *settings) {
+		if s.refuseIf(s.endpoint == nil, name, "it has no effect on subscriber.%s", s.source); s.endpoint != nil {
+			apply(s)
+		}
 	}
-	errs = append(errs, refuseIf(sink == nil, "the sink is nil"))
-	for _, o := range options {
-		if o.apply == nil {
-			errs = append(errs, errors.New("an option is empty: make options with this package's functions"))
+}
+
+// newQueueSettings returns the settings of a Queue, with its defaults.
+func newQueueSettings(topicARN string, sink change.Sink, options []Option) (settings, error) {
+	s := settings{source: "Queue", queue: &queueSettings{owner: defaultOwner(), cleanupTimeout: 10 * time.Second}}
+	s.setTopic(topicARN)
+	return s, s.apply(sink, options)
+}
+
+// newEndpointSettings returns the settings of an Endpoint, with its defaults.
+func newEndpointSettings(topicARN string, sink change.Sink, options []Option) (settings, error) {
+	s := settings{source: "Endpoint", endpoint: &endpointSettings{httpClient: &http.Client{Timeout: 5 * time.Second}}}
+	s.setTopic(topicARN)
+	return s, s.apply(sink, options)
+}
+
+// newLambdaSettings returns the settings of a Lambda.
+func newLambdaSettings(sink change.Sink, options []Option) (settings, error) {
+	s := settings{source: "Lambda"}
+	return s, s.apply(sink, options)
+}
+
+func (s *settings) setTopic(topicARN string) {
+	var err error
+	if s.topic, err = parseTopic(topicARN); err != nil {
+		s.problems = append(s.problems, err)
+	}
+}
+
+// apply applies the options and returns all problems together.
+func (s *settings) apply(sink change.Sink, options []Option) error {
+	s.logger = slog.Default()
+	if sink == nil {
+		s.problems = append(s.problems, errors.New("the sink is nil"))
+	}
+	for _, option := range options {
+		if option == nil {
+			s.problems = append(s.problems, errors.New("an option is nil"))
 			continue
 		}
-		err := o.apply(&s)
-		if o.of&kind == 0 {
-			err = errors.New("it has no effect here: leave it out")
-		}
-		if err != nil {
-			errs = append(errs, fmt.Errorf("option %s: %w", o.name, err))
-		}
+		option(s)
 	}
-	if err := errors.Join(errs...); err != nil {
-		return s, fmt.Errorf("set up subscriber.%v: %w", kind, err)
+	if err := errors.Join(s.problems...); err != nil {
+		return fmt.Errorf("set up subscriber.%s: %w", s.source, err)
 	}
-	return s, nil
+	return nil
 }
 
-// parseTopic reads a topic's ARN. A subscription's, which has one part more, is an easy mistake.
+// refuseIf records what is wrong with an option.
+func (s *settings) refuseIf(wrong bool, option, format string, args ...any) {
+	if wrong {
+		s.problems = append(s.problems, fmt.Errorf("option %s: "+format, append([]any{option}, args...)...))
+	}
+}
+
+// parseTopic reads a topic's ARN. A subscription's ARN, which has one part more, is an easy mistake.
 func parseTopic(s string) (arn.ARN, error) {
 	a, err := arn.Parse(s)
 	if err != nil || a.Service != "sns" || a.Region == "" || a.AccountID == "" || a.Resource == "" ||
@@ -185,19 +214,11 @@ func parseTopic(s string) (arn.ARN, error) {
 	return a, nil
 }
 
-// defaultOwner is what a person can look for: the machine or task, and the process there.
+// defaultOwner names the machine or task, and the process on it.
 func defaultOwner() string {
 	host, err := os.Hostname()
 	if err != nil {
 		host = "unknown"
 	}
 	return fmt.Sprintf("%s/%d", host, os.Getpid())
-}
-
-// refuseIf is an error with problem, or none.
-func refuseIf(wrong bool, problem string) error {
-	if wrong {
-		return errors.New(problem)
-	}
-	return nil
 }

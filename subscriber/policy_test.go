@@ -32,6 +32,9 @@ type send struct {
 // allows evaluates a queue's policy by AWS's rules: a Deny that matches wins, else an Allow must match. It is written
 // from AWS's "Policy evaluation logic", apart from the code that it tests.
 func allows(text, queueARN string, s send) (bool, error) {
+	if text == "" {
+		return false, nil // a queue without a policy
+	}
 	var p policy
 	if err := json.Unmarshal([]byte(text), &p); err != nil {
 		return false, fmt.Errorf("read policy %q: %w", text, err)
@@ -39,7 +42,7 @@ func allows(text, queueARN string, s send) (bool, error) {
 	allowed := false
 	for _, statement := range p.Statement {
 		matches := statement.Resource == queueARN && slices.Contains([]string{"sqs:*", "sqs:SendMessage"}, statement.Action) &&
-			(statement.Principal == "*" || s.principal != "" && strings.Contains(fmt.Sprint(statement.Principal), s.principal))
+			(statement.Principal == "*" || slices.Contains(services(statement.Principal), s.principal))
 		for operator, keys := range statement.Condition {
 			for key, want := range keys {
 				have, known := map[string]string{"aws:SourceArn": s.source, "aws:SecureTransport": fmt.Sprint(s.tls)}[key]
@@ -64,6 +67,20 @@ func allows(text, queueARN string, s send) (bool, error) {
 		}
 	}
 	return allowed, nil
+}
+
+// services returns the services that a principal names.
+func services(principal any) (names []string) {
+	named, _ := principal.(map[string]any)
+	switch of := named["Service"].(type) {
+	case string:
+		return []string{of}
+	case []any:
+		for _, name := range of {
+			names = append(names, name.(string))
+		}
+	}
+	return names
 }
 
 func TestPolicyEvaluator(t *testing.T) {

@@ -16,62 +16,66 @@ import (
 	sqstypes "github.com/aws/aws-sdk-go-v2/service/sqs/types"
 
 	"github.com/warmflags/warmflags/change"
+	"github.com/warmflags/warmflags/internal/clock"
 )
 
 const (
-	// longPoll and batch are the most that SQS allows.
+	// longPoll and batch are SQS's maximums.
 	longPoll = 20 * time.Second
 	batch    = 10
-	// callTimeout limits a call that does not wait, with the SDK's retries in it.
+	// callTimeout limits a call that does not wait, including the SDK's retries.
 	callTimeout = 10 * time.Second
-	// newQueue is how long a new queue may be unknown. AWS says of CreateQueue "at least one second".
+	// newQueue is how long SQS may not know a new queue. AWS says of CreateQueue "at least one second".
 	newQueue = 3 * time.Second
-	// policyTime is how long a queue's policy may take to apply. SNS does not repeat what a policy refuses. See AWS,
+	// policyTime is how long a queue's policy may take to apply. SNS does not retry what a policy refuses. See AWS,
 	// SetQueueAttributes and "Amazon SNS dead-letter queues".
 	policyTime = time.Minute
-	// renewEvery is the heartbeat; lookEvery is how soon a lost subscription is known.
-	renewEvery = time.Hour
-	lookEvery  = 5 * time.Minute
-	// Between failures we wait, from the one to the other.
+	// heartbeatEvery and checkEvery are the intervals of the heartbeat tag and of the delivery check.
+	heartbeatEvery = time.Hour
+	checkEvery     = 5 * time.Minute
+	// The wait between failures grows from minBackoff to maxBackoff.
 	minBackoff = time.Second
 	maxBackoff = time.Minute
 )
 
-// One goroutine does all: Run turns until its context ends, and what one turn finds broken the next one repairs. So there is
-// nothing to lock but the receiver's counts. No order of events loses a change: the sink is told to forget everything
-// after each beginning, when the subscription already catches what comes, and once more when a new queue's policy must
-// have taken effect; what is then received is acknowledged only after the sink has it; and a pause in which messages can
-// have expired counts as a beginning.
+// One goroutine does everything: Run calls turn until its context ends, and each turn repairs what the previous one
+// found broken. So only the receiver's counts need locks. No order of events loses a change: the sink is invalidated
+// after each subscription was created, when it already receives messages, and once more when the new queue's policy
+// must have taken effect; messages are acknowledged only after the sink has them; and a pause in which messages can
+// have expired invalidates everything.
 
-// errGone says that the queue is no more, so that messages are lost.
-var errGone = errors.New("the queue is gone")
+// errGone means that the queue does not exist, so that messages are lost.
+var errGone = errors.New("the queue does not exist")
 
-// QueueSubscriber is made by [Queue]. It is safe for concurrent use: several calls of Run have a queue each.
+// QueueSubscriber is created by [Queue]. It is safe for concurrent use: each call of Run has a queue of its own.
 type QueueSubscriber struct {
 	*receiver
 	settings settings
 	err      error // wrong options
 }
 
-// Queue is the source for a service: an SQS queue that this process alone reads, subscribed to the topic. Nothing
+// Queue returns the source for a service: an SQS queue that only this process reads, subscribed to the topic. Nothing
 // happens before [QueueSubscriber.Run].
 //
-// Its permissions: sqs:CreateQueue, DeleteQueue, GetQueueAttributes, SetQueueAttributes, TagQueue,
-// ReceiveMessage and DeleteMessage on queues named warmflags_*; sns:Subscribe on the topic; sns:Unsubscribe and
-// sns:GetSubscriptionAttributes on *, as IAM knows no smaller resource for them.
+// Permissions: sqs:CreateQueue, DeleteQueue, GetQueueAttributes, SetQueueAttributes, TagQueue, ReceiveMessage and
+// DeleteMessage on queues named warmflags_*; sns:Subscribe on the topic; sns:Unsubscribe and
+// sns:GetSubscriptionAttributes on *, because they have no resource-level permissions.
 func Queue(topicARN string, sink change.Sink, options ...Option) *QueueSubscriber {
-	s, err := newSettings(ofQueue, topicARN, sink, options)
+	s, err := newQueueSettings(topicARN, sink, options)
 	return &QueueSubscriber{receiver: newReceiver(s, sink), settings: s, err: err}
 }
 
-// Run makes queue and subscription, calls the sink's InvalidateAll, and again after a minute or so, when the queue's policy
-// has surely taken effect, and delivers changes until ctx ends. It
-// removes queue and subscription before it returns, within [CleanupTimeout], and returns nil or what could not be
-// removed.
+// Run creates queue and subscription and delivers changes until ctx ends. It calls the sink's InvalidateAll once it is
+// subscribed, and again after about a minute, when the queue's policy must have taken effect. At its end it removes
+// queue and subscription, within [CleanupTimeout], and returns nil or what could not be removed.
 //
-// It returns an error at once when options are wrong, and when queue or subscription cannot be made at the start.
-// Later, whatever fails is logged, counted and tried again, at growing intervals of a second to a minute; a queue
-// or subscription that is gone is made anew. Each call of Run has a queue of its own.
+// Only wrong options end it early: an error returned at once, or the error that SNS does not deliver from the topic's
+// region to the queue's. Any other failure, also at the start, is logged, counted and retried after one second to one
+// minute.
+//
+// Every five minutes Run compares everything that delivery depends on with what it created: queue, policy, and a
+// subscription of this topic with the right endpoint and delivery options. On a difference it creates a new queue and
+// invalidates everything.
 func (s *QueueSubscriber) Run(ctx context.Context) error {
 	if s.err != nil {
 		return s.err
@@ -80,15 +84,14 @@ func (s *QueueSubscriber) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	r := &run{receiver: s.receiver, settings: s.settings, sns: snsClient, sqs: sqsClient}
-	if err := r.open(ctx, "queue made"); err != nil {
-		return err
-	}
+	r := &run{receiver: s.receiver, settings: s.settings, sns: snsClient, sqs: sqsClient, cause: "this process started"}
 	for failures := 0; ctx.Err() == nil; {
 		err := r.turn(ctx)
 		switch {
 		case err == nil:
 			failures = 0
+		case errors.Is(err, errUnsupported):
+			return err
 		case ctx.Err() == nil:
 			failures++
 			r.failed("receive changes", err, "failures", failures)
@@ -101,80 +104,79 @@ func (s *QueueSubscriber) Run(ctx context.Context) error {
 // Stats returns the counts so far, of all runs together. It is safe for concurrent use.
 func (s *QueueSubscriber) Stats() Stats { return s.stats() }
 
-// clients are those of the options, or made from a configuration.
+// clients returns the clients of the options, or new ones.
 func (s *QueueSubscriber) clients(ctx context.Context) (SNS, SQS, error) {
-	set := s.settings
-	if set.sns != nil && set.sqs != nil {
-		return set.sns, set.sqs, nil
+	snsClient, sqsClient, cfg := s.settings.sns, s.settings.queue.sqs, s.settings.queue.awsConfig
+	if snsClient != nil && sqsClient != nil {
+		return snsClient, sqsClient, nil
 	}
-	if set.awsConfig == nil {
-		loaded, err := config.LoadDefaultConfig(ctx, config.WithRegion(set.topic.Region))
+	region := s.settings.topic.Region
+	if cfg == nil {
+		loaded, err := config.LoadDefaultConfig(ctx, config.WithRegion(region))
 		if err != nil {
 			return nil, nil, fmt.Errorf("load the AWS configuration: %w", err)
 		}
-		set.awsConfig = &loaded
+		cfg = &loaded
 	}
-	if set.sns == nil { // a topic is only known in its own region; a queue may be in another
-		set.sns = sns.NewFromConfig(*set.awsConfig, func(o *sns.Options) { o.Region = set.topic.Region })
+	if snsClient == nil { // SNS knows a topic only in its own region; the queue may be in another
+		snsClient = sns.NewFromConfig(*cfg, func(o *sns.Options) { o.Region = region })
 	}
-	if set.sqs == nil {
-		set.sqs = sqs.NewFromConfig(*set.awsConfig)
+	if sqsClient == nil {
+		sqsClient = sqs.NewFromConfig(*cfg)
 	}
-	return set.sns, set.sqs, nil
+	return snsClient, sqsClient, nil
 }
 
-// run is one call of Run. Only its goroutine touches it.
+// run is the state of one call of Run. Only its goroutine uses it.
 type run struct {
 	*receiver
 	settings settings
 	sns      SNS
 	sqs      SQS
 
-	// queue is nil while there is none, which the next turn repairs.
+	// queue is nil while there is none; then the next turn creates it because of cause.
 	queue *queue
-	// listened is when the last receive that succeeded began: what was sent before it, we have or will get, as a queue gives
-	// out again what was received and not deleted.
-	listened time.Time
-	// renewed is when the heartbeat was last written.
-	renewed time.Time
-	// looked is when the subscription was last seen, or looked for.
-	looked time.Time
+	cause string
+	// listened is when the last successful receive began: messages sent before it were received or will be, because SQS
+	// redelivers what was received and not deleted.
+	listened clock.Instant
+	// beat is when the heartbeat tag was last written, checked when the last check began.
+	beat, checked clock.Instant
 }
 
 // turn is one step:
 //
-//  1. repair: make the queue if there is none, renew what is due;
-//  2. receive, for 20 seconds at most. A queue that is gone ends the turn, and the next one makes another;
-//  3. doubt: if messages can have expired since we last listened, or been refused by a policy that did not apply yet,
-//     everything is stale;
+//  1. create the queue if there is none; write the heartbeat and check delivery if they are due;
+//  2. receive, for 20 seconds at most;
+//  3. invalidate everything if messages can have expired since the last receive, or can have been refused before the
+//     policy applied;
 //  4. deliver to the sink, and only then acknowledge.
 func (r *run) turn(ctx context.Context) error {
 	if r.queue == nil {
-		if err := r.open(ctx, "the queue was gone"); err != nil {
+		if err := r.open(ctx); err != nil {
 			return err
 		}
 	}
-	if err := r.upkeep(ctx); err != nil {
-		return err
+	r.writeHeartbeat(ctx)
+	if cause := r.check(ctx); cause != "" {
+		r.abandon(ctx, cause)
+		return nil // the next turn creates a new queue
 	}
-	began := time.Now()
+	began := clock.Now()
 	messages, err := r.poll(ctx)
 	if errors.Is(err, errGone) {
-		r.failed("receive changes", err, "queue", r.queue.url)
-		if err := r.close(ctx); err != nil { // its subscription, most of all
-			r.failed("remove the old subscription", err)
-		}
-		return nil // the next turn makes a new one
+		r.abandon(ctx, errGone.Error())
+		return nil
 	}
 	if err != nil {
 		return err
 	}
-	if since(r.listened) >= retention {
-		r.invalidateAll("messages may have expired unread")
+	if r.listened.Age(clock.Now()) >= retention {
+		r.invalidateAll("messages may have expired before they were received")
 	}
-	if !r.queue.settled && since(r.queue.prepared) >= policyTime {
+	if !r.queue.settled && r.queue.prepared.Age(clock.Now()) >= policyTime {
 		r.queue.settled = true
-		r.invalidateAll("the queue's policy may have taken until now")
+		r.invalidateAll("the queue's policy may have applied only now")
 	}
 	r.listened = began
 	for _, m := range messages {
@@ -184,8 +186,8 @@ func (r *run) turn(ctx context.Context) error {
 	return nil
 }
 
-// poll waits for messages. None is no error. A queue that is not known is gone, unless it is so new that SQS may not know it
-// yet; that is an error like others, and the next turn asks again.
+// poll waits for messages and returns none if none arrive. A queue that SQS does not know does not exist, unless it is
+// new.
 func (r *run) poll(ctx context.Context) ([]sqstypes.Message, error) {
 	ctx, cancel := context.WithTimeout(ctx, longPoll+callTimeout)
 	defer cancel()
@@ -194,7 +196,7 @@ func (r *run) poll(ctx context.Context) ([]sqstypes.Message, error) {
 		MaxNumberOfMessages: batch,
 		WaitTimeSeconds:     int32(longPoll.Seconds()),
 	})
-	if isQueueGone(err) && since(r.queue.made) >= newQueue {
+	if isQueueGone(err) && r.queue.created.Age(clock.Now()) >= newQueue {
 		return nil, errGone
 	}
 	if err != nil {
@@ -203,8 +205,8 @@ func (r *run) poll(ctx context.Context) ([]sqstypes.Message, error) {
 	return out.Messages, nil
 }
 
-// acknowledge deletes messages that the sink has, and those that were dropped. One that stays comes again, which does no
-// harm: so a failure does not end the turn.
+// acknowledge deletes messages that were delivered or dropped. A message that stays is redelivered, which does no harm,
+// so a failure does not end the turn.
 func (r *run) acknowledge(ctx context.Context, messages []sqstypes.Message) {
 	if len(messages) == 0 {
 		return
@@ -227,20 +229,13 @@ func (r *run) acknowledge(ctx context.Context, messages []sqstypes.Message) {
 	}
 }
 
-// failed counts and logs what will be tried again.
+// failed counts and logs a failure that is retried.
 func (r *run) failed(what string, err error, details ...any) {
 	r.errors.Add(1)
-	r.complain(slog.LevelWarn, "warmflags: cannot "+what, what, append([]any{"error", err}, details...)...)
+	r.log(slog.LevelWarn, "warmflags: cannot "+what, what, append([]any{"error", err}, details...)...)
 }
 
-// since is how long ago t was, by the clock that says more: the monotonic one stops while a machine sleeps, and
-// the other can be set back. Of the zero time it is longer than any limit here.
-func since(t time.Time) time.Duration {
-	now := time.Now()
-	return max(now.Sub(t), now.Round(0).Sub(t.Round(0)))
-}
-
-// backoff doubles with each failure, between minBackoff and maxBackoff, and takes off up to half at random.
+// backoff doubles with each failure, between minBackoff and maxBackoff, and subtracts up to half at random.
 func backoff(failures int) time.Duration {
 	d := min(minBackoff<<min(failures-1, 10), maxBackoff)
 	return d - rand.N(d/2)

@@ -11,10 +11,8 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/sns"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
-	sqstypes "github.com/aws/aws-sdk-go-v2/service/sqs/types"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -112,9 +110,9 @@ func TestQueueIsMadeAsPromised(t *testing.T) {
 		assert.JSONEq(t, strings.NewReplacer("QUEUE", "arn:aws:sqs:us-east-1:000000000000:"+name, "TOPIC", topic).Replace(`{
 			"Version": "2012-10-17",
 			"Statement": [
-				{"Sid": "TopicSends", "Effect": "Allow", "Principal": {"Service": "sns.amazonaws.com"}, "Action": "sqs:SendMessage",
+				{"Sid": "TopicSends", "Effect": "Allow", "Principal": {"Service": ["sns.amazonaws.com"]}, "Action": "sqs:SendMessage",
 				 "Resource": "QUEUE", "Condition": {"ArnEquals": {"aws:SourceArn": "TOPIC"}}},
-				{"Sid": "NobodyElseSends", "Effect": "Deny", "Principal": "*", "Action": "sqs:SendMessage",
+				{"Sid": "NothingElseSends", "Effect": "Deny", "Principal": "*", "Action": "sqs:SendMessage",
 				 "Resource": "QUEUE", "Condition": {"ArnNotEquals": {"aws:SourceArn": "TOPIC"}}},
 				{"Sid": "OnlyTLS", "Effect": "Deny", "Principal": "*", "Action": "sqs:*",
 				 "Resource": "QUEUE", "Condition": {"Bool": {"aws:SecureTransport": "false"}}}
@@ -147,7 +145,8 @@ func TestQueueInvalidatesAllAfterItSubscribed(t *testing.T) {
 	})
 }
 
-// A policy takes up to a minute to apply, and SNS does not repeat what it refuses: what was published meanwhile may be lost.
+// A policy takes up to a minute to apply, and SNS does not repeat what it refuses: what was published meanwhile may be
+// lost.
 func TestQueueInvalidatesAllOnceItsPolicyMustApply(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := newAccount(t)
@@ -210,186 +209,6 @@ func TestQueueMessageComesAgainUntilAcknowledged(t *testing.T) {
 	})
 }
 
-func TestQueueGoneIsMadeAnew(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		a := newAccount(t)
-		s := settled(a)
-		a.lose(true, false)
-		a.publish(message("", "lost"))
-		pass(time.Second)
-		assert.Equal(t, []string{"*"}, s.take())
-		assert.Equal(t, [2]int{1, 1}, a.left(), "the old subscription is removed too")
-
-		a.publish(message("", "a"))
-		pass(time.Second)
-		assert.Equal(t, []string{"a"}, s.take())
-		assert.EqualValues(t, 2, s.Stats().Subscribed)
-		require.NoError(t, s.end())
-	})
-}
-
-// A queue that is gone while SQS or SNS fail is made as soon as they work again.
-func TestQueueIsMadeAnewAfterTrouble(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		a := newAccount(t)
-		s := settled(a)
-		fail(a, errors.New("throttled"), "Subscribe")
-		a.lose(true, true)
-		pass(10 * time.Minute)
-		assert.Empty(t, s.take(), "nothing is fresh before there is a subscription")
-		assert.LessOrEqual(t, a.count("CreateQueue"), 30, "at growing intervals")
-		assert.Empty(t, a.queues(), "no half made queue is left behind")
-		a.intercept(nil)
-		pass(time.Minute)
-		assert.Equal(t, []string{"*"}, s.take())
-		require.NoError(t, s.end())
-	})
-}
-
-func TestQueueSubscribesAgain(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		a := newAccount(t)
-		s := settled(a)
-		a.lose(false, true)
-		pass(6 * time.Minute)
-		assert.Equal(t, []string{"*"}, s.take())
-		a.publish(message("", "a"))
-		pass(time.Second)
-		assert.Equal(t, []string{"a"}, s.take())
-		assert.Equal(t, 1, a.count("CreateQueue"))
-
-		fail(a, errors.New("access denied"), "GetSubscriptionAttributes")
-		pass(time.Hour)
-		assert.Equal(t, 2, a.count("Subscribe"), "an error does not say that the subscription is gone")
-		assert.Empty(t, s.take())
-		require.NoError(t, s.end())
-	})
-}
-
-func TestQueueOutage(t *testing.T) {
-	for name, c := range map[string]struct {
-		lasts time.Duration
-		want  []string
-	}{
-		"short: the queue kept everything": {30 * time.Minute, []string{"a"}},
-		"long: messages have expired":      {2 * time.Hour, []string{"*"}},
-	} {
-		t.Run(name, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				a := newAccount(t)
-				s := settled(a)
-				fail(a, errors.New("no route"), "ReceiveMessage")
-				pass(20 * time.Second) // the receive under way ends
-				before := a.count("ReceiveMessage")
-				a.publish(message("", "a"))
-				pass(c.lasts)
-				tries := a.count("ReceiveMessage") - before
-				assert.InDelta(t, c.lasts.Minutes()*1.5, tries, c.lasts.Minutes()+10, "a try every half minute to minute")
-				a.intercept(nil)
-				pass(2 * time.Minute)
-				assert.Equal(t, c.want, s.take())
-				assert.LessOrEqual(t, strings.Count(s.log.String(), "no route"), int(c.lasts/(10*time.Minute))+1)
-				require.NoError(t, s.end())
-			})
-		})
-	}
-}
-
-func TestQueueCleansUp(t *testing.T) {
-	t.Run("when its context ends", func(t *testing.T) {
-		synctest.Test(t, func(t *testing.T) {
-			a := newAccount(t)
-			s := start(a)
-			require.NoError(t, s.end())
-			assert.Equal(t, [2]int{0, 0}, a.left())
-		})
-	})
-	t.Run("what is gone already is no error", func(t *testing.T) {
-		synctest.Test(t, func(t *testing.T) {
-			a := newAccount(t)
-			s := start(a)
-			a.lose(true, true)
-			require.NoError(t, s.end())
-		})
-	})
-	t.Run("within its own time limit", func(t *testing.T) {
-		synctest.Test(t, func(t *testing.T) {
-			a := newAccount(t)
-			s := start(a, subscriber.CleanupTimeout(3*time.Second))
-			a.intercept(func(ctx context.Context, _ string) error { <-ctx.Done(); return ctx.Err() })
-			began := time.Now()
-			err := s.end()
-			assert.Equal(t, 3*time.Second, time.Since(began))
-			assert.ErrorIs(t, err, context.DeadlineExceeded)
-			assert.ErrorContains(t, err, "remove subscription")
-			assert.ErrorContains(t, err, "remove queue")
-		})
-	})
-	t.Run("the queue even when the subscription stays", func(t *testing.T) {
-		synctest.Test(t, func(t *testing.T) {
-			a := newAccount(t)
-			s := start(a)
-			fail(a, errors.New("access denied"), "Unsubscribe")
-			assert.ErrorContains(t, s.end(), "access denied")
-			assert.Empty(t, a.queues())
-		})
-	})
-	t.Run("what was being made when its context ended", func(t *testing.T) {
-		for _, operation := range []string{"CreateQueue", "GetQueueAttributes", "SetQueueAttributes", "Subscribe"} {
-			synctest.Test(t, func(t *testing.T) {
-				a, release := newAccount(t), make(chan struct{})
-				a.intercept(func(_ context.Context, o string) error {
-					if o == operation {
-						<-release
-					}
-					return nil
-				})
-				s := start(a)
-				s.stop()
-				synctest.Wait()
-				close(release)
-				require.NoError(t, <-s.done)
-				assert.Equal(t, [2]int{0, 0}, a.left(), operation)
-			})
-		}
-	})
-	t.Run("what was made before the start failed", func(t *testing.T) {
-		for _, operation := range []string{"CreateQueue", "GetQueueAttributes", "SetQueueAttributes", "Subscribe"} {
-			synctest.Test(t, func(t *testing.T) {
-				a := newAccount(t)
-				fail(a, errors.New("access denied"), operation)
-				s := start(a)
-				assert.ErrorContains(t, <-s.done, "access denied")
-				assert.Equal(t, [2]int{0, 0}, a.left(), operation)
-				assert.Empty(t, s.take())
-			})
-		}
-	})
-}
-
-// AWS: a queue may be unknown for a second after it was made. That is not a queue that is gone.
-func TestQueueIsNotKnownAtOnce(t *testing.T) {
-	for _, operation := range []string{"GetQueueAttributes", "SetQueueAttributes", "ReceiveMessage"} {
-		t.Run(operation, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				a := newAccount(t)
-				began := time.Now()
-				a.intercept(func(_ context.Context, o string) error {
-					if o == operation && time.Since(began) < 2500*time.Millisecond {
-						return &sqstypes.QueueDoesNotExist{Message: aws.String("not yet")}
-					}
-					return nil
-				})
-				s := start(a)
-				pass(10 * time.Second)
-				assert.Equal(t, 1, a.count("CreateQueue"))
-				assert.Equal(t, []string{"*"}, s.take())
-				require.NoError(t, s.end())
-			})
-		})
-	}
-}
-
 func TestQueueHeartbeat(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := newAccount(t)
@@ -431,7 +250,6 @@ func TestQueueBadMessagesBlockNothing(t *testing.T) {
 		s.take()
 		for range 20 {
 			a.publish(`{"type":"order.placed"}`)
-			a.publish(`{"type":"warmflags.changed.v1"`)
 			a.publish("flags!")
 			a.publish(message("staging", "a"))
 		}
@@ -439,15 +257,36 @@ func TestQueueBadMessagesBlockNothing(t *testing.T) {
 		pass(time.Second)
 		assert.Equal(t, []string{"a"}, s.take())
 		assert.Equal(t, subscriber.Stats{
-			Messages: 1, Changes: 1, InvalidatedAll: 1, Subscribed: 1, Foreign: 20, Malformed: 40, OtherPrefix: 20,
+			Messages: 1, Changes: 1, InvalidatedAll: 1, Subscribed: 1, Foreign: 40, OtherPrefix: 20,
 		}, s.Stats())
 		a.requireNoMessages()
-		assert.Equal(t, 3, strings.Count(s.log.String(), "dropped message"), "once a reason")
+		assert.Equal(t, 2, strings.Count(s.log.String(), "dropped a message"), "once for each reason")
 		pass(10 * time.Minute)
 		a.publish("flags!")
 		pass(time.Second)
-		assert.Equal(t, 4, strings.Count(s.log.String(), "dropped message"))
+		assert.Equal(t, 3, strings.Count(s.log.String(), "dropped a message"))
 		assert.Contains(t, s.log.String(), "dropped=41")
+		require.NoError(t, s.end())
+	})
+}
+
+// A message of warmflags that cannot be read in full may have named anything, in any prefix.
+func TestQueueInvalidatesAllForAnUnreadableMessage(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := newAccount(t)
+		s := settled(a)
+		for i, body := range []string{
+			`{"type":"warmflags.changed.v1","data":{"prefix":"","changes":[{"kind":"features","key":"a"},{"kin`,
+			`{"type":"warmflags.changed.v1","data":{"prefix":"","changes":null}}`,
+			`{"type":"warmflags.changed.v1","data":{"prefix":"","changes":[{"kind":"features","key":"a","version":"x"}]}}`,
+		} {
+			a.publish(body)
+			pass(time.Second)
+			assert.Equal(t, []string{"*"}, s.take(), body)
+			assert.EqualValues(t, i+1, s.Stats().Unreadable)
+		}
+		a.requireNoMessages()
+		assert.Contains(t, s.log.String(), "level=ERROR")
 		require.NoError(t, s.end())
 	})
 }

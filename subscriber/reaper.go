@@ -16,11 +16,10 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 )
 
-// DefaultDeadAfter is how old the heartbeat of a dead process's queue is, unless [Reaper] says otherwise. A process that
-// lives renews it every hour.
-const DefaultDeadAfter = 24 * time.Hour
+// DefaultOrphanAfter is the default of [Reaper].OrphanAfter. A running process writes the heartbeat every hour.
+const DefaultOrphanAfter = 24 * time.Hour
 
-// ReaperSQS is what [Reaper] uses of *sqs.Client.
+// ReaperSQS is the part of *sqs.Client that [Reaper] uses.
 type ReaperSQS interface {
 	ListQueues(context.Context, *sqs.ListQueuesInput, ...func(*sqs.Options)) (*sqs.ListQueuesOutput, error)
 	ListQueueTags(context.Context, *sqs.ListQueueTagsInput, ...func(*sqs.Options)) (*sqs.ListQueueTagsOutput, error)
@@ -28,49 +27,51 @@ type ReaperSQS interface {
 	DeleteQueue(context.Context, *sqs.DeleteQueueInput, ...func(*sqs.Options)) (*sqs.DeleteQueueOutput, error)
 }
 
-// ReaperSNS is what [Reaper] uses of *sns.Client.
+// ReaperSNS is the part of *sns.Client that [Reaper] uses.
 type ReaperSNS interface {
-	ListSubscriptionsByTopic(context.Context, *sns.ListSubscriptionsByTopicInput, ...func(*sns.Options)) (*sns.ListSubscriptionsByTopicOutput, error)
+	ListSubscriptionsByTopic(
+		context.Context, *sns.ListSubscriptionsByTopicInput, ...func(*sns.Options),
+	) (*sns.ListSubscriptionsByTopicOutput, error)
 	Unsubscribe(context.Context, *sns.UnsubscribeInput, ...func(*sns.Options)) (*sns.UnsubscribeOutput, error)
 }
 
-// Reaper removes the queues, and their subscriptions to one topic, that killed processes left behind: SQS's queues never
-// expire, and SNS goes on filling them. [Queue] itself removes its own at its end, and never another's.
+// Reaper removes orphans: the queues of killed processes, and their subscriptions to one topic. SQS's queues never
+// expire, and SNS keeps filling them. [Queue] removes only its own queue, at its end.
 //
-// A queue is a dead process's when it has our name and tags, is tagged with this topic, and its heartbeat is older than
-// DeadAfter. A subscription is one when its queue has our name and is no more. Everything is in the topic's region and
-// account, which the clients must be of. A process that lives after all (it may not write tags) makes a new queue
-// within minutes and looks at everything again, so nothing is lost.
+// A queue is an orphan if it has our name and tags, is tagged with this topic, and its heartbeat is older than
+// OrphanAfter. A subscription is one if its queue has our name and does not exist. All must be in the clients' region
+// and account, which are the topic's. If the process is running after all (it may lack the permission to write tags),
+// it creates a new queue and invalidates everything within minutes, so nothing is lost.
 //
-// Its permissions: sqs:ListQueues and sns:ListSubscriptionsByTopic; sqs:ListQueueTags, GetQueueUrl and DeleteQueue on queues
-// named warmflags_*; sns:Unsubscribe on *.
+// Permissions: sqs:ListQueues and sns:ListSubscriptionsByTopic; sqs:ListQueueTags, GetQueueUrl and DeleteQueue on
+// queues named warmflags_*; sns:Unsubscribe on *.
 type Reaper struct {
 	SQS ReaperSQS
 	SNS ReaperSNS
 	// TopicARN is the topic that the queues are subscribed to.
 	TopicARN string
-	// DeadAfter is the age of a dead process's heartbeat. 0: 24 hours ([DefaultDeadAfter]). Under 2 hours: an error, as
-	// heartbeats come every hour.
-	DeadAfter time.Duration
+	// OrphanAfter is how old the heartbeat of an orphan is. Zero: 24 hours ([DefaultOrphanAfter]). Less than 2 hours: an
+	// error, because heartbeats are written every hour.
+	OrphanAfter time.Duration
 	// DryRun removes nothing.
 	DryRun bool
 }
 
-// Dead is what a dead process left: a queue with or without its subscription, or a subscription alone.
-type Dead struct {
-	// Queue is its URL; empty when it is gone, and its subscription is not.
+// Orphan is what a killed process left: a queue with or without its subscription, or a subscription alone.
+type Orphan struct {
+	// Queue is the queue's URL; empty if it does not exist.
 	Queue string
-	// Subscription is its ARN; empty when it is gone, and its queue is not.
+	// Subscription is the subscription's ARN; empty if it does not exist.
 	Subscription string
-	// Owner says who made the queue, see [Owner]; empty when the queue is gone.
+	// Owner tells who created the queue, see [Owner]; empty if the queue does not exist.
 	Owner string
-	// Heartbeat is when the owner last lived; zero when the queue is gone.
+	// Heartbeat is when the owner was last alive; zero if the queue does not exist.
 	Heartbeat time.Time
 }
 
-// Reap looks once, removes what dead processes left (with DryRun: would), and returns it. What cannot be looked at or removed
-// is left alone and joined into the error.
-func (r *Reaper) Reap(ctx context.Context) ([]Dead, error) {
+// Reap lists once, removes the orphans, and returns those that were removed (with DryRun: that would be). What cannot
+// be listed or removed stays, and is joined into the error.
+func (r *Reaper) Reap(ctx context.Context) ([]Orphan, error) {
 	topic, err := r.check()
 	if err != nil {
 		return nil, err
@@ -79,17 +80,35 @@ func (r *Reaper) Reap(ctx context.Context) ([]Dead, error) {
 	if err != nil {
 		return nil, err
 	}
-	queues, errs := r.queues(ctx, topic)
-	var dead []Dead
-	for _, d := range queues {
-		name := d.Queue[strings.LastIndexByte(d.Queue, '/')+1:]
-		d.Subscription = subscriptions[name]
+	orphans, errs := r.queues(ctx, topic)
+	for i := range orphans {
+		name := orphans[i].Queue[strings.LastIndexByte(orphans[i].Queue, '/')+1:]
+		orphans[i].Subscription = subscriptions[name]
 		delete(subscriptions, name)
-		dead = append(dead, d)
 	}
-	// The others' queues live, or are gone. SQS may not know one that was just made: only what is gone twice is gone.
-	for look := range 2 {
-		if look > 0 && len(subscriptions) > 0 {
+	errs = append(errs, r.keepWithoutQueue(ctx, subscriptions)...)
+	for _, name := range slices.Sorted(maps.Keys(subscriptions)) {
+		orphans = append(orphans, Orphan{Subscription: subscriptions[name]})
+	}
+	if r.DryRun {
+		return orphans, errors.Join(errs...)
+	}
+	removed := orphans[:0]
+	for _, o := range orphans {
+		if err := r.remove(ctx, o); err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		removed = append(removed, o)
+	}
+	return removed, errors.Join(errs...)
+}
+
+// keepWithoutQueue keeps only subscriptions whose queue does not exist. SQS may not know a queue that was just created,
+// so it asks twice.
+func (r *Reaper) keepWithoutQueue(ctx context.Context, subscriptions map[string]string) (errs []error) {
+	for attempt := range 2 {
+		if attempt > 0 && len(subscriptions) > 0 {
 			pause(ctx, newQueue)
 		}
 		for name := range subscriptions {
@@ -102,37 +121,29 @@ func (r *Reaper) Reap(ctx context.Context) ([]Dead, error) {
 			}
 		}
 	}
-	for _, name := range slices.Sorted(maps.Keys(subscriptions)) {
-		dead = append(dead, Dead{Subscription: subscriptions[name]})
-	}
-	if r.DryRun {
-		return dead, errors.Join(errs...)
-	}
-	removed := dead[:0]
-	for _, d := range dead {
-		if err := r.remove(ctx, d); err != nil {
-			errs = append(errs, err)
-			continue
-		}
-		removed = append(removed, d)
-	}
-	return removed, errors.Join(errs...)
+	return errs
 }
 
-// check reports all that is wrong with the Reaper.
+// check returns all that is wrong with the Reaper.
 func (r *Reaper) check() (arn.ARN, error) {
 	topic, err := parseTopic(r.TopicARN)
 	errs := []error{err}
-	errs = append(errs, refuseIf(r.SQS == nil || r.SNS == nil, "it needs clients of SQS and SNS"))
-	errs = append(errs, refuseIf(r.DeadAfter != 0 && r.DeadAfter < 2*renewEvery,
-		fmt.Sprintf("DeadAfter is %v: heartbeats come every hour, so use 2 hours at least", r.DeadAfter)))
+	if r.SQS == nil || r.SNS == nil {
+		errs = append(errs, errors.New("it needs clients of SQS and SNS"))
+	}
+	if r.OrphanAfter != 0 && r.OrphanAfter < 2*heartbeatEvery {
+		err := fmt.Errorf("OrphanAfter is %v: heartbeats are written every hour, so use 2 hours at least", r.OrphanAfter)
+		errs = append(errs, err)
+	}
 	if err := errors.Join(errs...); err != nil {
 		return topic, fmt.Errorf("set up subscriber.Reaper: %w", err)
 	}
 	return topic, nil
 }
 
-// subscriptions are those of queues with our name, by the queue's name.
+// subscriptions returns the ARNs of the subscriptions of queues with our name, by the queue's name. Where the ARN
+// belongs, SNS lists "PendingConfirmation" for a subscription that is not confirmed, and "Deleted" for one that was
+// removed; neither can be removed, and both disappear after days.
 func (r *Reaper) subscriptions(ctx context.Context, topic arn.ARN) (map[string]string, error) {
 	found := map[string]string{}
 	pages := sns.NewListSubscriptionsByTopicPaginator(r.SNS, &sns.ListSubscriptionsByTopicInput{TopicArn: &r.TopicARN})
@@ -144,7 +155,7 @@ func (r *Reaper) subscriptions(ctx context.Context, topic arn.ARN) (map[string]s
 		for _, s := range page.Subscriptions {
 			queue, err := arn.Parse(aws.ToString(s.Endpoint))
 			if err == nil && queue.Service == "sqs" && queue.Region == topic.Region && queue.AccountID == topic.AccountID &&
-				strings.HasPrefix(queue.Resource, queuePrefix(topic)) {
+				strings.HasPrefix(queue.Resource, queuePrefix(topic)) && arn.IsARN(aws.ToString(s.SubscriptionArn)) {
 				found[queue.Resource] = aws.ToString(s.SubscriptionArn)
 			}
 		}
@@ -152,14 +163,14 @@ func (r *Reaper) subscriptions(ctx context.Context, topic arn.ARN) (map[string]s
 	return found, nil
 }
 
-// queues are the dead processes'. A queue that is gone by now is nobody's.
-func (r *Reaper) queues(ctx context.Context, topic arn.ARN) (dead []Dead, errs []error) {
-	prefix, limit := queuePrefix(topic), cmp.Or(r.DeadAfter, DefaultDeadAfter)
+// queues returns the orphaned queues. A queue that was removed meanwhile is none.
+func (r *Reaper) queues(ctx context.Context, topic arn.ARN) (orphans []Orphan, errs []error) {
+	prefix, limit := queuePrefix(topic), cmp.Or(r.OrphanAfter, DefaultOrphanAfter)
 	pages := sqs.NewListQueuesPaginator(r.SQS, &sqs.ListQueuesInput{QueueNamePrefix: &prefix, MaxResults: aws.Int32(1000)})
 	for pages.HasMorePages() {
 		page, err := pages.NextPage(ctx)
 		if err != nil {
-			return dead, append(errs, fmt.Errorf("list queues named %q: %w", prefix+"*", err))
+			return orphans, append(errs, fmt.Errorf("list queues named %q: %w", prefix+"*", err))
 		}
 		for _, url := range page.QueueUrls {
 			out, err := r.SQS.ListQueueTags(ctx, &sqs.ListQueueTagsInput{QueueUrl: &url})
@@ -170,27 +181,27 @@ func (r *Reaper) queues(ctx context.Context, topic arn.ARN) (dead []Dead, errs [
 				errs = append(errs, fmt.Errorf("read the tags of queue %q: %w", url, err))
 				continue
 			}
-			lived, err := time.Parse(time.RFC3339, out.Tags[TagHeartbeat])
-			if err == nil && out.Tags[TagTopic] == r.TopicARN && time.Since(lived) >= limit {
-				dead = append(dead, Dead{Queue: url, Owner: out.Tags[TagOwner], Heartbeat: lived})
+			beat, err := time.Parse(time.RFC3339, out.Tags[TagHeartbeat])
+			if err == nil && out.Tags[TagTopic] == r.TopicARN && time.Since(beat) >= limit {
+				orphans = append(orphans, Orphan{Queue: url, Owner: out.Tags[TagOwner], Heartbeat: beat})
 			}
 		}
 	}
-	return dead, errs
+	return orphans, errs
 }
 
-// remove removes the subscription first, so that SNS does not send to a queue that is not there.
-func (r *Reaper) remove(ctx context.Context, d Dead) error {
-	if d.Subscription != "" {
-		_, err := r.SNS.Unsubscribe(ctx, &sns.UnsubscribeInput{SubscriptionArn: &d.Subscription})
-		if err != nil && !isSubscriptionGone(err) {
-			return fmt.Errorf("remove subscription %q: %w", d.Subscription, err)
+// remove removes the subscription first, so that SNS does not send to a missing queue.
+func (r *Reaper) remove(ctx context.Context, o Orphan) error {
+	if o.Subscription != "" {
+		_, err := r.SNS.Unsubscribe(ctx, &sns.UnsubscribeInput{SubscriptionArn: &o.Subscription})
+		if err != nil && !isNotFound(err) {
+			return fmt.Errorf("remove subscription %q: %w", o.Subscription, err)
 		}
 	}
-	if d.Queue != "" {
-		_, err := r.SQS.DeleteQueue(ctx, &sqs.DeleteQueueInput{QueueUrl: &d.Queue})
+	if o.Queue != "" {
+		_, err := r.SQS.DeleteQueue(ctx, &sqs.DeleteQueueInput{QueueUrl: &o.Queue})
 		if err != nil && !isQueueGone(err) {
-			return fmt.Errorf("remove queue %q: %w", d.Queue, err)
+			return fmt.Errorf("remove queue %q: %w", o.Queue, err)
 		}
 	}
 	return nil

@@ -3,12 +3,14 @@ package subscriber_test
 import (
 	"context"
 	"errors"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/sns"
+	snstypes "github.com/aws/aws-sdk-go-v2/service/sns/types"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -27,13 +29,13 @@ func reaper(a *account) *subscriber.Reaper {
 	return &subscriber.Reaper{SQS: a.SQS, SNS: a.SNS, TopicARN: topic}
 }
 
-func reap(t *testing.T, r *subscriber.Reaper) []subscriber.Dead {
-	dead, err := r.Reap(t.Context())
+func reap(t *testing.T, r *subscriber.Reaper) []subscriber.Orphan {
+	orphans, err := r.Reap(t.Context())
 	require.NoError(t, err)
-	return dead
+	return orphans
 }
 
-func TestReaperRemovesWhatDeadProcessesLeft(t *testing.T) {
+func TestReaperRemovesOrphans(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := newAccount(t)
 		lives := start(a, subscriber.Owner("lives"))
@@ -84,7 +86,7 @@ func TestReaperRemovesSubscriptionsOfQueuesThatAreGone(t *testing.T) {
 		require.NoError(t, err)
 		dead := reap(t, reaper(a))
 		require.Len(t, dead, 1)
-		assert.Equal(t, subscriber.Dead{Subscription: dead[0].Subscription}, dead[0])
+		assert.Equal(t, subscriber.Orphan{Subscription: dead[0].Subscription}, dead[0])
 		assert.Equal(t, [2]int{0, 1}, a.left())
 	})
 }
@@ -106,9 +108,60 @@ func TestReaperLeavesAloneWhatItCannotRemove(t *testing.T) {
 			})
 		})
 	}
-	r := subscriber.Reaper{TopicARN: "flags", DeadAfter: time.Hour}
+	r := subscriber.Reaper{TopicARN: "flags", OrphanAfter: time.Hour}
 	_, err := r.Reap(t.Context())
-	for _, want := range []string{`topic "flags"`, "needs clients of SQS and SNS", "DeadAfter is 1h0m0s"} {
+	for _, want := range []string{`topic "flags"`, "needs clients of SQS and SNS", "OrphanAfter is 1h0m0s"} {
 		require.ErrorContains(t, err, want)
 	}
+}
+
+// oddARNs lists subscriptions as SNS does while they are removed or not confirmed.
+type oddARNs struct {
+	subscriber.ReaperSNS
+	arns map[string]string // by the end of the queue's ARN
+}
+
+func (s oddARNs) ListSubscriptionsByTopic(ctx context.Context, in *sns.ListSubscriptionsByTopicInput, o ...func(*sns.Options)) (*sns.ListSubscriptionsByTopicOutput, error) {
+	out, err := s.ReaperSNS.ListSubscriptionsByTopic(ctx, in, o...)
+	for queue, arn := range s.arns {
+		out.Subscriptions = append([]snstypes.Subscription{{
+			SubscriptionArn: &arn, Endpoint: aws.String("arn:aws:sqs:us-east-1:000000000000:" + queue), Protocol: aws.String("sqs"),
+		}}, out.Subscriptions...)
+	}
+	return out, err
+}
+
+// SNS lists "Deleted" and "PendingConfirmation" where an ARN belongs. Neither can be removed, and neither stops the
+// rest.
+func TestReaperPassesOverSubscriptionsWithoutAnARN(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := newAccount(t)
+		kill(a, start(a))
+		gone := start(a)
+		kill(a, gone)
+		url := a.queues()[0]
+		_, err := a.SQS.DeleteQueue(a.own, &sqs.DeleteQueueInput{QueueUrl: &url}) // its subscription alone stays
+		require.NoError(t, err)
+		r := reaper(a)
+		r.SNS = oddARNs{a.SNS, map[string]string{"warmflags_flags_1": "Deleted", "warmflags_flags_2": "PendingConfirmation"}}
+		pass(25 * time.Hour)
+		assert.Len(t, reap(t, r), 2, "the queue with its subscription, and the subscription alone")
+		assert.Equal(t, [2]int{0, 0}, a.left())
+	})
+	t.Run("of an orphaned queue", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			a := newAccount(t)
+			kill(a, start(a))
+			queue := a.queues()[0]
+			name := queue[strings.LastIndexByte(queue, '/')+1:]
+			a.lose(false, true)
+			r := reaper(a)
+			r.SNS = oddARNs{a.SNS, map[string]string{name: "PendingConfirmation"}}
+			pass(25 * time.Hour)
+			orphans := reap(t, r)
+			require.Len(t, orphans, 1)
+			assert.Empty(t, orphans[0].Subscription)
+			assert.Equal(t, [2]int{0, 0}, a.left())
+		})
+	})
 }

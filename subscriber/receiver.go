@@ -9,107 +9,98 @@ import (
 	"time"
 
 	"github.com/warmflags/warmflags/change"
+	"github.com/warmflags/warmflags/internal/clock"
 )
 
-// complainEvery is how often one reason for dropping messages is logged.
-const complainEvery = 10 * time.Minute
+// logEvery is the shortest time between two log lines with the same reason.
+const logEvery = 10 * time.Minute
 
-// Stats counts what a source has seen since it was made.
+// Stats counts what a source has done since it was created.
 type Stats struct {
 	// Messages were delivered to the sink.
 	Messages int64
 	// Changes were in those messages.
 	Changes int64
-	// InvalidatedAll is how often the source itself called InvalidateAll: it began, or may have missed something.
+	// InvalidatedAll is how often the source called InvalidateAll because it may have missed changes.
 	InvalidatedAll int64
-	// OtherPrefix messages were dropped: they are of another prefix than the source's.
+	// OtherPrefix messages were dropped: they are for another prefix than the source's.
 	OtherPrefix int64
-	// Foreign messages were dropped: they are not of warmflags.
+	// Foreign messages were dropped: they are not from warmflags.
 	Foreign int64
-	// Malformed messages were dropped: they cannot be read.
-	Malformed int64
-	// Refused requests, of an Endpoint, were not proved to be SNS's, or came in a wrong way.
+	// Unreadable messages are from warmflags and could not be read in full. Each one invalidated everything.
+	Unreadable int64
+	// Refused requests, of an Endpoint, were not proved to be from SNS, or arrived in a wrong way.
 	Refused int64
-	// Subscribed counts subscriptions made (Queue) or confirmed (Endpoint). More than one says that one was lost.
+	// Subscribed counts subscriptions created (Queue) or confirmed (Endpoint).
 	Subscribed int64
-	// Errors counts what failed and is tried again: to receive, acknowledge, renew, confirm, fetch a certificate.
+	// Lost counts subscriptions that no longer delivered. A Queue replaces them; an Endpoint must be subscribed again.
+	Lost int64
+	// Errors counts failures that are retried: to subscribe, check, receive, acknowledge, confirm, fetch a certificate.
 	Errors int64
 }
 
-// receiver is what all sources share: from a message's bytes to the sink, with the counts. It is safe for concurrent use, as
-// HTTP requests are concurrent.
+// receiver is common to all sources: it passes a message's bytes to the sink, and counts. It is safe for concurrent
+// use.
 type receiver struct {
 	prefix string
 	sink   change.Sink
 	logger *slog.Logger
 
-	// Counts of Stats's fields; each is a counter of its own, read without the others.
-	messages, changes, invalidatedAll, otherPrefix, foreign, malformed, refused, subscribed, errors atomic.Int64
+	// Counts of Stats's fields. Each is read and written by itself.
+	messages, changes, invalidatedAll, otherPrefix, foreign, unreadable, refused, subscribed, lost, errors atomic.Int64
 
-	mu        sync.Mutex           // guards complaint
-	complaint map[string]time.Time // when a reason was last logged; reasons are constants here, so it stays small
+	mu     sync.Mutex               // guards logged
+	logged map[string]clock.Instant // when a reason was last logged; there are few reasons
 }
 
-// outcome says what became of a message.
-type outcome string
-
-const (
-	delivered   outcome = "delivered"
-	otherPrefix outcome = "other prefix"
-	foreign     outcome = "foreign"
-	malformed   outcome = "malformed"
-)
-
-// newReceiver makes the receiver of one source. Sink may be nil where the options are wrong: then nothing is received.
+// newReceiver returns the receiver of a source. The sink may be nil if the options are wrong: then nothing is received.
 func newReceiver(s settings, sink change.Sink) *receiver {
-	return &receiver{prefix: s.prefix, sink: sink, logger: s.logger, complaint: map[string]time.Time{}}
+	return &receiver{prefix: s.prefix, sink: sink, logger: s.logger, logged: map[string]clock.Instant{}}
 }
 
-// receive hands a message to the sink, or drops it. When it returns the message is done with in either case.
-func (r *receiver) receive(body string) outcome {
+// receive passes a message to the sink or drops it, and reports whether the sink has it. In both cases the message can
+// be acknowledged. A message of warmflags that cannot be read may have named anything, so it invalidates everything.
+func (r *receiver) receive(body string) (delivered bool) {
 	m, err := change.Parse([]byte(body))
 	switch {
 	case errors.Is(err, change.ErrForeign):
-		r.drop(&r.foreign, foreign, "error", err)
-		return foreign
+		r.drop(&r.foreign, slog.LevelWarn, "it is not from warmflags", "error", err)
 	case err != nil:
-		r.drop(&r.malformed, malformed, "error", err)
-		return malformed
-	case m.Prefix != r.prefix:
-		r.drop(&r.otherPrefix, otherPrefix, "prefix", m.Prefix, "want", r.prefix)
-		return otherPrefix
+		n := r.unreadable.Add(1)
+		r.log(slog.LevelError, "warmflags: a message cannot be read", "unreadable message", "unreadable", n, "error", err)
+		r.invalidateAll("a message cannot be read")
+		return true
+	case m.Prefix != r.prefix: // normal if environments share a topic
+		r.drop(&r.otherPrefix, slog.LevelInfo, "it is for another prefix", "prefix", m.Prefix, "want", r.prefix)
+	default:
+		change.Deliver(m, r.sink)
+		r.changes.Add(int64(len(m.Changes)))
+		r.messages.Add(1)
+		return true
 	}
-	change.Deliver(m, r.sink)
-	r.changes.Add(int64(len(m.Changes)))
-	r.messages.Add(1)
-	return delivered
+	return false
 }
 
-// invalidateAll is for the source's own doubts.
-func (r *receiver) invalidateAll(why string) {
+// invalidateAll invalidates the sink when the source may have missed changes.
+func (r *receiver) invalidateAll(reason string) {
 	r.sink.InvalidateAll()
 	r.invalidatedAll.Add(1)
-	r.logger.Info("warmflags: invalidated everything", "reason", why)
+	r.log(slog.LevelInfo, "warmflags: invalidated everything", reason)
 }
 
-// drop counts, and logs unless the same reason was logged lately.
-func (r *receiver) drop(counter *atomic.Int64, why outcome, details ...any) {
-	n := counter.Add(1)
-	level := slog.LevelWarn
-	if why == otherPrefix { // normal where environments share a topic
-		level = slog.LevelInfo
-	}
-	r.complain(level, "warmflags: dropped message", string(why), append([]any{"dropped", n}, details...)...)
+// drop counts and logs a dropped message.
+func (r *receiver) drop(counter *atomic.Int64, level slog.Level, reason string, details ...any) {
+	r.log(level, "warmflags: dropped a message", reason, append([]any{"dropped", counter.Add(1)}, details...)...)
 }
 
-// complain logs a line, at most once every complainEvery for the same reason.
-func (r *receiver) complain(level slog.Level, line, reason string, details ...any) {
-	now := time.Now()
+// log writes a line, at most once in logEvery for the same reason.
+func (r *receiver) log(level slog.Level, line, reason string, details ...any) {
+	now := clock.Now()
 	r.mu.Lock()
-	last, logged := r.complaint[reason]
-	quiet := logged && now.Sub(last) < complainEvery
+	last, found := r.logged[reason]
+	quiet := found && last.Age(now) < logEvery
 	if !quiet {
-		r.complaint[reason] = now
+		r.logged[reason] = now
 	}
 	r.mu.Unlock()
 	if !quiet {
@@ -117,7 +108,7 @@ func (r *receiver) complain(level slog.Level, line, reason string, details ...an
 	}
 }
 
-// stats reads the counters one by one: while messages come, they need not be of the same moment.
+// stats reads the counters one by one: while messages arrive, they need not be from the same moment.
 func (r *receiver) stats() Stats {
 	return Stats{
 		Messages:       r.messages.Load(),
@@ -125,9 +116,10 @@ func (r *receiver) stats() Stats {
 		InvalidatedAll: r.invalidatedAll.Load(),
 		OtherPrefix:    r.otherPrefix.Load(),
 		Foreign:        r.foreign.Load(),
-		Malformed:      r.malformed.Load(),
+		Unreadable:     r.unreadable.Load(),
 		Refused:        r.refused.Load(),
 		Subscribed:     r.subscribed.Load(),
+		Lost:           r.lost.Load(),
 		Errors:         r.errors.Load(),
 	}
 }

@@ -3,7 +3,7 @@ package subscriber
 import (
 	"crypto"
 	"crypto/rsa"
-	_ "crypto/sha1" //nolint:gosec // SNS's signature version 1, which the endpoint refuses without AllowSHA1
+	_ "crypto/sha1" //nolint:gosec // SNS's signature version 1, refused without AllowSHA1
 	_ "crypto/sha256"
 	"crypto/x509"
 	"encoding/base64"
@@ -19,23 +19,23 @@ const (
 	typeUnsubscription = "UnsubscribeConfirmation"
 )
 
-// envelope is a message of SNS over HTTPS. See AWS, "Parsing Amazon SNS message formats".
+// envelope is a message from SNS over HTTPS. See AWS, "Parsing Amazon SNS message formats".
 type envelope struct {
 	Type             string
 	MessageID        string `json:"MessageId"`
 	TopicArn         string
-	Subject          *string // nil: there is none, and it is not signed
+	Subject          *string // nil if there is none; then it is not signed
 	Message          string
 	Timestamp        string
-	Token            string // of the two confirmations, as SubscribeURL
+	Token            string // like SubscribeURL, in the two confirmations only
 	SubscribeURL     string
 	SignatureVersion string
 	Signature        string
 	SigningCertURL   string
 }
 
-// canonical is what SNS signs: names and values of some fields, in the order of their names, each on a line. See
-// AWS, "Verifying the signatures of Amazon SNS messages".
+// canonical returns the text that SNS signs: names and values of some fields, sorted by name, each on a line. See AWS,
+// "Verifying the signatures of Amazon SNS messages".
 func (m envelope) canonical() (string, error) {
 	fields := [][2]string{{"Message", m.Message}, {"MessageId", m.MessageID}}
 	switch m.Type {
@@ -45,14 +45,15 @@ func (m envelope) canonical() (string, error) {
 		}
 		fields = append(fields, [2]string{"Timestamp", m.Timestamp})
 	case typeSubscription, typeUnsubscription:
-		fields = append(fields, [2]string{"SubscribeURL", m.SubscribeURL}, [2]string{"Timestamp", m.Timestamp}, [2]string{"Token", m.Token})
+		fields = append(fields, [2]string{"SubscribeURL", m.SubscribeURL}, [2]string{"Timestamp", m.Timestamp},
+			[2]string{"Token", m.Token})
 	default:
-		return "", fmt.Errorf("type %q is none of SNS's", m.Type)
+		return "", fmt.Errorf("type %q is not one of SNS's", m.Type)
 	}
 	fields = append(fields, [2]string{"TopicArn", m.TopicArn}, [2]string{"Type", m.Type})
 	var b strings.Builder
 	for _, f := range fields {
-		// Only Message may have lines: with them elsewhere, one signed text could be read as two different messages.
+		// With line breaks in another field than Message, one signed text could be read as two different messages.
 		if f[0] != "Message" && strings.Contains(f[1], "\n") {
 			return "", fmt.Errorf("field %s has more than one line", f[0])
 		}
@@ -61,7 +62,7 @@ func (m envelope) canonical() (string, error) {
 	return b.String(), nil
 }
 
-// verify checks the signature, RSA with PKCS #1 v1.5, against certificate's key. What it proves is what canonical writes:
+// verify checks the signature, RSA with PKCS #1 v1.5, with the certificate's key. It proves the fields in canonical:
 // SigningCertURL, SignatureVersion and, in a notification, SubscribeURL are not signed.
 func (m envelope) verify(certificate *x509.Certificate) error {
 	key, ok := certificate.PublicKey.(*rsa.PublicKey)
@@ -78,7 +79,7 @@ func (m envelope) verify(certificate *x509.Certificate) error {
 	}
 	hash, known := map[string]crypto.Hash{"1": crypto.SHA1, "2": crypto.SHA256}[m.SignatureVersion]
 	if !known {
-		return fmt.Errorf("signature version %q is none of SNS's", m.SignatureVersion)
+		return fmt.Errorf("signature version %q is not one of SNS's", m.SignatureVersion)
 	}
 	digest := hash.New()
 	digest.Write([]byte(text))

@@ -39,7 +39,7 @@ Credentials and endpoints are the AWS SDK's: AWS_PROFILE, AWS_ENDPOINT_URL. The 
 	}
 	flags := cmd.Flags()
 	flags.StringVar(&f.topic, "topic", "", "the ARN of the stack's topic, its output TopicArn (required)")
-	flags.DurationVar(&f.deadAfter, "dead-after", subscriber.DefaultDeadAfter, "how old a dead process's heartbeat is")
+	flags.DurationVar(&f.deadAfter, "dead-after", subscriber.DefaultOrphanAfter, "how old a dead process's heartbeat is")
 	flags.BoolVar(&f.dryRun, "dry-run", false, "remove nothing, and print what would be removed")
 	flags.BoolVar(&f.json, "json", false, "print a JSON list")
 	return cmd
@@ -54,7 +54,7 @@ func (f *reapFlags) run(cmd *cobra.Command, connect connector) error {
 	if err != nil {
 		return err
 	}
-	reaper := subscriber.Reaper{SQS: aws.queues, SNS: aws.topics, TopicARN: f.topic, DeadAfter: f.deadAfter, DryRun: f.dryRun}
+	reaper := subscriber.Reaper{SQS: aws.queues, SNS: aws.topics, TopicARN: f.topic, OrphanAfter: f.deadAfter, DryRun: f.dryRun}
 	dead, err := reaper.Reap(cmd.Context())
 	if err != nil && len(dead) == 0 {
 		return err
@@ -63,7 +63,7 @@ func (f *reapFlags) run(cmd *cobra.Command, connect connector) error {
 }
 
 // print prints what was removed, also where something else failed.
-func (f *reapFlags) print(out io.Writer, dead []subscriber.Dead) error {
+func (f *reapFlags) print(out io.Writer, dead []subscriber.Orphan) error {
 	type line struct {
 		Queue        string `json:"queue,omitempty"`
 		Subscription string `json:"subscription,omitempty"`

@@ -1,5 +1,5 @@
-// Streamfailure is the Lambda function on the queue of stream records that expired unpublished: it publishes to each prefix
-// in the table that anything may have changed.
+// Streamfailure is the Lambda function on the queue of stream records that expired unpublished: it publishes to each
+// prefix in the table that anything may have changed.
 //
 //	TABLE_NAME        the flag table; required
 //	TOPIC_ARN         the topic; required

@@ -1,5 +1,6 @@
-// Package streamfilter evaluates the event source filter of template.yaml on stream records, so that tests on a stream see what
-// the deployed function sees. It knows the rules that the template uses, exact strings and suffixes, and refuses others.
+// Package streamfilter evaluates the event source filter of template.yaml on stream records, so that tests on a stream
+// see what the deployed function sees. It knows the rules that the template uses, exact strings and suffixes, and
+// refuses others.
 package streamfilter
 
 import (
@@ -79,7 +80,8 @@ func New(patterns ...string) (Filter, error) {
 }
 
 // Match reports whether a record passes, as Lambda decides it
-// (https://docs.aws.amazon.com/lambda/latest/dg/invocation-eventfiltering.html). It panics at a rule that it does not know.
+// (https://docs.aws.amazon.com/lambda/latest/dg/invocation-eventfiltering.html). It panics at a rule that it does not
+// know.
 func (f Filter) Match(r events.DynamoDBEventRecord) bool {
 	text, err := json.Marshal(r)
 	if err != nil {

@@ -7,8 +7,8 @@ package layout
 
 import "strings"
 
-// The attributes of LaunchDarkly's schema. Namespace is the partition key and key the sort key, both strings. Version is a
-// number, item a string with LaunchDarkly's JSON. Our own rows have no item.
+// The attributes of LaunchDarkly's schema. Namespace is the partition key and key the sort key, both strings. Version
+// is a number, item a string with LaunchDarkly's JSON. Our own rows have no item.
 const (
 	AttrNamespace = "namespace"
 	AttrKey       = "key"
@@ -38,11 +38,12 @@ const (
 	BigSegmentsUser     = BigSegments + "user"
 )
 
-// MaxPrefix is the longest prefix, in bytes. The sort key of a journal's row is its namespace, and DynamoDB allows 1,024 bytes
-// there: this leaves half of them for what follows the prefix.
+// MaxPrefix is the longest prefix, in bytes. The sort key of a journal's row is its namespace, and DynamoDB allows
+// 1,024 bytes there: this leaves half of them for what follows the prefix.
 const MaxPrefix = 512
 
-// Namespace returns the partition key of a kind, or of a marker, in the environment with that prefix, which may be empty.
+// Namespace returns the partition key of a kind, or of a marker, in the environment with that prefix, which may be
+// empty.
 func Namespace(prefix, kind string) string {
 	if prefix == "" {
 		return kind
@@ -50,8 +51,8 @@ func Namespace(prefix, kind string) string {
 	return prefix + ":" + kind
 }
 
-// SplitNamespace splits a namespace into its prefix, which may be empty, and its kind. A kind contains no colon; a prefix
-// may. It is the inverse of [Namespace], and reports false for what Namespace never returns.
+// SplitNamespace splits a namespace into its prefix, which may be empty, and its kind. A kind contains no colon; a
+// prefix may. It is the inverse of [Namespace], and reports false for what Namespace never returns.
 func SplitNamespace(namespace string) (prefix, kind string, ok bool) {
 	colon := strings.LastIndexByte(namespace, ':')
 	if colon == 0 { // Namespace writes no colon after an empty prefix
