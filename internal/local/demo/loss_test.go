@@ -271,7 +271,7 @@ func TestTwoPrefixesNeverSeeEachOther(t *testing.T) {
 		assert.NotEqual(t, want["staging"], want["eu:production"])
 		for _, x := range r.readers {
 			stats := x.queue.Stats()
-			assert.Zero(t, stats.Malformed+stats.Foreign)
+			assert.Zero(t, stats.Unreadable+stats.Foreign)
 			assert.Positive(t, stats.OtherPrefix)
 			assert.EqualValues(t, stats.Changes, x.store.Stats().Invalidations)
 			assert.LessOrEqual(t, int(stats.Changes), 60+flags, "its own, not the others'")
