@@ -232,11 +232,15 @@ func keys(items []table.Entry) (all []string) {
 
 // buffer is a log.
 type buffer struct {
-	mu sync.Mutex // guards b
-	b  bytes.Buffer
+	mu   sync.Mutex // guards b
+	b    bytes.Buffer
+	line func(line string) // called for each line; nil: nothing is called
 }
 
 func (b *buffer) Write(p []byte) (int, error) {
+	if b.line != nil {
+		b.line(string(p))
+	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.b.Write(p)

@@ -12,7 +12,7 @@ import (
 // What internal/proof/synchistory cannot see, as it judges the table: the retries, the watch, the calls.
 func TestPlantedFaults(t *testing.T) {
 	mutant.Check(t, mutant.Suite{
-		Package: ".", Run: "^Test(AFailed|ALost|AStack|ARequest|Requests|Which|What|Wrong|Unreadable|Keys|FirstSync|Scheduled|OldestSync|TheHandler|Watch|AGuard|Late|SyncWrites|Counts)",
+		Package: ".", Run: "^Test(AFailed|ALost|AStack|ARequest|Requests|NoEnv|Which|What|Wrong|Unreadable|Keys|FirstSync|Scheduled|OldestSync|TheHandler|Watch|AGuard|Late|SyncWrites|Counts)",
 		Timeout: 5 * time.Minute, // the machine may be busy
 		Mutants: []mutant.Mutant{
 			mutant.Fault("a failed request keeps its visibility", "handler.go", "\t\t\th.retrySoon(ctx, event.Records[i:])\n", ""),
