@@ -171,9 +171,9 @@ func (f *Flags) checkWrapped() {
 }
 
 // Refresh polls the journal, or joins a poll, if the last poll began more than an interval ago ([journal.Interval]). When
-// it returns nil, evaluations are at most that old. [Flags.Handler] and the timer call it; call it too in an invocation
-// that takes long. It returns ctx's error or why the journal could not be read, which is logged.
-func (f *Flags) Refresh(ctx context.Context) error { return f.follower.Refresh(ctx) }
+// it returns nil, evaluations are at most that old. It waits no longer than [journal.Budget]. [Flags.Handler] calls it;
+// call it too in an invocation that takes long. It returns why the journal was not read in time; the log has the cause.
+func (f *Flags) Refresh(ctx context.Context) error { return f.follower.RefreshWithinBudget(ctx) }
 
 // Ready reads the table, and reports why flags cannot be evaluated: it cannot be read, or it holds no flags for the prefix
 // ([cachedstore.ErrNoData]). It returns ctx's error if ctx ends first.

@@ -146,6 +146,9 @@ type Stats struct {
 	Canceled      int // of these, polls that were canceled because too many were under way, or by Close
 	Changes       int // changes that the sink was told of
 	InvalidateAll int // times that the sink was told that anything may have changed
+
+	LastPoll   time.Time // when the latest poll began; zero if none did
+	LastChange time.Time // when the sink was last told anything; zero if it never was
 }
 
 // Stats returns the counts so far.

@@ -51,8 +51,8 @@ type settings struct {
 func Prefix(prefix string) Option { return func(s *settings) { s.prefix = prefix } }
 
 // Interval is the longest time for which the outcome of a poll is used; the default is 1 second ([DefaultInterval]). Each
-// poll uses 90 to 100 % of it, at random, so that processes that started together do not poll together for long. It must
-// be positive.
+// poll uses 90 to 100 % of it, at random, so that processes that started together do not poll together for long. With 0
+// each call of [Follower.Refresh] polls, and [Follower.Run] uses the default. A negative value is an error.
 func Interval(d time.Duration) Option { return func(s *settings) { s.interval = d } }
 
 // Client is the DynamoDB client. Share it with dynamostore: another client takes time at each cold start, and a connection
@@ -147,12 +147,12 @@ func (s *settings) check(clientErr error) error {
 		name  string
 		value time.Duration
 	}
-	for _, d := range []duration{{"Interval", s.interval}, {"FlushBudget", s.flushBudget}, {"FlushInterval", s.flushInterval}} {
+	for _, d := range []duration{{"FlushBudget", s.flushBudget}, {"FlushInterval", s.flushInterval}} {
 		if d.value <= 0 {
 			report("%s(%v): must be positive", d.name, d.value)
 		}
 	}
-	for _, d := range []duration{{"Budget", s.budget}, {"ReconnectBudget", s.reconnectBudget}} {
+	for _, d := range []duration{{"Interval", s.interval}, {"Budget", s.budget}, {"ReconnectBudget", s.reconnectBudget}} {
 		if d.value < 0 {
 			report("%s(%v): must not be negative", d.name, d.value)
 		}

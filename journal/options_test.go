@@ -17,12 +17,12 @@ import (
 func TestAFollowerReportsEverythingThatIsWrong(t *testing.T) {
 	t.Setenv("AWS_REGION", "")
 	t.Setenv("AWS_DEFAULT_REGION", "")
-	f := journal.Follow("", nil, journal.Interval(0), journal.Budget(-1), journal.ReconnectBudget(-1),
+	f := journal.Follow("", nil, journal.Interval(-1), journal.Budget(-1), journal.ReconnectBudget(-1),
 		journal.FlushBudget(0), journal.FlushInterval(0), journal.Copies(101))
 	for range 2 {
 		err := f.Refresh(t.Context())
 		for _, want := range []string{
-			"table's name is empty", "the sink is nil", "no AWS region", "Interval(0s)", "Budget(-1ns)", "ReconnectBudget(-1ns)",
+			"table's name is empty", "the sink is nil", "no AWS region", "Interval(-1ns)", "Budget(-1ns)", "ReconnectBudget(-1ns)",
 			"FlushBudget(0s)", "FlushInterval(0s)", "Copies(101)",
 		} {
 			assert.ErrorContains(t, err, want)

@@ -76,6 +76,7 @@ func (f *Follower) join() (*poll, error) {
 	}
 	f.latest, f.polls = p, append(f.polls, p)
 	f.stats.Polls++
+	f.stats.LastPoll = time.Unix(0, int64(now.Wall))
 	known := f.known
 	f.polling.Go(func() {
 		defer cancel()
@@ -171,6 +172,7 @@ func (f *Follower) apply(p *poll, found *state) (tell func(), err error) {
 		all = !complete
 	}
 	f.known, f.applied = found, p.number
+	f.stats.LastChange = time.Unix(0, int64(f.clock().Wall))
 	if all {
 		f.stats.InvalidateAll++
 		return f.sink.InvalidateAll, nil

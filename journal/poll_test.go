@@ -216,6 +216,7 @@ func TestPollsUnderWayAreBounded(t *testing.T) {
 		assert.Len(t, outcomes, 10-journal.MaxPolls, "the others were canceled")
 		assert.Equal(t, 10-journal.MaxPolls, f.Stats().Canceled)
 		waiting.Wait()
+		synctest.Wait() // for the line, which a poll logs after its callers were told
 		assert.Equal(t, 10, f.Stats().Errors)
 		assert.Equal(t, 1, strings.Count(a.log.String(), "\n"), a.log)
 	})

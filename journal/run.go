@@ -13,7 +13,11 @@ func (f *Follower) Run(ctx context.Context) error {
 	if f.err != nil {
 		return f.err
 	}
-	ticker := time.NewTicker(f.interval)
+	interval := f.interval
+	if interval == 0 {
+		interval = DefaultInterval
+	}
+	ticker := time.NewTicker(interval)
 	defer ticker.Stop()
 	for {
 		_ = f.Refresh(ctx) // finish logs failures

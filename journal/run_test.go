@@ -41,6 +41,33 @@ func TestRunPollsEachInterval(t *testing.T) {
 	})
 }
 
+// With an interval of 0 each Refresh polls, and the timer does not spin.
+func TestIntervalZero(t *testing.T) {
+	bubble(t, func(t *testing.T, a *account) {
+		s := &sink{}
+		f := a.follow(s, journal.Interval(0))
+		a.append("before")
+		for i := range 3 {
+			require.NoError(t, f.Refresh(t.Context()))
+			assert.Equal(t, i+1, f.Stats().Polls)
+		}
+		s.take()
+		a.append("flag")
+		require.NoError(t, f.Refresh(t.Context()))
+		require.Equal(t, []string{"flag"}, s.take())
+		assert.Equal(t, time.Now(), f.Stats().LastPoll.Local())
+		changed := f.Stats().LastChange
+
+		ctx, stop := context.WithCancel(t.Context())
+		go func() { _ = f.Run(ctx) }()
+		<-time.After(10*journal.DefaultInterval + time.Millisecond)
+		assert.Equal(t, 4+11, f.Stats().Polls)
+		assert.True(t, f.Stats().LastPoll.After(changed))
+		assert.Equal(t, changed, f.Stats().LastChange, "no poll since found a change")
+		stop()
+	})
+}
+
 func TestRunReturnsWrongOptions(t *testing.T) {
 	f := newAccount(t).follow(&sink{}, journal.Interval(-1))
 	err := f.Run(t.Context())

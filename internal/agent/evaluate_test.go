@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/warmflags/warmflags/internal/agent"
 	"github.com/warmflags/warmflags/journal"
 )
 
@@ -166,6 +167,67 @@ func TestEvaluationsShareAPoll(t *testing.T) {
 			s.evaluate("on", ada)
 		}
 		assert.Equal(t, before+1, s.Calls("GetItem"), "one poll, and the flag is in memory")
+	})
+}
+
+// With an interval of 0 an evaluation sees what the journal held when it began, and evaluations share polls.
+func TestIntervalZeroPollsAtEachEvaluation(t *testing.T) {
+	t.Setenv("AWS_LAMBDA_FUNCTION_NAME", "function")
+	synctest.Test(t, func(t *testing.T) {
+		s := newSystemWith(t, 0)
+		defer s.opened.Close(t.Context())
+		for i := range 5 {
+			value := string(rune('0' + i))
+			s.put("text", `"on":true,"fallthrough":{"variation":0},"variations":["`+value+`"]`)
+			require.Equal(t, value, s.evaluate("text", ada).body["value"])
+		}
+		before, polling, release := s.Calls("GetItem"), make(chan struct{}), make(chan struct{})
+		s.Intercept(func(_ context.Context, operation string, _ any) error {
+			if operation == "GetItem" {
+				polling <- struct{}{}
+				<-release
+			}
+			return nil
+		})
+		answers := make(chan answer, 101)
+		go func() { answers <- s.evaluate("text", ada) }()
+		<-polling
+		for range 100 {
+			go func() { answers <- s.evaluate("text", ada) }()
+		}
+		synctest.Wait() // they wait for the next poll
+		release <- struct{}{}
+		<-polling
+		release <- struct{}{}
+		for range 101 {
+			require.Equal(t, 200, (<-answers).status)
+		}
+		assert.Equal(t, before+2, s.Calls("GetItem"))
+	})
+}
+
+func TestStatus(t *testing.T) {
+	t.Setenv("AWS_LAMBDA_FUNCTION_NAME", "function")
+	synctest.Test(t, func(t *testing.T) {
+		s := newSystem(t)
+		defer s.opened.Close(t.Context())
+		start := time.Now()
+		s.evaluate("on", ada)
+		s.evaluate("off", ada)
+		<-time.After(time.Minute)
+		s.put("on", flags["off"])
+		s.evaluate("on", ada)
+		status := s.opened.Status(t.Context())
+		assert.Equal(t, time.Minute, status.LastPoll.Sub(start))
+		assert.Equal(t, time.Minute, status.LastChange.Sub(start))
+		status.LastPoll, status.LastChange = nil, nil
+		assert.Equal(t, agent.Status{Ready: true, Table: table, Prefix: prefix, Evaluations: 3, Events: "sent", Queued: 3}, status)
+		s.opened.Flush(t.Context())
+		assert.Zero(t, s.opened.Status(t.Context()).Queued)
+		s.Intercept(func(context.Context, string, any) error { return errors.New("planted") })
+		status = s.opened.Status(t.Context())
+		assert.False(t, status.Ready)
+		assert.Contains(t, status.Reason, "the table cannot be read")
 	})
 }
 

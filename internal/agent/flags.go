@@ -2,7 +2,6 @@ package agent
 
 import (
 	"context"
-	"fmt"
 	"sync/atomic"
 	"time"
 
@@ -15,6 +14,7 @@ import (
 	"github.com/launchdarkly/go-server-sdk/v7/subsystems/ldstoreimpl"
 
 	"github.com/warmflags/warmflags"
+	"github.com/warmflags/warmflags/journal"
 )
 
 // Flags are loaded flags. Their methods are safe for concurrent use.
@@ -46,17 +46,23 @@ type tableFlags struct {
 	*warmflags.Flags
 	store         subsystems.DataStore // which the client reads
 	table, prefix string
+	interval      time.Duration
+	polls         turns        // with an interval of 0
 	events        bool         // whether there is an SDK key to send events with
 	evaluations   atomic.Int64 // of single flags
 	sent          atomic.Int64 // evaluations whose events were certainly sent
 }
 
 // OpenTable returns the function that opens the flags of a table, for a [Config]. Without an SDK key no events are sent.
-func OpenTable(table, prefix, sdkKey string, options ...warmflags.Option) func(ctx context.Context) (Opened, error) {
+// An evaluation is at most the interval old; with 0 a poll begins after each evaluation does.
+func OpenTable(
+	table, prefix, sdkKey string, interval time.Duration, options ...warmflags.Option,
+) func(ctx context.Context) (Opened, error) {
 	return func(ctx context.Context) (Opened, error) {
-		f := &tableFlags{table: table, prefix: prefix, events: sdkKey != ""}
+		f := &tableFlags{table: table, prefix: prefix, events: sdkKey != "", interval: interval}
+		f.polls.run = func() { _ = f.Flags.Refresh(context.Background()) } // it logs its errors
 		all := append([]warmflags.Option{
-			warmflags.Table(table), warmflags.Prefix(prefix), warmflags.SDKKey(sdkKey),
+			warmflags.Table(table), warmflags.Prefix(prefix), warmflags.SDKKey(sdkKey), warmflags.Journal(journal.Interval(interval)),
 			warmflags.WrapDataStore(func(store subsystems.DataStore) subsystems.DataStore { f.store = store; return store }),
 		}, options...)
 		var err error
@@ -65,6 +71,14 @@ func OpenTable(table, prefix, sdkKey string, options ...warmflags.Option) func(c
 		}
 		return f, nil
 	}
+}
+
+// Refresh implements [Flags].
+func (f *tableFlags) Refresh(ctx context.Context) error {
+	if f.interval == 0 {
+		return f.polls.wait(ctx)
+	}
+	return f.Flags.Refresh(ctx)
 }
 
 // Evaluate implements [Flags].
@@ -109,8 +123,14 @@ func (f *tableFlags) Status(ctx context.Context) Status {
 	if f.events {
 		status.Events, status.Queued = "sent", status.Evaluations-f.sent.Load()
 	}
+	if at := f.Stats().Journal.LastPoll; !at.IsZero() {
+		status.LastPoll = &at
+	}
+	if at := f.Stats().Journal.LastChange; !at.IsZero() {
+		status.LastChange = &at
+	}
 	if err := f.Ready(ctx); err != nil {
-		status.Ready, status.Reason = false, fmt.Sprintf("the table cannot be read: %v", err)
+		status.Ready, status.Reason = false, err.Error()
 	}
 	return status
 }

@@ -74,7 +74,9 @@ type system struct {
 
 // newSystem makes a table with flags, and an agent on it that requires an API key. Its cache would hide a lost change for
 // a day.
-func newSystem(t testing.TB, options ...warmflags.Option) *system {
+func newSystem(t testing.TB) *system { return newSystemWith(t, journal.DefaultInterval) }
+
+func newSystemWith(t testing.TB, interval time.Duration) *system {
 	cloud := localaws.New()
 	t.Cleanup(cloud.Close)
 	cloud.CreateFlagTable(table)
@@ -91,7 +93,7 @@ func newSystem(t testing.TB, options ...warmflags.Option) *system {
 	}
 	require.NoError(t, s.store.Init([]st.SerializedCollection{{Kind: ldstoreimpl.Features(), Items: items}}))
 	s.announce()
-	s.opened, err = s.open(options...)(t.Context())
+	s.opened, err = s.open(interval)(t.Context())
 	require.NoError(t, err)
 	s.handler = agent.NewHandler(s, apiKey, "test", s.logger())
 	return s
@@ -100,12 +102,12 @@ func newSystem(t testing.TB, options ...warmflags.Option) *system {
 func (s *system) logger() *slog.Logger { return slog.New(slog.NewTextHandler(&s.log, nil)) }
 
 // open is the function that opens the table's flags.
-func (s *system) open(options ...warmflags.Option) func(context.Context) (agent.Opened, error) {
-	return agent.OpenTable(table, prefix, "sdk-key", append([]warmflags.Option{
+func (s *system) open(interval time.Duration) func(context.Context) (agent.Opened, error) {
+	return agent.OpenTable(table, prefix, "sdk-key", interval,
 		warmflags.DynamoDB(s.DynamoDB), warmflags.Journal(journal.Region(region)), warmflags.Logger(s.logger()),
-		warmflags.Cache(cachedstore.TTL(24 * time.Hour)),
+		warmflags.Cache(cachedstore.TTL(24*time.Hour)),
 		warmflags.LaunchDarkly(ld.Config{Logging: ldcomponents.NoLogging(), Events: s.events}),
-	}, options...)...)
+	)
 }
 
 func (s *system) item(key, fields string) st.SerializedItemDescriptor {

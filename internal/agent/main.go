@@ -69,11 +69,10 @@ func configure(version string, logger *slog.Logger) (Config, error) {
 	}
 	options := []warmflags.Option{
 		warmflags.Logger(logger),
-		warmflags.Journal(journal.Interval(interval)),
 		warmflags.LaunchDarkly(ld.Config{Logging: ldcomponents.Logging().MinLevel(ldlog.Warn)}),
 	}
 	return Config{
 		Address: os.Getenv("WARMFLAGS_ADDRESS"), APIKey: os.Getenv("WARMFLAGS_API_KEY"), Version: version, Logger: logger,
-		Open: OpenTable(table, os.Getenv("PREFIX"), os.Getenv("LD_SDK_KEY"), options...),
+		Open: OpenTable(table, os.Getenv("PREFIX"), os.Getenv("LD_SDK_KEY"), interval, options...),
 	}, errors.Join(problems...)
 }
