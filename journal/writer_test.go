@@ -16,7 +16,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/warmflags/warmflags/change"
-	"github.com/warmflags/warmflags/internal/local/aws/expression"
+	localaws "github.com/warmflags/warmflags/internal/local/aws"
 	"github.com/warmflags/warmflags/journal"
 )
 
@@ -34,12 +34,12 @@ func TestAnItemOfAtMost4KBHoldsTheLatestChanges(t *testing.T) {
 			assert.NotEmpty(t, epoch)
 			assert.Equal(t, i+1, seq)
 			assert.Equal(t, keys(i+1-len(entries), i+1), entries, "the latest, oldest first")
-			assert.LessOrEqual(t, expression.Size(a.item(name)), 4096)
+			assert.LessOrEqual(t, localaws.ItemSize(a.item(name)), 4096)
 			if i < 100 {
 				assert.Len(t, entries, i+1, "nothing goes before it must")
 			}
 		}
-		assert.Greater(t, expression.Size(a.item(name)), 4050, "the room is used")
+		assert.Greater(t, localaws.ItemSize(a.item(name)), 4050, "the room is used")
 		assert.NotContains(t, a.item(name), "item", "the stream's filter passes over it")
 		assert.Equal(t, a.item(name)["namespace"], a.item(name)["key"])
 	}

@@ -55,7 +55,7 @@ func newAccount(t *testing.T) *account {
 		}
 		return nil
 	})
-	out, err := a.SNS.CreateTopic(a.own, &sns.CreateTopicInput{Name: aws.String("flags"), Attributes: map[string]string{"SignatureVersion": "2"}})
+	out, err := a.SNS.CreateTopic(a.own, &sns.CreateTopicInput{Name: aws.String("flags")})
 	require.NoError(t, err)
 	require.Equal(t, topic, *out.TopicArn)
 	return a

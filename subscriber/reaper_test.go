@@ -82,7 +82,9 @@ func TestReaperRemovesSubscriptionsOfQueuesThatAreGone(t *testing.T) {
 		kill(a, start(a))
 		a.lose(true, false)
 		theirs := "arn:aws:sqs:us-east-1:999999999999:warmflags_flags_x" // another account's, which cannot be looked at
-		_, err := a.SNS.Subscribe(a.own, &sns.SubscribeInput{TopicArn: aws.String(topic), Protocol: aws.String("sqs"), Endpoint: &theirs})
+		_, err := a.SNS.Subscribe(a.own, &sns.SubscribeInput{
+			TopicArn: aws.String(topic), Protocol: aws.String("sqs"), Endpoint: &theirs, Attributes: map[string]string{"RawMessageDelivery": "true"},
+		})
 		require.NoError(t, err)
 		dead := reap(t, reaper(a))
 		require.Len(t, dead, 1)

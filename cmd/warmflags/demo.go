@@ -54,7 +54,7 @@ Exit code 1 means that a flip was lost or an evaluation stale, or that the demo 
 	stack.add(cmd)
 	flags := cmd.Flags()
 	flags.IntVar(&config.Changes, "changes", config.Changes, "how many flips; at least half of them travel alone")
-	flags.IntVar(&config.Consumers, "consumers", config.Consumers, "how many LaunchDarkly clients; every fifth has an HTTPS endpoint, the others a queue")
+	flags.IntVar(&config.Consumers, "consumers", config.Consumers, "how many LaunchDarkly clients, each with a queue")
 	flags.IntVar(&config.Flags, "flags", config.Flags, "how many flags in the environment")
 	flags.Uint64Var(&config.Seed, "seed", config.Seed, "seed of the order of the flips")
 	flags.BoolVar(&asJSON, "json", false, "print one JSON object")

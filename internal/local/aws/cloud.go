@@ -27,7 +27,7 @@ type Cloud struct {
 	SNS      *SNS
 	SQS      *SQS
 
-	// Logger gets what is not delivered. Nil: slog.Default(). Set it before use.
+	// Logger gets a line for each message that is not delivered. Nil: slog.Default(). Set it before use.
 	Logger *slog.Logger
 
 	work     sync.WaitGroup // goroutines of background
@@ -41,25 +41,24 @@ type Cloud struct {
 	betweenItems func()
 }
 
-// New makes an empty account.
+// New returns an empty account.
 func New() *Cloud {
 	c := &Cloud{calls: map[string]int{}, pageSize: defaultPageSize}
 	c.life, c.stopLife = context.WithCancel(context.Background())
-	c.DynamoDB = &DynamoDB{cloud: c, tables: map[string]*table{}, tokens: map[string]*token{}}
+	c.DynamoDB = &DynamoDB{cloud: c, tables: map[string]*table{}}
 	c.Streams = &Streams{db: c.DynamoDB}
-	c.SNS = &SNS{HTTP: newHTTP(), cloud: c, topics: map[string]*topic{}, subscriptions: map[string]*subscription{}}
+	c.SNS = &SNS{cloud: c, topics: map[string]*topic{}, subscriptions: map[string]*subscription{}}
 	c.SQS = &SQS{cloud: c, queues: map[string]*queue{}, deleted: map[string]time.Time{}}
 	return c
 }
 
-// Close stops what the account does by itself, which is SNS's deliveries to HTTP endpoints and its retries, and waits
-// for it to end. Calls still work after it, but nothing is done in the background any more. It can be called twice.
+// Close stops SNS's repeated deliveries, and waits for them to end. Calls still work after it, but nothing is done in
+// the background any more. It can be called twice.
 func (c *Cloud) Close() {
 	c.mu.Lock()
 	c.stopLife()
 	c.mu.Unlock()
 	c.work.Wait()
-	c.SNS.HTTP.CloseIdleConnections()
 }
 
 // background runs f, whose context Close ends, unless the account is closed.
@@ -71,7 +70,7 @@ func (c *Cloud) background(f func(context.Context)) {
 	}
 }
 
-// pause waits, and says whether ctx did not end before.
+// pause waits for d, and reports whether ctx was still alive then.
 func pause(ctx context.Context, d time.Duration) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
@@ -141,12 +140,16 @@ func (c *Cloud) between() {
 	}
 }
 
-// call is the way into every operation: it counts, lets the interceptor decide, and wraps errors as the SDK does.
+// call is the way into every operation: it counts, lets the interceptor decide, refuses unsupported parameters, and wraps
+// errors as the SDK does.
 func call[I, O any](ctx context.Context, c *Cloud, service, operation string, in *I, do func(*I) (*O, error)) (*O, error) {
 	if in == nil {
 		in = new(I)
 	}
 	out, err := (*O)(nil), c.enter(ctx, operation, in)
+	if err == nil {
+		err = checkFields(operation, in)
+	}
 	if err == nil {
 		out, err = do(in)
 	}
@@ -172,17 +175,7 @@ func (c *Cloud) enter(ctx context.Context, operation string, in any) error {
 	return nil
 }
 
-// apiError is an error of a type that the SDK has no Go type for.
-func apiError(code, message string) error {
-	return &smithy.GenericAPIError{Code: code, Message: message, Fault: smithy.FaultClient}
-}
-
-func validation(message string) error { return apiError("ValidationException", message) }
-
-// unsupported refuses what localaws does not have. It is no error of AWS.
-func unsupported(what string) error { return apiError("LocalAWSUnsupported", "localaws has no "+what) }
-
-// newID is a random UUID (version 4).
+// newID returns a random UUID (version 4).
 func newID() string {
 	var b [16]byte
 	_, _ = rand.Read(b[:]) // never fails

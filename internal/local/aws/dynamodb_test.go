@@ -4,12 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodbstreams"
+	"github.com/aws/aws-sdk-go-v2/service/sns"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/smithy-go"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -72,78 +74,9 @@ func TestItems(t *testing.T) {
 	get(t, d, "a")["version"].(*types.AttributeValueMemberN).Value = "9"
 	require.Equal(t, flag("a", 1), get(t, d, "a"), "what is returned is a copy")
 
-	out, err := d.UpdateItem(t.Context(), &dynamodb.UpdateItemInput{
-		TableName: aws.String("flags"), Key: flagKey("a"), UpdateExpression: aws.String("SET version = version + :one REMOVE #i"),
-		ExpressionAttributeNames: map[string]string{"#i": "item"}, ExpressionAttributeValues: attributes{":one": n(1)},
-		ReturnValues: types.ReturnValueUpdatedNew,
-	})
+	_, err := d.DeleteItem(t.Context(), &dynamodb.DeleteItemInput{TableName: aws.String("flags"), Key: flagKey("a")})
 	require.NoError(t, err)
-	require.Equal(t, attributes{"version": n(2)}, out.Attributes)
-
-	deleted, err := d.DeleteItem(t.Context(), &dynamodb.DeleteItemInput{TableName: aws.String("flags"), Key: flagKey("a"), ReturnValues: types.ReturnValueAllOld})
-	require.NoError(t, err)
-	require.Equal(t, n(2), deleted.Attributes["version"])
 	require.Nil(t, get(t, d, "a"))
-}
-
-func TestConditionFailure(t *testing.T) {
-	_, d := flags(t)
-	put(t, d, flag("a", 2))
-	_, err := d.PutItem(t.Context(), &dynamodb.PutItemInput{
-		TableName: aws.String("flags"), Item: flag("a", 1),
-		ConditionExpression: aws.String("attribute_not_exists(#k) OR version < :v"), ExpressionAttributeNames: map[string]string{"#k": "key"},
-		ExpressionAttributeValues:           attributes{":v": n(1)},
-		ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld,
-	})
-	var failed *types.ConditionalCheckFailedException
-	require.ErrorAs(t, err, &failed)
-	require.Equal(t, flag("a", 2), failed.Item)
-	require.Equal(t, flag("a", 2), get(t, d, "a"))
-}
-
-func TestRefusals(t *testing.T) {
-	_, d := flags(t)
-	big := flag("a", 1)
-	big["item"] = s(strings.Repeat("x", 400<<10))
-	for name, test := range map[string]struct {
-		item          attributes
-		code, message string
-	}{
-		"missing key":    {attributes{"namespace": s("x")}, "ValidationException", "Missing the key key in the item"},
-		"empty key":      {attributes{"namespace": s("x"), "key": s("")}, "ValidationException", "cannot contain an empty string value. Key: key"},
-		"wrong key type": {attributes{"namespace": s("x"), "key": n(1)}, "ValidationException", "Type mismatch for key key expected: S actual: N"},
-		"too big":        {big, "ValidationException", "Item size has exceeded the maximum allowed size"},
-		"bad number":     {attributes{"namespace": s("x"), "key": s("y"), "n": &types.AttributeValueMemberN{Value: "x"}}, "ValidationException", "cannot be converted to a numeric value: x"},
-	} {
-		t.Run(name, func(t *testing.T) {
-			_, err := d.PutItem(t.Context(), &dynamodb.PutItemInput{TableName: aws.String("flags"), Item: test.item})
-			requireCode(t, err, test.code, test.message)
-		})
-	}
-	t.Run("no table", func(t *testing.T) {
-		_, err := d.GetItem(t.Context(), &dynamodb.GetItemInput{TableName: aws.String("none"), Key: flagKey("a")})
-		var missing *types.ResourceNotFoundException
-		require.ErrorAs(t, err, &missing)
-	})
-	t.Run("key with more than the key", func(t *testing.T) {
-		_, err := d.GetItem(t.Context(), &dynamodb.GetItemInput{TableName: aws.String("flags"), Key: flag("a", 1)})
-		requireCode(t, err, "ValidationException", "The provided key element does not match the schema")
-	})
-	t.Run("update of a key attribute", func(t *testing.T) {
-		_, err := d.UpdateItem(t.Context(), &dynamodb.UpdateItemInput{TableName: aws.String("flags"), Key: flagKey("a"), UpdateExpression: aws.String("REMOVE namespace")})
-		requireCode(t, err, "ValidationException", "Cannot update attribute namespace. This attribute is part of the key")
-	})
-}
-
-func TestItemAtTheSizeLimit(t *testing.T) {
-	_, d := flags(t)
-	i := attributes{"namespace": s("n"), "key": s("k")}
-	used := len("namespace") + len("n") + len("key") + len("k") + len("item")
-	i["item"] = s(strings.Repeat("x", 400<<10-used))
-	put(t, d, i)
-	i["item"] = s(strings.Repeat("x", 400<<10-used+1))
-	_, err := d.PutItem(t.Context(), &dynamodb.PutItemInput{TableName: aws.String("flags"), Item: i})
-	requireCode(t, err, "ValidationException", "Item size has exceeded")
 }
 
 func TestInterceptAndCalls(t *testing.T) {
@@ -167,4 +100,53 @@ func TestInterceptAndCalls(t *testing.T) {
 	cancel()
 	_, err = d.GetItem(ctx, &dynamodb.GetItemInput{TableName: aws.String("flags"), Key: flagKey("a")})
 	require.ErrorIs(t, err, context.Canceled)
+}
+
+// What is not supported is refused, never ignored.
+func TestRefusals(t *testing.T) {
+	c, d := flags(t)
+	ctx, table := t.Context(), aws.String("flags")
+	values := attributes{":v": n(1)}
+	names := map[string]string{"#v": "version"}
+	condition := func(text string) error {
+		_, err := d.PutItem(ctx, &dynamodb.PutItemInput{TableName: table, Item: flag("a", 1), ConditionExpression: &text, ExpressionAttributeNames: names, ExpressionAttributeValues: values})
+		return err
+	}
+	update := func(text string) error {
+		_, err := d.UpdateItem(ctx, &dynamodb.UpdateItemInput{TableName: table, Key: flagKey("a"), UpdateExpression: &text, ExpressionAttributeNames: names, ExpressionAttributeValues: values})
+		return err
+	}
+	errs := map[string]error{}
+	for _, text := range []string{"", "version = :v", "#v > :v", "#v BETWEEN :v AND :v", "(#v = :v)", "size(#v) = :v", "#v = :v AND", "#v.x = :v", "#v = #v"} {
+		errs["condition "+text] = condition(text)
+	}
+	for _, text := range []string{"SET #v = :v", "ADD #v :v REMOVE #v", "ADD #v :v, #v :v"} {
+		errs["update "+text] = update(text)
+	}
+	_, errs["key condition"] = d.Query(ctx, &dynamodb.QueryInput{TableName: table, KeyConditionExpression: aws.String("#v < :v"), ExpressionAttributeNames: names, ExpressionAttributeValues: values})
+	_, errs["filter"] = d.Scan(ctx, &dynamodb.ScanInput{TableName: table, FilterExpression: aws.String("#v = :v")})
+	_, errs["index"] = d.Query(ctx, &dynamodb.QueryInput{TableName: table, IndexName: aws.String("i")})
+	_, errs["order"] = d.Query(ctx, &dynamodb.QueryInput{TableName: table, ScanIndexForward: aws.Bool(false)})
+	_, errs["returned values"] = d.PutItem(ctx, &dynamodb.PutItemInput{TableName: table, Item: flag("a", 1), ReturnValues: types.ReturnValueAllOld})
+	_, errs["legacy"] = d.PutItem(ctx, &dynamodb.PutItemInput{TableName: table, Item: flag("a", 1), Expected: map[string]types.ExpectedAttributeValue{"x": {}}})
+	_, errs["type"] = d.PutItem(ctx, &dynamodb.PutItemInput{TableName: table, Item: attributes{"namespace": s("n"), "key": s("k"), "x": &types.AttributeValueMemberBOOL{}}})
+	_, errs["schema"] = d.CreateTable(ctx, &dynamodb.CreateTableInput{TableName: aws.String("other"), BillingMode: types.BillingModePayPerRequest})
+	errs["update in a transaction"] = transact(t, d, types.TransactWriteItem{Update: &types.Update{}})
+	errs["returned values in a transaction"] = transact(t, d, types.TransactWriteItem{Put: &types.Put{
+		TableName: table, Item: flag("a", 1), ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld,
+	}})
+	_, errs["token"] = d.TransactWriteItems(ctx, &dynamodb.TransactWriteItemsInput{ClientRequestToken: aws.String("t")})
+	_, errs["iterator"] = c.Streams.GetShardIterator(ctx, &dynamodbstreams.GetShardIteratorInput{ShardIteratorType: "LATEST", StreamArn: aws.String(c.CreateFlagTable("flags"))})
+	_, errs["enveloped delivery"] = c.SNS.Subscribe(ctx, &sns.SubscribeInput{TopicArn: newTopic(t, c), Protocol: aws.String("sqs"), Endpoint: aws.String("arn:aws:sqs:q")})
+	_, errs["FIFO topic"] = c.SNS.CreateTopic(ctx, &sns.CreateTopicInput{Name: aws.String("t"), Attributes: map[string]string{"FifoTopic": "true"}})
+	_, errs["delay"] = c.SQS.SendMessage(ctx, &sqs.SendMessageInput{MessageBody: aws.String("x"), DelaySeconds: 1})
+	_, errs["queue attribute"] = c.SQS.CreateQueue(ctx, &sqs.CreateQueueInput{QueueName: aws.String("q"), Attributes: map[string]string{"DelaySeconds": "1"}})
+	for name, err := range errs {
+		var api smithy.APIError
+		if assert.ErrorAs(t, err, &api, name) {
+			assert.Contains(t, []string{"LocalAWSUnsupported", "ResourceNotFoundException"}, api.ErrorCode(), name)
+			assert.NotContains(t, api.ErrorMessage(), "%!", name)
+		}
+	}
+	assert.Nil(t, get(t, d, "a"), "nothing was written")
 }

@@ -2,242 +2,172 @@ package aws
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
-
-	"github.com/warmflags/warmflags/internal/local/aws/expression"
 )
 
 // write is one item's part in a write of any kind, checked as far as is possible without the item.
 type write struct {
 	table     *table
 	key       key
-	condition expression.Condition
+	condition condition
 	apply     func(old item) (item, error) // what the item becomes; nil for none
-	update    *expression.Update           // of an update
-	checkOnly bool
-	returnOld bool // with a failed condition
-	size      int  // of the item or key that was given
+	checkOnly bool                         // of a transaction's ConditionCheck: nothing is written
+	size      int                          // of the item or key that was given
 }
 
-// request is what put, update, delete and condition check have in common.
-type request struct {
-	table       *string
-	names       map[string]string
-	values      map[string]types.AttributeValue
-	condition   *string
-	update      *string
-	onFailure   types.ReturnValuesOnConditionCheckFailure
-	hasNoLegacy bool
-}
+const conditionFailed = "The conditional request failed"
 
-// write makes what the request says, all but what to apply.
-func (d *DynamoDB) write(r request) (*write, error) {
-	if !r.hasNoLegacy {
-		return nil, unsupported("legacy parameters (Expected, ConditionalOperator, AttributeUpdates)")
-	}
-	t, err := d.table(r.table)
+// putOf, deleteOf and checkOf make a write of its part of a transaction. PutItem and DeleteItem use them too.
+func (d *DynamoDB) putOf(p *types.Put) (*write, error) {
+	w, err := d.write("Put", p, p.TableName, p.ConditionExpression, p.ExpressionAttributeNames, p.ExpressionAttributeValues)
 	if err != nil {
 		return nil, err
 	}
-	w := &write{table: t, returnOld: r.onFailure == types.ReturnValuesOnConditionCheckFailureAllOld}
-	if err := checkParams(r.names, r.values, r.condition != nil || r.update != nil); err != nil {
+	next, err := normalize(p.Item)
+	if err != nil {
 		return nil, err
 	}
-	params, err := expression.NewParams(r.names, r.values)
-	if err == nil {
-		w.update, err = params.Update(r.update)
-	}
-	if err == nil {
-		w.condition, err = params.Condition("ConditionExpression", r.condition)
-	}
-	if err == nil {
-		err = params.Unused()
-	}
-	if err != nil {
-		return nil, validation(err.Error())
-	}
-	for _, a := range t.keyAttributes() {
-		if w.update.Touches(a.name) {
-			return nil, validation("One or more parameter values were invalid: Cannot update attribute " + a.name + ". This attribute is part of the key")
-		}
-	}
-	return w, nil
-}
-
-// checkParams refuses names and values without an expression, or without any in them.
-func checkParams(names map[string]string, values map[string]types.AttributeValue, used bool) error {
-	switch {
-	case names != nil && !used:
-		return validation("ExpressionAttributeNames can only be specified when using expressions")
-	case values != nil && !used:
-		return validation("ExpressionAttributeValues can only be specified when using expressions: the expression is null")
-	case names != nil && len(names) == 0:
-		return validation("ExpressionAttributeNames must not be empty")
-	case values != nil && len(values) == 0:
-		return validation("ExpressionAttributeValues must not be empty")
-	}
-	return nil
-}
-
-func (w *write) put(given item) (*write, error) {
-	normal, err := expression.Normalize(given)
-	if err != nil {
-		return nil, validation(err.Error())
-	}
-	if w.key, err = w.table.keyOf(normal); err != nil {
+	if w.key, err = keyOf(next); err != nil {
 		return nil, err
 	}
-	w.size = expression.Size(normal)
-	w.apply = func(item) (item, error) { return normal, nil }
+	w.size = ItemSize(next)
+	w.apply = func(item) (item, error) { return next, nil }
 	if w.size > maxItemSize {
 		return nil, validation("Item size has exceeded the maximum allowed size")
 	}
 	return w, nil
 }
 
-// at sets the key of an update, delete or check.
+func (d *DynamoDB) deleteOf(p *types.Delete) (*write, error) {
+	w, err := d.write("Delete", p, p.TableName, p.ConditionExpression, p.ExpressionAttributeNames, p.ExpressionAttributeValues)
+	if err != nil {
+		return nil, err
+	}
+	w.apply = func(item) (item, error) { return nil, nil }
+	return w, w.at(p.Key)
+}
+
+func (d *DynamoDB) checkOf(p *types.ConditionCheck) (*write, error) {
+	if p.ConditionExpression == nil {
+		return nil, validation("1 validation error detected: Value null at 'transactItems.1.member.conditionCheck.conditionExpression' failed to satisfy constraint: Member must not be null")
+	}
+	w, err := d.write("ConditionCheck", p, p.TableName, p.ConditionExpression, p.ExpressionAttributeNames, p.ExpressionAttributeValues)
+	if err != nil {
+		return nil, err
+	}
+	w.checkOnly, w.apply = true, func(old item) (item, error) { return old, nil }
+	return w, w.at(p.Key)
+}
+
+// write makes what all three have in common.
+func (d *DynamoDB) write(kind string, in any, tableName, text *string, names map[string]string, values item) (*write, error) {
+	if err := checkFields(kind, in); err != nil {
+		return nil, err
+	}
+	t, err := d.table(tableName)
+	if err != nil {
+		return nil, err
+	}
+	e := newExpressions(names, values, text != nil)
+	w := &write{table: t, condition: e.condition(text)}
+	return w, e.check()
+}
+
+// at sets the key of a delete, check or update.
 func (w *write) at(given item) (err error) {
-	w.key, err = w.table.exactKey(given)
-	w.size = expression.Size(given)
+	w.key, err = exactKey(given)
+	w.size = ItemSize(given)
 	return err
 }
 
-func (w *write) updateAt(given item) (*write, error) {
-	if err := w.at(given); err != nil {
-		return nil, err
-	}
-	keys, err := expression.Normalize(given)
-	if err != nil {
-		return nil, validation(err.Error())
-	}
-	w.apply = func(old item) (item, error) {
-		if old == nil {
-			old = keys
-		}
-		next, err := w.update.Apply(old)
-		if err == nil && expression.Size(next) > maxItemSize {
-			err = errors.New("Item size to update has exceeded the maximum allowed size") //nolint:staticcheck // AWS's words
-		}
-		return next, err
-	}
-	return w, nil
-}
-
-func (w *write) deleteAt(given item) (*write, error) {
-	w.apply = func(item) (item, error) { return nil, nil }
-	return w, w.at(given)
-}
-
-// run does one write by itself. It returns the item before and after; before is not the caller's to change.
-func (d *DynamoDB) run(w *write) (before, after item, err error) {
+// run does one write by itself, and returns the item after it, which the caller must not change.
+func (d *DynamoDB) run(w *write) (item, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if w.table.pending[w.key] {
-		return nil, nil, &types.TransactionConflictException{Message: aws.String("Transaction is ongoing for the item")}
+		return nil, &types.TransactionConflictException{Message: aws.String("Transaction is ongoing for the item")}
 	}
-	before = w.table.get(w.key)
-	if !w.condition.Met(before) {
-		failed := &types.ConditionalCheckFailedException{Message: aws.String(conditionFailed)}
-		if w.returnOld {
-			failed.Item = expression.Copy(before)
-		}
-		return nil, nil, failed
+	before := w.table.get(w.key)
+	if !w.condition.met(before) {
+		return nil, &types.ConditionalCheckFailedException{Message: aws.String(conditionFailed)}
 	}
-	if after, err = w.apply(before); err != nil {
-		return nil, nil, validation(err.Error())
+	after, err := w.apply(before)
+	if err != nil {
+		return nil, err
 	}
 	w.table.put(w.key, after, time.Now())
-	return before, after, nil
+	return after, nil
 }
-
-const conditionFailed = "The conditional request failed"
 
 // PutItem replaces an item.
 func (d *DynamoDB) PutItem(ctx context.Context, in *dynamodb.PutItemInput, _ ...func(*dynamodb.Options)) (*dynamodb.PutItemOutput, error) {
 	return dynamoCall(ctx, d, "PutItem", in, func(in *dynamodb.PutItemInput) (*dynamodb.PutItemOutput, error) {
-		w, err := d.write(request{in.TableName, in.ExpressionAttributeNames, in.ExpressionAttributeValues, in.ConditionExpression, nil,
-			in.ReturnValuesOnConditionCheckFailure, in.Expected == nil && in.ConditionalOperator == ""})
-		if err != nil {
-			return nil, err
+		w, err := d.putOf(&types.Put{
+			TableName: in.TableName, Item: in.Item, ConditionExpression: in.ConditionExpression,
+			ExpressionAttributeNames: in.ExpressionAttributeNames, ExpressionAttributeValues: in.ExpressionAttributeValues,
+		})
+		if err == nil {
+			_, err = d.run(w)
 		}
-		if w, err = w.put(in.Item); err != nil {
-			return nil, err
-		}
-		if err := checkReturn(in.ReturnValues, types.ReturnValueAllOld); err != nil {
-			return nil, err
-		}
-		before, after, err := d.run(w)
-		if err != nil {
-			return nil, err
-		}
-		return &dynamodb.PutItemOutput{Attributes: returned(in.ReturnValues, w, before, after), ConsumedCapacity: w.consumed(in.ReturnConsumedCapacity, before, after)}, nil
+		return &dynamodb.PutItemOutput{}, err
 	})
 }
 
-// UpdateItem changes an item, or makes it.
-func (d *DynamoDB) UpdateItem(ctx context.Context, in *dynamodb.UpdateItemInput, _ ...func(*dynamodb.Options)) (*dynamodb.UpdateItemOutput, error) {
-	return dynamoCall(ctx, d, "UpdateItem", in, func(in *dynamodb.UpdateItemInput) (*dynamodb.UpdateItemOutput, error) {
-		w, err := d.write(request{in.TableName, in.ExpressionAttributeNames, in.ExpressionAttributeValues, in.ConditionExpression, in.UpdateExpression,
-			in.ReturnValuesOnConditionCheckFailure, in.Expected == nil && in.ConditionalOperator == "" && in.AttributeUpdates == nil})
-		if err != nil {
-			return nil, err
-		}
-		if w, err = w.updateAt(in.Key); err != nil {
-			return nil, err
-		}
-		before, after, err := d.run(w)
-		if err != nil {
-			return nil, err
-		}
-		return &dynamodb.UpdateItemOutput{Attributes: returned(in.ReturnValues, w, before, after), ConsumedCapacity: w.consumed(in.ReturnConsumedCapacity, before, after)}, nil
-	})
-}
-
-// DeleteItem deletes an item; one that is not there is no error.
+// DeleteItem deletes an item; it is no error if there is none.
 func (d *DynamoDB) DeleteItem(ctx context.Context, in *dynamodb.DeleteItemInput, _ ...func(*dynamodb.Options)) (*dynamodb.DeleteItemOutput, error) {
 	return dynamoCall(ctx, d, "DeleteItem", in, func(in *dynamodb.DeleteItemInput) (*dynamodb.DeleteItemOutput, error) {
-		w, err := d.write(request{in.TableName, in.ExpressionAttributeNames, in.ExpressionAttributeValues, in.ConditionExpression, nil,
-			in.ReturnValuesOnConditionCheckFailure, in.Expected == nil && in.ConditionalOperator == ""})
-		if err != nil {
-			return nil, err
+		w, err := d.deleteOf(&types.Delete{
+			TableName: in.TableName, Key: in.Key, ConditionExpression: in.ConditionExpression,
+			ExpressionAttributeNames: in.ExpressionAttributeNames, ExpressionAttributeValues: in.ExpressionAttributeValues,
+		})
+		if err == nil {
+			_, err = d.run(w)
 		}
-		if w, err = w.deleteAt(in.Key); err != nil {
-			return nil, err
-		}
-		if err := checkReturn(in.ReturnValues, types.ReturnValueAllOld); err != nil {
-			return nil, err
-		}
-		before, after, err := d.run(w)
-		if err != nil {
-			return nil, err
-		}
-		return &dynamodb.DeleteItemOutput{Attributes: returned(in.ReturnValues, w, before, after), ConsumedCapacity: w.consumed(in.ReturnConsumedCapacity, before, after)}, nil
+		return &dynamodb.DeleteItemOutput{}, err
 	})
 }
 
-func checkReturn(given types.ReturnValue, allowed types.ReturnValue) error {
-	if given != "" && given != types.ReturnValueNone && given != allowed {
-		return validation("ReturnValues can only be ALL_OLD or NONE")
-	}
-	return nil
-}
-
-// returned is what ReturnValues asks for.
-func returned(which types.ReturnValue, w *write, before, after item) item {
-	switch which {
-	case types.ReturnValueAllOld:
-		return expression.Copy(before)
-	case types.ReturnValueAllNew:
-		return expression.Copy(after)
-	case types.ReturnValueUpdatedOld:
-		return w.update.Touched(before)
-	case types.ReturnValueUpdatedNew:
-		return w.update.Touched(after)
-	}
-	return nil
+// UpdateItem adds to a number of an item, and creates both if they do not exist. Its output has the attribute, if
+// ReturnValues is UPDATED_NEW.
+func (d *DynamoDB) UpdateItem(ctx context.Context, in *dynamodb.UpdateItemInput, _ ...func(*dynamodb.Options)) (*dynamodb.UpdateItemOutput, error) {
+	return dynamoCall(ctx, d, "UpdateItem", in, func(in *dynamodb.UpdateItemInput) (*dynamodb.UpdateItemOutput, error) {
+		if in.ReturnValues != "" && in.ReturnValues != types.ReturnValueUpdatedNew {
+			return nil, unsupported("ReturnValues %s of UpdateItem", in.ReturnValues)
+		}
+		t, err := d.table(in.TableName)
+		if err != nil {
+			return nil, err
+		}
+		e := newExpressions(in.ExpressionAttributeNames, in.ExpressionAttributeValues, in.UpdateExpression != nil)
+		name, next := e.update(aws.ToString(in.UpdateExpression))
+		if err := e.check(); err != nil {
+			return nil, err
+		}
+		w := &write{table: t}
+		if err := w.at(in.Key); err != nil {
+			return nil, err
+		}
+		if name == partitionKey || name == sortKey {
+			return nil, validation("One or more parameter values were invalid: Cannot update attribute " + name + ". This attribute is part of the key")
+		}
+		w.apply = func(old item) (item, error) {
+			i := copyItem(old)
+			if i == nil {
+				i = w.key.item()
+			}
+			v, err := next(i)
+			i[name] = v
+			return i, err
+		}
+		after, err := d.run(w)
+		out := &dynamodb.UpdateItemOutput{}
+		if in.ReturnValues != "" {
+			out.Attributes = copyItem(item{name: after[name]})
+		}
+		return out, err
+	})
 }

@@ -62,7 +62,7 @@ func TestWholePath(t *testing.T) {
 	arrived := make(chan int, queues)
 	var consumers sync.WaitGroup
 	for i := range queues {
-		q := subscribe(t, c, topic, fmt.Sprintf("q%d", i), map[string]string{"RawMessageDelivery": "true"})
+		q := subscribe(t, c, topic, fmt.Sprintf("q%d", i))
 		m := localaws.QueueMapping{SQS: c.SQS, QueueURL: *q.url, Handler: countTo(changes, arrived)}
 		consumers.Go(func() { assert.NoError(t, m.Run(ctx)) })
 	}

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"log/slog"
 	"strconv"
-	"sync"
 	"time"
 
 	"github.com/aws/aws-lambda-go/events"
@@ -23,8 +22,8 @@ type QueueReader interface {
 }
 
 // QueueMapping runs a Lambda handler on a queue as Lambda's event source mapping does, with ReportBatchItemFailures:
-// what the handler does not report as failed is deleted; what it reports stays, and comes again when the queue's
-// visibility time-out ends. When it reports a message without identifier or one that is not in the batch, returns an
+// what the handler does not report as failed is deleted; what it reports stays, and is redelivered when the queue's
+// visibility timeout ends. When it reports a message without identifier or one that is not in the batch, returns an
 // error or panics, the whole batch stays (https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-errorhandling.html).
 //
 // As in AWS, a handler of a FIFO queue must stop at a group's first failed message and report all from there on: what
@@ -33,12 +32,10 @@ type QueueMapping struct {
 	// SQS and QueueURL are the queue. Both are required.
 	SQS      QueueReader
 	QueueURL string
-	// Handler is required. Its context is Run's; with Concurrency over one it is called concurrently.
+	// Handler is required. Its context is Run's. It is called for one batch at a time.
 	Handler func(context.Context, events.SQSEvent) (events.SQSEventResponse, error)
 	// BatchSize is the most messages in a batch, at most 10. Zero: 10. Negative ones are refused.
 	BatchSize int
-	// Concurrency is how many batches there are at a time, at most. Zero: 1. Negative ones are refused.
-	Concurrency int
 	// Poll is how long to wait after a call that failed. Zero: 250 ms. Negative ones are refused.
 	Poll time.Duration
 	// Logger gets what failed. Nil: slog.Default().
@@ -46,27 +43,17 @@ type QueueMapping struct {
 }
 
 // Run delivers until ctx ends, and then returns nil once the handler has returned and what is done is deleted. Its error
-// names wrong options, all of them, or a queue that does not exist. Other failed calls are logged and tried again.
+// names wrong options, all of them, or a queue that does not exist. Other failed calls are logged and retried.
 func (m *QueueMapping) Run(ctx context.Context) error {
 	r := queueRun{QueueMapping: *m}
 	if err := r.setDefaults(); err != nil {
 		return err
 	}
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	if err := r.findARN(ctx); err != nil {
-		return err
+	err := r.findARN(ctx)
+	if err == nil {
+		err = r.poll(ctx)
 	}
-	var pollers sync.WaitGroup
-	for range r.Concurrency {
-		pollers.Go(func() {
-			if err := r.poll(ctx); err != nil {
-				cancel(err)
-			}
-		})
-	}
-	pollers.Wait()
-	if err := context.Cause(ctx); isQueueGone(err) {
+	if isQueueGone(err) {
 		return fmt.Errorf("run queue mapping of %q: %w", r.QueueURL, err)
 	}
 	return nil
@@ -91,17 +78,11 @@ func (r *queueRun) setDefaults() error {
 	if r.BatchSize < 0 || r.BatchSize > maxQueueBatch {
 		errs = append(errs, fmt.Errorf("run queue mapping: BatchSize is %d: use 1 to %d, or 0 for %d", r.BatchSize, maxQueueBatch, maxQueueBatch))
 	}
-	if r.Concurrency < 0 {
-		errs = append(errs, fmt.Errorf("run queue mapping: Concurrency is %d: use a positive number, or 0 for 1", r.Concurrency))
-	}
 	if r.Poll < 0 {
 		errs = append(errs, fmt.Errorf("run queue mapping: Poll is %v: use a positive time, or 0 for %v", r.Poll, defaultPoll))
 	}
 	if r.BatchSize == 0 {
 		r.BatchSize = maxQueueBatch
-	}
-	if r.Concurrency == 0 {
-		r.Concurrency = 1
 	}
 	if r.Poll == 0 {
 		r.Poll = defaultPoll
@@ -112,7 +93,7 @@ func (r *queueRun) setDefaults() error {
 	return errors.Join(errs...)
 }
 
-// findARN asks for the queue's ARN, which is in every event, until it knows it or ctx ends.
+// findARN asks for the queue's ARN, which is in every event, until it has it or ctx ends.
 func (r *queueRun) findARN(ctx context.Context) error {
 	for ctx.Err() == nil {
 		out, err := r.SQS.GetQueueAttributes(ctx, &sqs.GetQueueAttributesInput{QueueUrl: aws.String(r.QueueURL), AttributeNames: []types.QueueAttributeName{types.QueueAttributeNameQueueArn}})
@@ -121,9 +102,9 @@ func (r *queueRun) findARN(ctx context.Context) error {
 			return nil
 		}
 		if isQueueGone(err) {
-			return fmt.Errorf("run queue mapping of %q: %w", r.QueueURL, err)
+			return err
 		}
-		r.failed(ctx, "asking for a queue's ARN", err)
+		r.failed(ctx, "cannot read a queue's ARN", err)
 	}
 	return nil
 }
@@ -133,7 +114,7 @@ func (r *queueRun) failed(ctx context.Context, what string, err error) {
 	if ctx.Err() != nil {
 		return
 	}
-	r.Logger.Warn(what+": trying again", "queue", r.QueueURL, "error", err)
+	r.Logger.Warn(what+"; trying again", "queue", r.QueueURL, "error", err)
 	pause(ctx, r.Poll)
 }
 
@@ -148,7 +129,7 @@ func (r *queueRun) poll(ctx context.Context) error {
 		case isQueueGone(err):
 			return err
 		case err != nil:
-			r.failed(ctx, "receiving from a queue", err)
+			r.failed(ctx, "cannot receive from a queue", err)
 		case len(out.Messages) > 0:
 			r.deliver(ctx, out.Messages)
 		}
@@ -174,9 +155,9 @@ func (r *queueRun) deliver(ctx context.Context, messages []types.Message) {
 	defer cancel()
 	out, err := r.SQS.DeleteMessageBatch(ctx, in)
 	if err != nil {
-		r.Logger.Warn("deleting messages: they will come again", "queue", r.QueueURL, "messages", len(done), "error", err)
+		r.Logger.Warn("cannot delete messages; they will be redelivered", "queue", r.QueueURL, "messages", len(done), "error", err)
 	} else if len(out.Failed) > 0 {
-		r.Logger.Warn("deleting messages: some will come again", "queue", r.QueueURL, "messages", len(out.Failed), "error", aws.ToString(out.Failed[0].Message))
+		r.Logger.Warn("cannot delete some messages; they will be redelivered", "queue", r.QueueURL, "messages", len(out.Failed), "error", aws.ToString(out.Failed[0].Message))
 	}
 }
 
@@ -190,7 +171,7 @@ func (r *queueRun) invoke(ctx context.Context, messages []types.Message) (respon
 	return r.Handler(ctx, event)
 }
 
-// notFailed are the messages that are done.
+// notFailed returns the messages that are done.
 func notFailed(messages []types.Message, response events.SQSEventResponse, err error) []types.Message {
 	if err != nil {
 		return nil
@@ -216,7 +197,7 @@ func notFailed(messages []types.Message, response events.SQSEventResponse, err e
 func eventMessage(m types.Message, queueARN string) events.SQSMessage {
 	e := events.SQSMessage{
 		MessageId: aws.ToString(m.MessageId), ReceiptHandle: aws.ToString(m.ReceiptHandle), Body: aws.ToString(m.Body),
-		Md5OfBody: aws.ToString(m.MD5OfBody), Md5OfMessageAttributes: aws.ToString(m.MD5OfMessageAttributes), Attributes: m.Attributes,
+		Attributes:        m.Attributes,
 		MessageAttributes: map[string]events.SQSMessageAttribute{},
 		EventSourceARN:    queueARN, EventSource: "aws:sqs", AWSRegion: region,
 	}

@@ -3,7 +3,6 @@ package aws_test
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"log/slog"
 	"strings"
@@ -164,7 +163,6 @@ func TestFIFO(t *testing.T) {
 		q.delete(one.Messages[0])
 		two := q.receive(0)
 		require.Equal(t, []string{"x/2"}, bodies(two))
-		assert.NotEmpty(t, two[0].Attributes["SequenceNumber"])
 		pass(time.Minute)
 		_, err = q.DeleteMessage(t.Context(), &sqs.DeleteMessageInput{QueueUrl: q.url, ReceiptHandle: two[0].ReceiptHandle})
 		requireCode(t, err, "InvalidParameterValue", "receipt handle has expired")
@@ -194,24 +192,6 @@ func TestDeduplication(t *testing.T) {
 	})
 }
 
-func TestDeadLetters(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		c := localaws.New()
-		dead := newQueue(t, c, "dead", nil)
-		arn := dead.attributes()["QueueArn"]
-		q := newQueue(t, c, "q", map[string]string{"VisibilityTimeout": "1", "RedrivePolicy": fmt.Sprintf(`{"deadLetterTargetArn":%q,"maxReceiveCount":"2"}`, arn)})
-		id := q.send("a")[0]
-		for range 2 {
-			require.Len(t, q.receive(20), 1)
-		}
-		require.Empty(t, q.receive(20))
-		letters := dead.receive(0)
-		require.Len(t, letters, 1)
-		assert.Equal(t, id, *letters[0].MessageId)
-		assert.Equal(t, q.attributes()["QueueArn"], letters[0].Attributes["DeadLetterQueueSourceArn"])
-	})
-}
-
 func TestRetention(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		q := newQueue(t, localaws.New(), "q", map[string]string{"MessageRetentionPeriod": "60"})
@@ -221,56 +201,6 @@ func TestRetention(t *testing.T) {
 		pass(time.Second)
 		require.Equal(t, "0", q.attributes()["ApproximateNumberOfMessages"])
 	})
-}
-
-func TestQueueRefusals(t *testing.T) {
-	c := localaws.New()
-	q, fifo := newQueue(t, c, "q", nil), newQueue(t, c, "q.fifo", nil)
-	entries := func(n int, body string) (list []types.SendMessageBatchRequestEntry) {
-		for i := range n {
-			list = append(list, types.SendMessageBatchRequestEntry{Id: aws.String(fmt.Sprint(i)), MessageBody: aws.String(body)})
-		}
-		return list
-	}
-	same := entries(2, "x")
-	same[1].Id = same[0].Id
-	send := func(in *sqs.SendMessageInput) error { _, err := c.SQS.SendMessage(t.Context(), in); return err }
-	batch := func(list []types.SendMessageBatchRequestEntry) error {
-		_, err := c.SQS.SendMessageBatch(t.Context(), &sqs.SendMessageBatchInput{QueueUrl: q.url, Entries: list})
-		return err
-	}
-	create := func(name string, attributes map[string]string) error {
-		_, err := c.SQS.CreateQueue(t.Context(), &sqs.CreateQueueInput{QueueName: aws.String(name), Attributes: attributes})
-		return err
-	}
-	attribute := func(a types.MessageAttributeValue) map[string]types.MessageAttributeValue {
-		return map[string]types.MessageAttributeValue{"prefix": a}
-	}
-	for name, test := range map[string]struct {
-		err  error
-		code string
-	}{
-		"no queue":             {send(&sqs.SendMessageInput{QueueUrl: aws.String("https://none"), MessageBody: aws.String("x")}), "AWS.SimpleQueueService.NonExistentQueue"},
-		"empty body":           {send(&sqs.SendMessageInput{QueueUrl: q.url, MessageBody: aws.String("")}), "MissingParameter"},
-		"invalid character":    {send(&sqs.SendMessageInput{QueueUrl: q.url, MessageBody: aws.String("\x00")}), "InvalidMessageContents"},
-		"too long":             {send(&sqs.SendMessageInput{QueueUrl: q.url, MessageBody: aws.String(strings.Repeat("x", 1<<20+1))}), "InvalidParameterValue"},
-		"empty attribute":      {send(&sqs.SendMessageInput{QueueUrl: q.url, MessageBody: aws.String("x"), MessageAttributes: attribute(types.MessageAttributeValue{DataType: aws.String("String"), StringValue: aws.String("")})}), "InvalidParameterValue"},
-		"no group":             {send(&sqs.SendMessageInput{QueueUrl: fifo.url, MessageBody: aws.String("x")}), "MissingParameter"},
-		"no de-duplication id": {send(&sqs.SendMessageInput{QueueUrl: fifo.url, MessageBody: aws.String("x"), MessageGroupId: aws.String("g")}), "InvalidParameterValue"},
-		"id in standard queue": {send(&sqs.SendMessageInput{QueueUrl: q.url, MessageBody: aws.String("x"), MessageDeduplicationId: aws.String("d")}), "InvalidParameterValue"},
-		"empty batch":          {batch(nil), "AWS.SimpleQueueService.EmptyBatchRequest"},
-		"11 in a batch":        {batch(entries(11, "x")), "AWS.SimpleQueueService.TooManyEntriesInBatchRequest"},
-		"batch too long":       {batch(entries(2, strings.Repeat("x", 1<<19+1))), "AWS.SimpleQueueService.BatchRequestTooLong"},
-		"same ids":             {batch(same), "AWS.SimpleQueueService.BatchEntryIdsNotDistinct"},
-		"fifo name only":       {create("other.fifo", nil), "InvalidParameterValue"},
-		"other attributes":     {create("q", map[string]string{"DelaySeconds": "1"}), "QueueAlreadyExists"},
-		"unknown attribute":    {create("other", map[string]string{"X": "1"}), "InvalidAttributeName"},
-		"value out of range":   {create("other", map[string]string{"VisibilityTimeout": "43201"}), "InvalidAttributeValue"},
-		"no dead letter queue": {create("other", map[string]string{"RedrivePolicy": `{"deadLetterTargetArn":"arn:none","maxReceiveCount":1}`}), "InvalidParameterValue"},
-	} {
-		t.Run(name, func(t *testing.T) { requireCode(t, test.err, test.code, "") })
-	}
-	require.NoError(t, batch(entries(2, strings.Repeat("x", 1<<19))), "exactly 1 MiB")
 }
 
 func TestQueueTagsAndLists(t *testing.T) {
@@ -293,19 +223,6 @@ func TestQueueTagsAndLists(t *testing.T) {
 	assert.Len(t, names, 2)
 }
 
-func TestMessageAttributes(t *testing.T) {
-	q := newQueue(t, localaws.New(), "q", nil)
-	out, err := q.SendMessage(t.Context(), &sqs.SendMessageInput{QueueUrl: q.url, MessageBody: aws.String("hello"), MessageAttributes: map[string]types.MessageAttributeValue{
-		"a": {DataType: aws.String("String"), StringValue: aws.String("x")}, "b.c": {DataType: aws.String("Binary"), BinaryValue: []byte{1}},
-	}})
-	require.NoError(t, err)
-	assert.Equal(t, "5d41402abc4b2a76b9719d911017c592", *out.MD5OfMessageBody)
-	got, err := q.ReceiveMessage(t.Context(), &sqs.ReceiveMessageInput{QueueUrl: q.url, MessageAttributeNames: []string{"b.*"}})
-	require.NoError(t, err)
-	assert.Len(t, got.Messages[0].MessageAttributes, 1)
-	assert.Empty(t, got.Messages[0].Attributes)
-}
-
 func TestQueueMapping(t *testing.T) {
 	report := func(ids ...string) (r events.SQSEventResponse) {
 		for _, id := range ids {
@@ -315,7 +232,7 @@ func TestQueueMapping(t *testing.T) {
 	}
 	for name, test := range map[string]struct {
 		first func(events.SQSEvent) (events.SQSEventResponse, error)
-		again []string // what comes again
+		again []string // what is redelivered
 	}{
 		"success":       {func(events.SQSEvent) (events.SQSEventResponse, error) { return report(), nil }, nil},
 		"one failed":    {func(e events.SQSEvent) (events.SQSEventResponse, error) { return report(e.Records[1].MessageId), nil }, []string{"b"}},
@@ -353,7 +270,7 @@ func TestQueueMapping(t *testing.T) {
 				want := [][]string{{"a", "b", "c"}}
 				if test.again != nil {
 					want = append(want, test.again)
-					assert.Equal(t, 30*time.Second, came[1], "when the visibility time-out ends")
+					assert.Equal(t, 30*time.Second, came[1], "when the visibility timeout ends")
 				}
 				assert.Equal(t, want, batches)
 				counts := q.attributes()
@@ -364,8 +281,8 @@ func TestQueueMapping(t *testing.T) {
 }
 
 func TestQueueMappingErrors(t *testing.T) {
-	err := (&localaws.QueueMapping{BatchSize: 11, Concurrency: -1, Poll: -1}).Run(t.Context())
-	for _, text := range []string{"Handler are required", "BatchSize is 11", "Concurrency is -1", "Poll is -1ns"} {
+	err := (&localaws.QueueMapping{BatchSize: 11, Poll: -1}).Run(t.Context())
+	for _, text := range []string{"Handler are required", "BatchSize is 11", "Poll is -1ns"} {
 		require.ErrorContains(t, err, text)
 	}
 	synctest.Test(t, func(t *testing.T) {
@@ -378,7 +295,7 @@ func TestQueueMappingErrors(t *testing.T) {
 			}
 			return nil
 		})
-		m := &localaws.QueueMapping{SQS: c.SQS, QueueURL: *q.url, Logger: slog.New(slog.NewTextHandler(io.Discard, nil)), Concurrency: 1,
+		m := &localaws.QueueMapping{SQS: c.SQS, QueueURL: *q.url, Logger: slog.New(slog.NewTextHandler(io.Discard, nil)),
 			Handler: func(context.Context, events.SQSEvent) (events.SQSEventResponse, error) {
 				return events.SQSEventResponse{}, nil
 			}}

@@ -11,6 +11,9 @@ import (
 	streamtypes "github.com/aws/aws-sdk-go-v2/service/dynamodbstreams/types"
 )
 
+// recordLife is how long a stream keeps a record, and how long Lambda retries it.
+const recordLife = 24 * time.Hour
+
 // deliver gives a batch to the handler until all of it is done or given up, or ctx ends.
 func (r *streamRun) deliver(ctx context.Context, shard string, batch []events.DynamoDBEventRecord) {
 	attempts := 0
@@ -47,14 +50,14 @@ func (r *streamRun) invoke(ctx context.Context, batch []events.DynamoDBEventReco
 	return r.Handler(ctx, events.DynamoDBEvent{Records: append([]events.DynamoDBEventRecord{}, batch...)})
 }
 
-// recovered, deferred, turns a panic into an error.
+// recovered, when deferred, turns a panic into an error.
 func recovered(err *error) {
 	if p := recover(); p != nil {
 		*err = fmt.Errorf("handler panicked: %v\n%s", p, debug.Stack())
 	}
 }
 
-// firstFailed is how many records of the batch are done.
+// firstFailed returns how many records of the batch, from its first on, are done.
 func firstFailed(batch []events.DynamoDBEventRecord, response events.DynamoDBEventResponse, err error) int {
 	if err != nil {
 		return 0
@@ -74,7 +77,7 @@ func firstFailed(batch []events.DynamoDBEventRecord, response events.DynamoDBEve
 	return first
 }
 
-// expired is how many of the batch's first records the stream no longer keeps.
+// expired returns how many of the batch's first records the stream no longer keeps.
 func expired(batch []events.DynamoDBEventRecord) int {
 	n := 0
 	for n < len(batch) && time.Since(batch[n].Change.ApproximateCreationDateTime.Time) > recordLife {
@@ -99,7 +102,7 @@ func (r *streamRun) giveUp(ctx context.Context, shard, condition string, attempt
 	}
 }
 
-// convert makes a Lambda event's records, without those that the filter drops.
+// convert returns the records of a Lambda event, without those that the filter drops.
 func (r *streamRun) convert(records []streamtypes.Record) []events.DynamoDBEventRecord {
 	var batch []events.DynamoDBEventRecord
 	for _, one := range records {
@@ -123,52 +126,26 @@ func eventRecord(r streamtypes.Record, streamARN string) events.DynamoDBEventRec
 			SequenceNumber: aws.ToString(c.SequenceNumber), SizeBytes: aws.ToInt64(c.SizeBytes), StreamViewType: string(c.StreamViewType),
 		}
 	}
-	if u := r.UserIdentity; u != nil {
-		record.UserIdentity = &events.DynamoDBUserIdentity{Type: aws.ToString(u.Type), PrincipalID: aws.ToString(u.PrincipalId)}
-	}
 	return record
 }
 
-// eventItem converts an image to Lambda's types; nil for none.
+// eventItem converts an image to Lambda's types; nil for none. Attributes of types that no flag table has become null.
 func eventItem(i map[string]streamtypes.AttributeValue) map[string]events.DynamoDBAttributeValue {
 	if len(i) == 0 {
 		return nil // the streams API leaves an image out; a client may make an empty map of that
 	}
-	return eventMap(i)
-}
-
-func eventMap(i map[string]streamtypes.AttributeValue) map[string]events.DynamoDBAttributeValue {
 	converted := make(map[string]events.DynamoDBAttributeValue, len(i))
 	for name, v := range i {
-		converted[name] = eventValue(v)
+		switch v := v.(type) {
+		case *streamtypes.AttributeValueMemberS:
+			converted[name] = events.NewStringAttribute(v.Value)
+		case *streamtypes.AttributeValueMemberN:
+			converted[name] = events.NewNumberAttribute(v.Value)
+		case *streamtypes.AttributeValueMemberSS:
+			converted[name] = events.NewStringSetAttribute(v.Value)
+		default:
+			converted[name] = events.NewNullAttribute()
+		}
 	}
 	return converted
-}
-
-func eventValue(v streamtypes.AttributeValue) events.DynamoDBAttributeValue {
-	switch v := v.(type) {
-	case *streamtypes.AttributeValueMemberS:
-		return events.NewStringAttribute(v.Value)
-	case *streamtypes.AttributeValueMemberN:
-		return events.NewNumberAttribute(v.Value)
-	case *streamtypes.AttributeValueMemberB:
-		return events.NewBinaryAttribute(v.Value)
-	case *streamtypes.AttributeValueMemberBOOL:
-		return events.NewBooleanAttribute(v.Value)
-	case *streamtypes.AttributeValueMemberM:
-		return events.NewMapAttribute(eventMap(v.Value))
-	case *streamtypes.AttributeValueMemberL:
-		list := make([]events.DynamoDBAttributeValue, len(v.Value))
-		for i, e := range v.Value {
-			list[i] = eventValue(e)
-		}
-		return events.NewListAttribute(list)
-	case *streamtypes.AttributeValueMemberSS:
-		return events.NewStringSetAttribute(v.Value)
-	case *streamtypes.AttributeValueMemberNS:
-		return events.NewNumberSetAttribute(v.Value)
-	case *streamtypes.AttributeValueMemberBS:
-		return events.NewBinarySetAttribute(v.Value)
-	}
-	return events.NewNullAttribute()
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"sync"
 	"time"
 
 	"github.com/aws/aws-lambda-go/events"
@@ -22,7 +21,7 @@ type StreamReader interface {
 }
 
 // StreamMapping runs a Lambda handler on a stream as Lambda's event source mapping does, from TRIM_HORIZON and with
-// ReportBatchItemFailures: a shard's records in order, a child shard after its parent, different shards concurrently.
+// ReportBatchItemFailures. The stream must have one shard, as those of new and small tables have.
 //
 // When the handler reports failed records, those before the first of them are done, and the rest is delivered again
 // from there. When it reports a record without identifier or one that is not in the batch, returns an error or
@@ -33,16 +32,16 @@ type StreamMapping struct {
 	StreamARN string
 	// Handler is required. Its context is Run's.
 	Handler func(context.Context, events.DynamoDBEvent) (events.DynamoDBEventResponse, error)
-	// Filter says which records the handler gets, as an event filter does; the others are done. Nil: all.
+	// Filter reports whether the handler gets a record, as an event filter does; the others count as done. Nil: all.
 	Filter func(events.DynamoDBEventRecord) bool
 	// BatchSize is the most records in a batch, at most 1,000. Zero: 100. Negative ones are refused.
 	BatchSize int
-	// Poll is how long to wait when a shard has nothing new, and before a failed batch or call is tried again.
+	// Poll is how long to wait when the stream has nothing new, and before a failed batch or call is retried.
 	// Zero: 250 ms, as Lambda. Negative ones are refused.
 	Poll time.Duration
-	// MaximumRetries is how often a batch is tried again, counted anew whenever a part of it is done; then it is given
-	// up. Zero: until its records are 24 hours old, when the stream drops them. (The mapping in template.yaml gives up
-	// after 23, see MaximumRecordAgeInSeconds there. This one has no such limit.) Negative: never.
+	// MaximumRetries is how often a batch is retried; the count starts again whenever a part of it is done. Then it is
+	// given up. Zero: until its records are 24 hours old, when the stream drops them. (The mapping in template.yaml gives
+	// up after 23, see MaximumRecordAgeInSeconds there. This one has no such limit.) Negative: never.
 	MaximumRetries int
 	// OnFailure gets the position of each batch, or part of one, that was given up, as an on-failure destination does.
 	// Nil: only the log says so.
@@ -75,20 +74,21 @@ type StreamFailedBatch struct {
 	StreamARN                       string    `json:"streamArn"`
 }
 
-const (
-	defaultPoll       = 250 * time.Millisecond
-	discoveryInterval = 10 * time.Second // how soon an unexpected shard is found
-)
+const defaultPoll = 250 * time.Millisecond
 
 // Run delivers until ctx ends, and then returns nil once the handler has returned. Every call of Run begins at
-// TRIM_HORIZON. Its error names wrong options, all of them, or a stream that does not exist. Other failed calls are
-// logged and tried again.
+// TRIM_HORIZON. Its error names wrong options, all of them, or says that the stream does not exist or does not have one
+// shard. Other failed calls are logged and retried.
 func (m *StreamMapping) Run(ctx context.Context) error {
 	r := streamRun{StreamMapping: *m, log: m.Logger}
 	if err := r.setDefaults(); err != nil {
 		return err
 	}
-	return r.run(ctx)
+	shard, err := r.findShard(ctx)
+	if err != nil || ctx.Err() != nil {
+		return err
+	}
+	return r.follow(ctx, shard)
 }
 
 // streamRun is one Run, its options complete.
@@ -120,112 +120,59 @@ func (r *streamRun) setDefaults() error {
 	return errors.Join(errs...)
 }
 
-// run starts a goroutine for each shard whose parent is done, until ctx ends, and waits for them.
-func (r *streamRun) run(ctx context.Context) error {
-	ctx, cancel := context.WithCancel(ctx)
-	var shards sync.WaitGroup
-	defer shards.Wait()
-	defer cancel()
-	ended := make(chan string)
-	done, running := map[string]bool{}, map[string]bool{}
+// findShard returns the ID of the stream's shard. It retries until it has it or ctx ends.
+func (r *streamRun) findShard(ctx context.Context) (string, error) {
 	for ctx.Err() == nil {
-		list, err := r.discover(ctx)
+		out, err := r.Streams.DescribeStream(ctx, &dynamodbstreams.DescribeStreamInput{StreamArn: &r.StreamARN})
 		var missing *streamtypes.ResourceNotFoundException
-		if errors.As(err, &missing) {
-			return fmt.Errorf("run stream mapping of %q: %w", r.StreamARN, err)
-		} else if err != nil && ctx.Err() == nil {
-			r.log.Warn("describing a stream: trying again", "stream", r.StreamARN, "error", err)
+		switch {
+		case err == nil && len(out.StreamDescription.Shards) == 1:
+			return aws.ToString(out.StreamDescription.Shards[0].ShardId), nil
+		case err == nil:
+			return "", fmt.Errorf("run stream mapping of %q: found %d shards; only streams of one shard are supported", r.StreamARN, len(out.StreamDescription.Shards))
+		case errors.As(err, &missing):
+			return "", fmt.Errorf("run stream mapping of %q: %w", r.StreamARN, err)
+		case ctx.Err() == nil:
+			r.log.Warn("cannot describe a stream; trying again", "stream", r.StreamARN, "error", err)
+			pause(ctx, r.Poll)
 		}
-		listed := map[string]bool{}
-		for _, s := range list {
-			listed[aws.ToString(s.ShardId)] = true
-		}
-		for _, s := range list {
-			id, parent := aws.ToString(s.ShardId), aws.ToString(s.ParentShardId)
-			if done[id] || running[id] || listed[parent] && !done[parent] {
-				continue
+	}
+	return "", nil
+}
+
+// follow delivers the shard's records until ctx ends.
+func (r *streamRun) follow(ctx context.Context, shard string) error {
+	var at *string // the iterator, or nil to ask for one
+	last := ""     // the last sequence number that is done
+	for ctx.Err() == nil {
+		out, err := r.read(ctx, shard, at, last)
+		if err != nil {
+			if ctx.Err() == nil {
+				r.log.Warn("cannot read a stream; trying again", "stream", r.StreamARN, "shard", shard, "error", err)
 			}
-			running[id] = true
-			shards.Go(func() {
-				r.shard(ctx, id)
-				select {
-				case ended <- id:
-				case <-ctx.Done():
-				}
-			})
+			at = nil
+			pause(ctx, r.Poll)
+			continue
 		}
-		wait := discoveryInterval
-		if len(running) == 0 {
-			wait = r.Poll
+		if n := len(out.Records); n > 0 {
+			r.deliver(ctx, shard, r.convert(out.Records))
+			last = aws.ToString(out.Records[n-1].Dynamodb.SequenceNumber)
+		} else {
+			pause(ctx, r.Poll)
 		}
-		select {
-		case id := <-ended:
-			done[id] = true
-			delete(running, id)
-		case <-time.After(wait):
-		case <-ctx.Done():
+		if at = out.NextShardIterator; at == nil {
+			return fmt.Errorf("run stream mapping of %q: shard %q was closed; only streams of one shard are supported", r.StreamARN, shard)
 		}
 	}
 	return nil
 }
 
-// discover lists all shards.
-func (r *streamRun) discover(ctx context.Context) ([]streamtypes.Shard, error) {
-	var list []streamtypes.Shard
-	in := &dynamodbstreams.DescribeStreamInput{StreamArn: aws.String(r.StreamARN)}
-	for {
-		out, err := r.Streams.DescribeStream(ctx, in)
-		if err != nil {
-			return nil, err
-		}
-		list = append(list, out.StreamDescription.Shards...)
-		in.ExclusiveStartShardId = out.StreamDescription.LastEvaluatedShardId
-		if in.ExclusiveStartShardId == nil {
-			return list, nil
-		}
-	}
-}
-
-// shard delivers a shard's records until the shard or ctx ends.
-func (r *streamRun) shard(ctx context.Context, id string) {
-	var at *string // the iterator, or nil to ask for one
-	last := ""     // the last sequence number that is done
-	for first := true; ctx.Err() == nil; first = false {
-		if at == nil && !first {
-			pause(ctx, r.Poll)
-		}
-		out, err := r.read(ctx, id, at, last)
-		if err != nil {
-			var trimmed *streamtypes.TrimmedDataAccessException
-			if errors.As(err, &trimmed) {
-				r.log.Error("records of a stream are lost: they were trimmed before they were read", "stream", r.StreamARN, "shard", id, "after", last)
-				last = ""
-			} else if ctx.Err() == nil {
-				r.log.Warn("reading a stream: trying again", "stream", r.StreamARN, "shard", id, "error", err)
-			}
-			at = nil
-			continue
-		}
-		if n := len(out.Records); n > 0 {
-			r.deliver(ctx, id, r.convert(out.Records))
-			last = aws.ToString(out.Records[n-1].Dynamodb.SequenceNumber)
-		}
-		if out.NextShardIterator == nil {
-			return
-		}
-		at = out.NextShardIterator
-		if len(out.Records) == 0 {
-			pause(ctx, r.Poll)
-		}
-	}
-}
-
 // read reads from an iterator, or else after the last sequence number that is done.
 func (r *streamRun) read(ctx context.Context, shard string, at *string, last string) (*dynamodbstreams.GetRecordsOutput, error) {
 	if at == nil {
-		in := &dynamodbstreams.GetShardIteratorInput{StreamArn: aws.String(r.StreamARN), ShardId: aws.String(shard), ShardIteratorType: streamtypes.ShardIteratorTypeTrimHorizon}
+		in := &dynamodbstreams.GetShardIteratorInput{StreamArn: &r.StreamARN, ShardId: &shard, ShardIteratorType: streamtypes.ShardIteratorTypeTrimHorizon}
 		if last != "" {
-			in.ShardIteratorType, in.SequenceNumber = streamtypes.ShardIteratorTypeAfterSequenceNumber, aws.String(last)
+			in.ShardIteratorType, in.SequenceNumber = streamtypes.ShardIteratorTypeAfterSequenceNumber, &last
 		}
 		out, err := r.Streams.GetShardIterator(ctx, in)
 		if err != nil {

@@ -14,9 +14,6 @@ import (
 	"time"
 
 	"github.com/aws/aws-lambda-go/events"
-	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
-	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodbstreams"
 	streamtypes "github.com/aws/aws-sdk-go-v2/service/dynamodbstreams/types"
 	"github.com/stretchr/testify/assert"
@@ -24,70 +21,6 @@ import (
 
 	localaws "github.com/warmflags/warmflags/internal/local/aws"
 )
-
-// records reads all of a stream's first shard.
-func records(t *testing.T, c *localaws.Cloud, table string) []streamtypes.Record {
-	t.Helper()
-	list, err := c.Streams.ListStreams(t.Context(), &dynamodbstreams.ListStreamsInput{TableName: aws.String(table)})
-	require.NoError(t, err)
-	arn := list.Streams[0].StreamArn
-	described, err := c.Streams.DescribeStream(t.Context(), &dynamodbstreams.DescribeStreamInput{StreamArn: arn})
-	require.NoError(t, err)
-	at, err := c.Streams.GetShardIterator(t.Context(), &dynamodbstreams.GetShardIteratorInput{
-		StreamArn: arn, ShardId: described.StreamDescription.Shards[0].ShardId, ShardIteratorType: streamtypes.ShardIteratorTypeTrimHorizon,
-	})
-	require.NoError(t, err)
-	out, err := c.Streams.GetRecords(t.Context(), &dynamodbstreams.GetRecordsInput{ShardIterator: at.ShardIterator})
-	require.NoError(t, err)
-	return out.Records
-}
-
-func TestStreamRecords(t *testing.T) {
-	c, d := flags(t)
-	put(t, d, flag("a", 1), flag("a", 1), flag("a", 2))
-	_, err := d.DeleteItem(t.Context(), &dynamodb.DeleteItemInput{TableName: aws.String("flags"), Key: flagKey("a")})
-	require.NoError(t, err)
-	_, err = d.DeleteItem(t.Context(), &dynamodb.DeleteItemInput{TableName: aws.String("flags"), Key: flagKey("a")})
-	require.NoError(t, err)
-
-	got := records(t, c, "flags")
-	require.Len(t, got, 3, "a write that changes nothing has no record")
-	var names []streamtypes.OperationType
-	sequence := ""
-	for _, r := range got {
-		names = append(names, r.EventName)
-		assert.Greater(t, *r.Dynamodb.SequenceNumber, sequence)
-		sequence = *r.Dynamodb.SequenceNumber
-		assert.Len(t, r.Dynamodb.Keys, 2)
-	}
-	assert.Equal(t, []streamtypes.OperationType{"INSERT", "MODIFY", "REMOVE"}, names)
-	assert.Nil(t, got[0].Dynamodb.OldImage)
-	assert.Equal(t, &streamtypes.AttributeValueMemberN{Value: "1"}, got[1].Dynamodb.OldImage["version"])
-	assert.Equal(t, &streamtypes.AttributeValueMemberN{Value: "2"}, got[1].Dynamodb.NewImage["version"])
-	assert.Nil(t, got[2].Dynamodb.NewImage)
-}
-
-func TestStreamViews(t *testing.T) {
-	for view, want := range map[types.StreamViewType][2]bool{ // new image, old image
-		types.StreamViewTypeKeysOnly: {}, types.StreamViewTypeNewImage: {true, false},
-		types.StreamViewTypeOldImage: {false, true}, types.StreamViewTypeNewAndOldImages: {true, true},
-	} {
-		t.Run(string(view), func(t *testing.T) {
-			c := localaws.New()
-			_, err := c.DynamoDB.CreateTable(t.Context(), &dynamodb.CreateTableInput{
-				TableName: aws.String("flags"), BillingMode: types.BillingModePayPerRequest,
-				KeySchema:            []types.KeySchemaElement{{AttributeName: aws.String("key"), KeyType: types.KeyTypeHash}},
-				AttributeDefinitions: []types.AttributeDefinition{{AttributeName: aws.String("key"), AttributeType: types.ScalarAttributeTypeS}},
-				StreamSpecification:  &types.StreamSpecification{StreamEnabled: aws.Bool(true), StreamViewType: view},
-			})
-			require.NoError(t, err)
-			put(t, c.DynamoDB, flag("a", 1), flag("a", 2))
-			change := records(t, c, "flags")[1].Dynamodb
-			assert.Equal(t, want, [2]bool{change.NewImage != nil, change.OldImage != nil})
-			assert.Equal(t, string(view), string(change.StreamViewType))
-		})
-	}
-}
 
 // pass lets virtual time pass, and then everything settle.
 func pass(d time.Duration) {
@@ -103,10 +36,8 @@ type mapping struct {
 
 func (m *mapping) start(t *testing.T, c *localaws.Cloud, change func(*localaws.StreamMapping), handle func(attempt int, e events.DynamoDBEvent) (events.DynamoDBEventResponse, error)) (stop func()) {
 	t.Helper()
-	list, err := c.Streams.ListStreams(t.Context(), &dynamodbstreams.ListStreamsInput{})
-	require.NoError(t, err)
 	sm := &localaws.StreamMapping{
-		Streams: c.Streams, StreamARN: *list.Streams[0].StreamArn, Logger: slog.New(slog.NewTextHandler(io.Discard, nil)),
+		Streams: c.Streams, StreamARN: c.CreateFlagTable("flags"), Logger: slog.New(slog.NewTextHandler(io.Discard, nil)),
 		Handler: func(_ context.Context, e events.DynamoDBEvent) (events.DynamoDBEventResponse, error) {
 			var keys []string
 			for _, r := range e.Records {
@@ -182,33 +113,6 @@ func TestStreamMapping(t *testing.T) {
 	}
 }
 
-func TestStreamMappingFollowsShardsInOrder(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		c, d := flags(t)
-		m := &mapping{}
-		put(t, d, flag("a", 1))
-		require.True(t, c.RollShard("flags"))
-		put(t, d, flag("a", 2))
-		stop := m.start(t, c, nil, func(attempt int, e events.DynamoDBEvent) (events.DynamoDBEventResponse, error) {
-			assert.Equal(t, attempt == 4, e.Records[0].EventName == "MODIFY", "a child comes after its parent is done")
-			if attempt <= 2 {
-				return events.DynamoDBEventResponse{}, errors.New("broken")
-			}
-			return events.DynamoDBEventResponse{}, nil
-		})
-		pass(time.Minute)
-		c.RollShard("flags")
-		c.RollShard("flags")
-		put(t, d, flag("b", 1))
-		c.RollShard("flags")
-		pass(time.Minute)
-		put(t, d, flag("c", 1))
-		pass(time.Second)
-		stop()
-		assert.Equal(t, [][]string{{"a"}, {"a"}, {"a"}, {"a"}, {"b"}, {"c"}}, m.batches)
-	})
-}
-
 func TestStreamMappingGivesUp(t *testing.T) {
 	broken := func(_ int, e events.DynamoDBEvent) (events.DynamoDBEventResponse, error) { return failAt(e, 1), nil }
 	for name, test := range map[string]struct {
@@ -274,13 +178,10 @@ func TestStreamMappingSurvivesFailedCalls(t *testing.T) {
 		})
 		m := &mapping{}
 		put(t, d, flag("a", 1))
-		list, err := c.Streams.ListStreams(t.Context(), nil)
-		require.NoError(t, err)
-		require.Len(t, list.Streams, 1)
 		stop := m.start(t, c, nil, nil)
 		pass(time.Minute)
 		put(t, d, flag("b", 1))
-		pass(time.Hour) // iterators live for 15 minutes only
+		pass(time.Minute)
 		put(t, d, flag("c", 1))
 		pass(time.Minute)
 		stop()
@@ -316,37 +217,32 @@ func TestStreamMappingFilterAndPages(t *testing.T) {
 	})
 }
 
-func TestStreamMappingConvertsEveryType(t *testing.T) {
+// shards is a stream reader that describes a number of shards, and ends the first.
+type shards struct {
+	localaws.StreamReader
+	n int
+}
+
+func (s shards) DescribeStream(context.Context, *dynamodbstreams.DescribeStreamInput, ...func(*dynamodbstreams.Options)) (*dynamodbstreams.DescribeStreamOutput, error) {
+	return &dynamodbstreams.DescribeStreamOutput{StreamDescription: &streamtypes.StreamDescription{Shards: make([]streamtypes.Shard, s.n)}}, nil
+}
+
+func (s shards) GetShardIterator(context.Context, *dynamodbstreams.GetShardIteratorInput, ...func(*dynamodbstreams.Options)) (*dynamodbstreams.GetShardIteratorOutput, error) {
+	return &dynamodbstreams.GetShardIteratorOutput{}, nil
+}
+
+func (s shards) GetRecords(context.Context, *dynamodbstreams.GetRecordsInput, ...func(*dynamodbstreams.Options)) (*dynamodbstreams.GetRecordsOutput, error) {
+	return &dynamodbstreams.GetRecordsOutput{}, nil
+}
+
+// No record may be skipped in silence because a stream has more shards than a mapping reads.
+func TestStreamMappingRefusesOtherShards(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c, d := flags(t)
-		i := flag("a", 1)
-		i["b"] = &types.AttributeValueMemberB{Value: []byte{1}}
-		i["bool"] = &types.AttributeValueMemberBOOL{Value: true}
-		i["null"] = &types.AttributeValueMemberNULL{Value: true}
-		i["l"] = &types.AttributeValueMemberL{Value: []types.AttributeValue{s("x"), &types.AttributeValueMemberM{Value: attributes{}}}}
-		i["m"] = &types.AttributeValueMemberM{Value: attributes{"n": n(7)}}
-		i["ss"] = &types.AttributeValueMemberSS{Value: []string{"x", "y"}}
-		i["ns"] = &types.AttributeValueMemberNS{Value: []string{"1.50"}}
-		i["bs"] = &types.AttributeValueMemberBS{Value: [][]byte{{2}}}
-		put(t, d, i)
-		var got events.DynamoDBEventRecord
-		stop := (&mapping{}).start(t, c, nil, func(_ int, e events.DynamoDBEvent) (events.DynamoDBEventResponse, error) {
-			got = e.Records[0]
-			return events.DynamoDBEventResponse{}, nil
-		})
-		pass(time.Second)
-		stop()
-		image := got.Change.NewImage
-		assert.Equal(t, []byte{1}, image["b"].Binary())
-		assert.True(t, image["bool"].Boolean())
-		assert.True(t, image["null"].IsNull())
-		assert.Equal(t, "x", image["l"].List()[0].String())
-		assert.Empty(t, image["l"].List()[1].Map())
-		assert.Equal(t, "7", image["m"].Map()["n"].Number())
-		assert.Equal(t, []string{"x", "y"}, image["ss"].StringSet())
-		assert.Equal(t, []string{"1.5"}, image["ns"].NumberSet())
-		assert.Equal(t, [][]byte{{2}}, image["bs"].BinarySet())
-		assert.Equal(t, "aws:dynamodb", got.EventSource)
-		assert.Contains(t, got.EventSourceArn, ":table/flags/stream/")
+		for n, text := range map[int]string{2: "found 2 shards", 1: "was closed"} {
+			m := &localaws.StreamMapping{Streams: shards{n: n}, StreamARN: "arn", Handler: func(context.Context, events.DynamoDBEvent) (events.DynamoDBEventResponse, error) {
+				return events.DynamoDBEventResponse{}, nil
+			}}
+			assert.ErrorContains(t, m.Run(t.Context()), text)
+		}
 	})
 }

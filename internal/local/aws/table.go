@@ -9,12 +9,9 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
-
-	"github.com/warmflags/warmflags/internal/local/aws/expression"
 )
-
-type item = expression.Item
 
 // DynamoDB's limits (https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html).
 const (
@@ -23,177 +20,153 @@ const (
 	maxSortKeySize      = 1024
 )
 
-// table holds items in DynamoDB's order: partitions by a hash, and inside of a partition by the sort key.
-// It is guarded by DynamoDB.mu. Items in it are never changed, only replaced.
+// The key attributes of LaunchDarkly's schema.
+const (
+	partitionKey = "namespace"
+	sortKey      = "key"
+)
+
+// table holds items in DynamoDB's order: partitions by a hash, and in a partition by the sort key. It is guarded by
+// DynamoDB.mu. Items in it are never changed, only replaced.
 type table struct {
-	name, arn    string
-	description  types.TableDescription
-	partitionKey keyAttribute
-	sortKey      keyAttribute // its name is "" when the table has none
-	partitions   []*partition
-	pending      map[key]bool // items of transactions that are decided and not yet applied
-	stream       *stream      // nil without one
-}
-
-type keyAttribute struct {
-	name      string
-	dataType  string
-	maxSize   int
-	sizeError string
-}
-
-type partition struct {
-	hash uint64
-	key  string
-	rows []row
+	name, arn string
+	rows      []row
+	pending   map[key]bool // items of transactions that are decided and not yet applied
+	stream    *stream
 }
 
 type row struct {
-	sort string
+	key
 	item item
 	size int
 }
 
-// key identifies an item of a table: the order keys of its key attributes.
-type key struct{ partition, sort string }
-
-func (t *table) keyAttributes() []keyAttribute {
-	if t.sortKey.name == "" {
-		return []keyAttribute{t.partitionKey}
-	}
-	return []keyAttribute{t.partitionKey, t.sortKey}
+// key identifies an item, and orders it.
+type key struct {
+	hash            uint64
+	partition, sort string
 }
 
-// keyOf reads the key out of an item that is to be written, and checks it.
-func (t *table) keyOf(i item) (key, error) {
-	for _, a := range t.keyAttributes() {
-		v := i[a.name]
-		if v == nil {
-			return key{}, validation("One or more parameter values were invalid: Missing the key " + a.name + " in the item")
-		}
-		if dataType := expression.TypeOf(v); dataType != a.dataType {
-			return key{}, validation(fmt.Sprintf("One or more parameter values were invalid: Type mismatch for key %s expected: %s actual: %s", a.name, a.dataType, dataType))
+func newKey(partition, sort string) key {
+	h := fnv.New64a()
+	_, _ = h.Write([]byte(partition))
+	return key{h.Sum64(), partition, sort}
+}
+
+func (k key) compare(other key) int {
+	return cmp.Or(cmp.Compare(k.hash, other.hash), strings.Compare(k.partition, other.partition), strings.Compare(k.sort, other.sort))
+}
+
+func (k key) item() item {
+	return item{partitionKey: &types.AttributeValueMemberS{Value: k.partition}, sortKey: &types.AttributeValueMemberS{Value: k.sort}}
+}
+
+// flagTable is the one table schema that there is.
+func flagTable(name string) *dynamodb.CreateTableInput {
+	return &dynamodb.CreateTableInput{
+		TableName: &name, BillingMode: types.BillingModePayPerRequest,
+		KeySchema: []types.KeySchemaElement{
+			{AttributeName: aws.String(partitionKey), KeyType: types.KeyTypeHash},
+			{AttributeName: aws.String(sortKey), KeyType: types.KeyTypeRange},
+		},
+		AttributeDefinitions: []types.AttributeDefinition{
+			{AttributeName: aws.String(partitionKey), AttributeType: types.ScalarAttributeTypeS},
+			{AttributeName: aws.String(sortKey), AttributeType: types.ScalarAttributeTypeS},
+		},
+		StreamSpecification: &types.StreamSpecification{StreamEnabled: aws.Bool(true), StreamViewType: types.StreamViewTypeNewAndOldImages},
+	}
+}
+
+func newTable(name string, now time.Time) *table {
+	t := &table{name: name, arn: fmt.Sprintf("arn:aws:dynamodb:%s:%s:table/%s", region, accountID, name), pending: map[key]bool{}}
+	t.stream = newStream(t, now)
+	return t
+}
+
+// keyOf reads the key of an item that is to be written, and checks it.
+func keyOf(i item) (key, error) {
+	for name, longest := range map[string]int{partitionKey: maxPartitionKeySize, sortKey: maxSortKeySize} {
+		v := i[name]
+		switch got := typeOf(v); {
+		case v == nil:
+			return key{}, validation("One or more parameter values were invalid: Missing the key " + name + " in the item")
+		case got != "S":
+			return key{}, validation(fmt.Sprintf("One or more parameter values were invalid: Type mismatch for key %s expected: S actual: %s", name, got))
+		case textOf(v) == "":
+			return key{}, validation("One or more parameter values are not valid. The AttributeValue for a key attribute cannot contain an empty string value. Key: " + name)
+		case len(textOf(v)) > longest:
+			return key{}, validation(fmt.Sprintf("One or more parameter values were invalid: Size of key %s has exceeded the maximum size limit of %d bytes", name, longest))
 		}
 	}
-	return t.checkedKey(i)
+	return newKey(textOf(i[partitionKey]), textOf(i[sortKey])), nil
 }
 
 // exactKey reads a key that was given as Key or ExclusiveStartKey, with nothing else beside it.
-func (t *table) exactKey(i item) (key, error) {
-	attributes := t.keyAttributes()
-	if len(i) != len(attributes) {
+func exactKey(i item) (key, error) {
+	if len(i) != 2 || typeOf(i[partitionKey]) != "S" || typeOf(i[sortKey]) != "S" {
 		return key{}, validation("The provided key element does not match the schema")
 	}
-	normal, err := expression.Normalize(i)
-	if err != nil {
-		return key{}, validation(err.Error())
-	}
-	for _, a := range attributes {
-		if v := normal[a.name]; v == nil || expression.TypeOf(v) != a.dataType {
-			return key{}, validation("The provided key element does not match the schema")
-		}
-	}
-	return t.checkedKey(normal)
+	return keyOf(i)
 }
 
-func (t *table) checkedKey(i item) (key, error) {
-	for _, a := range t.keyAttributes() {
-		size := len(expression.OrderKey(i[a.name]))
-		if size == 0 {
-			kind := map[string]string{"S": "string", "B": "binary"}[a.dataType]
-			return key{}, validation(fmt.Sprintf("One or more parameter values are not valid. The AttributeValue for a key attribute cannot contain an empty %s value. Key: %s", kind, a.name))
-		}
-		if size > a.maxSize {
-			return key{}, validation("One or more parameter values were invalid: " + a.sizeError)
-		}
-	}
-	k := key{partition: expression.OrderKey(i[t.partitionKey.name])}
-	if t.sortKey.name != "" {
-		k.sort = expression.OrderKey(i[t.sortKey.name])
-	}
-	return k, nil
-}
-
-// keyItem is the key attributes of an item.
-func (t *table) keyItem(i item) item {
-	k := item{}
-	for _, a := range t.keyAttributes() {
-		k[a.name] = i[a.name]
-	}
-	return expression.Copy(k)
-}
-
-func hashOf(s string) uint64 {
-	h := fnv.New64a()
-	_, _ = h.Write([]byte(s))
-	return h.Sum64()
-}
-
-// find returns where a partition is, or would be.
-func (t *table) find(partitionKey string) (int, bool) {
-	hash := hashOf(partitionKey)
-	return slices.BinarySearchFunc(t.partitions, partitionKey, func(p *partition, s string) int {
-		return cmp.Or(cmp.Compare(p.hash, hash), strings.Compare(p.key, s))
-	})
-}
-
-func (p *partition) find(sort string) (int, bool) {
-	return slices.BinarySearchFunc(p.rows, sort, func(r row, s string) int { return strings.Compare(r.sort, s) })
+// find returns where a row is, or would be.
+func (t *table) find(k key) (at int, found bool) {
+	return slices.BinarySearchFunc(t.rows, k, func(r row, k key) int { return r.compare(k) })
 }
 
 func (t *table) get(k key) item {
-	i, ok := t.find(k.partition)
-	if !ok {
-		return nil
-	}
-	p := t.partitions[i]
-	if j, ok := p.find(k.sort); ok {
-		return p.rows[j].item
+	if i, ok := t.find(k); ok {
+		return t.rows[i].item
 	}
 	return nil
 }
 
-// put replaces the item at k, nil meaning no item, and tells the stream.
+// put replaces the item at k, nil meaning no item, and appends the change to the stream.
 func (t *table) put(k key, next item, now time.Time) {
-	i, found := t.find(k.partition)
-	if !found {
-		if next == nil {
-			return
-		}
-		t.partitions = slices.Insert(t.partitions, i, &partition{hash: hashOf(k.partition), key: k.partition})
-	}
-	p := t.partitions[i]
-	j, found := p.find(k.sort)
+	i, found := t.find(k)
 	var old item
 	if found {
-		old = p.rows[j].item
+		old = t.rows[i].item
 	}
-	fresh := row{k.sort, next, expression.Size(next)}
+	fresh := row{k, next, ItemSize(next)}
 	switch {
 	case next != nil && found:
-		p.rows[j] = fresh
+		t.rows[i] = fresh
 	case next != nil:
-		p.rows = slices.Insert(p.rows, j, fresh)
+		t.rows = slices.Insert(t.rows, i, fresh)
 	case found:
-		p.rows = slices.Delete(p.rows, j, j+1)
-		if len(p.rows) == 0 {
-			t.partitions = slices.Delete(t.partitions, i, i+1)
-		}
+		t.rows = slices.Delete(t.rows, i, i+1)
+	default:
+		return
 	}
-	if t.stream != nil && (old != nil || next != nil) && !expression.EqualItems(old, next) {
-		t.stream.append(t, old, next, now)
+	if !equalItems(old, next) {
+		t.stream.append(k, old, next, now)
 	}
 }
 
-func (t *table) describe() *types.TableDescription {
-	d := t.description
-	var count, size int64
-	for _, p := range t.partitions {
-		for _, r := range p.rows {
-			count++
-			size += int64(r.size)
+// equalItems reports whether two items have the same attributes with equal values.
+func equalItems(a, b item) bool {
+	if len(a) != len(b) {
+		return false
+	}
+	for name, v := range a {
+		if !equal(v, b[name]) {
+			return false
 		}
 	}
-	d.ItemCount, d.TableSizeBytes = aws.Int64(count), aws.Int64(size)
-	return &d
+	return true
+}
+
+// validName reports whether a resource's name has a valid length and only letters, digits and these other characters.
+func validName(name string, shortest, longest int, others string) bool {
+	if len(name) < shortest || len(name) > longest {
+		return false
+	}
+	for _, c := range []byte(name) {
+		letter := c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9'
+		if !letter && !strings.ContainsRune(others, rune(c)) {
+			return false
+		}
+	}
+	return true
 }

@@ -13,7 +13,7 @@ import (
 // Config says what to run. Its zero value is not valid: see [Defaults].
 type Config struct {
 	Changes   int                   // flips; at least half of them travel alone
-	Consumers int                   // LaunchDarkly clients, each with its own cache; every fifth listens at an HTTPS endpoint
+	Consumers int                   // LaunchDarkly clients, each with its own cache and queue
 	Lambdas   int                   // LaunchDarkly clients in warm Lambdas, frozen at random, which the journal tells; 0 for none
 	Flags     int                   // flags in the environment
 	Segments  int                   // segments in the environment

@@ -10,5 +10,5 @@
 // Some clients live in warm Lambdas: nothing is pushed to them, nothing of them runs between two invocations, which come
 // at random, and the journal tells them. (Processes that are really frozen: internal/proof/runtimeapi, test/lambda_test.go.)
 //
-// File path.go joins the rooms, consumer.go is one client, lambda.go one in a warm Lambda, board.go keeps the score, report.go prints it.
+// File path.go joins the packages, consumer.go is one client, lambda.go one in a warm Lambda, board.go keeps the score, report.go prints it.
 package demo

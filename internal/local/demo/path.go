@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net/http"
 	"net/http/httptest"
 	"sync"
 	"time"
@@ -38,21 +37,17 @@ const (
 	poll = 2 * time.Millisecond
 	// startLimit is how long any part may take to start.
 	startLimit = 20 * time.Second
-	// endpointEvery is which consumers listen at an HTTPS endpoint; the others have a queue.
-	endpointEvery = 5
 )
 
-// path is all rooms joined, from LaunchDarkly to the consumers.
+// path is all packages joined, from LaunchDarkly to the consumers.
 type path struct {
 	ld         *launchdarkly.Environment
 	cloud      *localaws.Cloud
 	streams    *streamhandler.Handler
 	webhookURL string
-	endpoints  *http.ServeMux // of the consumers that have one, behind endpointURL
-	consumers  []*consumer    // warm Lambdas included
+	consumers  []*consumer // warm Lambdas included
 	lambdas    []*warmLambda
 
-	endpointURL                          string
 	table, queueURL, topicARN, streamARN string // in the cloud
 
 	firstMessages int // published for the first sync
@@ -74,9 +69,7 @@ func startPath(ctx context.Context, c Config, b *board) (p *path, err error) {
 		}
 	}()
 	p.streamARN = p.cloud.CreateFlagTable(p.table)
-	topic, err := p.cloud.SNS.CreateTopic(ctx, &sns.CreateTopicInput{
-		Name: aws.String("flag-changes"), Attributes: map[string]string{"SignatureVersion": "2"},
-	})
+	topic, err := p.cloud.SNS.CreateTopic(ctx, &sns.CreateTopicInput{Name: aws.String("flag-changes")})
 	if err != nil {
 		return p, fmt.Errorf("create topic: %w", err)
 	}
@@ -89,11 +82,7 @@ func startPath(ctx context.Context, c Config, b *board) (p *path, err error) {
 	}
 	p.queueURL = *queue.QueueUrl
 
-	p.endpoints = http.NewServeMux()
-	server := httptest.NewTLSServer(p.endpoints)
-	p.onStop(server.Close)
-	p.endpointURL, p.cloud.SNS.HTTP, p.cloud.Logger = server.URL, server.Client(), p.logger
-
+	p.cloud.Logger = p.logger
 	p.ld = launchdarkly.Start(sdkKey, c.Flags, c.Segments)
 	p.onStop(p.ld.Close)
 	if err := p.startSync(ctx, b); err != nil {
@@ -198,15 +187,9 @@ func (p *path) startConsumers(ctx context.Context, c Config, b *board) error {
 		}
 		p.consumers = append(p.consumers, x)
 		p.onStop(func() { _ = x.client.Close() })
-		if id%endpointEvery == endpointEvery-1 {
-			if err := p.startEndpoint(ctx, x); err != nil {
-				return err
-			}
-		} else {
-			queue := subscriber.Queue(p.topicARN, x, subscriber.SNSClient(p.cloud.SNS), subscriber.SQSClient(p.cloud.SQS),
-				subscriber.Logger(p.logger))
-			p.run(ctx, fmt.Sprintf("run queue of consumer %d", id), queue.Run)
-		}
+		queue := subscriber.Queue(p.topicARN, x, subscriber.SNSClient(p.cloud.SNS), subscriber.SQSClient(p.cloud.SQS),
+			subscriber.Logger(p.logger))
+		p.run(ctx, fmt.Sprintf("run queue of consumer %d", id), queue.Run)
 	}
 	for _, x := range p.consumers {
 		select {
@@ -237,24 +220,6 @@ func (p *path) startLambdas(ctx context.Context, c Config, b *board) error {
 			return fmt.Errorf("start warm Lambda %d: %w", id, err)
 		}
 		p.run(ctx, "invoke", func(ctx context.Context) error { w.run(ctx, c.Seed); return nil })
-	}
-	return nil
-}
-
-// startEndpoint serves an HTTPS endpoint for a consumer, and subscribes it.
-func (p *path) startEndpoint(ctx context.Context, x *consumer) error {
-	handler, err := subscriber.Endpoint(p.topicARN, x, subscriber.Logger(p.logger),
-		subscriber.HTTPClient(&http.Client{Transport: p.cloud})) // SNS's certificate, and its confirmation of a subscription
-	if err != nil {
-		return fmt.Errorf("start endpoint of consumer %d: %w", x.id, err)
-	}
-	place := fmt.Sprintf("/consumer/%d", x.id)
-	p.endpoints.Handle(place, handler)
-	_, err = p.cloud.SNS.Subscribe(ctx, &sns.SubscribeInput{
-		TopicArn: aws.String(p.topicARN), Protocol: aws.String("https"), Endpoint: aws.String(p.endpointURL + place),
-	})
-	if err != nil {
-		return fmt.Errorf("subscribe endpoint of consumer %d: %w", x.id, err)
 	}
 	return nil
 }

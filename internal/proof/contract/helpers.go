@@ -19,9 +19,6 @@ type attributes = map[string]types.AttributeValue
 func text(s string) types.AttributeValue   { return &types.AttributeValueMemberS{Value: s} }
 func number(s string) types.AttributeValue { return &types.AttributeValueMemberN{Value: s} }
 func whole(n int) types.AttributeValue     { return number(strconv.Itoa(n)) }
-func list(l ...types.AttributeValue) types.AttributeValue {
-	return &types.AttributeValueMemberL{Value: l}
-}
 
 // asError is errors.As for interfaces and types alike.
 func asError[E any](err error, target *E) bool { return errors.As(err, target) }
@@ -57,11 +54,6 @@ func with(item attributes, more attributes) attributes {
 // newTable makes a table with a stream of new and old images.
 func newTable(t T, a Account) *table {
 	t.Helper()
-	return newTableWithView(t, a, types.StreamViewTypeNewAndOldImages)
-}
-
-func newTableWithView(t T, a Account, view types.StreamViewType) *table {
-	t.Helper()
 	out, err := a.DynamoDB.CreateTable(t.Context(), &dynamodb.CreateTableInput{
 		TableName:   aws.String(newName("table")),
 		BillingMode: types.BillingModePayPerRequest,
@@ -73,7 +65,7 @@ func newTableWithView(t T, a Account, view types.StreamViewType) *table {
 			{AttributeName: aws.String("namespace"), AttributeType: types.ScalarAttributeTypeS},
 			{AttributeName: aws.String("key"), AttributeType: types.ScalarAttributeTypeS},
 		},
-		StreamSpecification: &types.StreamSpecification{StreamEnabled: aws.Bool(true), StreamViewType: view},
+		StreamSpecification: &types.StreamSpecification{StreamEnabled: aws.Bool(true), StreamViewType: types.StreamViewTypeNewAndOldImages},
 	})
 	require.NoError(t, err)
 	return &table{t, a.DynamoDB, a.Streams, out.TableDescription.TableName, out.TableDescription.LatestStreamArn}
@@ -129,10 +121,10 @@ type expression struct {
 
 // Names and values that any expression of the cases may use.
 var (
-	knownNames  = map[string]string{"#n": "namespace", "#k": "key", "#v": "version", "#i": "item", "#l": "list"}
+	knownNames  = map[string]string{"#n": "namespace", "#k": "key", "#v": "version", "#i": "item"}
 	knownValues = attributes{
-		":v1": whole(1), ":v2": whole(2), ":v3": whole(3), ":one": whole(1), ":fence": whole(2),
-		":i": text(`{"key":"a"}`), ":other": text("other"), ":k": text("a"), ":new": list(text("new")), ":s": text("S"),
+		":v1": whole(1), ":v2": whole(2), ":v3": whole(3), ":one": whole(1), ":token": whole(2),
+		":i": text(`{"key":"a"}`), ":s": text("S"), ":number": text("N"),
 	}
 )
 

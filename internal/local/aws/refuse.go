@@ -1,0 +1,84 @@
+package aws
+
+import (
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+
+	"github.com/aws/smithy-go"
+)
+
+// apiError is an error of a type that the SDK has no Go type for.
+func apiError(code, message string) error {
+	return &smithy.GenericAPIError{Code: code, Message: message, Fault: smithy.FaultClient}
+}
+
+func validation(message string) error { return apiError("ValidationException", message) }
+
+// unsupported refuses what this package does not have. It is not an error of AWS.
+func unsupported(format string, args ...any) error {
+	return apiError("LocalAWSUnsupported", "internal/local/aws does not support "+fmt.Sprintf(format, args...))
+}
+
+// fields are the parameters of each operation that this package looks at.
+var fields = map[string]string{
+	"CreateTable":        "TableName KeySchema AttributeDefinitions BillingMode StreamSpecification",
+	"GetItem":            "TableName Key ConsistentRead",
+	"Query":              "TableName KeyConditionExpression ExpressionAttributeNames ExpressionAttributeValues ConsistentRead ExclusiveStartKey Limit",
+	"Scan":               "TableName ProjectionExpression ExpressionAttributeNames ConsistentRead ExclusiveStartKey Limit",
+	"PutItem":            "TableName Item ConditionExpression ExpressionAttributeNames ExpressionAttributeValues",
+	"DeleteItem":         "TableName Key ConditionExpression ExpressionAttributeNames ExpressionAttributeValues",
+	"UpdateItem":         "TableName Key UpdateExpression ExpressionAttributeNames ExpressionAttributeValues ReturnValues",
+	"TransactWriteItems": "TransactItems",
+	"Put":                "TableName Item ConditionExpression ExpressionAttributeNames ExpressionAttributeValues",
+	"Delete":             "TableName Key ConditionExpression ExpressionAttributeNames ExpressionAttributeValues",
+	"ConditionCheck":     "TableName Key ConditionExpression ExpressionAttributeNames ExpressionAttributeValues",
+
+	"DescribeStream":   "StreamArn",
+	"GetShardIterator": "StreamArn ShardId ShardIteratorType SequenceNumber",
+	"GetRecords":       "ShardIterator Limit",
+
+	"CreateTopic":               "Name",
+	"Publish":                   "TopicArn Message MessageAttributes",
+	"PublishBatch":              "TopicArn PublishBatchRequestEntries",
+	"Subscribe":                 "TopicArn Protocol Endpoint Attributes ReturnSubscriptionArn",
+	"Unsubscribe":               "SubscriptionArn",
+	"ListSubscriptionsByTopic":  "TopicArn",
+	"GetSubscriptionAttributes": "SubscriptionArn",
+
+	"CreateQueue":             "QueueName Attributes Tags",
+	"DeleteQueue":             "QueueUrl",
+	"GetQueueUrl":             "QueueName",
+	"GetQueueAttributes":      "QueueUrl AttributeNames",
+	"SetQueueAttributes":      "QueueUrl Attributes",
+	"ListQueues":              "QueueNamePrefix MaxResults NextToken",
+	"TagQueue":                "QueueUrl Tags",
+	"ListQueueTags":           "QueueUrl",
+	"SendMessage":             "QueueUrl MessageBody MessageAttributes MessageGroupId MessageDeduplicationId",
+	"ReceiveMessage":          "QueueUrl MaxNumberOfMessages WaitTimeSeconds MessageSystemAttributeNames MessageAttributeNames",
+	"DeleteMessage":           "QueueUrl ReceiptHandle",
+	"DeleteMessageBatch":      "QueueUrl Entries",
+	"ChangeMessageVisibility": "QueueUrl ReceiptHandle VisibilityTimeout",
+}
+
+// supported are the same as lists.
+var supported = func() map[string][]string {
+	all := map[string][]string{}
+	for operation, list := range fields {
+		all[operation] = strings.Fields(list)
+	}
+	return all
+}()
+
+// checkFields refuses an input, a pointer to a struct, that sets another parameter than those of [fields].
+func checkFields(operation string, in any) error {
+	v := reflect.ValueOf(in).Elem()
+	for i := range v.NumField() {
+		field := v.Type().Field(i)
+		if field.IsExported() && !v.Field(i).IsZero() && !slices.Contains(supported[operation], field.Name) {
+			return unsupported("%s of %s", field.Name, operation)
+		}
+	}
+	return nil
+}
