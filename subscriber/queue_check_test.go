@@ -69,11 +69,8 @@ func TestQueueIsReplacedWhenDeliveryIsNotAsItWasCreated(t *testing.T) {
 			s.alter(a, nil)
 			a.recreateTopic()
 		}, "the topic was deleted and created again"},
-		"raw delivery was turned off": {func(a *account, _ *altered) {
-			_, err := a.SNS.SetSubscriptionAttributes(a.own, &sns.SetSubscriptionAttributesInput{
-				SubscriptionArn: &a.subscriptions()[0], AttributeName: aws.String("RawMessageDelivery"), AttributeValue: aws.String("false"),
-			})
-			require.NoError(a.t, err)
+		"raw delivery was turned off": {func(a *account, s *altered) {
+			s.alter(a, map[string]string{"RawMessageDelivery": "false"})
 		}, `RawMessageDelivery is \"false\" instead of \"true\"`},
 		"a filter policy was set": {func(a *account, s *altered) {
 			s.alter(a, map[string]string{"FilterPolicy": `{"kind":["x"]}`})

@@ -12,6 +12,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
+	"golang.org/x/sync/errgroup"
 )
 
 // QueueReader is what [QueueMapping] needs of *sqs.Client or [*SQS].
@@ -32,10 +33,12 @@ type QueueMapping struct {
 	// SQS and QueueURL are the queue. Both are required.
 	SQS      QueueReader
 	QueueURL string
-	// Handler is required. Its context is Run's. It is called for one batch at a time.
+	// Handler is required. Its context is Run's; with Concurrency over one it is called concurrently.
 	Handler func(context.Context, events.SQSEvent) (events.SQSEventResponse, error)
 	// BatchSize is the most messages in a batch, at most 10. Zero: 10. Negative ones are refused.
 	BatchSize int
+	// Concurrency is how many batches there are at a time, at most. Zero: 1. Negative ones are refused.
+	Concurrency int
 	// Poll is how long to wait after a call that failed. Zero: 250 ms. Negative ones are refused.
 	Poll time.Duration
 	// Logger gets what failed. Nil: slog.Default().
@@ -51,7 +54,11 @@ func (m *QueueMapping) Run(ctx context.Context) error {
 	}
 	err := r.findARN(ctx)
 	if err == nil {
-		err = r.poll(ctx)
+		pollers, ctx := errgroup.WithContext(ctx)
+		for range r.Concurrency {
+			pollers.Go(func() error { return r.poll(ctx) })
+		}
+		err = pollers.Wait()
 	}
 	if isQueueGone(err) {
 		return fmt.Errorf("run queue mapping of %q: %w", r.QueueURL, err)
@@ -78,11 +85,17 @@ func (r *queueRun) setDefaults() error {
 	if r.BatchSize < 0 || r.BatchSize > maxQueueBatch {
 		errs = append(errs, fmt.Errorf("run queue mapping: BatchSize is %d: use 1 to %d, or 0 for %d", r.BatchSize, maxQueueBatch, maxQueueBatch))
 	}
+	if r.Concurrency < 0 {
+		errs = append(errs, fmt.Errorf("run queue mapping: Concurrency is %d: use a positive number, or 0 for 1", r.Concurrency))
+	}
 	if r.Poll < 0 {
 		errs = append(errs, fmt.Errorf("run queue mapping: Poll is %v: use a positive time, or 0 for %v", r.Poll, defaultPoll))
 	}
 	if r.BatchSize == 0 {
 		r.BatchSize = maxQueueBatch
+	}
+	if r.Concurrency == 0 {
+		r.Concurrency = 1
 	}
 	if r.Poll == 0 {
 		r.Poll = defaultPoll

@@ -40,6 +40,7 @@ var fields = map[string]string{
 	"GetRecords":       "ShardIterator Limit",
 
 	"CreateTopic":               "Name",
+	"DeleteTopic":               "TopicArn",
 	"Publish":                   "TopicArn Message MessageAttributes",
 	"PublishBatch":              "TopicArn PublishBatchRequestEntries",
 	"Subscribe":                 "TopicArn Protocol Endpoint Attributes ReturnSubscriptionArn",
@@ -56,6 +57,7 @@ var fields = map[string]string{
 	"TagQueue":                "QueueUrl Tags",
 	"ListQueueTags":           "QueueUrl",
 	"SendMessage":             "QueueUrl MessageBody MessageAttributes MessageGroupId MessageDeduplicationId",
+	"SendMessageBatch":        "QueueUrl Entries",
 	"ReceiveMessage":          "QueueUrl MaxNumberOfMessages WaitTimeSeconds MessageSystemAttributeNames MessageAttributeNames",
 	"DeleteMessage":           "QueueUrl ReceiptHandle",
 	"DeleteMessageBatch":      "QueueUrl Entries",

@@ -3,6 +3,7 @@ package aws
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -68,6 +69,17 @@ func (s *SNS) CreateTopic(ctx context.Context, in *sns.CreateTopicInput, _ ...fu
 			s.topics[arn] = &topic{arn: arn}
 		}
 		return &sns.CreateTopicOutput{TopicArn: &arn}, nil
+	})
+}
+
+// DeleteTopic deletes a topic and its subscriptions; it is no error if there is none.
+func (s *SNS) DeleteTopic(ctx context.Context, in *sns.DeleteTopicInput, _ ...func(*sns.Options)) (*sns.DeleteTopicOutput, error) {
+	return snsCall(ctx, s, "DeleteTopic", in, func(in *sns.DeleteTopicInput) (*sns.DeleteTopicOutput, error) {
+		if t := s.topics[aws.ToString(in.TopicArn)]; t != nil {
+			delete(s.topics, t.arn)
+			maps.DeleteFunc(s.subscriptions, func(_ string, sub *subscription) bool { return sub.topic == t })
+		}
+		return &sns.DeleteTopicOutput{}, nil
 	})
 }
 

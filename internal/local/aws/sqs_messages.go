@@ -35,6 +35,63 @@ func (s *SQS) SendMessage(ctx context.Context, in *sqs.SendMessageInput, _ ...fu
 	})
 }
 
+// SendMessageBatch adds up to 10 messages, of 1 MiB together; each can fail by itself.
+func (s *SQS) SendMessageBatch(ctx context.Context, in *sqs.SendMessageBatchInput, _ ...func(*sqs.Options)) (*sqs.SendMessageBatchOutput, error) {
+	return sqsCall(ctx, s, "SendMessageBatch", in, func(in *sqs.SendMessageBatchInput) (*sqs.SendMessageBatchOutput, error) {
+		q, err := s.queue(in.QueueUrl)
+		if err != nil {
+			return nil, err
+		}
+		ids, size := make([]string, len(in.Entries)), 0
+		for i, e := range in.Entries {
+			ids[i] = aws.ToString(e.Id)
+			size += len(aws.ToString(e.MessageBody)) + sizeOfAttributes(e.MessageAttributes)
+		}
+		if err := checkBatch(ids); err != nil {
+			return nil, err
+		}
+		if size > maxQueueMessage {
+			return nil, &types.BatchRequestTooLong{
+				Message:           aws.String(fmt.Sprintf("Batch requests cannot be longer than %d bytes. You have sent %d bytes.", maxQueueMessage, size)),
+				ErrorCodeOverride: aws.String("AWS.SimpleQueueService.BatchRequestTooLong"),
+			}
+		}
+		out := &sqs.SendMessageBatchOutput{}
+		for _, e := range in.Entries {
+			id, err := q.accept(&sqs.SendMessageInput{
+				MessageBody: e.MessageBody, MessageAttributes: e.MessageAttributes, MessageGroupId: e.MessageGroupId, MessageDeduplicationId: e.MessageDeduplicationId,
+			}, time.Now())
+			if err != nil {
+				out.Failed = append(out.Failed, failedEntry(e.Id, err))
+				continue
+			}
+			out.Successful = append(out.Successful, types.SendMessageBatchResultEntry{Id: e.Id, MessageId: &id})
+		}
+		return out, nil
+	})
+}
+
+// checkBatch checks the IDs of a batch's entries.
+func checkBatch(ids []string) error {
+	if len(ids) < 1 || len(ids) > maxQueueBatch {
+		return &types.TooManyEntriesInBatchRequest{
+			Message:           aws.String(fmt.Sprintf("Maximum number of entries per request are 10. You have sent %d.", len(ids))),
+			ErrorCodeOverride: aws.String("AWS.SimpleQueueService.TooManyEntriesInBatchRequest"),
+		}
+	}
+	for i, id := range ids {
+		if slices.Contains(ids[:i], id) {
+			return &types.BatchEntryIdsNotDistinct{Message: aws.String("Id " + id + " repeated."), ErrorCodeOverride: aws.String("AWS.SimpleQueueService.BatchEntryIdsNotDistinct")}
+		}
+	}
+	return nil
+}
+
+func failedEntry(id *string, err error) types.BatchResultErrorEntry {
+	code, text := errorOf(err)
+	return types.BatchResultErrorEntry{Id: id, SenderFault: true, Code: &code, Message: &text}
+}
+
 // accept checks a message, sends it, and returns its ID.
 func (q *queue) accept(in *sqs.SendMessageInput, now time.Time) (id string, err error) {
 	body := aws.ToString(in.MessageBody)
@@ -159,17 +216,17 @@ func (s *SQS) DeleteMessageBatch(ctx context.Context, in *sqs.DeleteMessageBatch
 		if err != nil {
 			return nil, err
 		}
-		if n := len(in.Entries); n < 1 || n > maxQueueBatch {
-			return nil, &types.TooManyEntriesInBatchRequest{
-				Message:           aws.String(fmt.Sprintf("Maximum number of entries per request are 10. You have sent %d.", n)),
-				ErrorCodeOverride: aws.String("AWS.SimpleQueueService.TooManyEntriesInBatchRequest"),
-			}
+		ids := make([]string, len(in.Entries))
+		for i, e := range in.Entries {
+			ids[i] = aws.ToString(e.Id)
+		}
+		if err := checkBatch(ids); err != nil {
+			return nil, err
 		}
 		out := &sqs.DeleteMessageBatchOutput{}
 		for _, e := range in.Entries {
 			if err := q.delete(aws.ToString(e.ReceiptHandle), time.Now()); err != nil {
-				code, text := errorOf(err)
-				out.Failed = append(out.Failed, types.BatchResultErrorEntry{Id: e.Id, SenderFault: true, Code: &code, Message: &text})
+				out.Failed = append(out.Failed, failedEntry(e.Id, err))
 				continue
 			}
 			out.Successful = append(out.Successful, types.DeleteMessageBatchResultEntry{Id: e.Id})

@@ -281,8 +281,8 @@ func TestQueueMapping(t *testing.T) {
 }
 
 func TestQueueMappingErrors(t *testing.T) {
-	err := (&localaws.QueueMapping{BatchSize: 11, Poll: -1}).Run(t.Context())
-	for _, text := range []string{"Handler are required", "BatchSize is 11", "Poll is -1ns"} {
+	err := (&localaws.QueueMapping{BatchSize: 11, Concurrency: -1, Poll: -1}).Run(t.Context())
+	for _, text := range []string{"Handler are required", "BatchSize is 11", "Concurrency is -1", "Poll is -1ns"} {
 		require.ErrorContains(t, err, text)
 	}
 	synctest.Test(t, func(t *testing.T) {

@@ -15,7 +15,7 @@ func TestPlantedFaults(t *testing.T) {
 	}
 	mutant.Check(t, mutant.Suite{Package: ".", Run: "^TestLocalAWS$", Mutants: []mutant.Mutant{
 		plant("a missing attribute is unequal to nothing", "expression.go", "return !equal(i[name], v)", "return i[name] != nil && !equal(i[name], v)"),
-		plant("an attribute's type is not compared", "expression.go", "return typeOf(i[name]) == dataType", "return i[name] != nil"),
+		plant("an attribute's type is not compared", "expression.go", "return typeOf(i[name]) == dataType", "return typeOf(i[name]) == dataType || i[name] != nil"),
 		plant("an unused value is ignored", "expression.go", "if e.err == nil && len(e.unused) > 0 {", "if false {"),
 		plant("a canceled transaction is applied", "dynamodb_transact.go", "canceled, reasons[i].Message = true, &message", "canceled, reasons[i].Message = len(writes) == 1, &message"),
 		plant("a write that changes nothing has a record", "table.go", "if !equalItems(old, next) {", "if true {"),

@@ -22,7 +22,8 @@ func sqsCases() map[string]func(T, Account) {
 		"a hidden message can be shown":               changeVisibility,
 		"a long poll ends with a message":             longPoll,
 		"message attributes":                          messageAttributes,
-		"batches of deletions":                        queueBatches,
+		"batches":                                     queueBatches,
+		"batch limits":                                queueBatchLimits,
 		"messages are checked":                        queueRefusals,
 		"a queue that does not exist":                 noQueue,
 		"FIFO keeps each group's order":               fifoOrder,
@@ -260,7 +261,14 @@ func messageAttributes(t T, a Account) {
 func queueBatches(t T, a Account) {
 	q := newQueue(t, a, nil)
 	want := []string{"0", "1", "2", "3", "4", "5", "6", "7", "8", "9"}
-	q.send(want...)
+	in := &sqs.SendMessageBatchInput{QueueUrl: q.url}
+	for _, body := range want {
+		in.Entries = append(in.Entries, types.SendMessageBatchRequestEntry{Id: aws.String("id" + body), MessageBody: aws.String(body)})
+	}
+	sent, err := q.SendMessageBatch(t.Context(), in)
+	require.NoError(t, err)
+	assert.Len(t, sent.Successful, 10)
+	assert.Empty(t, sent.Failed)
 	got := []types.Message{}
 	for more := q.receive(10, 1); len(more) > 0; more = q.receive(10, 1) {
 		got = append(got, more...)
@@ -277,4 +285,22 @@ func queueBatches(t T, a Account) {
 	require.Len(t, removed.Failed, 1)
 	assert.Equal(t, "3", *removed.Failed[0].Id)
 	assert.Equal(t, "1", q.attribute("ApproximateNumberOfMessagesNotVisible"))
+}
+
+func queueBatchLimits(t T, a Account) {
+	q := newQueue(t, a, nil)
+	entries := func(count, size int) (list []types.SendMessageBatchRequestEntry) {
+		for i := range count {
+			list = append(list, types.SendMessageBatchRequestEntry{Id: aws.String(fmt.Sprint(i)), MessageBody: aws.String(strings.Repeat("x", size))})
+		}
+		return list
+	}
+	same := entries(2, 1)
+	same[1].Id = same[0].Id
+	for code, list := range map[string][]types.SendMessageBatchRequestEntry{
+		"TooManyEntriesInBatchRequest": entries(11, 1), "BatchEntryIdsNotDistinct": same, "BatchRequestTooLong": entries(2, 1<<19+1),
+	} {
+		_, err := q.SendMessageBatch(t.Context(), &sqs.SendMessageBatchInput{QueueUrl: q.url, Entries: list})
+		assert.Equal(t, "AWS.SimpleQueueService."+code, codeOf(err))
+	}
 }
