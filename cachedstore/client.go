@@ -2,64 +2,68 @@ package cachedstore
 
 import (
 	"fmt"
-	"slices"
-	"sync"
+	"sync/atomic"
 
-	"github.com/launchdarkly/go-sdk-common/v3/ldvalue"
 	"github.com/launchdarkly/go-server-sdk/v7/subsystems"
 	"github.com/launchdarkly/go-server-sdk/v7/subsystems/ldstoretypes"
 
 	"github.com/warmflags/warmflags/change"
 )
 
-// client is the data store of one LaunchDarkly client; several may share a cache.
+// client is the data store of one LaunchDarkly client. Several may share a cache.
 type client struct {
-	cache *cache
-	close func() error // runs once
+	cache    atomic.Pointer[cache] // nil after Close
+	listener *listener             // nil if it is not notified of outages
+	release  func() error          // called once, by Close
 }
 
-// client makes the data store of one more client, which hears of outages through sink (nil: it does not) and calls release
-// once when it is closed.
-func (s *cache) client(sink subsystems.DataStoreUpdateSink, release func() error) *client {
-	l := &listener{sink: sink}
+// newClient returns the data store of one more client. Sink is notified of outages; it may be nil.
+func newClient(c *cache, sink subsystems.DataStoreUpdateSink, release func() error) *client {
+	cl := &client{release: release}
+	cl.cache.Store(c)
 	if sink != nil {
-		s.mu.Lock()
-		s.outage.listeners = append(s.outage.listeners, l)
-		s.pokeLocked() // a client that is built during an outage hears of it
-		s.mu.Unlock()
+		cl.listener = c.notify.add(sink)
 	}
-	return &client{cache: s, close: sync.OnceValue(func() error {
-		s.mu.Lock()
-		s.outage.listeners = slices.DeleteFunc(s.outage.listeners, func(other *listener) bool { return other == l })
-		s.mu.Unlock()
-		return release()
-	})}
+	return cl
 }
 
-// Get implements [subsystems.DataStore]. A hit takes no lock: it loads the value first and the mode second. A Get that runs
-// beside the first Wake can so load a value that is just being taken away, and then a mode that looks at no clock. It began
-// before Wake returned, and its answer is one that it could have had then.
-func (c *client) Get(kind ldstoretypes.DataKind, key string) (ldstoretypes.ItemDescriptor, error) {
-	coll := c.cache.collection(kind)
-	if sl := coll.slots.get(key); sl != nil {
-		if v := sl.fresh.Load(); v != nil && (c.cache.mode.Load() == timed || c.cache.hit(v.until)) {
+// Get implements [subsystems.DataStore]. After Close it returns an error.
+//
+// A hit takes no lock: it loads the value first and swept second. A Get that runs during the first Wake can so load a value
+// that is just being removed. It began before Wake returned, and its answer is one that it could have had then.
+func (cl *client) Get(kind ldstoretypes.DataKind, key string) (ldstoretypes.ItemDescriptor, error) {
+	c := cl.cache.Load()
+	if c == nil {
+		return notFound, errClosed
+	}
+	coll := c.collection(kind)
+	if e, ok := coll.entries.Load(key); ok {
+		if v := e.fresh.Load(); v != nil && (c.swept.Load() || !v.until.Reached(c.options.clock())) {
 			return v.item, nil
 		}
 	}
-	return c.cache.get(coll, key)
+	return c.get(coll, key)
 }
 
-// GetAll implements [subsystems.DataStore]. Callers share the slice and must not change it.
-func (c *client) GetAll(kind ldstoretypes.DataKind) ([]ldstoretypes.KeyedItemDescriptor, error) {
-	coll := c.cache.collection(kind)
-	if v := coll.view.Load(); v != nil && (c.cache.mode.Load() == timed || c.cache.fresh(v.until)) {
+// GetAll implements [subsystems.DataStore]. Callers share the slice and must not change it. After Close it returns an error.
+func (cl *client) GetAll(kind ldstoretypes.DataKind) ([]ldstoretypes.KeyedItemDescriptor, error) {
+	c := cl.cache.Load()
+	if c == nil {
+		return nil, errClosed
+	}
+	coll := c.collection(kind)
+	if v := coll.view.Load(); v != nil && (c.swept.Load() || !v.until.Reached(c.options.clock())) {
 		return v.items, nil
 	}
-	return c.cache.getAll(coll)
+	return c.getAll(coll)
 }
 
 // Init implements [subsystems.DataStore] for a client that is not in daemon mode: it writes through.
-func (c *client) Init(all []ldstoretypes.Collection) error {
+func (cl *client) Init(all []ldstoretypes.Collection) error {
+	c := cl.cache.Load()
+	if c == nil {
+		return errClosed
+	}
 	serialized := make([]ldstoretypes.SerializedCollection, len(all))
 	for i, coll := range all {
 		items := make([]ldstoretypes.KeyedSerializedItemDescriptor, len(coll.Items))
@@ -68,33 +72,29 @@ func (c *client) Init(all []ldstoretypes.Collection) error {
 		}
 		serialized[i] = ldstoretypes.SerializedCollection{Kind: coll.Kind, Items: items}
 	}
-	err := c.cache.core.Init(serialized)
-	c.cache.invalidateEverything() // also after an error: part of it may have been written
+	err := c.inner.core.Init(serialized)
+	c.invalidateEverything() // also after an error: part of it may have been written
 	if err != nil {
-		c.cache.unwritten(err)
+		c.outage.writeFailed(err)
 		return fmt.Errorf("write all flags: %w", err)
 	}
-	c.cache.inited.Store(true)
+	c.inited.Store(true)
 	return nil
 }
 
 // Upsert implements [subsystems.DataStore] for a client that is not in daemon mode: it writes through.
-func (c *client) Upsert(kind ldstoretypes.DataKind, key string, item ldstoretypes.ItemDescriptor) (bool, error) {
-	updated, err := c.cache.core.Upsert(kind, key, serialize(kind, item))
-	c.cache.invalidate([]change.Change{{Kind: kind.GetName(), Key: key}})
+func (cl *client) Upsert(kind ldstoretypes.DataKind, key string, item ldstoretypes.ItemDescriptor) (bool, error) {
+	c := cl.cache.Load()
+	if c == nil {
+		return false, errClosed
+	}
+	updated, err := c.inner.core.Upsert(kind, key, serialize(kind, item))
+	c.invalidate([]change.Change{{Kind: kind.GetName(), Key: key}})
 	if err != nil {
-		c.cache.unwritten(err)
+		c.outage.writeFailed(err)
 		return false, fmt.Errorf("write %s %q: %w", kind.GetName(), key, err)
 	}
 	return updated, nil
-}
-
-// unwritten is failedLocked for writes, which hold no lock.
-func (s *cache) unwritten(err error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.outage.unwritten = true
-	s.failedLocked(err)
 }
 
 // serialize writes an item as LaunchDarkly's wrapper does; one that is nil is a tombstone.
@@ -105,18 +105,30 @@ func serialize(kind ldstoretypes.DataKind, item ldstoretypes.ItemDescriptor) lds
 }
 
 // IsInitialized implements [subsystems.DataStore].
-func (c *client) IsInitialized() bool { return c.cache.initialized() }
+func (cl *client) IsInitialized() bool {
+	c := cl.cache.Load()
+	return c != nil && c.initialized()
+}
 
-// IsStatusMonitoringEnabled implements [subsystems.DataStore]: outages are announced.
-func (c *client) IsStatusMonitoringEnabled() bool { return true }
+// IsStatusMonitoringEnabled implements [subsystems.DataStore]: clients are notified of outages.
+func (cl *client) IsStatusMonitoringEnabled() bool { return true }
 
-// Close implements io.Closer. The last client's Close closes the table.
-func (c *client) Close() error { return c.close() }
-
-// DescribeConfiguration implements [subsystems.DiagnosticDescription] with the inner store's description.
-func (s *Store) DescribeConfiguration(context subsystems.ClientContext) ldvalue.Value {
-	if d, ok := s.inner.(subsystems.DiagnosticDescription); ok {
-		return d.DescribeConfiguration(context)
+// DropCache releases what is cached. LaunchDarkly's client with the FDv2 data system calls it once its own memory holds all
+// flags and this store is only written to. Other clients of the same [Store] read the table again.
+func (cl *client) DropCache() {
+	if c := cl.cache.Load(); c != nil {
+		c.forget()
 	}
-	return ldvalue.String("custom")
+}
+
+// Close implements [subsystems.DataStore]. Further calls do nothing.
+func (cl *client) Close() error {
+	c := cl.cache.Swap(nil)
+	if c == nil {
+		return nil
+	}
+	if cl.listener != nil {
+		c.notify.remove(cl.listener)
+	}
+	return cl.release()
 }

@@ -1,29 +1,43 @@
 package cachedstore
 
-import "time"
+import (
+	"time"
 
-// Clock replaces both hands of the clock.
-func Clock(hands func() (mono, wall time.Duration)) Option {
-	return func(o *options) {
-		o.clock = func() instant {
-			mono, wall := hands()
-			return instant{mono: mono, wall: wall}
+	"github.com/warmflags/warmflags/internal/clock"
+)
+
+// Clock replaces the monotonic and the wall clock.
+func Clock(clocks func() (mono, wall time.Duration)) Option {
+	return func(opts *options) {
+		opts.clock = func() clock.Instant {
+			mono, wall := clocks()
+			return clock.Instant{Mono: mono, Wall: wall}
 		}
 	}
 }
 
-// InLambda decides whether the process is a Lambda function.
-func InLambda(yes bool) Option { return func(o *options) { o.background = !yes } }
+// InLambda decides whether the process is a Lambda function that is frozen between invocations.
+func InLambda(yes bool) Option { return func(opts *options) { opts.freezes = yes } }
 
-// LooseClock takes StrictClock back.
-func LooseClock() Option { return func(o *options) { o.strict = false } }
+// LooseClock undoes StrictClock.
+func LooseClock() Option { return func(opts *options) { opts.strict = false } }
 
-// Tick is the timekeeper's pause, RefreshSpread and RefreshAllSpread those of reads in the background.
+// Sizes sets the sizes that are too large for a simulation: how many stale keys GetAll reads one by one, and how many unknown
+// keys are remembered.
+func Sizes(manyStale, maxUnknown int) Option {
+	return func(opts *options) { opts.manyStale, opts.maxUnknown = manyStale, maxUnknown }
+}
+
+// Constants of the implementation.
 const (
-	Tick             = tick
+	SweepInterval    = sweepInterval
+	SweepAhead       = sweepAhead
 	RefreshSpread    = refreshSpread
 	RefreshAllSpread = refreshAllSpread
+	Steady           = steady
+	LastCheck        = lastCheck
+	LastCheckLambda  = lastCheckLambda
 )
 
 // MaxUnknown is how many unknown keys are remembered.
-const MaxUnknown = maxUnknown
+var MaxUnknown = defaults().maxUnknown

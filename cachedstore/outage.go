@@ -1,236 +1,337 @@
 package cachedstore
 
 import (
-	"errors"
+	"context"
+	"fmt"
+	"sync"
+	"sync/atomic"
 	"time"
 
-	"github.com/launchdarkly/go-server-sdk/v7/interfaces"
-	"github.com/launchdarkly/go-server-sdk/v7/subsystems"
+	"github.com/warmflags/warmflags/internal/clock"
 )
 
-// The pauses between the poller's looks at a table that is down: doubled from the first to the last, and on from one outage
-// to the next where the table was not well for long.
+// level is how far the table is from answering. Each level also serves what the levels before it serve.
+type level int32
+
 const (
-	firstPoll = 100 * time.Millisecond
-	lastPoll  = 10 * time.Second
-	// steady is how long the table must have been well before the next outage polls quickly again.
-	steady = 30 * time.Second
+	reachable level = iota
+	slow            // a read outlasted ShortWait: a value that only expired is served at once
+	hung            // a read ran into ReadLimit: any last known value is served at once
+	down            // a check of the table failed: nothing is read
 )
 
-// outage is what is known of the table's health. Guarded by cache.mu. A read or write that fails starts one goroutine,
-// the poller, which asks the table: when it answers, only the read was unlucky (throttled, or of a row that cannot be
-// read). Otherwise the table is down, and the poller lives until it is up again. It alone has the SDK's clients
-// told, so that they hear of each end after its beginning.
+const (
+	// firstCheck is the pause before the second check of a failing period. It doubles up to lastCheck, and in a
+	// Lambda function, whose time stands still between invocations, up to lastCheckLambda. After recovery, values are
+	// stale for this pause at most.
+	firstCheck      = 100 * time.Millisecond
+	lastCheck       = 5 * time.Second
+	lastCheckLambda = time.Second
+	// steady is how long nothing must fail before a failure begins a new failing period: with a check at once and a line.
+	steady = 30 * time.Second
+	// lastRetry is the longest pause between attempts to read keys whose reads failed; firstPause is the shortest.
+	lastRetry = time.Second
+)
+
+// outage tracks whether the table can be reached. It has its own lock, which is taken after cache.mu.
 //
-// A write that failed is lost, however well the table is: a client that writes sends its data again only when it hears of
-// an outage's end. So a lost write is announced as an outage too, in which reads go on.
+// A failing period begins with the first read or write that fails. One goroutine, the watch, then checks the table: once
+// if it answers, and with growing pauses for as long as failures go on or the table is down, whatever number of keys
+// fail. The watch alone has clients notified, so each outage's end follows its beginning.
+//
+// A write that failed is lost, however healthy the table is: a client that writes sends its data again only when it is
+// notified of an outage's end. So a lost write is announced as an outage too, in which reads go on.
 type outage struct {
-	down      bool          // nothing can be read
-	unwritten bool          // a write was lost, and no outage's end was announced since
-	polling   bool          // the poller lives
-	wait      time.Duration // the poller's next pause
-	up        instant       // when the latest outage ended
-	cause     error
-	poke      chan struct{} // makes the poller look at once; buffered, 1
-	listeners []*listener
+	c       *cache        // its options, loggers, goroutines and notifier; not what cache.mu guards
+	hurried chan struct{} // ends the watch's pause; buffered, 1
+	now     atomic.Int32  // the level. Written under mu
+
+	mu        sync.Mutex       // guards the fields below
+	signals   [2]chan struct{} // closed while the level is hung or above, and down
+	watching  bool             // the watch runs
+	checking  bool             // it is asking the table
+	failedNow bool             // something failed since the latest check began
+	lostWrite bool             // a write was lost, and no outage's end was announced since
+	announced bool             // clients were notified of an outage, and not of its end
+	logged    bool             // this failing period's line was written
+	cause     error            // the latest failure
+	failedAt  clock.Instant    // when it happened
+	checkedAt clock.Instant    // when the latest check began
+	pause     time.Duration    // from then to the next
+	retryAt   clock.Instant    // keys whose reads failed are not read before
+	retryIn   time.Duration    // the pause after the next such read
 }
 
-// decodeError is an item that was read but not understood: the table is well.
-type decodeError struct{ err error }
-
-func (e *decodeError) Error() string { return e.err.Error() }
-func (e *decodeError) Unwrap() error { return e.err }
-
-// failedLocked notes that a read or write of the table failed. An item that cannot be decoded is logged and no more: asking
-// whether the table is well would only show that it is. While the poller lives it need not be told: it finds out itself.
-func (s *cache) failedLocked(err error) {
-	var broken *decodeError
-	if errors.As(err, &broken) {
-		s.loggers.Errorf("cachedstore: %s; it is served as last known", err)
-		return
-	}
-	o := &s.outage
-	o.cause = err
-	if o.polling || s.closed {
-		return
-	}
-	o.polling = true
-	s.running.Add(1)
-	go func() {
-		defer s.running.Done()
-		s.poll()
-	}()
+func (o *outage) init(c *cache) {
+	o.c, o.hurried = c, make(chan struct{}, 1)
+	o.signals = [2]chan struct{}{make(chan struct{}), make(chan struct{})}
 }
 
-// poll asks whether the table is down, and lives as long as it is. It announces both ends of an outage.
-func (s *cache) poll() {
-	o := &s.outage
-	for {
-		up := s.available()
-		s.mu.Lock()
-		cause := o.cause
-		if up && !o.unwritten {
-			o.polling = false
-			s.mu.Unlock()
-			s.loggers.Warnf("cachedstore: %s; the table can be read otherwise", cause)
+// level returns the level. It takes no lock.
+func (o *outage) level() level { return level(o.now.Load()) }
+
+// err returns why the table is not reachable, or nil before the first failure.
+func (o *outage) err() error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.cause == nil {
+		return nil
+	}
+	return fmt.Errorf("the table cannot be read: %w", o.cause)
+}
+
+// signal returns a channel that is closed when calls stop waiting for reads: those that can be served a last known value
+// at level hung, all others at level down.
+func (o *outage) signal(servable bool) <-chan struct{} {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.signals[1-boolToInt(servable)]
+}
+
+func boolToInt(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// setLocked changes the level, and opens or closes the signals.
+func (o *outage) setLocked(to level) {
+	from := o.level()
+	o.now.Store(int32(to))
+	for i, at := range [2]level{hung, down} {
+		switch {
+		case from < at && to >= at:
+			close(o.signals[i])
+		case from >= at && to < at:
+			o.signals[i] = make(chan struct{})
+		}
+	}
+}
+
+// failed notes that a read of the table failed.
+func (o *outage) failed(err error, now clock.Instant) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.noteLocked(err, now)
+	if err == errAbandoned { //nolint:errorlint // never wrapped
+		o.suspectLocked(hung, now)
+	}
+}
+
+// writeFailed notes that a write was lost.
+func (o *outage) writeFailed(err error) {
+	now := o.c.options.clock()
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.lostWrite = true
+	o.noteLocked(err, now)
+}
+
+// suspect notes that a read has outlasted ShortWait.
+func (o *outage) suspect(now clock.Instant) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.cause == nil || o.failedAt.Age(now) > steady {
+		o.noteLocked(fmt.Errorf("a read takes longer than %v", o.c.options.shortWait), now)
+	}
+	o.suspectLocked(slow, now)
+}
+
+// noteLocked notes a failure. The first of a failing period has the table checked at once.
+func (o *outage) noteLocked(err error, now clock.Instant) {
+	if !o.watching && (o.cause == nil || o.failedAt.Age(now) > steady) {
+		o.pause, o.logged = 0, false
+	}
+	o.cause, o.failedAt, o.failedNow = err, now, true
+	if !o.watching {
+		o.watching = o.c.running.start(o.watch)
+	}
+}
+
+// suspectLocked raises the level until the next check has answered. That check must be under way or begin now, so that
+// nothing is served stale for long on a suspicion; the table is not checked for it more than once a second.
+func (o *outage) suspectLocked(to level, now clock.Instant) {
+	if !o.checking && o.pause > 0 {
+		if o.checkedAt.Age(now) < time.Second {
 			return
 		}
-		if o.wait == 0 || o.up.age(s.clock()) > steady {
-			o.wait = firstPoll
-		}
-		s.mu.Unlock()
-		if up {
-			s.loggers.Warnf("cachedstore: %s; the table can be read, and clients are asked to write again", cause)
-		} else {
-			s.goDown()
-		}
-		s.announce(true)
-		if !s.awaitRecovery() {
-			return // closed
-		}
-		s.announce(false)
-		s.mu.Lock()
-		if !o.unwritten {
-			o.polling = false // a read that failed since then starts another poller when it is tried again
-			s.mu.Unlock()
+		o.hurryLocked()
+	}
+	if !o.watching {
+		o.failedNow = true
+		o.watching = o.c.running.start(o.watch)
+	}
+	o.setLocked(max(to, o.level()))
+}
+
+// hurry has the table checked at once if it is known to be unreachable: an invocation began.
+func (o *outage) hurry(now clock.Instant) {
+	if o.level() == reachable {
+		return
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.checkedAt.Age(now) >= firstCheck {
+		o.hurryLocked()
+	}
+}
+
+// nudge has the table checked if that is due by now: the watch's timer may have stood still with the process.
+func (o *outage) nudge(now clock.Instant) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.checkedAt.Age(now) >= o.pause {
+		o.hurryLocked()
+	}
+}
+
+func (o *outage) hurryLocked() {
+	if o.checking {
+		return
+	}
+	select {
+	case o.hurried <- struct{}{}:
+	default:
+	}
+}
+
+// watch checks the table until it answers and nothing has failed since.
+func (o *outage) watch() {
+	for {
+		o.mu.Lock()
+		wait := o.pause - o.checkedAt.Age(o.c.options.clock())
+		o.mu.Unlock()
+		if !o.sleep(wait) {
 			return
 		}
-		s.mu.Unlock() // a write was lost since: nobody tries that again before it is told
-	}
-}
-
-// goDown begins to serve last known values without a read, unless that has begun.
-func (s *cache) goDown() {
-	s.mu.Lock()
-	was, cause := s.outage.down, s.outage.cause
-	s.outage.down = true
-	s.mu.Unlock()
-	if !was {
-		s.loggers.Warnf("cachedstore: the table cannot be read, last known values are served until it can: %s", cause)
-	}
-}
-
-// awaitRecovery returns true when the table is up again, false when the store was closed. Then every key and collection may be
-// read at once, whatever pause it was in. The state changes here, under the lock; clients hear of it after. Where only a
-// write was lost, the table may go down while it waits.
-func (s *cache) awaitRecovery() bool {
-	for {
-		s.mu.Lock()
-		wait := s.outage.wait
-		s.outage.wait = min(2*wait, lastPoll)
-		s.mu.Unlock()
-		timer := time.NewTimer(wait)
-		select {
-		case <-timer.C:
-		case <-s.outage.poke:
-			timer.Stop()
-		case <-s.life.Done():
-			timer.Stop()
-			return false
+		o.mu.Lock()
+		o.checkedAt, o.checking, o.failedNow = o.c.options.clock(), true, false
+		o.mu.Unlock()
+		up := o.c.available()
+		if o.c.life.Err() != nil || o.conclude(up) {
+			return
 		}
-		if s.available() {
-			s.mu.Lock()
-			wasDown := s.outage.down
-			s.outage.down, s.outage.unwritten, s.outage.up = false, false, s.clock()
-			for _, c := range s.collections {
-				c.failures = 0
-				c.slots.each(func(sl *slot) { sl.failures = 0 })
-			}
-			s.mu.Unlock()
-			if wasDown {
-				s.loggers.Warn("cachedstore: the table can be read again")
-			}
-			return true
-		}
-		s.goDown()
-		s.announce(true) // to clients that were built meanwhile
 	}
 }
 
-// available asks the table, for as long as a read may take. A panic is a no. An answer that comes too late goes into the buffer
-// and is not looked at.
-func (s *cache) available() bool {
-	answer := make(chan bool, 1)
-	s.running.Add(1) // by a goroutine that is counted itself: never from zero
-	go func() {
-		defer s.running.Done()
-		defer func() {
-			if p := recover(); p != nil {
-				s.loggers.Errorf("cachedstore: store panicked: %v", p)
-				answer <- false
-			}
-		}()
-		answer <- s.core.IsStoreAvailable()
-	}()
-	timer := time.NewTimer(s.options.readLimit)
+// sleep waits until d is over or the watch is hurried. It reports whether the cache is still open.
+func (o *outage) sleep(d time.Duration) bool {
+	timer := time.NewTimer(d)
 	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-o.hurried:
+	case <-o.c.life.Done():
+		return false
+	}
+	return true
+}
+
+// conclude draws the conclusions from a check. It reports whether the watch ends. The level changes under the lock;
+// clients are notified and lines are written after.
+func (o *outage) conclude(up bool) (ends bool) {
+	o.mu.Lock()
+	wasDown, wasAnnounced, cause := o.level() == down, o.announced, o.cause
+	o.checking = false
+	last := lastCheck
+	if o.c.options.freezes {
+		last = lastCheckLambda
+	}
+	o.pause = min(max(2*o.pause, firstCheck), last)
+	var line string
+	switch {
+	case !up:
+		o.setLocked(down)
+		o.announced = true
+		if !wasDown {
+			line = "the table cannot be read, last known values are served until it can: " + cause.Error()
+		}
+	case wasAnnounced:
+		o.setLocked(reachable)
+		o.announced, o.lostWrite = false, false
+		if wasDown {
+			line = "the table can be read again"
+		}
+	default:
+		o.setLocked(reachable)
+		o.announced = o.lostWrite
+		if !o.logged {
+			line = cause.Error() + "; the table can be read otherwise"
+		}
+		if o.lostWrite {
+			line = cause.Error() + "; the table can be read, and clients are asked to write again"
+		}
+	}
+	o.logged = o.logged || line != ""
+	announced := o.announced
+	ends = up && !announced && !o.failedNow
+	o.watching = !ends
+	o.mu.Unlock()
+
+	if line != "" {
+		o.c.loggers.Warn("cachedstore: " + line)
+	}
+	if wasAnnounced && !announced {
+		o.c.resetBackoffs()
+	}
+	if wasAnnounced != announced || announced {
+		o.c.notify.announce(announced)
+	}
+	return ends
+}
+
+// mayRetry reports whether a key whose read failed at failedAt may be read again. Such reads follow each other with a
+// pause that grows while they fail, so that reads of a throttled table fall; a success allows the next at once.
+func (o *outage) mayRetry(failedAt, now clock.Instant) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.retryAt.Reached(now) || failedAt.Age(now) > steady
+}
+
+// retrying notes that such a read begins.
+func (o *outage) retrying(now clock.Instant) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.retryIn = min(max(2*o.retryIn, firstPause), lastRetry)
+	o.retryAt = now.Add(o.retryIn)
+}
+
+// retried notes that such a read succeeded.
+func (o *outage) retried() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.retryIn, o.retryAt = 0, clock.Instant{}
+}
+
+// resetBackoffs allows every key and collection to be read at once, whatever pause it was in.
+func (c *cache) resetBackoffs() {
+	c.mu.Lock()
+	defer c.unlock()
+	for _, coll := range c.collections {
+		coll.reset()
+		for _, e := range coll.entries.AllRelaxed() {
+			e.reset()
+		}
+	}
+	c.outage.retried()
+}
+
+// available asks the table for as long as a read may take. An answer that comes later is dropped.
+func (c *cache) available() bool {
+	ctx, cancel := context.WithTimeout(c.life, c.options.readLimit)
+	defer cancel()
+	answer := make(chan bool, 1)
+	asks := c.running.start(func() {
+		answer <- c.inner.available(ctx)
+	})
+	if !asks {
+		return false
+	}
 	select {
 	case yes := <-answer:
 		return yes
-	case <-timer.C:
-	case <-s.life.Done():
-	}
-	return false
-}
-
-// listener is a client's status: what it shall hear, and what it was told last. Guarded by cache.mu. The poller says what it
-// shall hear; a goroutine of its own tells it, one status after the other, because a client keeps whoever tells it waiting
-// while nobody reads its status channel. That must keep neither the poller nor other clients. It need not hear of each
-// outage, but of an end after each: what it wrote in between was lost.
-type listener struct {
-	sink        subsystems.DataStoreUpdateSink
-	down, told  bool
-	ends, heard int  // of outages: that there were, and that were before the latest end that it was told of
-	telling     bool // its goroutine lives
-}
-
-// announce has the clients told that have not heard it yet.
-func (s *cache) announce(down bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, l := range s.outage.listeners {
-		if l.down && !down {
-			l.ends++
-		}
-		l.down = down
-		if l.told != down && !l.telling {
-			l.telling = true
-			s.running.Add(1) // by the poller, which is counted itself
-			go func() {
-				defer s.running.Done()
-				s.tell(l)
-			}()
-		}
-	}
-}
-
-// tell tells a client, in turns, that the table is down and that it is up, until it has heard the latest.
-func (s *cache) tell(l *listener) {
-	for {
-		s.mu.Lock()
-		if l.told == l.down && l.heard == l.ends {
-			l.telling = false
-			s.mu.Unlock()
-			return
-		}
-		l.told = !l.told
-		down := l.told
-		if !down {
-			l.heard = l.ends
-		}
-		s.mu.Unlock()
-		// Writes of a client that is not in daemon mode may have been lost: it should send its data again.
-		l.sink.UpdateStatus(interfaces.DataStoreStatus{Available: !down, NeedsRefresh: !down})
-	}
-}
-
-// pokeLocked makes the poller look at once, where it lives.
-func (s *cache) pokeLocked() {
-	if !s.outage.down {
-		return
-	}
-	select {
-	case s.outage.poke <- struct{}{}:
-	default: // it will look already
+	case <-ctx.Done():
+		return false
 	}
 }

@@ -217,7 +217,7 @@ func TestARowThatIsPassedOverReplacesNothing(t *testing.T) {
 		x.rows["flag"], x.rows["new"] = errTable, errTable
 		store.InvalidateAll()
 		assert.Equal(t, map[string]int{"flag": 1, "other": 2}, versions())
-		assert.Equal(t, 2, store.Stats().Broken)
+		assert.Equal(t, 2, store.Stats().BrokenRows)
 		item, err := client.Get(features, "flag")
 		require.NoError(t, err)
 		assert.Equal(t, 1, item.Version)

@@ -2,6 +2,7 @@ package cachedstore_test
 
 import (
 	"testing"
+	"time"
 
 	"pgregory.net/rapid"
 
@@ -12,8 +13,15 @@ import (
 var campaign = sim.Flags()
 
 // simulated is what the simulator judges.
-var simulated = sim.Subject{Tick: cachedstore.Tick, New: func(s sim.Setup) sim.System {
+var simulated = sim.Subject{
+	Tick: cachedstore.SweepInterval, Early: cachedstore.SweepAhead, Notice: cachedstore.LastCheck + time.Second,
+	ShortWait: cachedstore.DefaultShortWait, ManyStale: 1, Forgets: true,
+	New: newSimulated,
+}
+
+func newSimulated(s sim.Setup) sim.System {
 	options := []cachedstore.Option{
+		cachedstore.Sizes(1, 2),
 		cachedstore.TTL(s.TTL), cachedstore.MaxStale(s.MaxStale), cachedstore.ReadLimit(s.ReadLimit), cachedstore.Clock(s.Hands),
 		cachedstore.InLambda(s.Lambda),
 	}
@@ -24,7 +32,7 @@ var simulated = sim.Subject{Tick: cachedstore.Tick, New: func(s sim.Setup) sim.S
 		options = append(options, cachedstore.StrictClock())
 	}
 	return cachedstore.New(s.Table, options...)
-}}
+}
 
 // TestSim is the short run; `make sim` is the long one.
 func TestSim(t *testing.T) {

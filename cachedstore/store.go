@@ -5,21 +5,21 @@ import (
 	"errors"
 	"fmt"
 	"sync"
-	"time"
 
+	"github.com/launchdarkly/go-sdk-common/v3/ldvalue"
 	"github.com/launchdarkly/go-server-sdk/v7/subsystems"
 
 	"github.com/warmflags/warmflags/change"
 )
 
-// Store is a cache over a table of flags, shared by the clients that are built with it. It goes into
-// ld.Config.DataStore, and a source of changes delivers to it. All its methods are safe for concurrent use.
+// Store is a cache over a table of flags, shared by the clients that are built with it. Set it as ld.Config.DataStore and
+// connect a source of changes to it. All its methods are safe for concurrent use.
 type Store struct {
 	inner   subsystems.ComponentConfigurer[subsystems.PersistentDataStore]
 	options options
 
-	build   sync.Mutex // makes Build and the last Close follow each other; taken before mu
-	mu      sync.Mutex // guards the fields below; taken before cache.mu
+	build   sync.Mutex // serializes Build and the last Close; taken before mu
+	mu      sync.Mutex // guards the fields below
 	cache   *cache     // nil before the first client is built and after the last was closed
 	clients int        // that use cache
 }
@@ -34,11 +34,11 @@ var (
 // ErrNotBuilt is the cause of [Store.Ready]'s error while no client uses the store.
 var ErrNotBuilt = errors.New("no client has been built with this store")
 
-// ErrNoData is the cause of [Store.Ready]'s error when the table can be read and was never filled.
+// ErrNoData is the cause of [Store.Ready]'s error if the table can be read and was never filled.
 var ErrNoData = errors.New("the table holds no flags for this prefix")
 
-// New makes a cache over inner, such as dynamostore.DataStore("table"). Nothing is read, and wrong options are
-// not reported, before a client is built with it.
+// New returns a cache over inner, such as dynamostore.DataStore("table"). It reads nothing and does not check the options
+// before a client is built with it.
 func New(inner subsystems.ComponentConfigurer[subsystems.PersistentDataStore], opts ...Option) *Store {
 	s := &Store{inner: inner, options: defaults()}
 	for _, o := range opts {
@@ -47,8 +47,8 @@ func New(inner subsystems.ComponentConfigurer[subsystems.PersistentDataStore], o
 	return s
 }
 
-// Build is called by LaunchDarkly's client. The first one opens the table; others, built while one is open, share
-// the cache. The last one's Close closes it.
+// Build is called by LaunchDarkly's client. The first client's Build opens the table; clients that are built while it is
+// open share the cache. The last client's Close closes it. Build returns all wrong options at once.
 func (s *Store) Build(clientContext subsystems.ClientContext) (subsystems.DataStore, error) {
 	s.build.Lock()
 	defer s.build.Unlock()
@@ -68,17 +68,17 @@ func (s *Store) Build(clientContext subsystems.ClientContext) (subsystems.DataSt
 		s.cache = c
 		s.mu.Unlock()
 		if s.options.preload {
-			c.preload() // and is invalidated meanwhile
+			c.preload() // changes that arrive meanwhile are not lost
 		}
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.clients++
-	return s.cache.client(clientContext.GetDataStoreUpdateSink(), s.release), nil
+	return newClient(s.cache, clientContext.GetDataStoreUpdateSink(), s.release), nil
 }
 
-// release is called once for each client that is closed. The last one's closes the cache, which the store forgets first: a
-// Build that waits for it meanwhile makes another.
+// release is called once for each client that is closed. The last call closes the cache, after the store has dropped it: a
+// Build that waits meanwhile makes another.
 func (s *Store) release() error {
 	s.build.Lock()
 	defer s.build.Unlock()
@@ -95,15 +95,15 @@ func (s *Store) release() error {
 	return c.close()
 }
 
-// current is the cache that is open, or nil. It may be closed right after: its methods then do no harm.
+// current returns the open cache, or nil. It may be closed right after: its methods then do no harm.
 func (s *Store) current() *cache {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.cache
 }
 
-// Invalidate makes every read of these items that starts after it returned see what the table held then or later,
-// while the table can be reached. It reads nothing itself. Before a client is built it does nothing.
+// Invalidate implements [change.Sink]: every Get and GetAll that starts after it returned sees what the table held then or
+// later, while the table can be reached. It reads nothing itself. While no client uses the store it does nothing.
 func (s *Store) Invalidate(changes ...change.Change) {
 	if c := s.current(); c != nil {
 		c.invalidate(changes)
@@ -117,18 +117,21 @@ func (s *Store) InvalidateAll() {
 	}
 }
 
-// Wake says that an invocation begins: the process may have been frozen until now. A read that began earlier
-// does not count as fresh, and a table that could not be read is looked at again. Let each invocation call it, as
-// journal's Follower does, or none: from the first call on, a hit trusts that it does, and looks at no clock.
+// Wake reports that the process may have been frozen until now. What expired meanwhile is removed, reads that began
+// earlier are discarded, and a table that could not be read is checked again.
+//
+// In Lambda, call Wake at the start of every invocation, or never: after the first call, hits no longer read the clock.
+// journal's Follower calls it. Where invocations overlap, call it only when an invocation starts and no other is running:
+// each call discards the reads of all invocations.
 func (s *Store) Wake() {
 	if c := s.current(); c != nil {
 		c.wake()
 	}
 }
 
-// Ready asks the table whether it can be read and holds flags for this prefix: in daemon mode a client's
-// Initialized() is true even when the table is empty. Its errors wrap [ErrNotBuilt] or [ErrNoData], ctx's error,
-// or say that the table cannot be read. It waits for the table's answer, not for flags to arrive.
+// Ready asks the table whether it can be read and holds flags for this prefix: in daemon mode a client's Initialized() is
+// true even when the table is empty. Its errors wrap [ErrNotBuilt], [ErrNoData] or ctx's error, or report that the table
+// cannot be read. It waits for the table's answer, not for flags to arrive.
 func (s *Store) Ready(ctx context.Context) error {
 	c := s.current()
 	if c == nil {
@@ -137,28 +140,22 @@ func (s *Store) Ready(ctx context.Context) error {
 	return c.ready(ctx)
 }
 
-// Stats are counts since the first client was built, except where they say otherwise.
-type Stats struct {
-	Hits          int // Gets that were a hit; with a timekeeper an estimate from a sample, so that counting costs nothing
-	Misses        int // Gets and GetAlls that were no hit
-	Reads         int // reads of the table that began: items and whole collections
-	Errors        int // reads that failed, those that took too long included
-	Broken        int // rows that reads of a whole collection found and could not understand
-	Discarded     int // reads that were kept as last known only: an invalidation or a freeze came meanwhile
-	StaleServes   int // times that a last known value was the answer because the table could not be read; those who waited for one read count once
-	Invalidations int // changes that were delivered
-	InvalidateAll int // times that all was invalidated
-	Forgotten     int // unknown keys that were forgotten to bound memory
+// Err returns what is wrong with the options, as [Store.Build] does, without building anything; nil if nothing is.
+func (s *Store) Err() error { return s.options.validate() }
 
-	Items  int           // keys at hand now, those that the table does not have included
-	Oldest time.Duration // age of the oldest item that is served as fresh now; 0 when there is none
-}
-
-// Stats returns the counts so far; zero while no client uses the store.
+// Stats returns the counts so far. They are zero while no client uses the store.
 func (s *Store) Stats() Stats {
 	c := s.current()
 	if c == nil {
 		return Stats{}
 	}
 	return c.statistics()
+}
+
+// DescribeConfiguration implements [subsystems.DiagnosticDescription] with the inner store's description.
+func (s *Store) DescribeConfiguration(context subsystems.ClientContext) ldvalue.Value {
+	if d, ok := s.inner.(subsystems.DiagnosticDescription); ok {
+		return d.DescribeConfiguration(context)
+	}
+	return ldvalue.String("custom")
 }

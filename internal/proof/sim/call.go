@@ -17,6 +17,7 @@ type call struct {
 	begin    stamp
 	end      stamp
 	joined   []*read // that it could have joined: under way when it began
+	ahead    []*read // of its kind, under way when it began: a read of the whole kind waits for them, and the call for that
 
 	floor   [items]int  // of each item, the latest place that a call had returned
 	inv     [items]int  // event: when each item had last been invalidated
@@ -28,6 +29,8 @@ type call struct {
 	base    bool        // a GetAll of a cached collection: no read of the collection may begin
 	stale   [items]bool // of such a GetAll: the items that have to be read
 	prompt  bool        // the store is known to be down, and a last known value is there
+	settled bool        // the table was read since the last pause that the cache knows of
+	slow    bool        // reads were known to be slow at some moment since it began
 
 	wholes  int        // reads of its collection that ended since it began
 	singles [items]int // reads of each item that ended since it began, and since its collection's last
@@ -126,20 +129,29 @@ func (w *world) beginCall(x, kind int) *call {
 		}
 	}
 	down := w.isDown()
-	late := func(failed stamp) bool { return !w.outage && now.mono-failed.mono > w.subject.Recovery }
+	late := func(failed stamp) bool {
+		if w.subject.NoStatus {
+			failed = w.lastFailure // the retry of one key delays that of another
+		}
+		return !w.outage && now.mono-failed.mono > w.subject.Recovery
+	}
 	w.failing[kind] = w.failing[kind] && !late(w.failed[kind])
 	for y, i := range w.items {
 		c.floor[y], c.inv[y] = i.floor, i.invalidated.n
 		i.failing = i.failing && !late(i.failed)
 		c.garbled[y] = i.failing && i.garbled
-		c.excused[y] = down || i.failing || x < 0 && w.failing[kind]
+		c.excused[y] = down || w.unreachable || i.failing || x < 0 && w.failing[kind]
 	}
 	for _, r := range w.flying {
+		if !r.done && r.kind == kind {
+			c.ahead = append(c.ahead, r)
+		}
 		if !r.done && r.kind == kind && (x < 0 || r.item < 0 || r.item == x) {
 			c.joined = append(c.joined, r)
 		}
 	}
 	w.judgeNeed(c, now)
+	c.settled, c.slow = w.settled > w.paused, w.suspected
 	c.prompt = down && w.script.TTL != 0 && len(c.joined) == 0 && w.lastKnown(c, now)
 	w.calls = append(w.calls, c)
 	w.callRaces(c)
@@ -163,6 +175,7 @@ func (w *world) endCall(c *call, found [items]row, err error) {
 	for n, other := range w.calls {
 		if other == c {
 			w.calls = append(w.calls[:n], w.calls[n+1:]...)
+			w.left = append(w.left, c)
 			break
 		}
 	}
@@ -201,5 +214,10 @@ func (w *world) isDown() bool {
 	return false
 }
 
-// memory is how long a message's version counts, for reads that bring an older one.
-const memory = time.Minute
+// early is how long before the end of the TTL a cache may read again.
+func (w *world) early() time.Duration {
+	if w.tick() == 0 {
+		return 0
+	}
+	return w.subject.Early
+}

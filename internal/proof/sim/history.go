@@ -20,19 +20,12 @@ type item struct {
 	over []*read // reads that cover it, in the order of their beginnings: its own and its collection's
 
 	invalidated stamp // the last Invalidate or InvalidateAll that it was in
-	rumor       rumor // the newest version that a message gave
 	floor       int   // the latest place that is known to have been returned by a call that ended
 	shown       int   // the row that was returned last, or -1
 
 	failing bool  // a read failed, and the cache cannot yet know that the table is well
 	garbled bool  // its JSON was broken in the last one, of a collection
 	failed  stamp // when the last one did
-}
-
-// rumor is what messages have said of an item's version, for as long as they are remembered.
-type rumor struct {
-	version int
-	at      stamp
 }
 
 // row is what the table held in one place for a while. Rows with equal fields can follow in one history: so a row is named by

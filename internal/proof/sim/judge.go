@@ -65,10 +65,16 @@ func (w *world) objection(c *call, r *read, x int) (promise int, why string) {
 		return 2, "from a read that began before it was invalidated"
 	case spans(r.wakes, c.wakes), spans(r.freezes, c.freezes) && r.backs[0] == r.backs[1]:
 		return 3, "from a read that began before a freeze and ended after it"
-	case r.end.n < c.begin.n && w.expired(r, c.begin) && !c.confused():
+	case r.end.n < c.begin.n && w.expired(r, c.begin) && !c.confused() && !w.waitedShortly(c):
 		return 3, "from a read that is older than the TTL"
 	}
 	return 0, ""
+}
+
+// waitedShortly says whether the call may return what has only expired, because reads are slow.
+func (w *world) waitedShortly(c *call) bool {
+	short := w.subject.ShortWait
+	return short > 0 && c.settled && (c.slow || c.end.mono-c.begin.mono >= short)
 }
 
 // confused says whether the call joined a read during which the wall clock stepped back: a read that takes that one's
@@ -91,9 +97,9 @@ func older(r *read, now stamp, limit time.Duration) bool {
 	return now.mono-r.begin.mono > limit || now.wall-r.begin.wall > limit
 }
 
-// expired says whether what a read brought is certainly past the TTL, though the cache may know of it a tick late.
+// expired says whether what a read brought is certainly past the TTL.
 func (w *world) expired(r *read, now stamp) bool {
-	return w.script.TTL > 0 && older(r, now, w.script.TTL+w.tick())
+	return w.script.TTL > 0 && older(r, now, w.script.TTL)
 }
 
 // servable says whether a value may be served as the last known one. A cache may count its age from the read's beginning or end.
@@ -110,7 +116,21 @@ func (w *world) lastKnown(c *call, now stamp) bool {
 	if w.script.MaxStale < 0 {
 		return false
 	}
+	if c.item >= 0 && w.subject.Forgets {
+		for _, r := range w.items[c.item].over {
+			if p := r.pos[c.item]; p < 0 || w.items[c.item].rows[p].state == absent {
+				return false // it may have been forgotten since
+			}
+		}
+	}
 	for _, r := range w.reads {
+		overlapped := false
+		for x := range w.items {
+			overlapped = overlapped || c.covers(x) && r.item < 0 && r.covers(x) && w.overlapped(r, x)
+		}
+		if overlapped {
+			continue
+		}
 		if r.kind != c.kind || r.item >= 0 && r.item != c.item || !r.done || r.failed || r.maybe || r.end.n > c.begin.n {
 			continue
 		}
@@ -141,7 +161,7 @@ func (w *world) judgeError(c *call, now stamp, err error) {
 
 // noteFailure excuses the calls that need what could not be read, until the cache can know better.
 func (w *world) noteFailure(r *read, now stamp) {
-	w.sawFailure, w.lastFailure = !w.subject.NoStatus, now
+	w.sawFailure, w.lastFailure = true, now
 	if r.item < 0 {
 		w.failing[r.kind], w.failed[r.kind] = true, now
 	}
@@ -163,7 +183,7 @@ func (w *world) judgeTold(c *client, up bool) {
 	switch {
 	case up != c.down:
 		w.brokef(4, "a client was told twice in a row that the store is available: %v", up)
-	case up && !w.sawWell:
+	case up && !w.sawWell && !w.subject.NoStatus:
 		w.brokef(4, "a client was told that the store is up, and no read or look at it had succeeded")
 	case !up && !w.outage && (w.lastFailure.n == 0 || w.lastFailure.mono < c.told):
 		w.brokef(4, "a client was told that the store is down, and no read had failed")
@@ -171,10 +191,13 @@ func (w *world) judgeTold(c *client, up bool) {
 	c.down, c.told = !up, now.mono
 	if up {
 		w.races.hit("the store recovers")
-		w.mustTell, w.failing = false, [len(kinds)]bool{}
+		w.mustTell = false
+		if !w.subject.NoStatus {
+			w.failing = [len(kinds)]bool{}
+		}
 		for _, i := range w.items {
 			// What failed at this very moment may have failed after the look that found the store well.
-			i.failing = i.failing && i.failed.mono >= now.mono
+			i.failing = i.failing && (i.failed.mono >= now.mono || w.subject.NoStatus)
 		}
 	}
 	if w.isDown() {
@@ -199,7 +222,7 @@ func (w *world) judgeStatus(now stamp) {
 	}
 	since := max(w.healed, w.lastFailure.mono)
 	for _, c := range w.clients {
-		if w.mustTell && !c.down && c.store != nil && c.since < w.lastFailure.n {
+		if w.mustTell && now.mono >= w.mustTellBy && !c.down && c.store != nil && c.since < w.lastFailure.n {
 			w.brokef(4, "a read failed in an outage, and a client was not told that the store is down")
 		}
 		if c.down && w.healed >= 0 && now.mono-since > w.subject.Recovery {

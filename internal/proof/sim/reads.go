@@ -19,21 +19,20 @@ func (w *world) fresh(x int, now stamp) bool {
 		if !r.done || r.failed || r.pos[x] < 0 {
 			continue
 		}
-		return !i.outdates(r, x) && !r.contested[x] && !i.failing && w.sound(r, now)
+		forgotten := w.subject.Forgets && i.rows[r.pos[x]].state == absent
+		if r.item < 0 && w.overlapped(r, x) {
+			return false
+		}
+		return !forgotten && !r.contested[x] && !i.failing && w.sound(r, now)
 	}
 	return false
-}
-
-// outdates says whether a message has spoken of a later version than the read brought, so that it may be tried again.
-func (i *item) outdates(r *read, x int) bool {
-	return r.pos[x] >= 0 && i.rows[r.pos[x]].version < i.rumor.version && r.begin.mono-i.rumor.at.mono <= memory
 }
 
 // sound says whether a read ended well, and so that a cache has to believe it, and is no older than the TTL.
 func (w *world) sound(r *read, now stamp) bool {
 	return r.done && !r.failed && !r.maybe && w.script.TTL != 0 && r.end.n < now.n &&
 		r.freezes[0] == r.freezes[1] && r.wakes[0] == r.wakes[1] && r.backs[0] == w.backs && !w.sawFailure &&
-		(w.script.TTL < 0 || !older(r, now, w.script.TTL-w.tick()-1))
+		(w.script.TTL < 0 || !older(r, now, w.script.TTL-w.early()-1))
 }
 
 // judgeNeed decides which reads the call may cause.
@@ -66,7 +65,7 @@ func (w *world) judgeBegin(r *read) {
 		return
 	}
 	sharing := 0
-	for _, c := range w.calls {
+	for _, c := range append(w.leftReads(), w.calls...) {
 		if c.kind == r.kind && w.needs(c, r) {
 			sharing++
 		}
@@ -76,13 +75,24 @@ func (w *world) judgeBegin(r *read) {
 	}
 }
 
+// leftReads returns the calls that returned before a read ended which they may have waited for: one that waits for that
+// read in turn may still begin on their behalf.
+func (w *world) leftReads() []*call {
+	w.left = slices.DeleteFunc(w.left, func(c *call) bool {
+		return c.end.step < w.step &&
+			!slices.ContainsFunc(c.ahead, func(r *read) bool { return !r.done || r.end.step >= w.step })
+	})
+	return slices.Clone(w.left)
+}
+
 // needs says whether the call can be the reason for a read that begins now. It cannot when the read is of something else, when
 // what it asks for was fresh as it began, or when a read that ended since has settled it.
 func (w *world) needs(c *call, r *read) bool {
-	if c.item >= 0 && c.item != r.item || c.hit && c.inStep {
+	whole := c.item >= 0 && r.item < 0 && w.wasWhole(r.kind)
+	if c.item >= 0 && c.item != r.item && !whole || c.hit && c.inStep {
 		return false
 	}
-	if c.base && c.inStep && (r.item < 0 || !c.stale[r.item]) {
+	if c.base && c.inStep && (r.item < 0 && !w.manyStale(c) || r.item >= 0 && !c.stale[r.item]) {
 		return false
 	}
 	if w.script.TTL == 0 && c.item < 0 && r.item >= 0 {
@@ -100,12 +110,23 @@ func (w *world) needs(c *call, r *read) bool {
 	return true
 }
 
+// manyStale says whether a GetAll may read its collection again because many of its items are stale.
+func (w *world) manyStale(c *call) bool {
+	n := 0
+	for _, stale := range c.stale {
+		if stale {
+			n++
+		}
+	}
+	return w.subject.ManyStale > 0 && n > w.subject.ManyStale
+}
+
 // answers says whether the read q, which ended, settled what the call would want r for: it ended during the call, began after
 // what it has to be newer than, and brought what a cache must keep. In each case of doubt it says no, and r may begin.
 func (w *world) answers(q *read, c *call, r *read) bool {
 	invalidated := w.allInv.n
 	switch {
-	case c.item >= 0 && q.item >= 0:
+	case c.item >= 0 && (q.item >= 0 || r.item < 0):
 		invalidated = c.inv[c.item]
 	case r.item >= 0:
 		invalidated = w.items[r.item].invalidated.n
@@ -117,27 +138,44 @@ func (w *world) answers(q *read, c *call, r *read) bool {
 	if q.item != r.item && q.end.step == r.begin.step && len(c.joined) > 0 && !slices.Contains(c.joined, q) {
 		return false // what it had joined has only just ended, and the two reads may have begun in either order
 	}
-	if r.item >= 0 && (q.item < 0 || c.item < 0) && w.items[r.item].outdates(q, r.item) {
-		return false
+	if r.item < 0 && q.item < 0 && w.subject.ManyStale > 0 {
+		n := 0
+		for x := range w.items {
+			if c.covers(x) && c.inv[x] > q.begin.n {
+				n++
+			}
+		}
+		if n > w.subject.ManyStale {
+			return false // many items were invalidated during q
+		}
 	}
-	if r.item >= 0 && (q.contested[r.item] || (q.item < 0 || c.item < 0) && (q.failed || q.maybe)) {
+	if r.item >= 0 && (q.contested[r.item] || q.item < 0 && w.overlapped(q, r.item) || (q.item < 0 || c.item < 0) && (q.failed || q.maybe)) {
 		return false // a GetAll may try again what failed for another call
 	}
 	// As in sound: what the wall clock has taken back since, the cache may have seen to be past its TTL before.
 	return q.freezes[0] == q.freezes[1] && q.wakes[0] == q.wakes[1] && q.backs[0] == w.backs &&
-		(q.item == c.item && c.item >= 0 || w.script.TTL <= 0 || !older(q, r.begin, w.script.TTL-w.tick()-1))
+		(q.item == c.item && c.item >= 0 || w.script.TTL <= 0 || !older(q, r.begin, w.script.TTL-w.early()-1))
 }
 
 // spread is how long after an invalidation a service may still read again for it, if the item is not fresh.
 const spread = 10 * time.Second
 
-// unasked says whether a cache may begin this read without a call, as a service does: of an item that a message said
-// to be newer than what was read, or of what was invalidated since it was read last, or was read in vain.
+// unasked says whether a cache may begin this read without a call, as a service does: of what was invalidated since it was
+// read last, or was read in vain.
 func (w *world) unasked(r *read) bool {
 	now := r.begin
+	if w.subject.NoStatus && w.isDown() {
+		return true // a probe
+	}
 	if r.item < 0 {
 		for n := len(w.reads) - 1; n >= 0 && !w.script.Lambda; n-- {
 			if last := w.reads[n]; last.item < 0 && last.kind == r.kind {
+				for _, i := range w.items { // one of its items, which a read of the kind reads too
+					recent := i.invalidated.n > last.begin.n || i.invalidated.n > 0 && now.mono-i.invalidated.mono <= spread
+					if i.kind == r.kind && recent && !w.sound(last, now) {
+						return true
+					}
+				}
 				return w.allInv.n > last.begin.n || last.vain() || now.mono-w.allInv.mono <= spread && !w.sound(last, now)
 			}
 		}
@@ -152,8 +190,7 @@ func (w *world) unasked(r *read) bool {
 			continue // it began beside this one, for the same reason
 		}
 		last := i.over[n]
-		old := last.pos[x] < 0 || i.rows[last.pos[x]].version < i.rumor.version
-		if old && r.begin.mono-i.rumor.at.mono <= memory || i.invalidated.n > last.begin.n || last.vain() ||
+		if i.invalidated.n > last.begin.n || last.vain() ||
 			now.mono-i.invalidated.mono <= spread && (n < len(i.over)-1 || !w.fresh(x, now)) {
 			return true
 		}
@@ -184,21 +221,34 @@ func (w *world) judgeWaiting(now stamp) {
 	}
 }
 
-// mayWait says whether there is a read under way that the call may wait for: one that was when it began, or
-// the next after that.
-func (w *world) mayWait(c *call) bool {
-	until := c.begin.step
-	for _, r := range c.joined {
-		if !r.done {
+// wasWhole reports whether a read of the whole kind ended well: then a Get that finds nothing fresh may read the kind again.
+func (w *world) wasWhole(kind int) bool {
+	for _, r := range w.reads {
+		if r.item < 0 && r.kind == kind && r.done && !r.failed {
 			return true
 		}
-		until = max(until, r.end.step)
 	}
-	if w.script.TTL == 0 && c.item >= 0 {
-		// Without a cache, a read that a collection's overlapped may be made again.
+	return false
+}
+
+// overlapped reports whether the item's own read was under way when the read r of its kind began: a cache may then wait for
+// the item's read, because two reads that overlap cannot be ordered.
+func (w *world) overlapped(r *read, x int) bool {
+	for _, q := range w.items[x].over {
+		if q != r && q.item == x && q.begin.step <= r.begin.step && (!q.done || q.end.step >= r.begin.step) {
+			return true
+		}
+	}
+	return false
+}
+
+// mayWait says whether there is a read under way that the call may wait for: one that was when it began, or
+// the next after that. A read of the whole kind may wait for reads of its items, and a Get for that.
+func (w *world) mayWait(c *call) bool {
+	if c.item >= 0 {
 		for _, r := range w.items[c.item].over {
-			if r.item == c.item && r.begin.n > c.begin.n && r.done {
-				until = max(until, r.end.step)
+			if r.begin.n > c.begin.n && r.done && r.begin.step > c.begin.step && !w.overlapped(r, c.item) {
+				return false
 			}
 		}
 	}
@@ -206,10 +256,7 @@ func (w *world) mayWait(c *call) bool {
 		if r.done || r.kind != c.kind {
 			continue
 		}
-		switch {
-		case c.item < 0 && r.item < 0 && c.wholes < 2,
-			c.item < 0 && r.item >= 0 && c.singles[r.item] < 2,
-			c.item >= 0 && (r.item < 0 || r.item == c.item) && r.begin.step <= until:
+		if c.item >= 0 || r.item < 0 && c.wholes < 3 || r.item >= 0 && c.singles[r.item] < 2 {
 			return true
 		}
 	}

@@ -108,12 +108,6 @@ func (w *world) invalidate(changes ...change.Change) {
 				continue
 			}
 			i.invalidated = now
-			if now.mono-i.rumor.at.mono > memory {
-				i.rumor = rumor{}
-			}
-			if c.Version > 0 {
-				i.rumor = rumor{max(i.rumor.version, c.Version), now}
-			}
 		}
 		if len(changes) == 0 {
 			i.invalidated = now
@@ -189,17 +183,21 @@ func (w *world) clock(s Step) {
 	case s.Op == Back:
 		w.offset -= d
 		w.backs++
+		w.paused = 0 // a freeze before it may not be known
 		w.races.hit("the wall clock steps back")
 	case s.Op == Freeze && d >= time.Second:
 		w.offset += d
 		w.freezes++
 		w.leaps = append(w.leaps, leap{now.mono, d})
+		if w.tick() == 0 && w.backs == 0 {
+			w.paused = now.n
+		}
 	}
 	w.tracef("%s %v", s.Op, d)
 	wake := s.Op == Wake || s.Op == Freeze && s.B%2 == 1
 	if wake {
 		w.wakes++
-		w.leaps = nil
+		w.leaps, w.paused = nil, now.n
 	}
 	w.clockRaces(s.Op, wake)
 	waker, ok := w.system.(change.Waker)

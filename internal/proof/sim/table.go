@@ -127,6 +127,10 @@ func (t table) IsStoreAvailable() bool {
 	t.w.mu.Lock()
 	defer t.w.mu.Unlock()
 	t.w.sawWell = t.w.sawWell || !t.w.outage
+	t.w.suspect(t.w.outage)
+	if t.w.outage {
+		t.w.sawFailure, t.w.lastFailure = true, t.w.event()
+	}
 	return !t.w.outage
 }
 
@@ -215,7 +219,9 @@ func (w *world) endRead(r *read, answer verdict) verdict {
 	if !r.abandoned {
 		r.failed = answer == fails || answer == panics || answer == breaks && !r.maybe
 		w.finish(r, now)
-		w.mustTell = w.mustTell || w.outage && answer == fails
+		if w.outage && answer == fails && !w.mustTell {
+			w.mustTell, w.mustTellBy = true, now.mono+w.subject.Notice
+		}
 		return answer
 	}
 	w.races.hit("an abandoned read is answered late")
@@ -248,6 +254,18 @@ func (w *world) sweep(now stamp) {
 			w.tracef("read %d is past its limit", r.id)
 			w.races.hit("a read is abandoned")
 			w.finish(r, now)
+			w.suspect(true)
+		}
+	}
+}
+
+// suspect notes that the table seems not to answer, or that a check of it did.
+func (w *world) suspect(unreachable bool) {
+	w.suspected = w.suspected && unreachable
+	w.unreachable = unreachable && !w.subject.NoStatus
+	for _, c := range w.calls {
+		for x := range c.excused {
+			c.excused[x] = c.excused[x] || w.unreachable
 		}
 	}
 }
@@ -261,6 +279,9 @@ func (w *world) finish(r *read, now stamp) {
 		w.noteFailure(r, now)
 	} else {
 		w.sawWell, w.mustTell = true, false
+		if r.begin.n > w.paused {
+			w.settled = r.begin.n
+		}
 	}
 	if r.item < 0 && !r.failed && r.after(w.failed[r.kind]) {
 		w.failing[r.kind] = false
@@ -276,7 +297,7 @@ func (w *world) finish(r *read, now stamp) {
 		if r.failed {
 			continue
 		}
-		if i.failing && r.after(i.failed) {
+		if i.failing && r.after(i.failed) && !(r.item < 0 && w.overlapped(r, x)) {
 			i.failing = false
 			w.hitIf(w.subject.NoStatus, "the store recovers")
 		}

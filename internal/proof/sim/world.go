@@ -35,16 +35,23 @@ type Setup struct {
 	Strict    bool
 }
 
-// Subject is a sort of cache, and what is peculiar to it.
+// Subject is a kind of cache, and how it differs from others.
 type Subject struct {
 	New func(Setup) System
-	// Tick is how much later it may know of a freeze or the TTL's end; 0 is at once. It counts where the script
-	// does not ask for strict clocks, and in Lambda once the cache has been woken.
-	Tick     time.Duration
-	Recovery time.Duration // within which it finds that the table is well again; 0 is a minute
-	// NoStatus says that it has no data store status. So nobody need be told of an outage; and nothing but a read of
-	// the same thing can end the time in which the table "cannot be reached", nor does a read that failed make the
-	// model doubt what was read of others.
+	// Tick is how much later it may learn of a freeze, and Early how long before the end of the TTL it may read again; 0
+	// is at once. Both count if the script does not ask for strict clocks, and in Lambda once the cache has been woken.
+	Tick, Early time.Duration
+	Recovery    time.Duration // within which it finds that the table can be reached again; 0 is a minute
+	// ShortWait is how long a call waits for the read of a value that has only expired; 0 is as long as for any other.
+	ShortWait time.Duration
+	// ManyStale is how many stale items a GetAll reads one by one before it reads the collection; 0 is more than there
+	// are. Forgets says that the cache may forget an item that the table does not have.
+	ManyStale int
+	Forgets   bool
+	Notice    time.Duration // within which clients are notified of an outage; 0 is at once
+	// NoStatus says that it has no data store status, and finds out by reads for its callers that the table answers again.
+	// It tells the first client of outages all the same, but only a read of the same thing, or Recovery without any failed
+	// read, ends the time in which a thing "cannot be reached".
 	NoStatus bool
 }
 
@@ -92,6 +99,7 @@ type world struct {
 	reads    []*read
 	flying   []*read // not answered yet, those that were abandoned too
 	calls    []*call // not ended
+	left     []*call // ended while a read of their kind was under way
 	clients  []*client
 	building [len(kinds)]bool // the cache is preloading, and may read this kind
 	queue    []message
@@ -104,6 +112,10 @@ type world struct {
 	sawFailure         bool          // since it was last told to be up
 	mustTell           bool          // the last read failed because of an outage
 	lastFailure        stamp
+	mustTellBy         time.Duration // when clients must have been notified of it, if mustTell
+	suspected          bool          // a read took longer than ShortWait, and no check of the table has answered since
+	unreachable        bool          // as suspected, but a read was abandoned or a check failed
+	settled, paused    int           // events: the last read that began and ended well, the last freeze that is known
 }
 
 // leap is a forward jump of the wall clock. It is remembered because a cache whose timekeeper has not looked since cannot know
@@ -221,6 +233,12 @@ func (w *world) event() stamp {
 	mono := time.Since(w.start)
 	now := stamp{n: w.events, step: w.step, mono: mono, wall: mono + w.offset}
 	w.sweep(now)
+	for _, c := range w.calls {
+		w.suspected = w.suspected || w.subject.ShortWait > 0 && mono-c.begin.mono >= w.subject.ShortWait
+	}
+	for _, c := range w.calls {
+		c.slow = c.slow || w.suspected
+	}
 	return now
 }
 
@@ -263,6 +281,7 @@ func (w *world) settle() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	now := w.event()
+	w.suspected = w.suspected && w.outage // a check would have answered
 	w.judgeWaiting(now)
 	w.judgeStatus(now)
 }
@@ -310,7 +329,7 @@ func (w *world) rest() time.Duration {
 // if in steps of their own.
 func (w *world) finale() {
 	w.mu.Lock()
-	w.step, w.outage, w.lag = len(w.script.Steps), false, 0
+	w.step, w.outage, w.lag, w.mustTell = len(w.script.Steps), false, 0, false
 	held := slices.Clone(w.flying)
 	w.mu.Unlock()
 	w.hold(false, false)
@@ -330,6 +349,11 @@ func (w *world) finale() {
 			w.settle()
 		}
 	}
+	w.mu.Lock()
+	if w.subject.NoStatus && w.isDown() {
+		w.brokef(4, "the table is well, everything was asked for, and it still counts as down")
+	}
+	w.mu.Unlock()
 	for n := len(w.clients) - 1; n >= 0; n-- {
 		w.close(n)
 	}
