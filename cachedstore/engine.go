@@ -228,10 +228,10 @@ func (c *cache) forget() {
 func (c *cache) ready(ctx context.Context) error {
 	answer := make(chan error, 1)
 	asks := c.running.start(func() {
-		switch {
-		case !c.available():
+		switch reached, marker := c.inner.check(ctx); {
+		case !reached:
 			answer <- errors.New("cachedstore: the table cannot be read: check its name, region and permissions")
-		case !c.holdsData():
+		case !marker:
 			answer <- fmt.Errorf("cachedstore: %w: run the sync, or check the prefix", ErrNoData)
 		default:
 			answer <- nil

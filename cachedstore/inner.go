@@ -35,10 +35,10 @@ type brokenRowReporter interface {
 	) ([]ldstoretypes.KeyedSerializedItemDescriptor, map[string]error, error)
 }
 
-// markerReader is what a store may offer beside IsInitialized, whose answer it may keep once it was true: ReadMarker reads
+// markerReader is what a store may offer beside IsInitialized, whose answer it may keep once it was true: HasMarker reads
 // the marker again, strongly consistent. An error means that the table cannot be read (dynamostore does).
 type markerReader interface {
-	ReadMarker(context.Context) (present bool, err error)
+	HasMarker(context.Context) (bool, error)
 }
 
 // errMarkerGone is the failure of a read that found nothing where a live item was known, in a table that has lost its marker.
@@ -96,7 +96,7 @@ func (in *inner) initialized() (yes bool, err error) {
 func (in *inner) marker(ctx context.Context) (present bool, err error) {
 	defer recovered(&err)
 	if core, ok := in.core.(markerReader); ok {
-		present, err = core.ReadMarker(ctx)
+		present, err = core.HasMarker(ctx)
 	} else {
 		present = in.core.IsInitialized()
 	}
@@ -106,17 +106,15 @@ func (in *inner) marker(ctx context.Context) (present bool, err error) {
 	return present, err
 }
 
-// available asks the store whether the table can be reached. A table that has lost a marker which this process has seen
-// counts as unreachable: it is being emptied or filled.
-func (in *inner) available(ctx context.Context) (yes bool) {
+// check asks the store whether the table can be reached, and whether it has a marker.
+func (in *inner) check(ctx context.Context) (reached, marker bool) {
 	var err error
 	defer recovered(&err)
-	seen := in.markerSeen.Load()
-	if _, ok := in.core.(markerReader); !ok && (!seen || !in.core.IsStoreAvailable()) {
-		return !seen && in.core.IsStoreAvailable()
+	if _, ok := in.core.(markerReader); !ok && !in.core.IsStoreAvailable() {
+		return false, false
 	}
-	present, err := in.marker(ctx)
-	return err == nil && (present || !seen)
+	marker, err = in.marker(ctx)
+	return err == nil, marker
 }
 
 // markerRead is one read of the marker for all the reads that found nothing before it began.

@@ -317,17 +317,17 @@ func (c *cache) resetBackoffs() {
 	c.outage.retried()
 }
 
-// available asks the table for as long as a read may take. An answer that comes later is dropped.
+// available asks the table for as long as a read may take. An answer that comes later is dropped. A table that has lost a
+// marker which this process has seen counts as unreachable: it is being emptied or filled.
 func (c *cache) available() bool {
 	ctx, cancel := context.WithTimeout(c.life, c.options.readLimit)
 	defer cancel()
 	answer := make(chan bool, 1)
-	asks := c.running.start(func() {
-		answer <- c.inner.available(ctx)
+	c.running.start(func() {
+		seen := c.inner.markerSeen.Load()
+		reached, marker := c.inner.check(ctx)
+		answer <- reached && (marker || !seen)
 	})
-	if !asks {
-		return false
-	}
 	select {
 	case yes := <-answer:
 		return yes

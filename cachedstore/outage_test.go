@@ -36,7 +36,7 @@ func TestAnOutageServesTheLastValueAndEndsByItself(t *testing.T) {
 
 		s.asked()
 		time.Sleep(time.Hour) // the bubble's: the poller looks again and again
-		assert.InDelta(t, 360, s.asked(), 10, "at last every ten seconds")
+		assert.InDelta(t, 3600, s.asked(), 10, "at last every second, in Lambda")
 		assert.Len(t, s.log.GetOutput(ldlog.Warn), 1, "one line an outage")
 		s.fail(nil)
 		assert.Equal(t, interfaces.DataStoreStatus{Available: true, NeedsRefresh: true}, <-s.status)
@@ -241,7 +241,7 @@ func TestBrokenJSONReplacesNothing(t *testing.T) {
 		s.store.InvalidateAll()
 		assert.Equal(t, map[string]int{"flag": 1, "other": 2}, s.versions(), "nothing else is lost with it")
 		assert.Empty(t, s.status, "the table is well")
-		assert.Contains(t, s.log.GetOutput(ldlog.Error)[0], `decode features "flag"`)
+		assert.Contains(t, s.log.GetOutput(ldlog.Warn)[0], `decode features "flag": EOF`)
 
 		reads := s.store.Stats().Reads
 		s.versions()

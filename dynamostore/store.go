@@ -217,6 +217,16 @@ func (s *Store) IsInitialized() bool {
 	return r != nil
 }
 
+// HasMarker reads the initialized marker each time that it is called, strongly consistent. package cachedstore uses it to tell
+// a removed item from a table that was emptied.
+func (s *Store) HasMarker(ctx context.Context) (bool, error) {
+	r, err := s.rows.ReadMarker(ctx, layout.MarkerInited)
+	if r != nil {
+		s.inited.Store(true)
+	}
+	return r != nil, err
+}
+
 // IsStoreAvailable says whether the table can be read: by half a read unit (the read is eventually consistent, and whether
 // the marker is there does not matter), within 30 seconds.
 func (s *Store) IsStoreAvailable() bool {

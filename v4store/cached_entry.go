@@ -80,8 +80,9 @@ func (c *Cache[K, I]) valueLocked(f *flight[I], e *entry[I], item I, found bool,
 const (
 	firstRetry = 50 * time.Millisecond
 	lastRetry  = 5 * time.Second
-	// lagLimit is how long a table that is older than the newest message is asked again.
-	lagLimit = time.Minute
+	// lagLimit is how long a table that is older than the newest message is asked again: not at all. Reads are strongly
+	// consistent, and messages come from the table's own stream.
+	lagLimit = 0
 )
 
 // lagLocked reports whether v is older than the newest message says (the topic of another region, a replica that lags),

@@ -419,51 +419,6 @@ func TestInitializedAsksUntilItIsTrue(t *testing.T) {
 	})
 }
 
-// A message from another region's topic can arrive before the table's replica has the change.
-func TestATableThatLagsBehindItsMessageIsAskedAgain(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := newSystem(t)
-		s.put("flag", 1)
-		s.invalidate("flag", 2) // nothing is known of it yet
-		s.version("flag")
-		s.invalidate("flag", 2)
-		s.version("flag")
-		assert.Equal(t, 1, s.version("flag"))
-		assert.Equal(t, 2, s.readsOf("flag"), "not at each Get")
-		s.pass(time.Second)
-		s.put("flag", 2)
-		assert.Equal(t, 2, s.version("flag"))
-
-		for _, c := range []struct {
-			all  bool
-			most int
-		}{{false, 30}, {true, 1}} { // version 99 never comes
-			s.invalidate("flag", 99)
-			if c.all {
-				s.InvalidateAll() // the table may have been reset
-			}
-			reads := s.readsOf("flag")
-			for range 600 {
-				s.version("flag")
-				s.pass(time.Second / 5)
-			}
-			assert.LessOrEqual(t, s.readsOf("flag")-reads, c.most)
-			reads = s.readsOf("flag")
-			s.pass(30 * time.Minute)
-			s.version("flag")
-			assert.Equal(t, reads, s.readsOf("flag"), "for a minute, no longer")
-		}
-		s.put("flag", 0)
-		s.Invalidate(change.Change{Kind: "features", Key: "flag", Version: 100, Deleted: true})
-		reads := s.readsOf("flag")
-		for range 10 {
-			assert.Zero(t, s.version("flag"))
-			s.pass(time.Second)
-		}
-		assert.Equal(t, 1, s.readsOf("flag")-reads, "it is gone, as the message said")
-	})
-}
-
 func TestUnknownFlagsAreRememberedWithABound(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSystem(t, v4store.MaxUnknown(100), v4store.Logger(slog.New(slog.DiscardHandler)))

@@ -161,7 +161,7 @@ func (w *world) judgeError(c *call, now stamp, err error) {
 
 // noteFailure excuses the calls that need what could not be read, until the cache can know better.
 func (w *world) noteFailure(r *read, now stamp) {
-	w.sawFailure, w.lastFailure = true, now
+	w.sawFailure, w.lastFailure = !w.subject.NoStatus, now
 	if r.item < 0 {
 		w.failing[r.kind], w.failed[r.kind] = true, now
 	}
