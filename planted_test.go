@@ -1,0 +1,33 @@
+//go:build prove
+
+package warmflags_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/warmflags/warmflags/internal/proof/mutant"
+)
+
+func TestPlantedFaults(t *testing.T) {
+	woken := mutant.Mutant{Name: "every invocation wakes the cache, on Managed Instances too", Edits: []mutant.Edit{
+		{File: "warmflags.go", Old: "	if lambdaenv.Freezes() {\n		return f.store", New: "	if true {\n		return f.store"},
+		{File: "journal/invocation.go", Old: "f.invoking == 1", New: "f.invoking >= 1"},
+	}}
+	mutant.Check(t, mutant.Suite{Package: ".", Run: "^Test", Timeout: 5 * time.Minute, Mutants: []mutant.Mutant{
+		woken,
+		mutant.Fault("a wrapped invocation does not poll", "warmflags.go", "f.follower.Handler(lambda.NewHandler(h))", "lambda.NewHandler(h)"),
+		mutant.Fault("a service does not poll", "warmflags.go", "_ = f.follower.Run(life)", "<-life.Done()"),
+		mutant.Fault("a Lambda function polls on a timer too", "warmflags.go",
+			"	if !lambdaenv.Freezes() {\n		f.polling.Go", "	if true {\n		f.polling.Go"),
+		mutant.Fault("an invocation that is not wrapped goes unnoticed", "warmflags.go", "invoked && f.wrapped", "!invoked && f.wrapped"),
+		mutant.Fault("each evaluation of it is logged", "warmflags.go", "f.wrapped.CompareAndSwap(false, true)", "!f.wrapped.Load()"),
+		mutant.Fault("a prefix without data starts", "warmflags.go", "InvalidateAll > 0 {", "InvalidateAll >= 0 {"),
+		mutant.Fault("the marker is read although there is a journal", "warmflags.go", "InvalidateAll > 0 {", "InvalidateAll > 99 {"),
+		mutant.Fault("a table that cannot be reached ends the start", "warmflags.go", "if err == nil || isConfiguration(err) {", "if err != nil {"),
+		mutant.Fault("a table that cannot be reached goes unlogged", "warmflags.go", "if pollErr == nil {", "if false {"),
+		mutant.Fault("a wrong table starts", "check.go", `"ResourceNotFoundException": `, `"ResourceMissing": `),
+		mutant.Fault("the first problem hides the others", "options.go", "	if s.clientErr != nil {\n", "	if s.clientErr != nil && len(problems) == 0 {\n"),
+		mutant.Fault("Close does not wait", "warmflags.go", "case err := <-closed:", "case err := <-make(chan error):"),
+	}})
+}
