@@ -5,8 +5,8 @@
 //
 //	go -C benchmarks run ./lambda
 //
-// It prints a table in Markdown. An invocation's time is from its event's delivery to its answer. One is late that
-// evaluated an old flag, because its look took longer than the budget.
+// It prints a table in Markdown. An invocation's time is from its event's delivery to its answer. An invocation is late if
+// it evaluated an old flag, because its poll took longer than the budget.
 package main
 
 import (
@@ -41,8 +41,8 @@ import (
 const (
 	tableName = "flags"
 	region    = "eu-west-1"
-	always    = "1ns"     // an interval: each invocation looks
-	never     = "100000h" // and no invocation does
+	always    = "1ns"     // an interval: each invocation polls
+	never     = "100000h" // no invocation does
 )
 
 // latencies are what the table takes to answer: DynamoDB takes one to several milliseconds. Where an answer came at once, the
@@ -79,11 +79,11 @@ func measure(folder string, invocations, starts int) error {
 			n              int
 		}{
 			{"process start to first answer", journal.DefaultInterval.String(), nil, starts},
-			{"no look is due", never, nil, invocations},
-			{"a look, nothing changed", always, nil, invocations},
-			{"a look, a flag changed", always, (*lab).flip, invocations},
-			{"a look, but the table does not answer", always, (*lab).hang, invocations / 10},
-			{"a look, but nobody listens", always, (*lab).refuse, invocations / 10},
+			{"no poll is due", never, nil, invocations},
+			{"a poll, nothing changed", always, nil, invocations},
+			{"a poll, a flag changed", always, (*lab).flip, invocations},
+			{"a poll, but the table does not answer", always, (*lab).hang, invocations / 10},
+			{"a poll, but the connection is refused", always, (*lab).refuse, invocations / 10},
 		} {
 			l, err := newLab(bootstrap, row.interval, latency)
 			if err != nil {
@@ -135,7 +135,7 @@ func newLab(bootstrap, interval string, latency time.Duration) (*lab, error) {
 		return nil, err
 	}
 	environment := []string{
-		"TABLE=" + tableName, "AWS_ENDPOINT_URL_DYNAMODB=" + l.server.URL, "AWS_EC2_METADATA_DISABLED=true", "PATH=" + os.Getenv("PATH"),
+		"TABLE_NAME=" + tableName, "AWS_ENDPOINT_URL_DYNAMODB=" + l.server.URL, "AWS_EC2_METADATA_DISABLED=true", "PATH=" + os.Getenv("PATH"),
 	}
 	config := runtimeapi.Config{Bootstrap: bootstrap, Env: environment, Timeout: time.Minute}
 	l.without = runtimeapi.New(config)
@@ -171,7 +171,7 @@ func (l *lab) flip() error {
 	}}})
 }
 
-// hang has the table answer nobody any more.
+// hang makes the table never answer again.
 func (l *lab) hang() error {
 	l.cloud.Intercept(func(ctx context.Context, _ string, _ any) error {
 		<-ctx.Done()

@@ -1,7 +1,7 @@
-// Command function is a Lambda function in daemon mode that evaluates ten flags; the first of them is what it answers.
+// Command function is a Lambda function in daemon mode that evaluates ten flags and answers with the value of the first.
 //
-//	TABLE      the flag table
-//	INTERVAL   the journal's; without it, nobody looks at the journal
+//	TABLE_NAME   the flag table
+//	INTERVAL     of the journal's polls; without it there are none, and only the TTL keeps flags fresh
 package main
 
 import (
@@ -12,42 +12,21 @@ import (
 	"time"
 
 	"github.com/aws/aws-lambda-go/lambda"
-	"github.com/aws/aws-sdk-go-v2/config"
-	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/launchdarkly/go-sdk-common/v3/ldcontext"
 	ld "github.com/launchdarkly/go-server-sdk/v7"
 	"github.com/launchdarkly/go-server-sdk/v7/ldcomponents"
 
+	"github.com/warmflags/warmflags"
 	"github.com/warmflags/warmflags/benchmarks"
 	"github.com/warmflags/warmflags/cachedstore"
 	"github.com/warmflags/warmflags/dynamostore"
 	"github.com/warmflags/warmflags/journal"
 )
 
+const ttl = time.Hour
+
 func main() {
-	ctx, table := context.Background(), os.Getenv("TABLE")
-	cfg, err := config.LoadDefaultConfig(ctx)
-	if err != nil {
-		log.Fatal(err)
-	}
-	db := dynamodb.NewFromConfig(cfg)
-	store := cachedstore.New(dynamostore.DataStore(table).Client(db), cachedstore.TTL(time.Hour))
-	wrap := func(handler func(context.Context) (int, error)) lambda.Handler { return lambda.NewHandler(handler) }
-	if text := os.Getenv("INTERVAL"); text != "" {
-		interval, err := time.ParseDuration(text)
-		if err != nil {
-			log.Fatal(err)
-		}
-		follower := journal.Follow(table, store, journal.Client(db), journal.Interval(interval))
-		go func() { _ = follower.Refresh(ctx) }()
-		wrap = func(handler func(context.Context) (int, error)) lambda.Handler {
-			return follower.Handler(lambda.NewHandler(handler))
-		}
-	}
-	client, err := ld.MakeCustomClient("sdk-key", ld.Config{
-		DataStore: store, DataSource: ldcomponents.ExternalUpdatesOnly(), Events: ldcomponents.NoEvents(),
-		Logging: ldcomponents.NoLogging(), DiagnosticOptOut: true,
-	}, 0)
+	client, wrap, err := start(os.Getenv("INTERVAL"))
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -64,4 +43,25 @@ func main() {
 		}
 		return version, nil
 	}))
+}
+
+// start returns a client, and what wraps the function's handler.
+func start(interval string) (client *ld.LDClient, wrap func(any) lambda.Handler, err error) {
+	config := ld.Config{Events: ldcomponents.NoEvents(), Logging: ldcomponents.NoLogging(), DiagnosticOptOut: true}
+	if interval == "" {
+		config.DataStore = cachedstore.New(dynamostore.DataStore(os.Getenv("TABLE_NAME")), cachedstore.TTL(ttl))
+		config.DataSource = ldcomponents.ExternalUpdatesOnly()
+		client, err = ld.MakeCustomClient("sdk-key", config, 0)
+		return client, lambda.NewHandler, err
+	}
+	d, err := time.ParseDuration(interval)
+	if err != nil {
+		return nil, nil, err
+	}
+	flags, err := warmflags.Open(context.Background(), warmflags.LaunchDarkly(config),
+		warmflags.Cache(cachedstore.TTL(ttl)), warmflags.Journal(journal.Interval(d)))
+	if err != nil {
+		return nil, nil, err
+	}
+	return flags.Client, flags.Handler, nil
 }
