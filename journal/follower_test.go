@@ -54,7 +54,7 @@ func TestExactlyWhatChangedIsInvalidated(t *testing.T) {
 		assert.Equal(t, []string{"*"}, poll(t, f, s), "it fell behind")
 		a.append("g")
 		assert.Equal(t, []string{"g"}, poll(t, f, s))
-		assert.Equal(t, journal.Stats{Polls: 9, Changes: 7, InvalidateAll: 3}, f.Stats())
+		assert.Equal(t, journal.Stats{Polls: 9, Changes: 7, InvalidateAll: 3}, counts(f))
 	})
 }
 
@@ -137,8 +137,8 @@ func TestATableWithoutAJournal(t *testing.T) {
 			assert.Empty(t, poll(t, f, s))
 		}
 		assert.Equal(t, 20, a.Calls("GetItem"))
-		assert.Equal(t, 1, strings.Count(a.log.String(), "\n"), a.log)
-		assert.Contains(t, a.log.String(), "journal not found")
+		assert.Equal(t, 1, strings.Count(a.logged(), "\n"), a.logged())
+		assert.Contains(t, a.logged(), "journal not found")
 		a.append("a")
 		assert.Equal(t, []string{"*"}, poll(t, f, s), "when it begins, anything may have changed before")
 	})

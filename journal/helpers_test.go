@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -127,3 +128,16 @@ func (a *account) read(name string) (epoch string, seq int, entries []string) {
 }
 
 func text(v types.AttributeValue) string { return v.(*types.AttributeValueMemberS).Value }
+
+// counts returns a follower's Stats without its times.
+func counts(f *journal.Follower) journal.Stats {
+	s := f.Stats()
+	s.LastPoll, s.LastChange = time.Time{}, time.Time{}
+	return s
+}
+
+// logged returns the log, in a bubble. A poll logs after its callers were told, so it waits for the polls.
+func (a *account) logged() string {
+	synctest.Wait()
+	return a.log.String()
+}

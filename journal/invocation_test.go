@@ -231,8 +231,8 @@ func TestWrongOptionsAreLoggedOnceByInvocations(t *testing.T) {
 			_, err := f.Handler(lambda.NewHandler(func() {})).Invoke(t.Context(), nil)
 			require.NoError(t, err)
 		}
-		assert.Contains(t, a.log.String(), "Interval(-1ns)")
-		assert.Equal(t, 1, strings.Count(a.log.String(), "\n"))
+		assert.Contains(t, a.logged(), "Interval(-1ns)")
+		assert.Equal(t, 1, strings.Count(a.logged(), "\n"))
 	})
 }
 
