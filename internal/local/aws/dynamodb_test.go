@@ -120,7 +120,7 @@ func TestRefusals(t *testing.T) {
 	for _, text := range []string{"", "version = :v", "#v > :v", "#v BETWEEN :v AND :v", "(#v = :v)", "size(#v) = :v", "#v = :v AND", "#v.x = :v", "#v = #v"} {
 		errs["condition "+text] = condition(text)
 	}
-	for _, text := range []string{"SET #v = :v", "ADD #v :v REMOVE #v", "ADD #v :v, #v :v"} {
+	for _, text := range []string{"SET #v = #v + :v", "REMOVE #v", "ADD #v :v REMOVE #v", "ADD #v :v, #v :v"} {
 		errs["update "+text] = update(text)
 	}
 	_, errs["key condition"] = d.Query(ctx, &dynamodb.QueryInput{TableName: table, KeyConditionExpression: aws.String("#v < :v"), ExpressionAttributeNames: names, ExpressionAttributeValues: values})

@@ -131,8 +131,8 @@ func (d *DynamoDB) DeleteItem(ctx context.Context, in *dynamodb.DeleteItemInput,
 	})
 }
 
-// UpdateItem adds to a number of an item, and creates both if they do not exist. Its output has the attribute, if
-// ReturnValues is UPDATED_NEW.
+// UpdateItem sets an attribute of an item, or adds to a number, and creates both if they do not exist. Its output has the
+// attribute, if ReturnValues is UPDATED_NEW.
 func (d *DynamoDB) UpdateItem(ctx context.Context, in *dynamodb.UpdateItemInput, _ ...func(*dynamodb.Options)) (*dynamodb.UpdateItemOutput, error) {
 	return dynamoCall(ctx, d, "UpdateItem", in, func(in *dynamodb.UpdateItemInput) (*dynamodb.UpdateItemOutput, error) {
 		if in.ReturnValues != "" && in.ReturnValues != types.ReturnValueUpdatedNew {
@@ -144,10 +144,10 @@ func (d *DynamoDB) UpdateItem(ctx context.Context, in *dynamodb.UpdateItemInput,
 		}
 		e := newExpressions(in.ExpressionAttributeNames, in.ExpressionAttributeValues, in.UpdateExpression != nil)
 		name, next := e.update(aws.ToString(in.UpdateExpression))
+		w := &write{table: t, condition: e.condition(in.ConditionExpression)}
 		if err := e.check(); err != nil {
 			return nil, err
 		}
-		w := &write{table: t}
 		if err := w.at(in.Key); err != nil {
 			return nil, err
 		}

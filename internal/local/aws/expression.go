@@ -19,7 +19,7 @@ import (
 //	           | "attribute_type" "(" name "," value ")"
 //	           | name ("=" | "<>" | "<") value
 //	key        = name "=" value
-//	update     = "ADD" name value
+//	update     = "ADD" name value | "SET" name "=" value
 //	projection = name
 //
 // A name is #name and a value is :value, from ExpressionAttributeNames and ExpressionAttributeValues. Everything else
@@ -214,13 +214,19 @@ func (e *expressions) key(text string, partitionKey string) (partition string) {
 // update parses an update expression. It returns the attribute, and how an item, nil if there is none, gets its next value.
 func (e *expressions) update(text string) (name string, next func(item) (types.AttributeValue, error)) {
 	var v types.AttributeValue
+	var action string
 	e.parse(text, func() {
-		e.expect("ADD")
-		name, v = e.name(), e.value()
-		if typeOf(v) != "N" {
+		action, name = e.expect("ADD", "SET"), e.name()
+		if action == "SET" {
+			e.expect("=")
+		}
+		if v = e.value(); action == "ADD" && typeOf(v) != "N" {
 			e.unsupported()
 		}
 	})
+	if action == "SET" {
+		return name, func(item) (types.AttributeValue, error) { return v, nil }
+	}
 	return name, func(i item) (types.AttributeValue, error) { return add(i[name], v) }
 }
 

@@ -29,7 +29,7 @@ var fields = map[string]string{
 	"Scan":               "TableName ProjectionExpression ExpressionAttributeNames ConsistentRead ExclusiveStartKey Limit",
 	"PutItem":            "TableName Item ConditionExpression ExpressionAttributeNames ExpressionAttributeValues",
 	"DeleteItem":         "TableName Key ConditionExpression ExpressionAttributeNames ExpressionAttributeValues",
-	"UpdateItem":         "TableName Key UpdateExpression ExpressionAttributeNames ExpressionAttributeValues ReturnValues",
+	"UpdateItem":         "TableName Key UpdateExpression ConditionExpression ExpressionAttributeNames ExpressionAttributeValues ReturnValues",
 	"TransactWriteItems": "TransactItems",
 	"Put":                "TableName Item ConditionExpression ExpressionAttributeNames ExpressionAttributeValues",
 	"Delete":             "TableName Key ConditionExpression ExpressionAttributeNames ExpressionAttributeValues",

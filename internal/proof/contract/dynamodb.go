@@ -14,6 +14,7 @@ func dynamoDBCases() map[string]func(T, Account) {
 	return map[string]func(T, Account){
 		"conditions decide alike in every write": conditionsDecide,
 		"updates add to a number":                updatesAdd,
+		"updates set an attribute":               updatesSet,
 		"numbers are normalized":                 numbersAreNormalized,
 		"keys are checked":                       keysAreChecked,
 		"item size":                              itemSize,
@@ -124,6 +125,24 @@ func updatesAdd(t T, a Account) {
 	_, errs["to a key"] = add("ADD #k :one")
 	refused(t, "ValidationException", errs)
 	assert.Equal(t, flag("a", 2), tab.get("a"))
+}
+
+func updatesSet(t T, a Account) {
+	tab := newTable(t, a)
+	set := func(condition string) error {
+		update, e := "SET #i = :s", expr("SET #i = :s "+condition)
+		_, err := tab.UpdateItem(t.Context(), &dynamodb.UpdateItemInput{
+			TableName: tab.name, Key: key("a"), UpdateExpression: &update, ConditionExpression: &condition,
+			ExpressionAttributeNames: e.names, ExpressionAttributeValues: e.values,
+		})
+		return err
+	}
+	assert.Equal(t, "ConditionalCheckFailedException", codeOf(set("#v = :token")), "no row")
+	require.NoError(t, set("attribute_not_exists(#v)"))
+	assert.Equal(t, with(key("a"), attributes{"item": text("S")}), tab.get("a"), "a row that does not exist is created")
+	tab.put(flag("a", 2))
+	require.NoError(t, set("#v = :token"))
+	assert.Equal(t, with(flag("a", 2), attributes{"item": text("S")}), tab.get("a"))
 }
 
 func numbersAreNormalized(t T, a Account) {
