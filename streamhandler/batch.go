@@ -8,9 +8,6 @@ import (
 	"github.com/warmflags/warmflags/change"
 )
 
-// A batch is coalesced: one change stands for all records of an item. So it carries the state of the last record,
-// claims a version only if all records prove it (record), and is retried from the first record on (firstUndone).
-
 // batch is what one invocation's records say, one entry for each item. It belongs to the goroutine of that invocation.
 type batch struct {
 	source    string    // the stream's ARN: all records of a batch are from one stream
@@ -26,7 +23,8 @@ type group struct {
 	items  []*item // in the order of their first records
 }
 
-// item is one row's changes, coalesced.
+// item is one row's changes, coalesced: its change has the state of the last record, claims a version only if all
+// records prove it, and is retried from the first record on.
 type item struct {
 	change change.Change
 	// first and last are sequence numbers of the item's records in this batch. A retry must begin at first: the

@@ -65,15 +65,11 @@ func (h *Handler) handle(ctx context.Context, payload []byte) (events.DynamoDBEv
 	messages := pack(b, h.maxSize)
 	began := time.Now()
 	failure := h.announce(ctx, messages)
-	ended := time.Now()
+	from := firstUndone(messages)
 
 	b.count(messages, failure)
 	h.add(b.stats)
-	from := ""
-	if failure != nil {
-		from = firstUndone(messages)
-	}
-	h.log(ctx, b, outcome{messages, began, ended, failure, from})
+	h.log(ctx, b, outcome{messages, began, time.Now(), failure, from})
 	if failure == nil {
 		return events.DynamoDBEventResponse{}, nil
 	}

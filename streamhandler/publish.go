@@ -16,15 +16,6 @@ import (
 	"github.com/warmflags/warmflags/change"
 )
 
-// The states of a message:
-//
-//  1. SNS accepted it: it is published, and done once OnPublished has accepted it too;
-//  2. SNS refused it because of its content: the empty message takes its place and is published;
-//  3. anything else failed, such as throttling or a deadline: it is not published, and not done;
-//  4. OnPublished failed: the messages of that prefix are not done, although they were published.
-//
-// The batch continues from the first record of all messages that are not done (firstUndone).
-
 // Publisher is the part of [*sns.Client] that a handler needs.
 //
 // Publish returns nil only if the topic has the message. The client retries (three attempts by default); the handler
