@@ -148,7 +148,7 @@ func inThisProcess(p *path) functions {
 	return functions{
 		webhook: webhook.New(p.queue, webhook.Static(webhookSecret), emulator.SQS(), webhook.Logger(p.logger)),
 		sync: flagsync.NewHandler(emulator.DynamoDB(), p.table, keys,
-			flagsync.LaunchDarkly(ld.Config{ServiceEndpoints: interfaces.ServiceEndpoints{Streaming: p.ld.URL()}}),
+			flagsync.StreamURI(p.ld.URL()),
 			flagsync.Linger(-1), flagsync.Logger(p.logger)).Handle,
 		stream: streamhandler.New(emulator.SNS(), streamhandler.TopicARN(p.topic), streamhandler.Logger(p.logger)).Handle,
 	}

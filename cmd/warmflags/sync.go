@@ -15,8 +15,6 @@ import (
 	"text/tabwriter"
 	"time"
 
-	ld "github.com/launchdarkly/go-server-sdk/v7"
-	"github.com/launchdarkly/go-server-sdk/v7/interfaces"
 	"github.com/spf13/cobra"
 
 	"github.com/warmflags/warmflags/internal/flagsync"
@@ -35,9 +33,9 @@ const keyVariable = "LAUNCHDARKLY_SDK_KEY"
 
 // syncFlags are the command's.
 type syncFlags struct {
-	table, prefix, parameter, stream string
-	dryRun, watch, force, json       bool
-	removals                         float64
+	table, prefix, parameter, stream, filter string
+	dryRun, watch, force, json               bool
+	removals                                 float64
 }
 
 func syncCommand(connect connector) *cobra.Command {
@@ -65,7 +63,8 @@ found something to change, or because items were held back, refused, or kept as 
 	flags.StringVar(&f.table, "table", "", "the DynamoDB table (required)")
 	flags.StringVar(&f.prefix, "prefix", "", "the environment's name in the table")
 	flags.StringVar(&f.parameter, "sdk-key-parameter", "", "SSM parameter with the SDK key; default: the key is in "+keyVariable)
-	flags.StringVar(&f.stream, "stream-uri", "", "where LaunchDarkly streams, such as a Relay Proxy; default: LaunchDarkly's own")
+	flags.StringVar(&f.stream, "stream-uri", "", "LaunchDarkly's streaming URI, such as https://stream.eu.launchdarkly.com or a Relay Proxy's; default: https://stream.launchdarkly.com")
+	flags.StringVar(&f.filter, "payload-filter", "", "the key of a LaunchDarkly payload filter; default: all flags")
 	flags.BoolVar(&f.dryRun, "dry-run", false, "write nothing, print what would change, and exit with 3 if anything would")
 	flags.BoolVar(&f.watch, "watch", false, "go on, and write each change when LaunchDarkly streams it")
 	flags.BoolVar(&f.force, "force", false, "lift the guards: an empty payload, many removals, lower versions")
@@ -145,9 +144,8 @@ func (f *syncFlags) options(stderr io.Writer, log slog.Handler) []flagsync.Optio
 		flagsync.Linger(-1), // nobody's webhook is faster than a person
 		flagsync.Logger(slog.New(log)),
 		flagsync.MaxRemovals(f.removals),
-	}
-	if f.stream != "" {
-		options = append(options, flagsync.LaunchDarkly(ld.Config{ServiceEndpoints: interfaces.ServiceEndpoints{Streaming: f.stream}}))
+		flagsync.StreamURI(f.stream),
+		flagsync.PayloadFilter(f.filter),
 	}
 	if f.dryRun {
 		options = append(options, flagsync.DryRun())

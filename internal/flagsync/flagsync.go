@@ -6,9 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"time"
-
-	ld "github.com/launchdarkly/go-server-sdk/v7"
 
 	"github.com/warmflags/warmflags/internal/table"
 )
@@ -25,7 +24,7 @@ type Option func(*options)
 // newOptions. Problems are what is wrong with them, for the first call that can return it.
 type options struct {
 	timeout, linger time.Duration
-	base            ld.Config
+	connection      connection
 	removals        float64 // the share that a payload may remove
 	force, dryRun   bool
 	logger          *slog.Logger
@@ -37,7 +36,10 @@ type options struct {
 
 // newOptions applies the options to the defaults.
 func newOptions(list []Option) options {
-	o := options{timeout: defaultTimeout, linger: defaultLinger, removals: defaultRemovals, logger: slog.Default()}
+	o := options{
+		timeout: defaultTimeout, linger: defaultLinger, removals: defaultRemovals, logger: slog.Default(),
+		connection: connection{uri: defaultStreamURI},
+	}
 	for _, option := range list {
 		option(&o)
 	}
@@ -65,10 +67,29 @@ func Linger(d time.Duration) Option {
 	}
 }
 
-// LaunchDarkly is the configuration that the LaunchDarkly client starts from: service endpoints, a Relay Proxy,
-// HTTP settings, another data source. Its data store, events, diagnostics and logging are set by the sync.
-// Default: the zero Config, LaunchDarkly's own service.
-func LaunchDarkly(base ld.Config) Option { return func(o *options) { o.base = base } }
+// StreamURI is the base URI of LaunchDarkly's stream, without a path of LaunchDarkly's: of its EU instance
+// (https://stream.eu.launchdarkly.com), its federal instance (https://stream.launchdarkly.us) or a Relay Proxy. Default, and
+// empty: https://stream.launchdarkly.com. What is not an http or https URI is an error.
+func StreamURI(uri string) Option {
+	return func(o *options) {
+		if uri == "" {
+			return
+		}
+		if err := checkURI(uri); err != nil {
+			o.problems = append(o.problems, err)
+		}
+		o.connection.uri = uri
+	}
+}
+
+// PayloadFilter is the key of a payload filter
+// (https://launchdarkly.com/docs/home/getting-started/payload-filtering): only the flags that it selects are synced, and
+// others are removed from the table. Default, and empty: all flags.
+func PayloadFilter(key string) Option { return func(o *options) { o.connection.filter = key } }
+
+// HTTPClient makes the requests to LaunchDarkly. It must not have a timeout, which would end streams. Default, and nil: a client
+// that takes proxies from the environment.
+func HTTPClient(client *http.Client) Option { return func(o *options) { o.connection.client = client } }
 
 // Force lifts the guards: an empty payload, many removals and lower versions are written. Default: no.
 func Force() Option { return func(o *options) { o.force = true } }
@@ -181,9 +202,7 @@ func (s *Syncer) begin(ctx context.Context, key string, t *tally) (f *feed, err 
 			return nil, err
 		}
 	}
-	if f, err = listen(ctx, key, s.base, s.logger); err != nil {
-		return nil, err
-	}
+	f = listen(ctx, s.connection, key, s.logger)
 	if err := f.first(ctx, s.timeout); err != nil {
 		f.close()
 		return nil, err
@@ -193,7 +212,7 @@ func (s *Syncer) begin(ctx context.Context, key string, t *tally) (f *feed, err 
 
 // write brings what is new in the feed into the table: a payload as a whole, or patches one by one.
 func (s *Syncer) write(ctx context.Context, f *feed, t *tally) error {
-	data, whole := f.take()
+	data, whole, ignored := f.take()
 	compare := s.environment.CompareItems
 	if whole {
 		compare = s.environment.Compare
@@ -202,7 +221,7 @@ func (s *Syncer) write(ctx context.Context, f *feed, t *tally) error {
 	if err != nil {
 		return err
 	}
-	t.compared(d, s.force) // before the guards: who is held up wants to know by what
+	t.compared(d, s.force, ignored) // before the guards: an operator wants to know what is held
 	// A payload that LaunchDarkly's client brings after it connected again is judged like the first one.
 	if whole && !s.force { // a patch cannot empty an environment: somebody made each of them
 		if err := guard(data, d, s.removals); err != nil {
@@ -212,7 +231,25 @@ func (s *Syncer) write(ctx context.Context, f *feed, t *tally) error {
 	if s.dryRun {
 		return nil
 	}
+	if whole {
+		s.announce(ctx, d)
+	}
 	written, err := s.environment.Write(ctx, d, table.WriteOptions{Token: t.token, Lower: s.force, Progress: s.progress})
 	t.written(written)
 	return err
+}
+
+// announce logs that rows are about to be rewritten although their versions did not change: LaunchDarkly's SDKs, and earlier
+// releases of warmflags, stored their own form of each item.
+func (s *Syncer) announce(ctx context.Context, d *table.Difference) {
+	rewritten := 0
+	for _, e := range d.Updated {
+		if e.Version == e.Was {
+			rewritten++
+		}
+	}
+	if rewritten > 0 {
+		s.logger.InfoContext(ctx, "rewriting rows in the form in which LaunchDarkly sent them; their versions do not change",
+			"rows", rewritten, "table", s.environment.Table, "prefix", s.environment.Prefix)
+	}
 }

@@ -15,8 +15,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 	"github.com/launchdarkly/go-server-sdk-evaluation/v3/ldbuilders"
-	ld "github.com/launchdarkly/go-server-sdk/v7"
-	"github.com/launchdarkly/go-server-sdk/v7/ldcomponents"
 	"github.com/launchdarkly/go-server-sdk/v7/subsystems/ldstoreimpl"
 	st "github.com/launchdarkly/go-server-sdk/v7/subsystems/ldstoretypes"
 	"github.com/launchdarkly/go-server-sdk/v7/testhelpers/ldservices"
@@ -146,9 +144,9 @@ func TestLaunchDarklyFails(t *testing.T) {
 	}{
 		"refuses the key":     {status(401), "HTTP status 401", flagsync.ErrUnauthorized},
 		"forbids":             {status(403), "HTTP status 403", flagsync.ErrUnauthorized},
-		"is not LaunchDarkly": {status(404), "check the configured endpoints", nil},
+		"is not LaunchDarkly": {status(404), "HTTP status 404 Not Found: check the stream URI", nil},
 		"is down":             {status(503), "no answer from LaunchDarkly within 20ms", nil},
-		"hangs":               {func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }, "check the network's way out", nil},
+		"hangs":               {func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }, "check the network access (NAT, proxy, DNS)", nil},
 		"sends no JSON": {func(w http.ResponseWriter, _ *http.Request) {
 			_, _ = w.Write([]byte("event: put\ndata: <html>\n\n"))
 		}, "no answer from LaunchDarkly", nil},
@@ -165,7 +163,7 @@ func TestLaunchDarklyFails(t *testing.T) {
 				limit = 20 * time.Millisecond
 			}
 			before := b.cloud.Calls("TransactWriteItems")
-			_, err = b.sync(t, flagsync.Timeout(limit), flagsync.LaunchDarkly(ld.Config{ServiceEndpoints: ldcomponents.RelayProxyEndpoints(server.URL)}))
+			_, err = b.sync(t, flagsync.Timeout(limit), flagsync.StreamURI(server.URL))
 			require.ErrorContains(t, err, c.want)
 			require.ErrorContains(t, err, `sync prefix "" of table "flags"`)
 			assert.Equal(t, c.is != nil, errors.Is(err, flagsync.ErrUnauthorized))
@@ -188,7 +186,7 @@ func TestABlipIsWaitedOut(t *testing.T) {
 		b.ld.Config.Handler.ServeHTTP(w, r)
 	}))
 	t.Cleanup(func() { server.CloseClientConnections(); server.Close() })
-	r, err := b.sync(t, flagsync.LaunchDarkly(ld.Config{ServiceEndpoints: ldcomponents.RelayProxyEndpoints(server.URL)}))
+	r, err := b.sync(t, flagsync.StreamURI(server.URL))
 	require.NoError(t, err)
 	assert.Equal(t, []string{"a", "everyone"}, keys(r.Added))
 	assert.Equal(t, int32(2), calls.Load())
@@ -202,7 +200,7 @@ func TestGuards(t *testing.T) {
 		options       []flagsync.Option
 	}{
 		"no flags":                    {many(3), nil, "has no flags", nil},
-		"no flags, nothing there":     {nil, nil, "has no flags", nil},
+		"no flags, nothing there":     {nil, nil, "", nil},
 		"few removals":                {many(12), many(2), "", nil},
 		"more than ten and a third":   {many(30), many(19), "lacks 11 of the 30 items of kind \"features\"", nil},
 		"more than ten, just a third": {many(33), many(22), "", []flagsync.Option{share(0)}},
@@ -272,7 +270,8 @@ func TestTooLargeItemsAreRefusedByName(t *testing.T) {
 	assert.Equal(t, map[string]int{"huge": 1, "a": 2}, b.flags(t, ""))
 	lines := b.log.lines(t, "flags synced")
 	require.Len(t, lines, 2)
-	assert.Equal(t, []any{"features/huge"}, lines[1]["refused"])
+	require.Len(t, lines[1]["refused"], 1)
+	assert.Contains(t, lines[1]["refused"].([]any)[0], "features/huge: it needs 550343 bytes")
 	assert.Equal(t, 2, strings.Count(b.log.String(), "\n"), "and no line for the item")
 }
 

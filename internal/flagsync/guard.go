@@ -17,12 +17,6 @@ var (
 	errRemovals = fmt.Errorf("that is too many: %w", ErrGuard)
 )
 
-// The kinds of items, and their order: segments before the flags that refer to them.
-const (
-	segments = "segments"
-	features = "features"
-)
-
 // A payload may always remove this many items of a kind; of more, no more than a share.
 const (
 	removalsAllowed = 10
@@ -53,9 +47,6 @@ func guard(data []table.Collection, d *table.Difference, share float64) error {
 			flags += len(c.Items)
 		}
 	}
-	if flags == 0 {
-		return errEmpty
-	}
 	removed, rows := map[string]int{}, map[string]int{}
 	for _, i := range d.Removed {
 		if !i.Deleted { // a tombstone's removal removes nothing that anybody could see
@@ -69,6 +60,9 @@ func guard(data []table.Collection, d *table.Difference, share float64) error {
 		for _, i := range list {
 			rows[i.Kind]++
 		}
+	}
+	if flags == 0 && rows[features]+removed[segments] > 0 { // an environment without flags over a table without flags is written
+		return errEmpty
 	}
 	for _, c := range data {
 		kind := c.Kind

@@ -16,8 +16,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/launchdarkly/go-sdk-common/v3/ldvalue"
 	"github.com/launchdarkly/go-server-sdk-evaluation/v3/ldbuilders"
-	ld "github.com/launchdarkly/go-server-sdk/v7"
-	"github.com/launchdarkly/go-server-sdk/v7/ldcomponents"
 	"github.com/launchdarkly/go-server-sdk/v7/testhelpers/ldservices"
 	"github.com/launchdarkly/go-test-helpers/v3/httphelpers"
 	"github.com/stretchr/testify/require"
@@ -34,13 +32,8 @@ const (
 	sdkKey    = "sdk-secret-1234"
 )
 
-// No sync leaves anything running, whatever LaunchDarkly did; but the SDK leaves two idle goroutines of its own
-// where a stream ends before its first payload.
-func TestMain(m *testing.M) {
-	goleak.VerifyTestMain(m,
-		goleak.IgnoreTopFunction("github.com/launchdarkly/go-server-sdk/v7.MakeCustomClient.func4"),
-		goleak.IgnoreTopFunction("github.com/launchdarkly/eventsource.(*Stream).stream.func1.1"))
-}
+// No sync leaves anything running, whatever LaunchDarkly did.
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // launchDarkly is a LaunchDarkly with the real streaming protocol on a local port: an environment for each key.
 type launchDarkly struct {
@@ -117,10 +110,6 @@ func (l *launchDarkly) patch(key, flag string, deleted bool) {
 	l.environments[key].stream.Send(event)
 }
 
-func (l *launchDarkly) config() ld.Config {
-	return ld.Config{ServiceEndpoints: ldcomponents.RelayProxyEndpoints(l.URL)}
-}
-
 func split(word string) (name string, version int) {
 	_, _ = fmt.Sscanf(strings.Replace(word, ":", " ", 1), "%s %d", &name, &version)
 	return name, version
@@ -163,7 +152,7 @@ func (b *bench) initialized(t *testing.T) bool {
 // options are what every test wants; more come after them and win.
 func (b *bench) options(more ...flagsync.Option) []flagsync.Option {
 	return append([]flagsync.Option{
-		flagsync.LaunchDarkly(b.ld.config()), flagsync.Linger(-1), flagsync.Timeout(time.Minute),
+		flagsync.StreamURI(b.ld.URL), flagsync.Linger(-1), flagsync.Timeout(time.Minute),
 		flagsync.Logger(slog.New(slog.NewJSONHandler(b.log, nil))),
 	}, more...)
 }

@@ -31,7 +31,7 @@ func (s *Syncer) log(ctx context.Context, t *tally, err error) {
 		level, message = slog.LevelError, "flags not synced"
 	case s.dryRun:
 		message = "flags compared"
-	case len(r.Refused)+len(r.HeldBack) > 0:
+	case len(r.Refused)+len(r.HeldBack)+len(r.Unparsable) > 0:
 		level = slog.LevelWarn
 	}
 	attrs := []slog.Attr{slog.String("table", s.environment.Table), slog.String("prefix", s.environment.Prefix), slog.Int64("fencing_token", r.Token)}
@@ -40,9 +40,12 @@ func (s *Syncer) log(ctx context.Context, t *tally, err error) {
 		items []table.Entry
 	}{
 		{"added", r.Added}, {"updated", r.Updated}, {"removed", r.Removed},
-		{"refused", r.Refused}, {"held_back", r.HeldBack}, {"kept", r.Kept},
+		{"refused", r.Refused}, {"held_back", r.HeldBack}, {"kept", r.Kept}, {"unparsable", r.Unparsable},
 	} {
 		attrs = append(attrs, keyAttrs(list.name, list.items)...)
+	}
+	if r.Ignored > 0 {
+		attrs = append(attrs, slog.Int("ignored_events", r.Ignored))
 	}
 	if err != nil {
 		attrs = append(attrs, slog.Any("error", err))
@@ -54,14 +57,18 @@ func (s *Syncer) log(ctx context.Context, t *tally, err error) {
 	emf.Log(ctx, s.logger, level, message, attrs...)
 }
 
-// keyAttrs are the first keys of a list, and how many more there are.
+// keyAttrs are the first keys of a list, with the reason if there is one, and how many more there are.
 func keyAttrs(list string, items []table.Entry) (attrs []slog.Attr) {
 	if len(items) == 0 {
 		return nil
 	}
 	var keys []string
 	for _, i := range items[:min(len(items), keysLogged)] {
-		keys = append(keys, i.Kind+"/"+i.Key)
+		key := i.Kind + "/" + i.Key
+		if i.Reason != "" {
+			key += ": " + i.Reason
+		}
+		keys = append(keys, key)
 	}
 	attrs = append(attrs, slog.Any(list, keys))
 	if more := len(items) - len(keys); more > 0 {

@@ -2,6 +2,7 @@ package flagsync
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 	"time"
 
@@ -16,14 +17,18 @@ type Result struct {
 	Added, Updated, Removed []table.Entry
 	// Unchanged items were equal already.
 	Unchanged []table.Entry
-	// Refused items do not fit into DynamoDB. Their rows, if any, are as they were.
+	// Refused items do not fit into DynamoDB, or lack a key or a version. Their rows, if any, are as they were.
 	Refused []table.Entry
+	// Unparsable items were written (in a dry run: would be), but LaunchDarkly's evaluator for Go cannot parse them.
+	Unparsable []table.Entry
 	// HeldBack items have a lower version than the table's; see [Force].
 	HeldBack []table.Entry
 	// Kept items were changed by another program during the sync, to a version at least as high.
 	Kept []table.Entry
 	// Marker is true when LaunchDarkly's $inited marker was missing and was written (in a dry run: would be).
 	Marker bool
+	// Ignored is the number of the stream's events that were not for flags and segments, or came before its put.
+	Ignored int
 	// Transactions is the number of writes besides the fencing token.
 	Transactions int
 }
@@ -40,6 +45,8 @@ type tally struct {
 	transactions int
 	marker       bool
 	fates        map[name]fate
+	unparsable   map[name]table.Entry
+	ignored      int
 }
 
 // name is an item's place in the table, without the prefix.
@@ -64,7 +71,9 @@ const (
 	kept
 )
 
-func newTally() *tally { return &tally{start: time.Now(), fates: map[name]fate{}} }
+func newTally() *tally {
+	return &tally{start: time.Now(), fates: map[name]fate{}, unparsable: map[name]table.Entry{}}
+}
 
 // set gives items a verdict. Of several, the last counts; but what we wrote earlier in the sync, and now find
 // unchanged, is still ours.
@@ -84,17 +93,26 @@ func (t *tally) set(v verdict, items []table.Entry) {
 }
 
 // compared notes how the table differs. The writes are taken for made: when Write fails, the Result says what was found.
-func (t *tally) compared(d *table.Difference, force bool) {
+func (t *tally) compared(d *table.Difference, force bool, ignored int) {
+	t.ignored += ignored
 	t.marker = t.marker || d.Marker
 	t.set(unchanged, d.Unchanged)
 	t.set(added, d.Added)
 	t.set(updated, d.Updated)
 	t.set(removed, d.Removed)
 	t.set(refused, d.Refused)
+	written := slices.Concat(d.Added, d.Updated)
 	if force {
 		t.set(updated, d.Lower)
+		written = append(written, d.Lower...)
 	} else {
 		t.set(heldBack, d.Lower)
+	}
+	for _, e := range written {
+		delete(t.unparsable, name{e.Kind, e.Key}) // an earlier form of it
+	}
+	for _, e := range unparsable(written) {
+		t.unparsable[name{e.Kind, e.Key}] = e
 	}
 }
 
@@ -109,16 +127,20 @@ func (t *tally) written(w table.Written) {
 
 // result sorts the fates into lists. The tally can go on after it.
 func (t *tally) result() Result {
-	r := Result{Token: t.token, Marker: t.marker, Transactions: t.transactions}
+	r := Result{
+		Token: t.token, Marker: t.marker, Transactions: t.transactions, Ignored: t.ignored,
+		Unparsable: slices.Collect(maps.Values(t.unparsable)),
+	}
 	lists := map[verdict]*[]table.Entry{
 		unchanged: &r.Unchanged, added: &r.Added, updated: &r.Updated, removed: &r.Removed,
 		refused: &r.Refused, heldBack: &r.HeldBack, kept: &r.Kept,
 	}
+	sorted := slices.Concat(slices.Collect(maps.Values(lists)), []*[]table.Entry{&r.Unparsable})
 	for _, f := range t.fates {
 		list := lists[f.verdict]
 		*list = append(*list, f.item)
 	}
-	for _, list := range lists {
+	for _, list := range sorted {
 		slices.SortFunc(*list, func(a, b table.Entry) int {
 			return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Key, b.Key))
 		})

@@ -1,39 +1,48 @@
 package flagsync_test
 
 import (
+	"fmt"
 	"log/slog"
 	"net/http"
+	"strings"
 	"sync"
 	"testing"
 
-	"github.com/launchdarkly/go-server-sdk-evaluation/v3/ldbuilders"
-	ld "github.com/launchdarkly/go-server-sdk/v7"
-	"github.com/launchdarkly/go-server-sdk/v7/interfaces"
-	"github.com/launchdarkly/go-server-sdk/v7/subsystems"
-	"github.com/launchdarkly/go-server-sdk/v7/subsystems/ldstoreimpl"
-	st "github.com/launchdarkly/go-server-sdk/v7/subsystems/ldstoretypes"
-
 	"github.com/warmflags/warmflags/internal/flagsync"
 	localaws "github.com/warmflags/warmflags/internal/local/aws"
+	"github.com/warmflags/warmflags/internal/proof/ldstream"
 )
 
-// stream is LaunchDarkly in the place of the SDK's own data source: without a network, so that it runs in a bubble.
+// stream is LaunchDarkly without a network, so that it runs in a bubble.
 type stream struct {
 	answer func(n int, s sink) // called at the n-th connection, from 1
 
-	mu    sync.Mutex // guards what follows
-	count int
-	last  sink
+	mu      sync.Mutex // guards the following
+	count   int        // connections that were not refused
+	last    sink
+	revoked string // the key that is refused
 }
 
-// sink is the client's end of a connection.
+// sink is LaunchDarkly's end of a connection.
 type sink struct {
-	subsystems.DataSourceUpdateSink
-	key string // the SDK key
+	*ldstream.Connection
+	stream *stream
 }
 
-func (s *stream) Build(c subsystems.ClientContext) (subsystems.DataSource, error) {
-	return &connection{stream: s, sink: sink{c.GetDataSourceUpdateSink(), c.GetSDKKey()}}, nil
+func (s *stream) client() *http.Client {
+	return &http.Client{Transport: ldstream.Transport{Answer: func(c *ldstream.Connection) {
+		s.mu.Lock()
+		if c.Request.Header.Get("Authorization") == s.revoked {
+			s.mu.Unlock()
+			c.Refuse(http.StatusUnauthorized)
+			return
+		}
+		s.count++
+		n := s.count
+		s.last = sink{c, s}
+		s.mu.Unlock()
+		s.answer(n, sink{c, s})
+	}}}
 }
 
 func (s *stream) connections() int {
@@ -42,80 +51,56 @@ func (s *stream) connections() int {
 	return s.count
 }
 
-// now is the client's end of the newest connection.
+// now is LaunchDarkly's end of the newest connection.
 func (s *stream) now() sink {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.last
 }
 
-type connection struct {
-	stream *stream
-	sink   sink
-	once   sync.Once
-	ready  chan<- struct{}
-}
-
-func (c *connection) Start(ready chan<- struct{}) {
-	c.ready = ready
-	c.stream.mu.Lock()
-	c.stream.count++
-	n := c.stream.count
-	c.stream.last = c.sink
-	c.stream.mu.Unlock()
-	c.stream.answer(n, c.sink)
-}
-
-func (c *connection) IsInitialized() bool { return true }
-
-func (c *connection) Close() error {
-	c.once.Do(func() { close(c.ready) })
-	return nil
-}
-
-// payload sends flags by "flag:version" words, and a segment.
+// payload sends a put of flags, as "flag:version" words, and a segment.
 func (s sink) payload(words ...string) {
-	segment := ldbuilders.NewSegmentBuilder("everyone").Version(1).Build()
-	flags := st.Collection{Kind: ldstoreimpl.Features()}
-	for _, word := range words {
-		key, item := flag(word)
-		flags.Items = append(flags.Items, st.KeyedItemDescriptor{Key: key, Item: item})
+	flags := make([]string, len(words))
+	for i, word := range words {
+		key, _ := split(word)
+		flags[i] = fmt.Sprintf("%q:%s", key, flagJSON(word))
 	}
-	s.Init([]st.Collection{flags, {Kind: ldstoreimpl.Segments(), Items: []st.KeyedItemDescriptor{
-		{Key: "everyone", Item: st.ItemDescriptor{Version: 1, Item: &segment}},
-	}}})
-	s.UpdateStatus(interfaces.DataSourceStateValid, interfaces.DataSourceErrorInfo{})
+	s.put(strings.Join(flags, ","), `"everyone":{"key":"everyone","version":1}`)
+}
+
+// put sends a put with the JSON of the members of flags and segments.
+func (s sink) put(flags, segments string) {
+	s.Send("put", fmt.Sprintf(`{"path":"/","data":{"flags":{%s},"segments":{%s}}}`, flags, segments))
 }
 
 func (s sink) patch(word string) {
-	key, item := flag(word)
-	s.Upsert(ldstoreimpl.Features(), key, item)
+	key, _ := split(word)
+	s.Send("patch", fmt.Sprintf(`{"path":"/flags/%s","data":%s}`, key, flagJSON(word)))
 }
 
 func (s sink) remove(word string) {
-	key, item := flag(word)
-	item.Item = nil
-	s.Upsert(ldstoreimpl.Features(), key, item)
-}
-
-// refuse is what the SDK does when LaunchDarkly answers 401: it gives up.
-func (s sink) refuse() {
-	s.UpdateStatus(interfaces.DataSourceStateOff, interfaces.DataSourceErrorInfo{
-		Kind: interfaces.DataSourceErrorKindErrorResponse, StatusCode: http.StatusUnauthorized,
-	})
-}
-
-// fail is what the SDK does when LaunchDarkly answers 503: it tries again.
-func (s sink) fail() {
-	s.UpdateStatus(interfaces.DataSourceStateInterrupted, interfaces.DataSourceErrorInfo{
-		Kind: interfaces.DataSourceErrorKindErrorResponse, StatusCode: http.StatusServiceUnavailable,
-	})
-}
-
-func flag(word string) (string, st.ItemDescriptor) {
 	key, version := split(word)
-	f := ldbuilders.NewFlagBuilder(key).Version(version).On(true).Build()
-	return key, st.ItemDescriptor{Version: version, Item: &f}
+	s.Send("delete", fmt.Sprintf(`{"path":"/flags/%s","version":%d}`, key, version))
+}
+
+// refuse revokes the connection's key: it breaks, and the key is refused.
+func (s sink) refuse() {
+	s.stream.mu.Lock()
+	s.stream.revoked = s.Request.Header.Get("Authorization")
+	s.stream.mu.Unlock()
+	s.Break()
+}
+
+// fail answers 503.
+func (s sink) fail() { s.Refuse(http.StatusServiceUnavailable) }
+
+// key is the SDK key of the connection.
+func (s sink) key() string { return s.Request.Header.Get("Authorization") }
+
+// flagJSON is the flag of a "flag:version" word.
+func flagJSON(word string) string {
+	key, version := split(word)
+	return fmt.Sprintf(`{"key":%q,"version":%d,"on":true}`, key, version)
 }
 
 // streamBench is a bench for a bubble.
@@ -133,7 +118,12 @@ func newStreamBench(t *testing.T, answer func(n int, s sink)) *streamBench {
 
 func (b *streamBench) options(more ...flagsync.Option) []flagsync.Option {
 	return append([]flagsync.Option{
-		flagsync.LaunchDarkly(ld.Config{DataSource: b.stream}), flagsync.Linger(-1),
+		flagsync.HTTPClient(b.stream.client()), flagsync.Linger(-1),
 		flagsync.Logger(slog.New(slog.NewJSONHandler(b.log, nil))),
 	}, more...)
+}
+
+func (b *streamBench) sync(t *testing.T, more ...flagsync.Option) (flagsync.Result, error) {
+	t.Helper()
+	return flagsync.New(b.environment(""), oneKey(sdkKey), b.options(more...)...).Sync(t.Context())
 }

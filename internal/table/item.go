@@ -57,11 +57,6 @@ func VersionOf(item string) (int, error) {
 	if !json.Valid([]byte(item)) {
 		return UnknownVersion, errors.New("it is not JSON")
 	}
-	return versionOfValid(item)
-}
-
-// versionOfValid is VersionOf for valid JSON.
-func versionOfValid(item string) (int, error) {
 	if !IsObject(item) {
 		return UnknownVersion, errors.New("it is not a JSON object")
 	}
@@ -71,6 +66,11 @@ func versionOfValid(item string) (int, error) {
 			version = value // of several, the last counts, as in most JSON parsers
 		}
 	}
+	return ParseVersion(version)
+}
+
+// ParseVersion returns the version in the JSON of a version, which is empty if there is none.
+func ParseVersion(version string) (int, error) {
 	if version == "" {
 		return UnknownVersion, errors.New("it has no version")
 	}
@@ -121,4 +121,32 @@ func decode(s string) (v any, err error) {
 		err = errors.New("there is more after the JSON")
 	}
 	return v, err
+}
+
+// NewItem returns the item of a key from its valid JSON. An item needs a JSON object with a key and a version: otherwise Reason
+// says what is missing.
+func NewItem(key, valid string) Item {
+	item := Item{Key: key, Version: UnknownVersion, JSON: valid}
+	if !IsObject(valid) {
+		item.Reason = "it is not a JSON object"
+		return item
+	}
+	hasKey, version := false, ""
+	for name, value := range Members(valid) {
+		switch name {
+		case "key":
+			hasKey = len(value) > len(`""`) && value[0] == '"'
+		case "version":
+			version = value
+		case "deleted":
+			item.Deleted = value == "true"
+		}
+	}
+	var err error
+	if item.Version, err = ParseVersion(version); err != nil {
+		item.Reason = err.Error()
+	} else if !hasKey {
+		item.Reason = "it has no key"
+	}
+	return item
 }

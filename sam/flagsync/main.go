@@ -4,6 +4,7 @@
 //	SDK_KEY_PARAMETER   the SSM parameter that holds the SDK key, or a JSON object of prefix to SDK key; required
 //	QUEUE_URL           the FIFO queue of requests; required
 //	STREAM_URI          where LaunchDarkly streams, such as https://stream.eu.launchdarkly.com or a Relay Proxy; default: LaunchDarkly's own
+//	PAYLOAD_FILTER      the key of a LaunchDarkly payload filter; default: all flags
 //	MAX_REMOVALS        the share of a kind's items, from 0 to 1, that one payload may remove, if it is more than 10; default, and 0: a third
 package main
 
@@ -18,8 +19,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/aws-sdk-go-v2/service/ssm"
-	ld "github.com/launchdarkly/go-server-sdk/v7"
-	"github.com/launchdarkly/go-server-sdk/v7/interfaces"
 
 	"github.com/warmflags/warmflags/internal/flagsync"
 	"github.com/warmflags/warmflags/sam/internal/env"
@@ -48,9 +47,9 @@ func build(ctx context.Context) (*flagsync.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	options := []flagsync.Option{flagsync.MaxRemovals(removals), flagsync.Queue(sqs.NewFromConfig(cfg), queue)}
-	if uri := os.Getenv("STREAM_URI"); uri != "" {
-		options = append(options, flagsync.LaunchDarkly(ld.Config{ServiceEndpoints: interfaces.ServiceEndpoints{Streaming: uri}}))
+	options := []flagsync.Option{
+		flagsync.MaxRemovals(removals), flagsync.Queue(sqs.NewFromConfig(cfg), queue),
+		flagsync.StreamURI(os.Getenv("STREAM_URI")), flagsync.PayloadFilter(os.Getenv("PAYLOAD_FILTER")),
 	}
 	keys := flagsync.ParameterKeys(ssm.NewFromConfig(cfg), parameter)
 	return flagsync.NewHandler(dynamodb.NewFromConfig(cfg), table, keys, options...), nil

@@ -14,8 +14,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/sns"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
-	ld "github.com/launchdarkly/go-server-sdk/v7"
-	"github.com/launchdarkly/go-server-sdk/v7/interfaces"
 
 	"github.com/warmflags/warmflags/dynamostore"
 	"github.com/warmflags/warmflags/internal/flagsync"
@@ -103,7 +101,7 @@ func (p *path) startSync(ctx context.Context, b *board) error {
 
 	keys := func(context.Context, bool) (map[string]string, error) { return map[string]string{"": sdkKey}, nil }
 	options := []flagsync.Option{
-		flagsync.LaunchDarkly(ld.Config{ServiceEndpoints: interfaces.ServiceEndpoints{Streaming: p.ld.URL()}}),
+		flagsync.StreamURI(p.ld.URL()),
 		flagsync.Linger(-1), // the fake's stream does not trail its webhook
 		flagsync.Logger(p.logger),
 		flagsync.Queue(p.cloud.SQS, p.queueURL),

@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/aws/aws-lambda-go/events"
-	ld "github.com/launchdarkly/go-server-sdk/v7"
 	st "github.com/launchdarkly/go-server-sdk/v7/subsystems/ldstoretypes"
 
 	"github.com/warmflags/warmflags/internal/flagsync"
@@ -224,7 +223,7 @@ func (h *history) keys() flagsync.Keys {
 
 func (h *history) options(a *actor) []flagsync.Option {
 	return []flagsync.Option{
-		flagsync.LaunchDarkly(ld.Config{DataSource: a}), flagsync.Timeout(h.Timeout), flagsync.Linger(h.Linger),
+		flagsync.HTTPClient(a.client()), flagsync.Timeout(h.Timeout), flagsync.Linger(h.Linger),
 		flagsync.Logger(slog.New(syncLog{a})),
 	}
 }

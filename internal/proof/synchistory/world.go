@@ -1,6 +1,8 @@
 package synchistory
 
 import (
+	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"math/rand/v2"
@@ -8,10 +10,10 @@ import (
 	"slices"
 
 	"github.com/launchdarkly/go-server-sdk-evaluation/v3/ldbuilders"
-	"github.com/launchdarkly/go-server-sdk/v7/interfaces"
-	"github.com/launchdarkly/go-server-sdk/v7/subsystems"
 	"github.com/launchdarkly/go-server-sdk/v7/subsystems/ldstoreimpl"
 	st "github.com/launchdarkly/go-server-sdk/v7/subsystems/ldstoretypes"
+
+	"github.com/warmflags/warmflags/internal/proof/ldstream"
 )
 
 // fillers are flags that make a change too large for one transaction, where a history has them.
@@ -27,6 +29,14 @@ func (n name) dataKind() st.DataKind {
 		return ldstoreimpl.Segments()
 	}
 	return ldstoreimpl.Features()
+}
+
+// inStream is the kind's name in LaunchDarkly's stream.
+func (n name) inStream() string {
+	if n.dataKind() == ldstoreimpl.Segments() {
+		return "segments"
+	}
+	return "flags"
 }
 
 func flagName(key string) name    { return name{ldstoreimpl.Features().GetName(), key} }
@@ -101,10 +111,9 @@ func (w *world) at(n name, changes int) (s state) {
 
 // publish brings all changes to the open streams.
 func (w *world) publish() {
-	from := w.edge
 	w.edge = w.changes
 	for f := range w.feeds {
-		f.patch(from)
+		f.patch()
 	}
 }
 
@@ -138,87 +147,80 @@ const (
 	refuses      // the key
 )
 
-// source is LaunchDarkly's stream to one sync, in the place of the SDK's own.
+// source is LaunchDarkly's stream to one sync: its HTTP transport.
 type source struct {
-	world *world
+	*ldstream.Connection
 	actor *actor
-	sink  subsystems.DataSourceUpdateSink
-	ready chan<- struct{} // the SDK's; closed when the source is
-	open  bool            // the payload was delivered
-	asked int             // changes in the payload
+	asked int // changes in the payload
+	sent  int // changes in the payload and in patches
 }
 
-// Build makes the source of one LaunchDarkly client; the actor is its [subsystems.ComponentConfigurer].
-func (a *actor) Build(c subsystems.ClientContext) (subsystems.DataSource, error) {
-	return &source{world: a.history.world, actor: a, sink: c.GetDataSourceUpdateSink()}, nil
+// client is the HTTP client of a sync, whose requests LaunchDarkly answers in the actor's mood.
+func (a *actor) client() *http.Client {
+	return &http.Client{Transport: ldstream.Transport{Answer: a.answer}}
 }
 
-// Start is called in the sync's own goroutine. The sync can be paused before LaunchDarkly makes the payload, and before
-// it arrives.
-func (s *source) Start(ready chan<- struct{}) {
-	s.ready = ready
-	if s.actor.pause() != nil {
+// answer answers a request. The sync can be paused before LaunchDarkly makes the payload, and before it arrives.
+func (a *actor) answer(c *ldstream.Connection) {
+	w := a.history.world
+	switch {
+	case a.mood == down:
+		c.Fail(errors.New("connection refused"))
+		return
+	case a.pause() != nil:
+		c.Fail(errCrash)
 		return
 	}
-	s.asked = s.world.edge
-	s.actor.asks(s.asked)
-	if s.actor.pause() != nil {
-		return
-	}
-	switch s.actor.mood {
-	case down:
-		s.sink.UpdateStatus(interfaces.DataSourceStateInterrupted, interfaces.DataSourceErrorInfo{Kind: interfaces.DataSourceErrorKindNetworkError})
-	case refuses:
-		s.sink.UpdateStatus(interfaces.DataSourceStateOff, interfaces.DataSourceErrorInfo{
-			Kind: interfaces.DataSourceErrorKindErrorResponse, StatusCode: http.StatusUnauthorized,
-		})
-	case well, empty:
-		s.actor.delivered = s.actor.mood == well
-		s.sink.Init(s.payload())
-		s.sink.UpdateStatus(interfaces.DataSourceStateValid, interfaces.DataSourceErrorInfo{})
-		s.open = true
-		s.world.feeds[s] = struct{}{}
-		s.patch(s.asked)
+	s := &source{Connection: c, actor: a, asked: w.edge}
+	s.sent = s.asked
+	a.asks(s.asked)
+	switch {
+	case a.pause() != nil:
+		c.Fail(errCrash)
+	case a.mood == refuses:
+		c.Refuse(http.StatusUnauthorized)
+	default:
+		a.delivered = a.mood == well
+		c.Closed = func() { delete(w.feeds, s) }
+		w.feeds[s] = struct{}{}
+		c.Send("put", s.payload())
 	}
 }
 
-func (s *source) payload() []st.Collection {
-	segments, flags := st.Collection{Kind: ldstoreimpl.Segments()}, st.Collection{Kind: ldstoreimpl.Features()}
-	for _, n := range s.world.names() {
-		now := s.world.at(n, s.asked)
-		if now.version == 0 || now.deleted || s.actor.mood == empty {
+// payload is the environment as LaunchDarkly's edge knows it, in the stream's JSON.
+func (s *source) payload() string {
+	data := map[string]map[string]json.RawMessage{"flags": {}, "segments": {}}
+	w := s.actor.history.world
+	for _, n := range w.names() {
+		now := w.at(n, s.asked)
+		if now.version != 0 && !now.deleted && s.actor.mood != empty {
+			data[n.inStream()][n.key] = n.dataKind().Serialize(descriptor(n, now))
+		}
+	}
+	put, _ := json.Marshal(map[string]any{"path": "/", "data": data}) // strings and valid JSON
+	return string(put)
+}
+
+// patch sends what changed since the last event, unless the stream stalls after its payload, and waits until it has arrived.
+func (s *source) patch() {
+	w := s.actor.history.world
+	since := s.sent
+	s.sent = w.edge
+	if s.actor.mood != well || s.actor.stalled {
+		return
+	}
+	for _, n := range w.names() {
+		now := w.at(n, w.edge)
+		if now.version <= since {
 			continue
 		}
-		item := st.KeyedItemDescriptor{Key: n.key, Item: descriptor(n, now)}
-		if n.dataKind() == ldstoreimpl.Segments() {
-			segments.Items = append(segments.Items, item)
+		s.actor.history.report.Patches++
+		path := fmt.Sprintf("/%s/%s", n.inStream(), n.key)
+		if now.deleted {
+			s.Send("delete", fmt.Sprintf(`{"path":%q,"version":%d}`, path, now.version))
 		} else {
-			flags.Items = append(flags.Items, item)
+			s.Send("patch", fmt.Sprintf(`{"path":%q,"data":%s}`, path, n.dataKind().Serialize(descriptor(n, now))))
 		}
 	}
-	return []st.Collection{flags, segments}
-}
-
-// patch sends what changed since then, unless the stream stalls after its payload.
-func (s *source) patch(since int) {
-	for _, n := range s.world.names() {
-		now := s.world.at(n, s.world.edge)
-		if now.version > since && s.actor.mood == well && !s.actor.stalled {
-			s.actor.history.report.Patches++
-			s.sink.Upsert(n.dataKind(), n.key, descriptor(n, now))
-		}
-	}
-}
-
-// IsInitialized says whether the payload was delivered.
-func (s *source) IsInitialized() bool { return s.open }
-
-// Close ends the stream.
-func (s *source) Close() error {
-	if s.ready != nil {
-		close(s.ready)
-		s.ready = nil
-	}
-	delete(s.world.feeds, s)
-	return nil
+	s.Flush()
 }

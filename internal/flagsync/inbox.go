@@ -1,0 +1,103 @@
+package flagsync
+
+import (
+	"strings"
+	"sync"
+
+	"github.com/warmflags/warmflags/internal/table"
+)
+
+// inbox holds what the stream brought and the sync has not taken yet:
+//
+//	put     replaces everything; the next take is the whole environment
+//	patch   adds its item, unless it is not newer; the next take is that item, or the whole environment with it
+//	take    returns what came and empties the inbox
+//
+// It is safe for concurrent use.
+type inbox struct {
+	news chan struct{} // holds one value while something has not been taken
+
+	mu       sync.Mutex                // guards the following
+	whole    bool                      // a put came since the last take
+	items    map[string][]table.Item   // by kind; of several items of a key, the last counts
+	versions map[string]map[string]int // of each item since the last put, by kind and key
+	ignored  int                       // events that were not for flags and segments, or came before a put
+}
+
+func newInbox() *inbox { return &inbox{news: make(chan struct{}, 1), items: map[string][]table.Item{}} }
+
+// put replaces everything that the stream brought before.
+func (b *inbox) put(u update) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.whole, b.items, b.versions = true, u.items, map[string]map[string]int{}
+	for kind, items := range u.items {
+		versions := make(map[string]int, len(items))
+		for _, item := range items {
+			versions[strings.Clone(item.Key)] = item.Version // a clone, so that this does not keep the whole payload in memory
+		}
+		b.versions[kind] = versions
+	}
+	b.notify()
+}
+
+// patch adds an item, or a deleted item's tombstone. An item that is not newer than what the stream brought before is ignored, as
+// LaunchDarkly's SDKs do: it came late, or twice.
+func (b *inbox) patch(u update) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for kind, items := range u.items {
+		if b.versions[kind] == nil {
+			b.versions[kind] = map[string]int{}
+		}
+		for _, item := range items {
+			if version, known := b.versions[kind][item.Key]; item.Reason == "" {
+				if known && item.Version <= version {
+					continue
+				}
+				b.versions[kind][strings.Clone(item.Key)] = item.Version
+			}
+			b.items[kind] = append(b.items[kind], item)
+			b.notify()
+		}
+	}
+}
+
+// putSeen reports whether a put ever came.
+func (b *inbox) putSeen() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.versions != nil
+}
+
+// ignore counts an event that is not for us.
+func (b *inbox) ignore() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.ignored++
+}
+
+// notify wakes who waits for news. The caller holds mu, so that no value stays for something that was taken already.
+func (b *inbox) notify() {
+	select {
+	case b.news <- struct{}{}:
+	default:
+	}
+}
+
+// take returns what came since the last take: the whole environment if a put came, otherwise the items that changed. Ignored is
+// the number of events that were ignored meanwhile.
+func (b *inbox) take() (all []table.Collection, whole bool, ignored int) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	select {
+	case <-b.news:
+	default:
+	}
+	for _, kind := range []string{segments, features} {
+		all = append(all, table.Collection{Kind: kind, Items: b.items[kind]})
+	}
+	whole, ignored = b.whole, b.ignored
+	b.whole, b.items, b.ignored = false, map[string][]table.Item{}, 0
+	return all, whole, ignored
+}
