@@ -81,6 +81,8 @@ lint: $(LINT) $(SAM) $(CHECKOV) ## Check format, style, modules, imports, and th
 	cd v4store && $(LINT) run ./...
 	@if go list -deps ./sam/webhook | grep launchdarkly/; then \
 		echo "sam/webhook must start fast: it must not import LaunchDarkly's SDK."; exit 1; fi
+	@if go list -deps ./sam/flagsync | grep go-server-sdk/; then \
+		echo "sam/flagsync stores what LaunchDarkly sent: it must not import LaunchDarkly's server SDK."; exit 1; fi
 	@if go list -deps . ./cachedstore ./dynamostore ./journal | grep -E 'aws-sdk-go-v2/(config|feature/.*|service/(s[a-z]+))$$|warmflags/subscriber$$'; then \
 		echo "The core packages must start fast: they must not import this (docs/lambda.md)."; exit 1; fi
 	@for template in template.yaml examples/consumer/template.yaml; do \

@@ -65,7 +65,7 @@ found something to change, or because items were held back, refused, or kept as 
 	flags.StringVar(&f.parameter, "sdk-key-parameter", "", "SSM parameter with the SDK key; default: the key is in "+keyVariable)
 	flags.StringVar(&f.stream, "stream-uri", "", "LaunchDarkly's streaming URI, such as https://stream.eu.launchdarkly.com or a Relay Proxy's; default: https://stream.launchdarkly.com")
 	flags.StringVar(&f.filter, "payload-filter", "", "the key of a LaunchDarkly payload filter; default: all flags")
-	flags.BoolVar(&f.dryRun, "dry-run", false, "write nothing, print what would change, and exit with 3 if anything would")
+	flags.BoolVar(&f.dryRun, "dry-run", false, "write nothing, print what would change and how each item's JSON differs, and exit with 3 if anything would")
 	flags.BoolVar(&f.watch, "watch", false, "go on, and write each change when LaunchDarkly streams it")
 	flags.BoolVar(&f.force, "force", false, "lift the guards: an empty payload, many removals, lower versions")
 	flags.Float64Var(&f.removals, "max-removals", 0, "the share of a kind's items, from 0 to 1, that may be removed without --force, if it is more than 10 items; 0: a third")
@@ -174,10 +174,11 @@ type line struct {
 	From   *int       `json:"from"` // the table's version; null: no row
 	To     *int       `json:"to"`   // LaunchDarkly's; null: it is not there
 	Reason string     `json:"reason,omitempty"`
+	Diff   []change   `json:"diff,omitempty"` // of a dry run: what would change in the item's JSON
 }
 
 // lines are a result's changes and what was not written, each list in the order of kind and key. What is equal has none.
-func lines(r flagsync.Result) []line {
+func lines(r flagsync.Result, dryRun bool) []line {
 	all := []line{}
 	for _, list := range []struct {
 		change string
@@ -192,6 +193,9 @@ func lines(r flagsync.Result) []line {
 			l := line{Change: list.change, Kind: i.Kind, Key: i.Key, From: known(i.Was), To: known(i.Version), Reason: list.reason + i.Reason}
 			if i.Deleted && l.To != nil && l.Reason == "" {
 				l.Reason = "as deleted"
+			}
+			if dryRun && i.Old != "" && i.New != "" {
+				l.Diff = diffJSON(i.Old, i.New)
 			}
 			all = append(all, l)
 		}
@@ -219,7 +223,7 @@ func version(v *int) string {
 
 // print prints a sync's result, also of one that failed: what it found says why.
 func (f *syncFlags) print(out io.Writer, r flagsync.Result, failed error) error {
-	changes := lines(r)
+	changes := lines(r, f.dryRun)
 	if f.json {
 		report := map[string]any{
 			"table": f.table, "prefix": f.prefix, "dry_run": f.dryRun, "fencing_token": r.Token, "transactions": r.Transactions,
@@ -239,6 +243,12 @@ func (f *syncFlags) print(out io.Writer, r flagsync.Result, failed error) error 
 		if err := columns.Flush(); err != nil {
 			return err
 		}
+		for _, l := range changes {
+			if len(l.Diff) > 0 {
+				_, _ = fmt.Fprintf(out, "\n%s/%s\n", l.Kind, l.Key)
+				printDiff(out, l.Diff)
+			}
+		}
 	}
 	verb := "changed"
 	switch {
@@ -255,7 +265,7 @@ func (f *syncFlags) print(out io.Writer, r flagsync.Result, failed error) error 
 // printChanges prints a line for each change of a watch.
 func (f *syncFlags) printChanges(out io.Writer, r flagsync.Result) {
 	now := time.Now()
-	for _, l := range lines(r) {
+	for _, l := range lines(r, false) {
 		if f.json {
 			l.Time = &now
 			_ = json.NewEncoder(out).Encode(l) // who reads is gone if this fails; the table is what counts

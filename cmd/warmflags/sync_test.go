@@ -94,10 +94,22 @@ add     segments  segment-0  -     1
 	assert.Equal(t, "0 would change, 3 unchanged\n", out)
 
 	a.ld.Flip("flag-1")
+	code, out, _ = a.sync(t, "--dry-run")
+	assert.Equal(t, 3, code)
+	assert.Equal(t, `CHANGE  KIND      KEY     FROM  TO  
+update  features  flag-1  1     2   
+
+features/flag-1
+    ~ /variations/0 1 -> 2
+    ~ /variations/1 1 -> 2
+    ~ /version 1 -> 2
+1 would change, 2 unchanged
+`, out)
 	code, out, _ = a.sync(t, "--dry-run", "--json")
 	assert.Equal(t, 3, code)
 	assert.JSONEq(t, `{"table": "flags", "prefix": "", "dry_run": true, "fencing_token": 0, "transactions": 0, "unchanged": 2,
-		"changes": [{"change": "update", "kind": "features", "key": "flag-1", "from": 1, "to": 2}]}`, out)
+		"changes": [{"change": "update", "kind": "features", "key": "flag-1", "from": 1, "to": 2, "diff": [
+			{"path": "/variations/0", "from": 1, "to": 2}, {"path": "/variations/1", "from": 1, "to": 2}, {"path": "/version", "from": 1, "to": 2}]}]}`, out)
 }
 
 func TestSyncKeys(t *testing.T) {
@@ -175,9 +187,18 @@ func TestSyncSaysWhatIsNotEqual(t *testing.T) {
 
 func TestAWatchThatCannotBeginSaysItOnce(t *testing.T) {
 	a := newAccount(t, 0)
+	t.Setenv(keyVariable, "sdk-revoked")
 	code, _, problems := a.sync(t, "--watch")
 	assert.Equal(t, 1, code)
-	assert.Equal(t, 1, strings.Count(problems, "has no flags"))
+	assert.Equal(t, 1, strings.Count(problems, "refused the SDK key"))
+}
+
+func TestSyncWithAWrongURIFailsAtOnce(t *testing.T) {
+	a := newAccount(t, 1)
+	code, _, problems := a.sync(t, "--stream-uri", "notaurl")
+	assert.Equal(t, 1, code)
+	assert.Contains(t, problems, `stream URI "notaurl" is not an http or https URI`)
+	assert.Zero(t, a.cloud.Calls("UpdateItem"), "no token was taken")
 }
 
 func TestSyncWithWrongFlags(t *testing.T) {

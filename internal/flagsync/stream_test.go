@@ -27,21 +27,23 @@ type stream struct {
 type sink struct {
 	*ldstream.Connection
 	stream *stream
+	key    string // the SDK key
 }
 
 func (s *stream) client() *http.Client {
 	return &http.Client{Transport: ldstream.Transport{Answer: func(c *ldstream.Connection) {
 		s.mu.Lock()
-		if c.Request.Header.Get("Authorization") == s.revoked {
+		key := c.Request.Header.Get("Authorization")
+		if key == s.revoked {
 			s.mu.Unlock()
 			c.Refuse(http.StatusUnauthorized)
 			return
 		}
 		s.count++
 		n := s.count
-		s.last = sink{c, s}
+		s.last = sink{c, s, key}
 		s.mu.Unlock()
-		s.answer(n, sink{c, s})
+		s.answer(n, sink{c, s, key})
 	}}}
 }
 
@@ -83,19 +85,16 @@ func (s sink) remove(word string) {
 	s.Send("delete", fmt.Sprintf(`{"path":"/flags/%s","version":%d}`, key, version))
 }
 
-// refuse revokes the connection's key: it breaks, and the key is refused.
+// refuse revokes the connection's key: it is answered with 401, or breaks, and the key is refused from then on.
 func (s sink) refuse() {
 	s.stream.mu.Lock()
-	s.stream.revoked = s.Request.Header.Get("Authorization")
+	s.stream.revoked = s.key
 	s.stream.mu.Unlock()
-	s.Break()
+	s.Refuse(http.StatusUnauthorized)
 }
 
 // fail answers 503.
 func (s sink) fail() { s.Refuse(http.StatusServiceUnavailable) }
-
-// key is the SDK key of the connection.
-func (s sink) key() string { return s.Request.Header.Get("Authorization") }
 
 // flagJSON is the flag of a "flag:version" word.
 func flagJSON(word string) string {
