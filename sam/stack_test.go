@@ -1,0 +1,135 @@
+package sam_test
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+)
+
+// No environment waits for another: what AWS must do for it.
+func TestEachEnvironmentIsHandledByItself(t *testing.T) {
+	all := readTemplate(t)
+	function := all.Resources["FlagsyncFunction"].Properties
+	source := at(function, "Events", "Requests", "Properties")
+	assert.Equal(t, map[string]any{
+		"Queue": map[string]any{"Fn::GetAtt": "RequestQueue.Arn"}, "BatchSize": 1, "FunctionResponseTypes": []any{"ReportBatchItemFailures"},
+	}, source, "and no ScalingConfig: as many environments at once as have requests")
+	for name, r := range all.functions() {
+		assert.NotContains(t, r.Properties, "ReservedConcurrentExecutions", name)
+	}
+	queue := all.Resources["RequestQueue"].Properties
+	assert.Equal(t, true, queue["FifoQueue"])
+	assert.Equal(t, 3600, queue["MessageRetentionPeriod"], "the queue empties by itself")
+	assert.Greater(t, queue["VisibilityTimeout"], function["Timeout"])
+	for name, r := range all.Resources {
+		if r.Type == "AWS::SQS::Queue" {
+			assert.NotContains(t, r.Properties, "RedrivePolicy", "%s: dead letters wait for a person", name)
+		}
+	}
+}
+
+func TestRequestsOfTheStack(t *testing.T) {
+	all := readTemplate(t)
+	target := at(all.Resources["Schedule"].Properties, "Target")
+	assert.JSONEq(t, `{"reason":"schedule","cause":"<aws.scheduler.execution-id>"}`, at(target, "Input").(string), "a body of its own, or the queue would drop it")
+	assert.Equal(t, "all", at(target, "SqsParameters", "MessageGroupId"))
+	first := at(all.Outputs["FirstSync"], "Value", "Fn::Sub").(string)
+	for _, part := range []string{"--message-group-id all", `--message-body '{"reason":"first"}'`, "--message-deduplication-id first-$(date +%s)"} {
+		assert.Contains(t, first, part)
+	}
+	keys := []any{all.Resources["WebhookRoute"].Properties["RouteKey"], all.Resources["WebhookPrefixRoute"].Properties["RouteKey"]}
+	assert.Equal(t, []any{"POST /webhook", "POST /webhook/{proxy+}"}, keys)
+	source := at(all.Resources["WebhookPermission"].Properties, "SourceArn", "Fn::Sub").(string)
+	assert.True(t, strings.HasSuffix(source, "/*/POST/webhook*"), source)
+}
+
+// Only this stack's schedule may assume the role.
+func TestTheScheduleHasAGroup(t *testing.T) {
+	all := readTemplate(t)
+	assert.Equal(t, map[string]any{"Ref": "ScheduleGroup"}, all.Resources["Schedule"].Properties["GroupName"])
+	trust := at(all.Resources["ScheduleRole"].Properties, "AssumeRolePolicyDocument", "Statement", 0, "Condition", "StringEquals")
+	assert.Equal(t, map[string]any{
+		"aws:SourceAccount": map[string]any{"Ref": "AWS::AccountId"}, "aws:SourceArn": map[string]any{"Fn::GetAtt": "ScheduleGroup.Arn"},
+	}, trust)
+}
+
+// CloudFormation replaces a managed policy whose description changes, and refuses that while another stack imports its ARN. So
+// these are the descriptions of the first release, for good.
+func TestManagedPoliciesKeepTheirARN(t *testing.T) {
+	all := readTemplate(t)
+	for name, description := range map[string]string{
+		"ReaderPolicy":     "Reads the flag table, as clients in daemon mode do",
+		"SubscriberPolicy": "Makes, reads and removes a queue that hears what changed, as subscriber.Queue does",
+	} {
+		properties := all.Resources[name].Properties
+		assert.Equal(t, description, properties["Description"])
+		assert.NotContains(t, properties, "ManagedPolicyName", "what else replaces it")
+		assert.NotContains(t, properties, "Path")
+		assert.NotNil(t, at(all.Outputs[name+"Arn"], "Export"))
+	}
+}
+
+func TestSubscriptionsAreResources(t *testing.T) {
+	subscriptions := 0
+	for name, r := range readTemplate(t).Resources {
+		if r.Type == "AWS::SNS::Topic" {
+			assert.NotContains(t, r.Properties, "Subscription", name)
+		}
+		if r.Type == "AWS::SNS::Subscription" {
+			subscriptions++
+		}
+	}
+	assert.Equal(t, 1, subscriptions)
+}
+
+// sam logs and everybody who looks for it find the log under /aws/lambda/.
+func TestTheLogOfAllFunctions(t *testing.T) {
+	all := readTemplate(t)
+	assert.Equal(t, map[string]any{"Fn::Sub": "/aws/lambda/${AWS::StackName}"}, all.Resources["Logs"].Properties["LogGroupName"])
+	assert.Equal(t, map[string]any{"Ref": "Logs"}, at(all.Globals, "Function", "LoggingConfig", "LogGroup"))
+	assert.Equal(t, map[string]any{"Ref": "Logs"}, at(all.Outputs["LogGroup"], "Value"))
+	for name, r := range all.functions() {
+		assert.NotContains(t, r.Properties, "LoggingConfig", name)
+	}
+}
+
+func TestConsoleURLsOfEveryPartition(t *testing.T) {
+	all := readTemplate(t)
+	for _, partition := range []string{"aws", "aws-cn", "aws-us-gov", "aws-eusc", "aws-iso", "aws-iso-b"} {
+		assert.NotEmpty(t, at(all.Mappings, "Console", partition, "Domain"), partition)
+	}
+	data, err := os.ReadFile("../template.yaml")
+	require.NoError(t, err)
+	assert.NotRegexp(t, `https://[^"]*console\.aws`, string(data), "a console of one partition")
+	assert.LessOrEqual(t, strings.Count(string(data), "\n"), 1065-250)
+}
+
+var processor = regexp.MustCompile(`(?m)^ *Architectures: \[(\w+)\]`)
+
+// What is built is for the processor that is deployed: both are in one place, which sam/Makefile reads.
+func TestOnePlaceNamesTheProcessor(t *testing.T) {
+	for _, file := range []string{"../template.yaml", "../examples/consumer/template.yaml"} {
+		data, err := os.ReadFile(file)
+		require.NoError(t, err)
+		assert.Len(t, processor.FindAllStringSubmatch(string(data), -1), 1, file)
+		assert.NotContains(t, string(data), "Ref Architecture", file)
+	}
+	data, err := os.ReadFile("../template.yaml")
+	require.NoError(t, err)
+	file := t.TempDir() + "/template.yaml"
+	for architecture, want := range map[string]string{"[arm64]": "GOARCH=arm64", "[x86_64]": "GOARCH=amd64", "[riscv]": "must have", "[!Ref Processor]": "must have"} {
+		text := strings.Replace(string(data), "Architectures: [arm64]", "Architectures: "+architecture, 1)
+		require.NoError(t, os.WriteFile(file, []byte(text), 0o600))
+		command := exec.Command("make", "--dry-run", "--makefile", "sam/Makefile", "build-WebhookFunction", "ARTIFACTS_DIR=out", "TEMPLATE="+file)
+		command.Dir = ".."
+		said, err := command.CombinedOutput()
+		assert.Equal(t, want == "must have", err != nil, fmt.Sprint(err))
+		assert.Contains(t, string(said), want, architecture)
+	}
+}
