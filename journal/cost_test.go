@@ -23,7 +23,7 @@ func (c *counter) GetItem(context.Context, *dynamodb.GetItemInput, ...func(*dyna
 	return &dynamodb.GetItemOutput{}, nil
 }
 
-// docs/warm-lambdas.md: a container that is invoked at random, r times a second, looks 1 / (0.95 interval + 1/r) times a
+// docs/lambda.md: a container that is invoked at random, r times a second, looks 1 / (0.95 interval + 1/r) times a
 // second. That is what the prices there are made of.
 func TestCountedReadsMatchTheFormula(t *testing.T) {
 	for _, interval := range []time.Duration{time.Second, 10 * time.Second} {

@@ -20,21 +20,35 @@ var ldTrue = ldvalue.Bool(true)
 
 func ms(d time.Duration) string { return fmt.Sprintf("%.1f ms", float64(d)/1e6) }
 
-// printTotals prints how long each program takes to its first flag, under each condition, and over the rival.
+// dollarsPerSecond is what AWS bills for a function of 128 MB (x86, us-east-1, https://aws.amazon.com/lambda/pricing/).
+const dollarsPerSecond = 0.0000166667 * 128 / 1024
+
+// printTotals prints how long each program takes to its first flag, under each condition, and over the rival; and what a
+// million of these starts cost.
 func printTotals(conditions []condition, columns [][]stages) {
-	fmt.Print("| process start to the first flag |")
+	printTable("process start to the first flag", conditions, func(column, row int) string {
+		total := columns[column][row].total()
+		if row <= rival {
+			return ms(total)
+		}
+		return fmt.Sprintf("%s (%.2f)", ms(total), float64(total)/float64(columns[column][rival].total()))
+	})
+	printTable("dollars for a million of these, 128 MB", conditions, func(column, row int) string {
+		return fmt.Sprintf("%.3f", columns[column][row].total().Seconds()*1e6*dollarsPerSecond)
+	})
+}
+
+// printTable prints a table with a column for each condition and a row for each program.
+func printTable(title string, conditions []condition, cell func(column, row int) string) {
+	fmt.Printf("| %s |", title)
 	for _, c := range conditions {
 		fmt.Printf(" %s |", c.name)
 	}
 	fmt.Printf("\n| --- |%s\n", strings.Repeat(" ---: |", len(conditions)))
-	for i, program := range programs {
+	for row, program := range programs {
 		fmt.Printf("| %s |", program.name)
-		for _, column := range columns {
-			fmt.Printf(" %s", ms(column[i].total()))
-			if i > rival {
-				fmt.Printf(" (%.2f)", float64(column[i].total())/float64(column[rival].total()))
-			}
-			fmt.Print(" |")
+		for column := range conditions {
+			fmt.Printf(" %s |", cell(column, row))
 		}
 		fmt.Println()
 	}
@@ -67,7 +81,7 @@ func printBinaries(folder string, environment []string) error {
 			return err
 		}
 		var trace bytes.Buffer
-		command := exec.Command(binary) //nolint:gosec // just built
+		command := exec.Command(binary)
 		command.Env, command.Stderr = append(environment, "GODEBUG=inittrace=1"), &trace
 		if err := command.Run(); err != nil {
 			return err

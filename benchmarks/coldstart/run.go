@@ -93,17 +93,20 @@ type group struct{ folder string }
 // newGroup makes a group, in whichever version of control groups the machine has.
 func newGroup() (*group, error) {
 	periodMicros, quotaMicros := strconv.Itoa(int(period.Microseconds())), strconv.Itoa(int(period.Microseconds()*percent/100))
-	for root, limits := range map[string]map[string]string{
-		"/sys/fs/cgroup/cpu": {"cpu.cfs_period_us": periodMicros, "cpu.cfs_quota_us": quotaMicros},
-		"/sys/fs/cgroup":     {"cpu.max": quotaMicros + " " + periodMicros},
+	for _, version := range []struct {
+		root   string
+		limits map[string]string // by file
+	}{
+		{"/sys/fs/cgroup", map[string]string{"cpu.max": quotaMicros + " " + periodMicros}},
+		{"/sys/fs/cgroup/cpu", map[string]string{"cpu.cfs_period_us": periodMicros, "cpu.cfs_quota_us": quotaMicros}},
 	} {
-		g := &group{filepath.Join(root, "warmflags-"+strconv.Itoa(os.Getpid()))}
-		if os.Mkdir(g.folder, 0o755) != nil {
+		g := &group{filepath.Join(version.root, "warmflags-"+strconv.Itoa(os.Getpid()))}
+		if os.Mkdir(g.folder, 0o750) != nil {
 			continue
 		}
 		var errs []error
-		for file, value := range limits {
-			errs = append(errs, os.WriteFile(filepath.Join(g.folder, file), []byte(value), 0o644)) //nolint:gosec // the kernel's file
+		for file, value := range version.limits {
+			errs = append(errs, g.write(file, value))
 		}
 		if errors.Join(errs...) == nil {
 			return g, nil
@@ -118,7 +121,17 @@ func (g *group) add(pid int) error {
 	if g == nil {
 		return nil
 	}
-	return os.WriteFile(filepath.Join(g.folder, "cgroup.procs"), []byte(strconv.Itoa(pid)), 0o644) //nolint:gosec // the kernel's file
+	return g.write("cgroup.procs", strconv.Itoa(pid))
+}
+
+// write writes a file that the kernel made; in an ordinary folder there is none.
+func (g *group) write(file, value string) error {
+	f, err := os.OpenFile(filepath.Join(g.folder, file), os.O_WRONLY, 0)
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteString(value)
+	return errors.Join(err, f.Close())
 }
 
 // remove removes the group, which no process is in any more.

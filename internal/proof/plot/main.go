@@ -1,4 +1,4 @@
-// Plot writes docs/warm-lambdas.svg, and the table of prices in docs/warm-lambdas.md between its two marks. Run it from the
+// Plot writes docs/lambda.svg, and the table of prices in docs/lambda.md between its two marks. Run it from the
 // repository's root: go run ./internal/proof/plot. What it writes is the same each time.
 package main
 
@@ -15,14 +15,14 @@ import (
 // limit is a partition's (https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/bp-partition-key-design.html).
 const (
 	dollarsPerUnit    = 0.125e-6
-	unitsPerLook      = 0.5 // an eventually consistent read of up to 4 KB
+	unitsPerPoll      = 0.5 // an eventually consistent read of up to 4 KB
 	unitsPerPartition = 3000.0
 	secondsPerMonth   = 730 * 3600.0
 )
 
 const (
-	page  = "docs/warm-lambdas.md"
-	chart = "docs/warm-lambdas.svg"
+	page  = "docs/lambda.md"
+	chart = "docs/lambda.svg"
 
 	begin = "<!-- prices: go run ./internal/proof/plot -->\n"
 	end   = "<!-- end of prices -->\n"
@@ -44,8 +44,8 @@ func main() {
 	}
 }
 
-// looks is how often a container looks at the journal, in a second: it is invoked at random, rate times a second.
-func looks(interval, rate float64) float64 { return 1 / (0.95*interval + 1/rate) }
+// polls returns how often a container polls the journal, per second, if it is invoked at random, rate times a second.
+func polls(interval, rate float64) float64 { return 1 / (0.95*interval + 1/rate) }
 
 // withPrices replaces what is between the marks.
 func withPrices(text []byte) ([]byte, error) {
@@ -64,12 +64,12 @@ func prices() string {
 	for _, containers := range []float64{10, 1000, 100_000} {
 		for _, rate := range []float64{0.1, 10} {
 			for _, interval := range []float64{1, 10} {
-				perSecond := containers * looks(interval, rate)
+				perSecond := containers * polls(interval, rate)
 				perMonth := perSecond * secondsPerMonth
 				invoked := map[float64]string{0.1: "every 10 s", 10: "10 times a second"}[rate]
 				fmt.Fprintf(&b, "| %s | %s | %g s | %s million | %s | %s | %.0f |\n", thousands(containers), invoked, interval,
-					thousands(perMonth/1e6), thousands(perMonth*unitsPerLook*dollarsPerUnit), thousands(perSecond),
-					math.Ceil(perSecond*unitsPerLook/unitsPerPartition))
+					thousands(perMonth/1e6), thousands(perMonth*unitsPerPoll*dollarsPerUnit), thousands(perSecond),
+					math.Ceil(perSecond*unitsPerPoll/unitsPerPartition))
 			}
 		}
 	}
@@ -88,7 +88,7 @@ func thousands(x float64) string {
 	return s
 }
 
-// age is how old the latest look is when an invocation begins: the mean over many of them.
+// age returns how old the latest poll is when an invocation begins: the mean over many of them.
 func age(interval, rate float64) float64 {
 	random := rand.New(rand.NewPCG(1, 2))
 	const invocations = 100_000
@@ -133,7 +133,7 @@ func draw() string {
 		}
 	}
 	fmt.Fprintf(&b, `<text x="%.1f" y="%.1f" text-anchor="middle">interval</text>`+"\n", (left+right)/2, foot+45)
-	fmt.Fprintf(&b, `<text x="%.1f" y="%.1f">age of the latest look when an invocation begins</text>`+"\n", left, top-12)
+	fmt.Fprintf(&b, `<text x="%.1f" y="%.1f">age of the latest poll when an invocation begins</text>`+"\n", left, top-12)
 	line(&b, "the most: the interval", "#888", 0, func(interval float64) float64 { return interval })
 	for n, c := range []struct {
 		name, color string
