@@ -28,8 +28,9 @@ import (
 // is not reached: a poll ends after pollLimit.
 const maxPolls = 4
 
-// pollLimit is the longest time that a poll takes, by the monotonic clock.
-const pollLimit = 3 * time.Second
+// pollLimit is the longest time that a poll takes, by the monotonic clock. It is less than what warmflags.Open waits, so that
+// a table that is silent then is logged once.
+const pollLimit = 2500 * time.Millisecond
 
 // longPause is the time without a poll after which the connection may have been closed: AWS's client closes it after 90
 // seconds at the latest, and DynamoDB or a gateway may do so at any time before.
