@@ -94,8 +94,8 @@ func (c *cache) getAll(coll *collection) ([]ldstoretypes.KeyedItemDescriptor, er
 		return servable, servable && stale.expired && coll.start > c.invalidAll && c.settled > c.paused
 	}
 	servable, expired := known(now)
-	switch level := c.outage.level(); {
-	case level == down, level == hung && servable, level == slow && expired:
+	switch {
+	case c.outage.excuses(servable, expired):
 		c.outage.nudge(now)
 		return c.lastWholeLocked(coll, c.outage.err(), now)
 	case query && coll.pausing(now):
@@ -119,34 +119,28 @@ func (c *cache) getAll(coll *collection) ([]ldstoretypes.KeyedItemDescriptor, er
 	if stale.err != nil {
 		return nil, stale.err
 	}
-	waited := map[*entry]*flight{}
-	for entries := stale.entries; len(entries) > 0; entries = coll.displaced(begun, joined, waited, now) {
-		var flights []*flight
-		for _, e := range entries {
-			waited[e] = c.joinLocked(coll, e, c.needLocked(e, begun), now)
-			flights = append(flights, waited[e])
+	for entries := stale.entries; len(entries) > 0; entries = coll.unread() {
+		flights := make([]*flight, len(entries))
+		for i, e := range entries {
+			flights[i] = c.joinLocked(coll, e, c.needLocked(e, begun), now)
 		}
-		if err := c.awaitLocked(known, flights...); err != nil {
-			return c.lastWholeLocked(coll, err, c.nowLocked())
+		err := c.awaitLocked(known, flights...)
+		if now = c.nowLocked(); err != nil {
+			return c.lastWholeLocked(coll, err, now)
 		}
-		now = c.nowLocked()
-	}
-	for e, f := range waited {
-		if f.err != nil && c.missingLocked(e, now) {
-			return nil, f.err
+		for i, f := range flights {
+			if f.err != nil && c.missingLocked(entries[i], now) {
+				return nil, f.err
+			}
 		}
 	}
 	return c.assembleLocked(coll), nil
 }
 
-// displaced returns the entries whose value was lost to a read of the collection that a GetAll did not join, while it
-// waited: the read was discarded, or does not speak for the entry. Entries that it has waited for are left out.
-func (coll *collection) displaced(
-	begun, joined uint64, waited map[*entry]*flight, now clock.Instant,
-) (entries []*entry) {
+// unread returns the entries of which nothing is known until their own read has ended: see covers.
+func (coll *collection) unread() (entries []*entry) {
 	for _, e := range coll.entries.AllRelaxed() {
-		discarded := e.last != nil && e.last.discarded && e.last.start <= begun && (joined == 0 || e.last.start < joined)
-		if waited[e] == nil && (e.unread || discarded && !e.pausing(now)) {
+		if e.last == nil && e.flight != nil {
 			entries = append(entries, e)
 		}
 	}
@@ -189,10 +183,14 @@ func (c *cache) staleLocked(coll *collection, begun, joined uint64, now clock.In
 	return stale
 }
 
-// missingLocked reports whether the table has, or may have, a key whose last known value may not be served: a GetAll without
-// it would say that it is gone.
+// missingLocked reports whether the table may have a key of which nothing is known that may be served: a GetAll without it
+// would say that it is gone. A row that cannot be decoded is left out.
 func (c *cache) missingLocked(e *entry, now clock.Instant) bool {
-	return e.unread || e.last != nil && !c.servable(e.last, now)
+	if e.last == nil {
+		var broken *decodeError
+		return !errors.As(e.failure, &broken)
+	}
+	return !c.servable(e.last, now)
 }
 
 // lastWholeLocked answers a GetAll with what is known, because a read failed or is not waited for. It returns an error
@@ -300,15 +298,14 @@ func (c *cache) keepWholeLocked(f *flight, found *contents, now clock.Instant) {
 	coll.start, coll.taken, coll.until = f.start, f.began, f.began.Add(c.options.ttl)
 	coll.reset()
 	coll.view.Store(nil)
-	frozen := c.frozenLocked(f, now)
-	if f.start <= max(c.invalidAll, c.woken) || frozen {
+	fresh := f.start > max(c.invalidAll, c.woken) && !c.frozenLocked(f, now)
+	if !fresh {
 		c.stats.Discarded++
 		coll.until = f.began // known, but not fresh
 	}
 	for key, e := range coll.entries.AllRelaxed() {
-		if e.flight != nil || e.ended > f.start {
-			e.unread = e.last == nil
-			continue // see covers
+		if e.flight != nil || e.ended > f.start || !fresh && e.hit(now) != nil {
+			continue // it is being read (see covers), or a hit, which a discarded read must not displace
 		}
 		if err := found.broken[key]; err != nil {
 			e.note(err, now)
@@ -318,7 +315,7 @@ func (c *cache) keepWholeLocked(f *flight, found *contents, now clock.Instant) {
 		if d == nil {
 			d = &decoded{item: notFound}
 		}
-		c.storeLocked(f, e, d, f.start > c.discardLocked(e) && !frozen)
+		c.storeLocked(f, e, d, fresh && f.start > e.invalid)
 	}
 	if found.failed != nil {
 		c.outage.failed(found.failed, now)

@@ -34,7 +34,6 @@ type entry struct {
 	read  atomic.Pointer[decoded] // what was decoded last, kept or not. Written under cache.mu, read by reads without it
 
 	last         *value  // the last known value; nil before the first read succeeded
-	unread       bool    // last is nil though the collection was read: see covers
 	invalid      uint64  // seq of the latest invalidation
 	flight, next *flight // its read in progress, and the one that waits to begin
 	ended        uint64  // seq at which its latest read ended
@@ -51,7 +50,7 @@ func (e *entry) invalidate(seq uint64) {
 // store keeps the value of a read that ended. Reads of a key never overlap, so v is the newest in the table's history.
 // Its version does not matter: the table may have been reset to an older one, and is followed.
 func (e *entry) store(v *value, fresh bool) {
-	e.last, e.unread = v, false
+	e.last = v
 	e.reset()
 	if fresh {
 		e.fresh.Store(v)

@@ -49,11 +49,10 @@ func (c *cache) get(coll *collection, key string) (ldstoretypes.ItemDescriptor, 
 // skipReadLocked returns an error if a Get does not wait for a read: the table is taken to be down, the key's reads failed
 // and are backing off, or the last known value has only expired and reads are known to be slow.
 func (c *cache) skipReadLocked(e *entry, known known, now clock.Instant) error {
-	level := c.outage.level()
 	servable, expired := known(now)
 	backsOff := e.pausing(now) || e.failures > 0 && !c.outage.mayRetry(e.failedAt, now)
 	switch {
-	case level == down, level == hung && servable, level == slow && servable && expired:
+	case c.outage.excuses(servable, expired):
 		c.outage.nudge(now)
 		return c.outage.err()
 	case backsOff && (servable || e.flight == nil): // a read in progress may answer

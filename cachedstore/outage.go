@@ -70,6 +70,12 @@ func (o *outage) init(c *cache) {
 // level returns the level. It takes no lock.
 func (o *outage) level() level { return level(o.now.Load()) }
 
+// excuses reports whether a call is answered with what is known, instead of by a read.
+func (o *outage) excuses(servable, expired bool) bool {
+	at := o.level()
+	return at == down || servable && (at == hung || at == slow && expired)
+}
+
 // err returns why the table is not reachable, or nil before the first failure.
 func (o *outage) err() error {
 	o.mu.Lock()

@@ -15,8 +15,8 @@ func (w *world) judgeValue(c *call, x int, got row) (from *read) {
 	unknown, broken := true, false
 	for _, r := range i.over {
 		p := r.pos[x]
-		broken = broken || r.maybe && p < 0
-		unknown = unknown && (p < 0 || !r.done || r.failed)
+		broken = broken || r.done && !r.abandoned && p < 0
+		unknown = unknown && (p < 0 || !r.done || r.failed || r.item < 0 && w.overlapped(r, x))
 		if p < 0 || i.rows[p] != got || !r.done {
 			continue
 		}

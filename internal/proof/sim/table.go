@@ -297,7 +297,7 @@ func (w *world) finish(r *read, now stamp) {
 		if r.failed {
 			continue
 		}
-		if i.failing && r.after(i.failed) && !(r.item < 0 && w.overlapped(r, x)) {
+		if i.failing && r.after(i.failed) && (r.item >= 0 || !w.overlapped(r, x)) {
 			i.failing = false
 			w.hitIf(w.subject.NoStatus, "the store recovers")
 		}
