@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"crypto/sha256"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"sync/atomic"
@@ -157,7 +158,9 @@ type staleEntries struct {
 // after returns how many of them were invalidated after seq.
 func (stale *staleEntries) after(seq uint64) (n int) {
 	for _, e := range stale.entries {
-		n += boolToInt(e.invalid > seq)
+		if e.invalid > seq {
+			n++
+		}
 	}
 	return n
 }
@@ -267,7 +270,7 @@ func (c *cache) readWhole(ctx context.Context, coll *collection) (*contents, err
 		}
 	}
 	if len(gone) > 0 {
-		found.failed = c.inner.confirmMarker(ctx)
+		found.failed = c.confirmMarker()
 	}
 	for _, key := range gone {
 		if found.failed != nil {
@@ -315,7 +318,7 @@ func (c *cache) keepWholeLocked(f *flight, found *contents, now clock.Instant) {
 		if d == nil {
 			d = &decoded{item: notFound}
 		}
-		c.storeLocked(f, e, d, fresh && f.start > e.invalid)
+		c.storeLocked(f, e, d, fresh && f.start > e.invalid, now)
 	}
 	if found.failed != nil {
 		c.outage.failed(found.failed, now)
@@ -357,6 +360,9 @@ func (coll *collection) decode(key string, raw ldstoretypes.SerializedItemDescri
 	}
 	item, err := coll.kind.Deserialize(raw.SerializedItem)
 	if err != nil {
+		if err.Error() == "" { // as LaunchDarkly's reader says of an unknown word
+			err = cmp.Or(json.Unmarshal(raw.SerializedItem, new(any)), err)
+		}
 		return nil, &decodeError{fmt.Errorf("decode %s %q: %w", coll.name, key, err)}
 	}
 	if raw.Version != 0 {

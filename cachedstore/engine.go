@@ -36,23 +36,24 @@ type cache struct {
 	swept    atomic.Bool // the sweeper removes what expires, so a hit reads no clock; never becomes false again
 	flags    *collection // LaunchDarkly's features; never changes
 	segments *collection // never changes
+	markers  *collection // holds marker alone; never changes
+	marker   *entry      // the table's marker; never changes
 
-	mu            sync.Mutex    // guards the fields below and, unless they say otherwise, those of collection, entry and flight
-	collections   []*collection // one per kind
-	seq           uint64        // number of the latest event
-	invalidAll    uint64        // seq of the latest InvalidateAll
-	woken         uint64        // seq of the latest Wake
-	paused        uint64        // seq when the process was last known to have stood still; a Wake counts
-	settled       uint64        // seq at which the latest read that succeeded began
-	latest        clock.Instant // the latest reading of the clock
-	freezes       int           // freezes seen so far
-	askedInited   clock.Instant // when the table was last asked whether it holds data
-	markerChecked bool          // the marker was looked for after the first live item
-	refresher     refresher
-	sweeping      bool // the sweeper was started
-	stats         Stats
-	lines         []string // warnings to write when mu is released
-	closed        bool
+	mu          sync.Mutex    // guards the fields below and, unless they say otherwise, those of collection, entry and flight
+	collections []*collection // one per kind
+	seq         uint64        // number of the latest event
+	invalidAll  uint64        // seq of the latest InvalidateAll
+	woken       uint64        // seq of the latest Wake
+	paused      uint64        // seq when the process was last known to have stood still; a Wake counts
+	settled     uint64        // seq at which the latest read that succeeded began
+	latest      clock.Instant // the latest reading of the clock
+	freezes     int           // freezes seen so far
+	askedInited clock.Instant // when the table was last asked whether it holds data
+	refresher   refresher
+	sweeping    bool // the sweeper was started
+	stats       Stats
+	lines       []string // warnings to write when mu is released
+	closed      bool
 }
 
 // newCache returns an engine with a collection for each kind that the SDK has today. In a service the sweeper starts at
@@ -61,6 +62,8 @@ func newCache(core subsystems.PersistentDataStore, opts options, loggers ldlog.L
 	c := &cache{inner: inner{core: core}, options: opts, loggers: loggers, latest: opts.clock()}
 	c.life, c.endLife = context.WithCancel(context.Background())
 	c.outage.init(c)
+	c.markers = newCollection(ldstoreimpl.Features())
+	c.marker = c.markers.addEntry("$inited")
 	c.flags = c.makeCollection(ldstoreimpl.Features())
 	c.segments = c.makeCollection(ldstoreimpl.Segments())
 	for _, kind := range ldstoreimpl.AllKinds() {
@@ -262,20 +265,11 @@ func (c *cache) initialized() bool {
 	}
 	c.askedInited = now
 	c.unlock()
-	return c.holdsData()
-}
-
-// holdsData asks the inner store whether the table was ever filled.
-func (c *cache) holdsData() bool {
-	yes, err := c.inner.initialized()
-	if err != nil {
-		c.loggers.Errorf("cachedstore: %s", err)
-	}
-	if yes {
+	if c.inner.initialized() {
 		c.inited.Store(true)
 		c.inner.markerSeen.Store(true)
 	}
-	return yes
+	return c.inited.Load()
 }
 
 // closeGrace is how long close waits for calls into an inner store that ignores its context.

@@ -113,3 +113,48 @@ func TestAReadFromBeforeAFreezeDoesNotCountAfterIt(t *testing.T) {
 		})
 	}
 }
+
+// In the default mode of a service, where a hit reads no clock, nothing is served past its TTL. The tests drive the sweeper
+// by the bubble's time, in steps that meet each moment between two sweeps.
+func TestNothingIsServedPastItsTTL(t *testing.T) {
+	for _, ttl := range []time.Duration{50 * time.Millisecond, time.Second - 1, time.Second, 1234 * time.Millisecond, time.Minute} {
+		t.Run(ttl.String(), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := service(t, cachedstore.TTL(ttl))
+				version := 0
+				for offset := time.Duration(0); offset < 2*cachedstore.SweepInterval; offset += 7 * time.Millisecond {
+					time.Sleep(ttl + offset)
+					version++
+					s.put("flag", version)
+					s.invalidate("flag", 0)
+					require.Equal(t, version, s.version("flag"))
+					require.Equal(t, map[string]int{"flag": version}, s.versions())
+					version++
+					s.put("flag", version) // its message is lost
+					time.Sleep(ttl - cachedstore.SweepAhead - 1)
+					if ttl > cachedstore.SweepAhead {
+						require.Equal(t, version-1, s.version("flag"), "it is cached for as long as it may be")
+					}
+					time.Sleep(min(ttl, cachedstore.SweepAhead) + 1)
+					require.Equal(t, version, s.version("flag"), "the TTL is over")
+					require.Equal(t, map[string]int{"flag": version}, s.versions())
+				}
+			})
+		})
+	}
+}
+
+// After a step of the wall clock, a value is served until the next sweep at most.
+func TestAStepOfTheWallClockIsNoticedByTheNextSweep(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := service(t, cachedstore.TTL(time.Hour))
+		s.put("flag", 1)
+		s.version("flag")
+		s.put("flag", 2)
+		s.move(0, time.Hour)
+		assert.Equal(t, 1, s.version("flag"))
+		time.Sleep(cachedstore.SweepInterval)
+		synctest.Wait()
+		assert.Equal(t, 2, s.version("flag"))
+	})
+}

@@ -41,3 +41,15 @@ const (
 
 // MaxUnknown is how many unknown keys are remembered.
 var MaxUnknown = defaults().maxUnknown
+
+// Sweep visits every entry, as a sweep does when the first of them expires.
+func (s *Store) Sweep() {
+	c := s.current()
+	c.mu.Lock()
+	defer c.unlock()
+	now := c.nowLocked()
+	for _, coll := range c.collections {
+		coll.expiry = now
+	}
+	c.sweepLocked(now)
+}

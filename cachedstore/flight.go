@@ -116,7 +116,9 @@ func (c *cache) beginLocked(f *flight) {
 		f.answer()
 		return
 	}
-	c.stats.Reads++
+	if f.coll != c.markers {
+		c.stats.Reads++
+	}
 	if f.entry == nil {
 		f.coll.flight = f
 	} else {
@@ -226,51 +228,45 @@ type known func(now clock.Instant) (servable, expired bool)
 // have ended: because the table is down, or is taken to be and a last known value is servable, or because that value has
 // only expired and ShortWait is over.
 func (c *cache) awaitLocked(known known, flights ...*flight) error {
-	for {
-		servable, expired := known(c.latest)
-		c.unlock()
-		ended := c.await(servable, expired, flights)
-		c.mu.Lock()
-		if c.life.Err() != nil {
-			return errClosed
-		}
-		if ended {
-			return nil
-		}
-		servable, stillExpired := known(c.nowLocked()) // a freeze may have come meanwhile
-		if at := c.outage.level(); at == down || servable && (at == hung || expired && stillExpired) {
+	expired := true
+	for waited := c.options.shortWait == 0; ; {
+		raised := c.outage.raised() // before excuses is asked
+		servable, only := known(c.nowLocked())
+		expired = expired && only // a freeze may have come while it waited
+		if c.outage.excuses(servable, expired) || waited && servable && expired {
 			return cmp.Or(c.outage.err(), errAbandoned)
+		}
+		c.unlock()
+		ended, tooLong := c.await(flights, raised, !waited)
+		c.mu.Lock()
+		switch waited = waited || tooLong; {
+		case c.life.Err() != nil:
+			return errClosed
+		case ended:
+			return nil
 		}
 	}
 }
 
-// await waits for flights. It reports whether they ended, or else that the call should look again at what is known.
-func (c *cache) await(servable, expired bool, flights []*flight) (ended bool) {
-	var tooLong <-chan time.Time
-	if wait := c.options.shortWait; wait > 0 {
-		timer := time.NewTimer(wait)
-		defer timer.Stop()
-		tooLong = timer.C
-	} else if wait == 0 && servable && expired {
-		return false
+// await waits until the flights have ended, the outage's level is raised, ShortWait is over, or the cache is closed.
+func (c *cache) await(flights []*flight, raised <-chan struct{}, short bool) (ended, tooLong bool) {
+	timer := time.NewTimer(max(c.options.shortWait, 0))
+	defer timer.Stop()
+	timeout := timer.C
+	if !short || c.options.shortWait <= 0 {
+		timeout = nil
 	}
-	down := c.outage.signal(servable)
 	for _, f := range flights {
-		for ended := false; !ended; {
-			select {
-			case <-f.done:
-				ended = true
-			case <-tooLong:
-				c.outage.suspect(c.options.clock())
-				if servable && expired {
-					return false
-				}
-			case <-down:
-				return false
-			case <-c.life.Done():
-				return false
-			}
+		select {
+		case <-f.done:
+		case <-timeout:
+			c.outage.suspect(c.options.clock())
+			return false, true
+		case <-raised:
+			return false, false
+		case <-c.life.Done():
+			return false, false
 		}
 	}
-	return true
+	return true, false
 }

@@ -4,11 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
 	"sync/atomic"
 
 	"github.com/launchdarkly/go-server-sdk/v7/subsystems"
 	"github.com/launchdarkly/go-server-sdk/v7/subsystems/ldstoretypes"
+
+	"github.com/warmflags/warmflags/internal/clock"
 )
 
 // inner calls the wrapped store. It uses what that store offers beside LaunchDarkly's interface, and turns a panic into an
@@ -16,10 +17,6 @@ import (
 type inner struct {
 	core       subsystems.PersistentDataStore
 	markerSeen atomic.Bool // this process has seen the marker; never becomes false again
-
-	turn sync.Mutex // held while the marker is read for confirmMarker; taken before mu
-	mu   sync.Mutex // guards next
-	next *markerRead
 }
 
 // contextReader is what a store may offer beside Get and GetAll (dynamostore does).
@@ -86,10 +83,11 @@ func (in *inner) getAll(
 	return raw, broken, err
 }
 
-// initialized asks the store whether the table was ever filled.
-func (in *inner) initialized() (yes bool, err error) {
+// initialized asks the store whether the table was ever filled. A panic is a no.
+func (in *inner) initialized() (yes bool) {
+	var err error
 	defer recovered(&err)
-	return in.core.IsInitialized(), nil
+	return in.core.IsInitialized()
 }
 
 // marker reads the marker.
@@ -117,59 +115,38 @@ func (in *inner) check(ctx context.Context) (reached, marker bool) {
 	return err == nil, marker
 }
 
-// markerRead is one read of the marker for all the reads that found nothing before it began.
-type markerRead struct {
-	done    chan struct{}
-	present bool
-	err     error
-}
-
 // confirmMarker returns an error unless a live item's absence can be believed: the marker stands, or this process never saw
-// one. Calls share a read that begins after all of them.
-func (in *inner) confirmMarker(ctx context.Context) error {
-	if !in.markerSeen.Load() {
+// one. Calls share a read that begins after all of them: the marker is read as an entry of a collection of its own.
+func (c *cache) confirmMarker() error {
+	if !c.inner.markerSeen.Load() {
 		return nil
 	}
-	in.mu.Lock()
-	r := in.next
-	first := r == nil
-	if first {
-		r = &markerRead{done: make(chan struct{})}
-		in.next = r
-	}
-	in.mu.Unlock()
-	if first {
-		in.turn.Lock()
-		in.mu.Lock()
-		in.next = nil
-		in.mu.Unlock()
-		r.present, r.err = in.marker(ctx)
-		close(r.done)
-		in.turn.Unlock()
-	}
-	select {
-	case <-r.done:
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-	if r.err == nil && !r.present {
+	c.mu.Lock()
+	f := c.joinLocked(c.markers, c.marker, c.seq, c.nowLocked())
+	c.unlock()
+	<-f.done
+	if f.err == nil && !f.value.found() {
 		return errMarkerGone
 	}
-	return r.err
+	return f.err
 }
 
 // lookForMarkerLocked reads the marker once after the first live item was read: only a marker that was seen can vanish.
-func (c *cache) lookForMarkerLocked() {
-	if c.markerChecked || c.inner.markerSeen.Load() {
-		return
+func (c *cache) lookForMarkerLocked(now clock.Instant) {
+	if e := c.marker; e.last == nil && e.flight == nil && !e.pausing(now) && !c.inner.markerSeen.Load() {
+		c.joinLocked(c.markers, e, 0, now)
 	}
-	c.markerChecked = c.running.start(func() {
-		ctx, cancel := context.WithTimeout(c.life, c.options.readLimit)
-		defer cancel()
-		if _, err := c.inner.marker(ctx); err != nil {
-			c.mu.Lock()
-			c.markerChecked = false // after the next live item
-			c.unlock()
-		}
-	})
+}
+
+// readMarker reads the marker for a flight.
+func (c *cache) readMarker(ctx context.Context) (*decoded, error) {
+	present, err := c.inner.marker(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("read the marker: %w", err)
+	}
+	d := &decoded{item: notFound}
+	if present {
+		d.item.Version = 0
+	}
+	return d, nil
 }

@@ -147,13 +147,16 @@ func (c *cache) forgetUnknownLocked(coll *collection) {
 
 // readItem reads and decodes one row, without the lock. If a live item is gone, the marker must still be there.
 func (c *cache) readItem(ctx context.Context, coll *collection, e *entry) (*decoded, error) {
+	if e == c.marker {
+		return c.readMarker(ctx)
+	}
 	raw, err := c.inner.get(ctx, coll.kind, e.key)
 	if err != nil {
 		return nil, err
 	}
 	d, err := coll.decode(e.key, raw)
 	if err == nil && !d.found() && e.read.Load().live() {
-		err = c.inner.confirmMarker(ctx)
+		err = c.confirmMarker()
 	}
 	return d, err
 }
@@ -167,13 +170,13 @@ func (c *cache) keepItemLocked(f *flight, d *decoded, now clock.Instant) {
 	if f.entry.failures > 0 {
 		c.outage.retried()
 	}
-	c.storeLocked(f, f.entry, d, fresh)
+	c.storeLocked(f, f.entry, d, fresh, now)
 	f.value = f.entry.last
 	f.coll.view.Store(nil)
 }
 
 // storeLocked stores what f found for one key. Without a cache it is only the last known value.
-func (c *cache) storeLocked(f *flight, e *entry, d *decoded, fresh bool) {
+func (c *cache) storeLocked(f *flight, e *entry, d *decoded, fresh bool, now clock.Instant) {
 	fresh = fresh && c.options.ttl != 0
 	e.read.Store(d)
 	v := &value{item: d.item, start: f.start, taken: f.began, until: f.began.Add(c.options.ttl), discarded: !fresh}
@@ -182,6 +185,6 @@ func (c *cache) storeLocked(f *flight, e *entry, d *decoded, fresh bool) {
 		f.coll.expiry = f.coll.expiry.Earlier(v.until)
 	}
 	if d.live() {
-		c.lookForMarkerLocked()
+		c.lookForMarkerLocked(now)
 	}
 }

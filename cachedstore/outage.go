@@ -21,9 +21,9 @@ const (
 )
 
 const (
-	// firstCheck is the pause before the second check of a failing period. It doubles up to lastCheck, and in a
-	// Lambda function, whose time stands still between invocations, up to lastCheckLambda. After recovery, values are
-	// stale for this pause at most.
+	// firstCheck is the pause before the second check of a failing period. It doubles up to lastCheck; while the table
+	// is down in a Lambda function, whose time stands still between invocations, up to lastCheckLambda. After
+	// recovery, values are stale for this pause at most.
 	firstCheck      = 100 * time.Millisecond
 	lastCheck       = 5 * time.Second
 	lastCheckLambda = time.Second
@@ -46,25 +46,25 @@ type outage struct {
 	hurried chan struct{} // ends the watch's pause; buffered, 1
 	now     atomic.Int32  // the level. Written under mu
 
-	mu        sync.Mutex       // guards the fields below
-	signals   [2]chan struct{} // closed while the level is hung or above, and down
-	watching  bool             // the watch runs
-	checking  bool             // it is asking the table
-	failedNow bool             // something failed since the latest check began
-	lostWrite bool             // a write was lost, and no outage's end was announced since
-	announced bool             // clients were notified of an outage, and not of its end
-	logged    bool             // this failing period's line was written
-	cause     error            // the latest failure
-	failedAt  clock.Instant    // when it happened
-	checkedAt clock.Instant    // when the latest check began
-	pause     time.Duration    // from then to the next
-	retryAt   clock.Instant    // keys whose reads failed are not read before
-	retryIn   time.Duration    // the pause after the next such read
+	mu        sync.Mutex    // guards the fields below
+	higher    chan struct{} // closed when the level is raised
+	watching  bool          // the watch runs
+	checking  bool          // it is asking the table
+	failedNow bool          // something failed since the latest check began
+	lostWrite bool          // a write was lost, and no outage's end was announced since
+	announced bool          // clients were notified of an outage, and not of its end
+	logged    bool          // this failing period's line was written
+	cause     error         // the latest failure
+	failedAt  clock.Instant // when it happened
+	checkedAt clock.Instant // when the latest check began
+	pause     time.Duration // from then to the next
+	retryAt   clock.Instant // keys whose reads failed are not read before
+	retryIn   time.Duration // the pause after the next such read
 }
 
 func (o *outage) init(c *cache) {
 	o.c, o.hurried = c, make(chan struct{}, 1)
-	o.signals = [2]chan struct{}{make(chan struct{}), make(chan struct{})}
+	o.higher = make(chan struct{})
 }
 
 // level returns the level. It takes no lock.
@@ -86,32 +86,19 @@ func (o *outage) err() error {
 	return fmt.Errorf("the table cannot be read: %w", o.cause)
 }
 
-// signal returns a channel that is closed when calls stop waiting for reads: those that can be served a last known value
-// at level hung, all others at level down.
-func (o *outage) signal(servable bool) <-chan struct{} {
+// raised returns a channel that is closed when the level is raised: calls that wait for a read ask excuses again.
+func (o *outage) raised() <-chan struct{} {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return o.signals[1-boolToInt(servable)]
+	return o.higher
 }
 
-func boolToInt(b bool) int {
-	if b {
-		return 1
-	}
-	return 0
-}
-
-// setLocked changes the level, and opens or closes the signals.
+// setLocked changes the level.
 func (o *outage) setLocked(to level) {
-	from := o.level()
-	o.now.Store(int32(to))
-	for i, at := range [2]level{hung, down} {
-		switch {
-		case from < at && to >= at:
-			close(o.signals[i])
-		case from >= at && to < at:
-			o.signals[i] = make(chan struct{})
-		}
+	from := level(o.now.Swap(int32(to)))
+	if to > from {
+		close(o.higher)
+		o.higher = make(chan struct{})
 	}
 }
 
@@ -241,7 +228,7 @@ func (o *outage) conclude(up bool) (ends bool) {
 	wasDown, wasAnnounced, cause := o.level() == down, o.announced, o.cause
 	o.checking = false
 	last := lastCheck
-	if o.c.options.freezes {
+	if o.c.options.freezes && !up {
 		last = lastCheckLambda
 	}
 	o.pause = min(max(2*o.pause, firstCheck), last)

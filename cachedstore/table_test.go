@@ -2,6 +2,7 @@ package cachedstore_test
 
 import (
 	"errors"
+	"maps"
 	"sync"
 	"testing"
 	"time"
@@ -35,6 +36,7 @@ type table struct {
 	writes  int
 	closed  int
 	looks   int                      // times that IsStoreAvailable was called
+	markers int                      // times that IsInitialized was called
 	err     error                    // what reads, writes and availability checks fail with
 	lost    error                    // what writes alone fail with
 	errs    map[string]error         // what reads of a key fail with
@@ -137,6 +139,13 @@ func (x *table) readsOf(key string) int {
 	return x.reads[key]
 }
 
+// allReads returns how often each key was read.
+func (x *table) allReads() map[string]int {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return maps.Clone(x.reads)
+}
+
 // begin notes a read, and fails the test if one of the same key is under way.
 func (x *table) begin(key string) (gate chan struct{}, err error) {
 	x.reads[key]++
@@ -225,8 +234,22 @@ func (x *table) Upsert(kind ldstoretypes.DataKind, key string, item ldstoretypes
 
 func (x *table) IsInitialized() bool {
 	x.mu.Lock()
+	x.markers++
+	gate := x.holds["marker"]
+	x.mu.Unlock()
+	if gate != nil {
+		<-gate
+	}
+	x.mu.Lock()
 	defer x.mu.Unlock()
 	return x.inited
+}
+
+// markerReads returns how often the marker was read.
+func (x *table) markerReads() int {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return x.markers
 }
 
 func (x *table) IsStoreAvailable() bool {

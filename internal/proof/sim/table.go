@@ -121,7 +121,13 @@ func (w *world) wrote(how string) {
 	w.brokef(7, "the cache wrote to the table (%s)", how)
 }
 
-func (t table) IsInitialized() bool { return true }
+// IsInitialized is also how a cache reads the marker, which is a read like any other.
+func (t table) IsInitialized() bool {
+	t.w.mu.Lock()
+	defer t.w.mu.Unlock()
+	t.w.settled = t.w.event().n
+	return true
+}
 
 func (t table) IsStoreAvailable() bool {
 	t.w.mu.Lock()

@@ -1,0 +1,186 @@
+package cachedstore_test
+
+import (
+	"context"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/launchdarkly/go-sdk-common/v3/ldlog"
+	"github.com/launchdarkly/go-server-sdk/v7/subsystems"
+	"github.com/launchdarkly/go-server-sdk/v7/subsystems/ldstoretypes"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/warmflags/warmflags/cachedstore"
+)
+
+func TestAClosedClientReturnsErrors(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSystem(t, newTable(t))
+		s.put("flag", 1)
+		s.version("flag")
+		s.versions()
+		second := s.build()
+		require.NoError(t, s.client.Close())
+		_, err := s.client.Get(features, "flag")
+		assert.ErrorContains(t, err, "store is closed")
+		_, err = s.client.GetAll(features)
+		assert.ErrorContains(t, err, "store is closed")
+		_, err = s.client.Upsert(features, "flag", ldstoretypes.ItemDescriptor{})
+		assert.ErrorContains(t, err, "store is closed")
+		assert.ErrorContains(t, s.client.Init(nil), "store is closed")
+		assert.False(t, s.client.IsInitialized())
+		assert.Zero(t, s.writes)
+
+		item, err := second.Get(features, "flag")
+		require.NoError(t, err, "the other client's cache is open")
+		assert.Equal(t, 1, item.Version)
+		require.NoError(t, second.Close())
+		_, err = second.Get(features, "flag")
+		assert.ErrorContains(t, err, "store is closed")
+	})
+}
+
+// heeding is a table whose reads end with their context, as dynamostore's do.
+type heeding struct{ *table }
+
+func (x heeding) Build(subsystems.ClientContext) (subsystems.PersistentDataStore, error) {
+	return x, nil
+}
+
+func (x heeding) GetContext(
+	ctx context.Context, _ ldstoretypes.DataKind, _ string,
+) (ldstoretypes.SerializedItemDescriptor, error) {
+	<-ctx.Done()
+	return ldstoretypes.SerializedItemDescriptor{}, ctx.Err()
+}
+
+func (x heeding) GetAllContext(
+	ctx context.Context, _ ldstoretypes.DataKind,
+) ([]ldstoretypes.KeyedSerializedItemDescriptor, error) {
+	<-ctx.Done()
+	return nil, ctx.Err()
+}
+
+// A read that ends because the cache is closed is no failure: nothing is logged, and nobody is notified.
+func TestCloseDuringABlackHole(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSystem(t, newTable(t))
+		require.NoError(t, s.client.Close())
+		s.store = cachedstore.New(heeding{s.table}, cachedstore.InLambda(true), cachedstore.ReadLimit(time.Minute),
+			cachedstore.ShortWait(-1))
+		s.client = s.build()
+		get := async(func() error { _, err := s.client.Get(features, "flag"); return err })
+		getAll := async(func() error { _, err := s.client.GetAll(features); return err })
+		synctest.Wait()
+		assert.Zero(t, elapsed(func() { require.NoError(t, s.client.Close()) }))
+		assert.ErrorContains(t, <-get, "store is closed")
+		assert.ErrorContains(t, <-getAll, "store is closed")
+		assert.Empty(t, s.log.GetOutput(ldlog.Warn))
+		assert.Empty(t, s.log.GetOutput(ldlog.Error))
+		assert.Empty(t, s.status)
+	})
+}
+
+// An inner store that ignores its context does not keep Close for ReadLimit either, nor the calls that wait.
+func TestCloseDoesNotWaitForAStoreThatHangs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSystem(t, newTable(t), cachedstore.ReadLimit(time.Minute), cachedstore.ShortWait(-1))
+		release := s.hold("flag")
+		get := async(func() error { _, err := s.client.Get(features, "flag"); return err })
+		synctest.Wait()
+		assert.Less(t, elapsed(func() { require.NoError(t, s.client.Close()) }), time.Second)
+		assert.ErrorContains(t, <-get, "store is closed")
+		assert.Len(t, s.log.GetOutput(ldlog.Warn), 1)
+		release()
+	})
+}
+
+// evaluating is a logger that reads a flag and invalidates one before it writes a line.
+type evaluating struct{ s *system }
+
+func (l evaluating) Println(...any) {
+	_, _ = l.s.client.Get(features, "flag")
+	_, _ = l.s.client.GetAll(features)
+	l.s.invalidate("other", 0)
+}
+func (l evaluating) Printf(string, ...any) { l.Println() }
+
+func TestALoggerMayEvaluateFlags(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSystem(t, newTable(t), cachedstore.Sizes(25, 2))
+		s.log.Loggers.SetBaseLogger(evaluating{s})
+		require.NoError(t, s.client.Close())
+		s.client = s.build()
+		s.raw("flag", 1, `{`) // a row that cannot be decoded
+		s.raw("other", 1, `{`)
+		_, err := s.client.Get(features, "flag")
+		assert.ErrorContains(t, err, "decode")
+		s.versions()
+		for _, key := range []string{"x", "y", "z"} {
+			s.version(key) // unknown keys are forgotten
+		}
+		s.fail(errTable)
+		s.store.InvalidateAll()
+		s.version("x")
+		time.Sleep(time.Minute)
+		s.fail(nil)
+		time.Sleep(time.Minute)
+		s.version("x")
+	})
+}
+
+// A status listener of the application that is never read blocks the SDK's broadcaster for good.
+func TestAnUndrainedListenerBlocksNothingOfOurs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		x := newTable(t)
+		store := cachedstore.New(x, cachedstore.InLambda(true), cachedstore.TTL(-1))
+		stuck := make(statuses) // UpdateStatus never returns
+		client, err := store.Build(subsystems.BasicClientContext{DataStoreUpdateSink: stuck})
+		require.NoError(t, err)
+		for version := 1; version < 30; version++ {
+			x.put("flag", version)
+			store.InvalidateAll()
+			item, err := client.Get(features, "flag")
+			require.NoError(t, err)
+			require.Equal(t, version, item.Version)
+			x.fail(errTable)
+			store.InvalidateAll()
+			_, err = client.Get(features, "flag")
+			require.NoError(t, err)
+			synctest.Wait()
+			x.fail(nil)
+			time.Sleep(time.Minute)
+		}
+		assert.Zero(t, elapsed(func() { require.NoError(t, client.Close()) }))
+		assert.False(t, (<-stuck).Available) // lets its goroutine end: the client is gone, nothing follows
+		synctest.Wait()
+		assert.Empty(t, stuck)
+	})
+}
+
+// LaunchDarkly's client with the FDv2 data system calls DropCache once its own memory holds all flags.
+func TestDropCacheReleasesWhatIsCached(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSystem(t, newTable(t))
+		manyFlags(s, 100, 1)
+		s.versions()
+		dropper, ok := s.client.(interface{ DropCache() })
+		require.True(t, ok)
+		releaseOld := s.hold("flag7")
+		s.invalidate("flag7", 0)
+		old := async(func() int { return s.version("flag7") })
+		synctest.Wait()
+		s.put("flag7", 2)
+		s.invalidate("flag7", 2)
+		dropper.DropCache()
+		assert.Equal(t, 1, s.store.Stats().Entries, "the one that is being read")
+		releaseOld()
+		assert.Equal(t, 1, <-old)
+		assert.Equal(t, 2, s.version("flag7"), "what was invalidated stays so")
+		assert.Equal(t, 1, s.version("flag8"))
+		require.NoError(t, s.client.Init(nil))
+		assert.Equal(t, 1, s.writes)
+	})
+}

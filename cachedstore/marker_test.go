@@ -1,0 +1,151 @@
+package cachedstore_test
+
+import (
+	"fmt"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/launchdarkly/go-sdk-common/v3/ldlog"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/warmflags/warmflags/cachedstore"
+)
+
+// wipe removes all rows and the marker, as an operator does who creates a table again.
+func wipe(s *system) {
+	s.table.mu.Lock()
+	defer s.table.mu.Unlock()
+	clear(s.rows["features"])
+	s.inited = false
+}
+
+func (x *table) setMarker(there bool) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.inited = there
+}
+
+func TestATableThatLostItsMarkerIsAnOutage(t *testing.T) {
+	for _, whole := range []bool{false, true} {
+		t.Run(fmt.Sprintf("collection cached %v", whole), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := newSystem(t, newTable(t))
+				s.put("flag", 1)
+				s.put("other", 1)
+				s.version("flag")
+				if whole {
+					s.versions()
+				}
+				synctest.Wait() // it has seen the marker
+				wipe(s)
+				s.put("other", 2)
+				s.store.InvalidateAll()
+				assert.Equal(t, 1, s.version("flag"))
+				assert.False(t, (<-s.status).Available)
+				if whole {
+					assert.Equal(t, map[string]int{"flag": 1, "other": 2}, s.versions(), "a row that is read is served")
+				}
+				time.Sleep(time.Hour)
+				assert.Equal(t, 1, s.version("flag"))
+				assert.Contains(t, s.log.GetOutput(ldlog.Warn)[0], "marker")
+				assert.Len(t, s.log.GetOutput(ldlog.Warn), 1)
+
+				s.put("flag", 3)
+				s.setMarker(true)
+				assert.True(t, (<-s.status).Available)
+				assert.Equal(t, 3, s.version("flag"))
+			})
+		})
+	}
+}
+
+func TestAbsenceIsBelievedWhileTheMarkerStands(t *testing.T) {
+	for _, seen := range []bool{true, false} {
+		t.Run(fmt.Sprint("marker ", seen), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				x := newTable(t)
+				x.inited = seen // some writers never write one
+				s := newSystem(t, x)
+				s.put("flag", 1)
+				s.version("flag")
+				synctest.Wait()
+				s.remove("flag")
+				s.invalidate("flag", 0)
+				looks := s.markerReads()
+				assert.Equal(t, -1, s.version("flag"))
+				want := 0
+				if seen {
+					want = 1
+				}
+				assert.Equal(t, want, s.markerReads()-looks)
+				s.invalidate("flag", 0)
+				assert.Equal(t, -1, s.version("flag"))
+				assert.Equal(t, want, s.markerReads()-looks, "only where a live item was known")
+				assert.Empty(t, s.status)
+			})
+		})
+	}
+}
+
+// A tombstone says itself that the item was deleted.
+func TestATombstoneNeedsNoMarker(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSystem(t, newTable(t))
+		s.put("flag", 1)
+		s.version("flag")
+		synctest.Wait()
+		looks := s.markerReads()
+		s.raw("flag", 2, `{"key":"flag","version":2,"deleted":true}`)
+		s.invalidate("flag", 2)
+		assert.Equal(t, 2, s.version("flag"))
+		assert.Equal(t, looks, s.markerReads())
+	})
+}
+
+// Any number of flags that are gone cost one read of the marker at a time.
+func TestReadsOfTheMarkerAreShared(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSystem(t, newTable(t))
+		keys := manyFlags(s, 100, 1)
+		for _, key := range keys {
+			s.version(key)
+		}
+		synctest.Wait()
+		release := s.hold("marker")
+		looks := s.markerReads()
+		for _, key := range keys {
+			s.remove(key)
+			s.invalidate(key, 0)
+		}
+		var got []chan int
+		for _, key := range keys {
+			got = append(got, async(func() int { return s.version(key) }))
+		}
+		synctest.Wait()
+		release()
+		for i := range keys {
+			assert.Equal(t, -1, <-got[i])
+		}
+		assert.LessOrEqual(t, s.markerReads()-looks, 2, "one in progress, and one that began after all")
+	})
+}
+
+// A marker that cannot be read is a read that failed.
+func TestAMarkerThatHangsIsAFailedRead(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSystem(t, newTable(t), cachedstore.ReadLimit(time.Second))
+		s.put("flag", 1)
+		s.version("flag")
+		synctest.Wait()
+		s.remove("flag")
+		s.invalidate("flag", 0)
+		release := s.hold("marker")
+		took := elapsed(func() { assert.Equal(t, 1, s.version("flag")) })
+		require.Equal(t, time.Second, took)
+		release()
+		time.Sleep(time.Minute)
+		assert.Equal(t, -1, s.version("flag"))
+	})
+}

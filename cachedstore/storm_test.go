@@ -1,0 +1,151 @@
+package cachedstore_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/launchdarkly/go-sdk-common/v3/ldlog"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/warmflags/warmflags/cachedstore"
+)
+
+func manyFlags(s *system, n, version int) (keys []string) {
+	for i := range n {
+		keys = append(keys, fmt.Sprint("flag", i))
+		s.put(keys[i], version)
+	}
+	return keys
+}
+
+// 500 flags are throttled for a minute while the marker can be read, and every flag is evaluated ten times a second.
+func TestAPartialFailureIsNoStorm(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSystem(t, newTable(t))
+		keys := manyFlags(s, 500, 1)
+		for _, key := range keys {
+			s.version(key)
+			s.failOnly(key, errTable)
+		}
+		synctest.Wait()
+		before := s.store.Stats()
+		s.asked()
+		s.store.InvalidateAll()
+		minute := func() {
+			for range 600 {
+				for _, key := range keys {
+					require.Equal(t, 1, s.version(key))
+				}
+				time.Sleep(100 * time.Millisecond)
+			}
+		}
+		minute()
+		assert.LessOrEqual(t, s.store.Stats().Errors-before.Errors, 3*len(keys), "one read each, and few attempts")
+		first := s.store.Stats().Errors
+		minute()
+		assert.LessOrEqual(t, s.store.Stats().Errors-first, 3*len(keys))
+		assert.Len(t, s.log.GetOutput(ldlog.Warn), 1, "one line")
+		assert.LessOrEqual(t, s.asked(), 40, "checks with growing pauses")
+		assert.Empty(t, s.status, "no outage")
+
+		for _, key := range keys {
+			s.put(key, 2)
+			s.failOnly(key, nil)
+		}
+		time.Sleep(cachedstore.LastCheck)
+		for _, key := range keys {
+			assert.Equal(t, 2, s.version(key), "the first attempt that succeeds allows all others")
+		}
+	})
+}
+
+// After a quiet time another failure begins a failing period of its own, with a line of its own.
+func TestEachFailingPeriodHasOneLine(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSystem(t, newTable(t))
+		s.failOnly("flag", errTable)
+		for period := 1; period < 4; period++ {
+			for range 20 {
+				_, err := s.client.Get(features, "flag")
+				require.Error(t, err)
+				time.Sleep(time.Second)
+			}
+			assert.Len(t, s.log.GetOutput(ldlog.Warn), period)
+			time.Sleep(cachedstore.Steady + time.Second)
+		}
+		assert.Contains(t, s.log.GetOutput(ldlog.Warn)[0], "the table can be read otherwise")
+	})
+}
+
+// What was cached as a whole is read again by one Query, whichever call comes first and whatever made it stale.
+func TestAMissOnACachedKindJoinsOneQuery(t *testing.T) {
+	for name, stale := range map[string]func(s *system){
+		"InvalidateAll": func(s *system) { s.store.InvalidateAll() },
+		"the TTL":       func(s *system) { s.pass(time.Hour) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				x := newTable(t)
+				s := &system{t: t, table: x}
+				keys := manyFlags(s, 500, 1)
+				s = newSystem(t, x, cachedstore.Preload())
+				manyFlags(s, 500, 2)
+				stale(s)
+				release := s.hold(all)
+				var got []chan int
+				for _, key := range append(keys, "unknown") {
+					got = append(got, async(func() int { return s.version(key) }))
+				}
+				synctest.Wait()
+				release()
+				for i := range keys {
+					assert.Equal(t, 2, <-got[i])
+				}
+				assert.Equal(t, -1, <-got[500])
+				assert.Equal(t, map[string]int{all: 2, all + "segments": 1}, s.allReads())
+			})
+		})
+	}
+}
+
+// A Query that fails is not what keeps a flag from being read.
+func TestAfterAFailedQueryItemsAreReadOneByOne(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSystem(t, newTable(t))
+		s.put("flag", 1)
+		s.versions()
+		s.put("flag", 2)
+		s.failOnly(all, errTable)
+		s.store.InvalidateAll()
+		assert.Equal(t, 1, s.version("flag"), "its Query failed")
+		synctest.Wait()
+		assert.Equal(t, 2, s.version("flag"))
+		assert.Equal(t, map[string]int{all: 2, "flag": 1}, s.allReads())
+	})
+}
+
+// A row that cannot be decoded is logged with a reason, once per read, and not as an outage.
+func TestARowThatCannotBeDecodedIsLoggedWithAReason(t *testing.T) {
+	for _, json := range []string{``, `{`, `[]`, `"text"`, `{"key": 5}`, `{"key":"flag","version":"x"}`, `nonsense`} {
+		t.Run(json, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := newSystem(t, newTable(t))
+				s.raw("flag", 1, json)
+				_, err := s.client.Get(features, "flag")
+				require.ErrorContains(t, err, `decode features "flag": `)
+				s.versions()
+				lines := s.log.GetOutput(ldlog.Warn)
+				require.Len(t, lines, 2, "a Get and a GetAll")
+				for _, line := range lines {
+					_, reason, _ := strings.Cut(line, `decode features "flag": `)
+					reason, _, _ = strings.Cut(reason, ";")
+					assert.NotEmpty(t, strings.TrimSpace(reason), line)
+				}
+			})
+		})
+	}
+}
