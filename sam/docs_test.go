@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"maps"
 	"os"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strconv"
@@ -142,24 +141,4 @@ func TestEveryParameterHasAGroup(t *testing.T) {
 		assert.NotNil(t, p.Default, "%s: nothing has to be chosen", name)
 		assert.NotEmpty(t, p.Description, name)
 	}
-}
-
-// docs/architecture.md says of every folder with Go files, or with folders of them, what lives there.
-func TestArchitectureNamesEveryFolder(t *testing.T) {
-	data, err := os.ReadFile("../docs/architecture.md")
-	require.NoError(t, err)
-	folders := 0
-	for _, pattern := range []string{"../*", "../internal/*", "../internal/local/*", "../internal/proof/*"} {
-		found, err := filepath.Glob(pattern)
-		require.NoError(t, err)
-		for _, folder := range found {
-			direct, _ := filepath.Glob(folder + "/*.go")
-			below, _ := filepath.Glob(folder + "/*/*.go")
-			if name := strings.TrimPrefix(folder, "../"); len(direct)+len(below) > 0 && !slices.Contains([]string{"internal", "internal/local", "internal/proof"}, name) {
-				folders++
-				assert.True(t, strings.Contains(string(data), "`"+name+"`") || strings.Contains(string(data), "`"+name+"/"), folder)
-			}
-		}
-	}
-	assert.Greater(t, folders, 20)
 }
