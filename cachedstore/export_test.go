@@ -16,9 +16,6 @@ func Clock(clocks func() (mono, wall time.Duration)) Option {
 	}
 }
 
-// InLambda decides whether the process is a Lambda function that is frozen between invocations.
-func InLambda(yes bool) Option { return func(opts *options) { opts.freezes = yes } }
-
 // LooseClock undoes StrictClock.
 func LooseClock() Option { return func(opts *options) { opts.strict = false } }
 

@@ -90,6 +90,11 @@ func RefreshAhead() Option { return func(opts *options) { opts.refreshAhead = tr
 // stood still. See [TTL] for the default.
 func StrictClock() Option { return func(opts *options) { opts.strict = true } }
 
+// InLambda sets whether this process is a Lambda function that is frozen between invocations: then the store starts no
+// goroutines of its own. The default is what Lambda's environment variables show; it is false on Lambda Managed
+// Instances. Other options' defaults stay those of the environment.
+func InLambda(yes bool) Option { return func(opts *options) { opts.freezes = yes } }
+
 // validate returns all problems at once, or nil.
 func (opts *options) validate() error {
 	var errs []error

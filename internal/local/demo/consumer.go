@@ -3,7 +3,6 @@ package demo
 import (
 	"context"
 	"fmt"
-	"os"
 	"sync/atomic"
 	"time"
 
@@ -62,20 +61,11 @@ func newConsumer(id int, start int64, c Config, b *board, inner subsystems.Compo
 	return x, nil
 }
 
-// newStore makes a cache as it is in a service or in a Lambda function, where it has no goroutines of its own: cachedstore
-// asks the environment where it is. A table in this process is never down: a read that takes long is a machine that stood
-// still, and is waited for.
+// newStore returns a cache as it is in a service or in a Lambda function. A table in this process is never down: a read
+// that takes long means that the machine stood still, and is waited for.
 func newStore(inner subsystems.ComponentConfigurer[subsystems.PersistentDataStore], lambda bool) *cachedstore.Store {
-	const mark = "AWS_LAMBDA_FUNCTION_NAME"
-	if lambda {
-		defer restore(mark, os.Getenv(mark))
-		restore(mark, "demo")
-	}
-	return cachedstore.New(inner, cachedstore.TTL(time.Hour), cachedstore.Preload(), cachedstore.ReadLimit(time.Minute))
+	return cachedstore.New(inner, cachedstore.InLambda(lambda), cachedstore.TTL(time.Hour), cachedstore.Preload(), cachedstore.ReadLimit(time.Minute))
 }
-
-// restore sets a variable; empty is as good as none.
-func restore(name, value string) { _ = os.Setenv(name, value) }
 
 // Invalidate implements [change.Sink].
 func (x *consumer) Invalidate(changes ...change.Change) {
