@@ -20,7 +20,7 @@ import (
 const (
 	DefaultInterval        = time.Second
 	DefaultBudget          = 20 * time.Millisecond
-	DefaultReconnectBudget = 250 * time.Millisecond
+	DefaultReconnectBudget = 150 * time.Millisecond
 	DefaultFlushBudget     = extension.DefaultFlushBudget
 	DefaultFlushInterval   = extension.DefaultInterval
 )
@@ -73,8 +73,9 @@ func Copies(n int) Option { return func(s *settings) { s.copies = n } }
 func Budget(d time.Duration) Option { return func(s *settings) { s.budget = d } }
 
 // ReconnectBudget is [Budget] for a poll that may need a new TLS connection: the first one, and the first one after 5
-// seconds or more without a poll. The default is 250 milliseconds ([DefaultReconnectBudget]), which is enough for a
-// function with 128 MB of memory. Values below [Budget] have no effect. A negative value is an error.
+// seconds or more without a poll. The default is 150 milliseconds ([DefaultReconnectBudget]): twice the longest of 500 such
+// polls at 7 % of a core, as in a function with 128 MB (go -C benchmarks run ./coldstart). Values below [Budget] have no
+// effect. A negative value is an error.
 func ReconnectBudget(d time.Duration) Option { return func(s *settings) { s.reconnectBudget = d } }
 
 // FlushBudget is the longest time for which an environment stays awake after an answer to send events, if

@@ -11,24 +11,52 @@ import (
 
 // The simulation must notice each of these faults.
 func TestPlantedFaults(t *testing.T) {
-	freeze := mutant.Mutant{Name: "count a read from before a freeze", Edits: []mutant.Edit{
-		{File: "follower.go", Old: "if f.looked && f.began.age(now) < f.good {", New: "if f.look != nil || f.looked && f.began.age(now) < f.good {"},
-		{File: "follower.go", Old: "l.waiters == 0 && f.look == l {", New: "l.waiters < 0 && f.look == l {"},
-	}}
-	mutant.Check(t, mutant.Suite{Package: ".", Run: "^TestContainersAreFreshWithinTheInterval$", Timeout: 2 * time.Minute, Mutants: []mutant.Mutant{
-		mutant.Fault("skip an entry", "row.go", "for _, e := range s.entries[int64(len(s.entries))-missed:] {",
-			"for _, e := range s.entries[int64(len(s.entries))-missed+missed/2:] {"),
-		mutant.Fault("trust an older replica", "follower.go", "	if found.seq <= known.seq {\n", "	if found.seq <= known.seq {\n\t\tf.known = found\n"),
-		mutant.Fault("take the first look as the baseline", "follower.go", "		f.known = found\n		f.stats.InvalidateAll++\n		f.sink.InvalidateAll()\n		return nil\n	}\n	if found.seq <=",
-			"		f.known = found\n		return nil\n	}\n	if found.seq <="),
-		freeze,
-		mutant.Fault("look at the monotonic hand only", "clock.go", "return max(now.mono-i.mono, now.wall-i.wall)", "return now.mono - i.mono"),
-		mutant.Fault("forget to append after a partial publish", "../streamhandler/publish.go",
-			"if s.after == nil || len(published) == 0 {", "if s.after == nil || len(published) == 0 || firstErr != nil {"),
-		mutant.Fault("switch copies", "follower.go", "Key: rowKey(f.name)}", "Key: rowKey(name(f.prefix, f.region, rand.IntN(f.copies)))}"),
-		mutant.Fault("nobody calls Wake", "lambda.go", "waker.Wake()", "_ = waker"),
+	simulation := mutant.Suite{Package: ".", Run: "^TestContainersAreFreshWithinTheInterval$", Timeout: 2 * time.Minute}
+	simulation.Mutants = []mutant.Mutant{
+		mutant.Fault("skip an entry", "row.go", "for _, e := range j.entries[int64(len(j.entries))-missed:] {",
+			"for _, e := range j.entries[int64(len(j.entries))-missed+missed/2:] {"),
+		mutant.Fault("take over what an older replica answered", "poll.go", "	case found.seq <= known.seq:\n",
+			"	case found.seq <= known.seq:\n		f.known = found\n"),
+		mutant.Fault("take the first poll as the baseline", "poll.go", "all := known == nil ||",
+			"if known == nil {\n		f.known = found\n		return func() {}, nil\n	}\n	all :="),
+		mutant.Fault("join a poll from before a freeze", "poll.go", "if f.latest != nil && f.latest.began.Age(now) < f.latest.good {",
+			"if f.latest != nil && (len(f.polls) > 0 || f.latest.began.Age(now) < f.latest.good) {"),
+		mutant.Fault("look at the monotonic clock only", "../internal/clock/clock.go",
+			"return max(now.Mono-i.Mono, now.Wall-i.Wall)", "return now.Mono - i.Mono"),
+		mutant.Fault("switch copies", "poll.go", "Key: rowKey(f.name)}", "Key: rowKey(name(f.prefix, f.region, rand.IntN(f.copies)))}"),
+		mutant.Fault("never wake", "invocation.go", "waker.Wake()", "_ = waker"),
 		mutant.Fault("append whatever the sequence is", "writer.go", `"#e = :e AND #s = :s"`, `"#e = :e OR #s = :s"`),
-		mutant.Fault("begin the sequence again after a failure", "follower.go", "	f.known = found\n	changes, complete", "	changes, complete"),
+		mutant.Fault("tell the same changes twice", "poll.go", "	f.known, f.applied = found, p.number\n	if all {",
+			"	if f.applied = p.number; all {\n		f.known = found"),
 		mutant.Fault("take falling behind for nothing new", "row.go", "		return nil, false\n", "		return nil, true\n"),
-	}})
+		mutant.Fault("ignore another history", "poll.go", "|| known.diverges(found) ", ""),
+		mutant.Fault("believe a lower number never", "poll.go", " || found.seq < known.seq && found.consistent", ""),
+		mutant.Fault("believe a lower number at once", "poll.go", "found.seq < known.seq && found.consistent", "found.seq < known.seq"),
+		mutant.Fault("no larger budget after a pause", "poll.go", "f.latest.began.Age(now) >= longPause", "false"),
+		mutant.Fault("go on with a journal that was off", "writer.go",
+			"_, err := w.Client.DeleteItem(ctx, &dynamodb.DeleteItemInput{TableName: &w.Table, Key: rowKey(name(prefix, w.Region, 0))})",
+			"_, err := w.Client.DeleteItem(ctx, &dynamodb.DeleteItemInput{TableName: &w.Table, Key: rowKey(name(prefix, w.Region, 99))})"),
+	}
+	mutant.Check(t, simulation)
+}
+
+// What the simulation does not notice, or not for sure, the tests of single rules do.
+func TestPlantedFaultsOfSingleRules(t *testing.T) {
+	tests := mutant.Suite{Package: ".", Timeout: time.Minute,
+		Run: "^Test(Answers|APoll|Overlapping|Restored|ARestored|AWriterThat|Polls|Close|RunPolls|SeveralWriters|AnOld)"}
+	tests.Mutants = []mutant.Mutant{
+		mutant.Fault("cancel a poll that takes longer than the interval", "poll.go", "	if len(f.polls) == maxPolls {\n		f.polls[maxPolls-1].cancel()\n		f.polls = f.polls[:maxPolls-1]",
+			"	if len(f.polls) > 0 {\n		f.polls[0].cancel()\n		f.polls = nil"),
+		mutant.Fault("any number of polls", "poll.go", "	if len(f.polls) == maxPolls {", "	if false {"),
+		mutant.Fault("apply an answer after a later one", "poll.go", "	if p.number < f.applied {", "	if false {"),
+		mutant.Fault("wake in each invocation", "invocation.go", "f.invoking == 1, f.extension", "true, f.extension"),
+		mutant.Fault("never wake again", "invocation.go", "		f.invoking--\n", ""),
+		mutant.Fault("the reconnect budget always", "poll.go", "f.latest == nil || f.latest.began.Age(now) >= longPause", "true"),
+		mutant.Fault("a writer believes a lower number", "writer.go", "was.seq < wrote.seq || ", ""),
+		mutant.Fault("a writer believes another history", "writer.go", "(was.seq < wrote.seq || was.diverges(wrote))", "was.seq < wrote.seq"),
+		mutant.Fault("a writer renews what another one wrote", "writer.go", "was.seq < wrote.seq ||", "was.seq != wrote.seq ||"),
+		mutant.Fault("the timer stops after a poll", "run.go", "		case <-ticker.C:\n", "		case <-ticker.C:\n			<-ctx.Done()\n"),
+		mutant.Fault("polls outlive the follower", "follower.go", "	f.cancel()\n", ""),
+	}
+	mutant.Check(t, tests)
 }

@@ -49,7 +49,7 @@ func main() {
 
 func measure(folder string, starts int) error {
 	build := exec.Command("go", "build", "-trimpath", "-tags=lambda.norpc", "-ldflags=-s -w", "-o", folder+"/",
-		"./coldstart/nothing", "./coldstart/launchdarkly", "./coldstart/store", "./coldstart/warmflags")
+		"./coldstart/nothing", "./coldstart/launchdarkly", "./coldstart/store", "./coldstart/warmflags", "./coldstart/reconnect")
 	if out, err := build.CombinedOutput(); err != nil {
 		return fmt.Errorf("build the programs: %w: %s", err, out)
 	}
@@ -62,7 +62,8 @@ func measure(folder string, starts int) error {
 		{"plain", t.environment(t.plain), nil, starts},
 		{"TLS", t.environment(t.tls), nil, starts},
 	}
-	if group, err := newGroup(); err != nil {
+	group, err := newGroup()
+	if err != nil {
 		fmt.Printf("Not limited to %d %% of a core: %v\n\n", percent, err)
 	} else {
 		defer group.remove()
@@ -81,7 +82,10 @@ func measure(folder string, starts int) error {
 	}
 	printTotals(conditions, columns)
 	printStages(conditions, columns)
-	return printBinaries(folder, conditions[0].environment)
+	if err := printBinaries(folder, conditions[0].environment); err != nil {
+		return err
+	}
+	return printReconnects(folder, t, group)
 }
 
 // condition is under what the programs are started.

@@ -42,11 +42,11 @@ func Register(ctx context.Context, address, name string, events []string) (*API,
 		return nil, err
 	}
 	request.Header.Set("Lambda-Extension-Name", name)
-	response, _, err := a.do(request)
+	header, _, err := a.do(request)
 	if err != nil {
 		return nil, fmt.Errorf("register: %w", err)
 	}
-	a.id = response.Header.Get("Lambda-Extension-Identifier")
+	a.id = header.Get("Lambda-Extension-Identifier")
 	return a, nil
 }
 
@@ -68,7 +68,8 @@ func (a *API) Next(ctx context.Context) (Event, error) {
 	return e, nil
 }
 
-func (a *API) do(request *http.Request) (*http.Response, []byte, error) {
+// do returns the header and the body of an answer.
+func (a *API) do(request *http.Request) (http.Header, []byte, error) {
 	response, err := a.client.Do(request)
 	if err != nil {
 		return nil, nil, err
@@ -81,5 +82,5 @@ func (a *API) do(request *http.Request) (*http.Response, []byte, error) {
 	if response.StatusCode != http.StatusOK {
 		return nil, nil, fmt.Errorf("status %d: %s", response.StatusCode, body)
 	}
-	return response, body, nil
+	return response.Header, body, nil
 }

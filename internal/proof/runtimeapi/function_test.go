@@ -27,6 +27,9 @@ import (
 const asFunction = "RUNTIMEAPI_TEST_FUNCTION"
 
 func TestMain(m *testing.M) {
+	if len(os.Args) > 1 && os.Args[1] == "extension" {
+		runExtension()
+	}
 	switch os.Getenv(asFunction) {
 	case "":
 		os.Exit(m.Run())
@@ -52,15 +55,17 @@ func TestMain(m *testing.M) {
 			lived.Add(1)
 		}
 	}()
-	invocations := 0
+	registered := registerInternal()
+	tellOfSIGTERM()
+	var invocations atomic.Int64
 	lambda.Start(func(ctx context.Context, command string) (string, error) {
-		invocations++
+		invocations.Add(1)
 		do, argument, _ := strings.Cut(command, " ")
 		switch do {
 		case "echo":
 			return argument, nil
 		case "count":
-			return fmt.Sprint(invocations), nil
+			return fmt.Sprint(invocations.Load()), nil
 		case "lived":
 			return fmt.Sprint(lived.Load()), nil
 		case "env":
@@ -68,6 +73,11 @@ func TestMain(m *testing.M) {
 		case "left":
 			deadline, ok := ctx.Deadline()
 			return fmt.Sprint(ok && time.Until(deadline) > 4*time.Minute && time.Until(deadline) <= 5*time.Minute), nil
+		case "registered":
+			return registered, nil
+		case "register":
+			_, err := register(argument, "")
+			return fmt.Sprint(err), nil
 		case "fail":
 			return "", errors.New(argument)
 		case "panic":
