@@ -166,16 +166,19 @@ func (c *container) judge(h *history, version, key int, start time.Time) {
 	count.stale++
 	next := version // index of the first version that it does not know
 	if limit := start.Add(-simTTL); h.committed[next].Before(limit) {
-		c.violation("flag %d at version %d: the next was committed %v before the TTL", key, version, limit.Sub(h.committed[next]))
+		c.violation("flag %d at version %d: the next was committed %v before the TTL", key, version,
+			limit.Sub(h.committed[next]))
 	}
 	if limit := start.Add(-simInterval - maxLag); !excused && next < len(h.appended) && h.appended[next].Before(limit) {
-		c.violation("flag %d at version %d: the next was in the journal %v before the interval", key, version, limit.Sub(h.appended[next]))
+		c.violation("flag %d at version %d: the next was in the journal %v before the interval", key, version,
+			limit.Sub(h.appended[next]))
 	}
 }
 
 func (c *container) violation(format string, args ...any) {
 	if len(c.w.violations) < 10 {
-		c.w.violations = append(c.w.violations, time.Now().Format("15:04:05.000 ")+c.region.name+": "+fmt.Sprintf(format, args...))
+		now := time.Now().Format("15:04:05.000 ")
+		c.w.violations = append(c.w.violations, now+c.region.name+": "+fmt.Sprintf(format, args...))
 	}
 }
 

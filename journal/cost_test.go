@@ -18,13 +18,15 @@ import (
 // counter answers at once, and counts.
 type counter struct{ reads int }
 
-func (c *counter) GetItem(context.Context, *dynamodb.GetItemInput, ...func(*dynamodb.Options)) (*dynamodb.GetItemOutput, error) {
+func (c *counter) GetItem(
+	context.Context, *dynamodb.GetItemInput, ...func(*dynamodb.Options),
+) (*dynamodb.GetItemOutput, error) {
 	c.reads++
 	return &dynamodb.GetItemOutput{}, nil
 }
 
-// docs/lambda.md: a container that is invoked at random, r times a second, looks 1 / (0.95 interval + 1/r) times a
-// second. That is what the prices there are made of.
+// docs/lambda.md: a container that is invoked at random, r times a second, polls 1 / (0.95 interval + 1/r)
+// times a second. That is what the prices there are made of.
 func TestCountedReadsMatchTheFormula(t *testing.T) {
 	for _, interval := range []time.Duration{time.Second, 10 * time.Second} {
 		for _, rate := range []float64{0.01, 0.1, 1, 10, 100} {

@@ -25,7 +25,8 @@ func ExampleFollow() {
 	flipped := []change.Message{{Changes: []change.Change{{Kind: change.KindFeatures, Key: "checkout"}}}}
 	fmt.Println(writer.Append(context.Background(), flipped))
 
-	follower := journal.Follow("flags", printer{}, journal.Client(db.DynamoDB), journal.Region("eu-west-1"), journal.Interval(1))
+	follower := journal.Follow("flags", printer{},
+		journal.Client(db.DynamoDB), journal.Region("eu-west-1"), journal.Interval(1))
 	handler := journal.Wrap(follower, func(_ context.Context, name string) (string, error) {
 		return "hello " + name, nil
 	})

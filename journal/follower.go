@@ -108,8 +108,8 @@ func (f *Follower) wrap(err error) error {
 	return fmt.Errorf("follow journal %q of table %q: %w", f.name, f.table, err)
 }
 
-// within returns the budget, or half of the time until ctx's deadline if that is less. The other half is for the handler
-// and its answer.
+// within returns the budget, or half of the time until ctx's deadline if that is less. The other half is for the
+// handler and its answer.
 func within(ctx context.Context, budget time.Duration) time.Duration {
 	if deadline, ok := ctx.Deadline(); ok {
 		budget = min(budget, time.Until(deadline)/2)

@@ -37,9 +37,10 @@ func (f *Follower) FlushEvents(ctx context.Context, client Flusher) error {
 	return nil
 }
 
-// Handler wraps a Lambda handler. Before an invocation it wakes the sink, if the sink is a [change.Waker] and no other
-// invocation is running, and refreshes it with [Follower.RefreshWithinBudget]. The handler's answers, errors, panics and
-// context pass through unchanged. A refresh that fails is logged, and the handler runs with the flags of the cache.
+// Handler wraps a Lambda handler. Before an invocation it wakes the sink, if the sink is a [change.Waker] and no
+// other invocation is running, and refreshes it with [Follower.RefreshWithinBudget]. The handler's answers, errors,
+// panics and context pass through unchanged. A refresh that fails is logged, and the handler runs with the flags of
+// the cache.
 //
 // lambda.Start takes what it returns. For functions that lambda.Start takes otherwise there is [Wrap].
 func (f *Follower) Handler(h lambda.Handler) lambda.Handler { return handler{f, h} }
@@ -56,7 +57,9 @@ func (h handler) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 }
 
 // Wrap is [Follower.Handler] for a handler that takes and returns values, as lambda.Start takes it.
-func Wrap[In, Out any](f *Follower, handle func(context.Context, In) (Out, error)) func(context.Context, In) (Out, error) {
+func Wrap[In, Out any](
+	f *Follower, handle func(context.Context, In) (Out, error),
+) func(context.Context, In) (Out, error) {
 	return func(ctx context.Context, in In) (Out, error) {
 		defer f.begin(ctx)()
 		return handle(ctx, in)

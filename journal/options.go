@@ -50,13 +50,14 @@ type settings struct {
 // Prefix is the LaunchDarkly environment in the table. The default, "", is no prefix.
 func Prefix(prefix string) Option { return func(s *settings) { s.prefix = prefix } }
 
-// Interval is the longest time for which the outcome of a poll is used; the default is 1 second ([DefaultInterval]). Each
-// poll uses 90 to 100 % of it, at random, so that processes that started together do not poll together for long. With 0
-// each call of [Follower.Refresh] polls, and [Follower.Run] uses the default. A negative value is an error.
+// Interval is the longest time for which the outcome of a poll is used; the default is 1 second ([DefaultInterval]).
+// Each poll uses 90 to 100 % of it, at random, so that processes that started together do not poll together for long.
+// With 0 each call of [Follower.Refresh] polls, and [Follower.Run] uses the default. A negative value is an error.
 func Interval(d time.Duration) Option { return func(s *settings) { s.interval = d } }
 
-// Client is the DynamoDB client. Share it with dynamostore: another client takes time at each cold start, and a connection
-// of its own. The default is a client made from the environment that Lambda sets; outside of Lambda pass one.
+// Client is the DynamoDB client. Share it with dynamostore: another client takes time at each cold start, and a
+// connection of its own. The default is a client made from the environment that Lambda sets; outside of Lambda pass
+// one.
 func Client(client ReadAPI) Option { return func(s *settings) { s.client = client } }
 
 // Region is the region whose journal is polled: the region of the table that the client reads. The default is the
@@ -67,15 +68,15 @@ func Region(region string) Option { return func(s *settings) { s.region = region
 // [MaxCopies]. A follower polls one of them, which it selects at random.
 func Copies(n int) Option { return func(s *settings) { s.copies = n } }
 
-// Budget is the longest time that an invocation waits for a poll, though at most half of the time that it has left; the
-// default is 20 milliseconds ([DefaultBudget]). With 0 it does not wait. The poll goes on beside the invocation, and also
-// after it. A negative value is an error.
+// Budget is the longest time that an invocation waits for a poll, though at most half of the time that it has left;
+// the default is 20 milliseconds ([DefaultBudget]). With 0 it does not wait. The poll goes on beside the invocation,
+// and also after it. A negative value is an error.
 func Budget(d time.Duration) Option { return func(s *settings) { s.budget = d } }
 
 // ReconnectBudget is [Budget] for a poll that may need a new TLS connection: the first one, and the first one after 5
-// seconds or more without a poll. The default is 150 milliseconds ([DefaultReconnectBudget]): twice the longest of 500 such
-// polls at 7 % of a core, as in a function with 128 MB (go -C benchmarks run ./coldstart). Values below [Budget] have no
-// effect. A negative value is an error.
+// seconds or more without a poll. The default is 150 milliseconds ([DefaultReconnectBudget]): twice the longest of
+// 500 such polls at 7 % of a core, as in a function with 128 MB (go -C benchmarks run ./coldstart). Values below
+// [Budget] have no effect. A negative value is an error.
 func ReconnectBudget(d time.Duration) Option { return func(s *settings) { s.reconnectBudget = d } }
 
 // FlushBudget is the longest time for which an environment stays awake after an answer to send events, if

@@ -22,7 +22,8 @@ func TestAFollowerReportsEverythingThatIsWrong(t *testing.T) {
 	for range 2 {
 		err := f.Refresh(t.Context())
 		for _, want := range []string{
-			"table's name is empty", "the sink is nil", "no AWS region", "Interval(-1ns)", "Budget(-1ns)", "ReconnectBudget(-1ns)",
+			"table's name is empty", "the sink is nil", "no AWS region", "Interval(-1ns)", "Budget(-1ns)",
+			"ReconnectBudget(-1ns)",
 			"FlushBudget(0s)", "FlushInterval(0s)", "Copies(101)",
 		} {
 			assert.ErrorContains(t, err, want)
@@ -48,7 +49,9 @@ func TestTheRegionIsTheClients(t *testing.T) {
 
 type failing struct{}
 
-func (failing) GetItem(context.Context, *dynamodb.GetItemInput, ...func(*dynamodb.Options)) (*dynamodb.GetItemOutput, error) {
+func (failing) GetItem(
+	context.Context, *dynamodb.GetItemInput, ...func(*dynamodb.Options),
+) (*dynamodb.GetItemOutput, error) {
 	return nil, errors.New("fails")
 }
 

@@ -16,13 +16,13 @@ import (
 
 // Polls, and what keeps their answers in order:
 //
-//   - A poll counts from its beginning, by the monotonic and the wall clock. It is joined, and its outcome is used, as long
-//     as it began less than an interval ago. After that, another poll begins, beside it if it has not ended.
+//   - A poll counts from its beginning, by the monotonic and the wall clock. It is joined, and its outcome is used,
+//     as long as it began less than an interval ago. After that, another poll begins, beside it if it has not ended.
 //   - No poll is canceled because it is slow, because its invocation ended or because the process was frozen. What it
-//     finds is applied when it ends, unless a poll that began later was applied before. So one always completes, however
-//     slow the table is and however invocations overlap.
-//   - At most maxPolls are under way. Before another one begins, the one that began last is canceled: the oldest one is
-//     closest to its end, and only the new one can bring what is asked for.
+//     finds is applied when it ends, unless a poll that began later was applied before. So one always completes,
+//     however slow the table is and however invocations overlap.
+//   - At most maxPolls are under way. Before another one begins, the one that began last is canceled: the oldest one
+//     is closest to its end, and only the new one can bring what is asked for.
 
 // maxPolls is the largest number of polls under way. In a process that is not frozen, and with the default interval, it
 // is not reached: a poll ends after pollLimit.
@@ -36,7 +36,8 @@ const pollLimit = 2500 * time.Millisecond
 // seconds at the latest, and DynamoDB or a gateway may do so at any time before.
 const longPause = 5 * time.Second
 
-// poll is one read of the journal. Its fields never change after it began, except err, which is set before done is closed.
+// poll is one read of the journal. Its fields never change after it began, except err, which is set before done is
+// closed.
 type poll struct {
 	number     int // of the polls of this follower, from 1
 	began      clock.Instant
@@ -189,7 +190,8 @@ func (f *Follower) lineLocked(found *state, err error) func() {
 	case err != nil && !f.failing:
 		f.failing = true
 		return func() {
-			f.logger.Warn("cannot read the journal; flags may be stale up to the cache TTL", append(journal, slog.Any("error", err))...)
+			f.logger.Warn("cannot read the journal; flags may be stale up to the cache TTL",
+				append(journal, slog.Any("error", err))...)
 		}
 	case err == nil && f.failing:
 		f.failing = false

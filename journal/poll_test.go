@@ -197,6 +197,29 @@ func TestAnswersAreAppliedInTheOrderOfTheirPolls(t *testing.T) {
 	})
 }
 
+// The later one of two polls is answered by an older replica than the earlier one.
+func TestAnOlderAnswerToALaterPollChangesNothing(t *testing.T) {
+	bubble(t, func(t *testing.T, a *account) {
+		client, s := &gated{}, &sink{}
+		f := a.follow(s, journal.Client(client))
+		var items []*dynamodb.GetItemOutput
+		for _, key := range []string{"a", "b", "c"} {
+			a.append(key)
+			items = append(items, &dynamodb.GetItemOutput{Item: a.item(first)})
+		}
+		known, earlier, later := client.begin(t, f), client.begin(t, f), client.begin(t, f)
+		for _, step := range []struct {
+			ended      chan error
+			read, item int
+			told       []string
+		}{{known, 0, 0, []string{"*"}}, {earlier, 1, 2, []string{"b", "c"}}, {later, 2, 1, nil}} {
+			client.reads[step.read] <- items[step.item]
+			require.NoError(t, <-step.ended)
+			assert.Equal(t, step.told, s.take(), "read %d", step.read)
+		}
+	})
+}
+
 func TestPollsUnderWayAreBounded(t *testing.T) {
 	bubble(t, func(t *testing.T, a *account) {
 		a.append("a")

@@ -30,8 +30,8 @@ import (
 	"github.com/warmflags/warmflags/journal"
 )
 
-// In real processes that are really frozen: LaunchDarkly's client over a cachedstore, AWS's own client, and the journal.
-// The function is this test's own binary.
+// In real processes that are really frozen: LaunchDarkly's client over a cachedstore, AWS's own client, and the
+// journal. The function is this test's own binary.
 const asFunction = "JOURNAL_TEST_TTL"
 
 // eventsTo is where the function's client sends its events, if anywhere.
@@ -53,8 +53,9 @@ func TestMain(m *testing.M) {
 	follower := journal.Follow(table, store, journal.Client(db), journal.Interval(processInterval),
 		journal.Budget(time.Minute), journal.FlushBudget(time.Minute), journal.FlushInterval(1)) // the machine may be busy
 	flags := ld.Config{
-		DataStore: store, DataSource: ldcomponents.ExternalUpdatesOnly(), Events: ldcomponents.NoEvents(), DiagnosticOptOut: true,
-		Logging: ldcomponents.Logging().MinLevel(ldlog.Warn),
+		DataStore: store, DataSource: ldcomponents.ExternalUpdatesOnly(), Events: ldcomponents.NoEvents(),
+		DiagnosticOptOut: true,
+		Logging:          ldcomponents.Logging().MinLevel(ldlog.Warn),
 	}
 	if url := os.Getenv(eventsTo); url != "" {
 		flags.Events, flags.ServiceEndpoints.Events = ldcomponents.SendEvents().FlushInterval(time.Hour), url
@@ -85,9 +86,10 @@ func newLab(t *testing.T, ttl time.Duration, env ...string) *lab {
 	require.NoError(t, err)
 	server := httptest.NewServer(a.DynamoDB)
 	t.Cleanup(server.Close)
-	f := runtimeapi.New(runtimeapi.Config{Bootstrap: binary, Timeout: time.Minute, InitLimit: time.Minute, Output: t.Output(), Env: append(env,
-		asFunction+"="+ttl.String(), "AWS_ENDPOINT_URL="+server.URL,
-	)})
+	f := runtimeapi.New(runtimeapi.Config{
+		Bootstrap: binary, Timeout: time.Minute, InitLimit: time.Minute, Output: t.Output(),
+		Env: append(env, asFunction+"="+ttl.String(), "AWS_ENDPOINT_URL="+server.URL),
+	})
 	t.Cleanup(f.Close)
 	l := &lab{account: a, Function: f}
 	_, err = a.DynamoDB.PutItem(t.Context(), &dynamodb.PutItemInput{TableName: aws.String(table), Item: item{
@@ -123,7 +125,8 @@ func (l *lab) value() (version int) {
 func (l *lab) freeze(d time.Duration) { <-time.After(d - time.Since(l.ended)) }
 
 func TestAThawedContainerIsFreshInItsFirstInvocation(t *testing.T) {
-	for name, ttl := range map[string]time.Duration{"beyond the TTL": 300 * time.Millisecond, "within the TTL": time.Hour} {
+	ttls := map[string]time.Duration{"beyond the TTL": 300 * time.Millisecond, "within the TTL": time.Hour}
+	for name, ttl := range ttls {
 		t.Run(name, func(t *testing.T) {
 			l := newLab(t, ttl)
 			l.append("flag")
@@ -138,7 +141,7 @@ func TestAThawedContainerIsFreshInItsFirstInvocation(t *testing.T) {
 			l.flip()
 			require.NoError(t, l.writer.Renew(t.Context(), ""))
 			l.freeze(processInterval)
-			assert.Equal(t, l.version, l.value(), "when nobody knows what changed")
+			assert.Equal(t, l.version, l.value(), "when it is not known what changed")
 		})
 	}
 }

@@ -21,8 +21,8 @@ const (
 	attrMarks   = "marks"
 )
 
-// maxBytes is the largest size of the row, as DynamoDB counts: one eventually consistent read of it takes half a read unit
-// (https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/read-write-operations.html).
+// maxBytes is the largest size of the row, as DynamoDB counts: one eventually consistent read of it takes half a read
+// unit (https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/read-write-operations.html).
 const maxBytes = 4096
 
 // markBytes is the length of an entry's mark: 20 random bits.
@@ -70,8 +70,8 @@ func (e entry) change() change.Change {
 	return c
 }
 
-// since returns the changes after the number seq, oldest first, and false if the oldest of them are no longer there. The
-// state must be decoded, and seq must not be larger than its own.
+// since returns the changes after the number seq, oldest first, and false if the oldest of them are no longer there.
+// The state must be decoded, and seq must not be larger than its own.
 func (j *state) since(seq int64) ([]change.Change, bool) {
 	missed := j.seq - seq
 	if missed > int64(len(j.entries)) {
@@ -116,8 +116,8 @@ func number(n int64) types.AttributeValue {
 	return &types.AttributeValueMemberN{Value: strconv.FormatInt(n, 10)}
 }
 
-// makeRow returns the row of a state under a name, with as many of the latest entries as fit. It counts as DynamoDB does:
-// the bytes of all names and values
+// makeRow returns the row of a state under a name, with as many of the latest entries as fit. It counts as DynamoDB
+// does: the bytes of all names and values
 // (https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/CapacityUnitCalculations.html).
 func makeRow(name string, j *state) row {
 	r := rowKey(name)

@@ -113,20 +113,22 @@ func (w *world) stream(r, shard int) {
 	}
 }
 
-// noted is the key of a function in the context of a write. It is called with the journal's name, under world.mu, in the
-// moment in which the write is done.
+// noted is the key of a function in the context of a write. It is called with the journal's name, under world.mu, in
+// the moment in which the write is done.
 type noted struct{}
 
 // publish is what streamhandler does with what it published: it appends it, or removes the journal while that is off.
-func (w *world) publish(ctx context.Context, region *simRegion, writer *journal.Writer, published []change.Message) error {
+func (w *world) publish(
+	ctx context.Context, region *simRegion, writer *journal.Writer, published []change.Message,
+) error {
 	w.mu.Lock()
 	off := region.off
 	w.mu.Unlock()
 	each := func(f func(prefix int, m change.Message)) context.Context {
 		return context.WithValue(ctx, noted{}, func(name string) {
 			for _, m := range published {
-				if prefix := slices.Index(simPrefixes[:], m.Prefix); strings.HasPrefix(name, layout.Namespace(m.Prefix, "$journal/")) {
-					f(prefix, m)
+				if strings.HasPrefix(name, layout.Namespace(m.Prefix, "$journal/")) {
+					f(slices.Index(simPrefixes[:], m.Prefix), m)
 				}
 			}
 		})
@@ -210,7 +212,9 @@ func (c simWriter) call() error {
 	return nil
 }
 
-func (c simWriter) GetItem(ctx context.Context, in *dynamodb.GetItemInput, o ...func(*dynamodb.Options)) (*dynamodb.GetItemOutput, error) {
+func (c simWriter) GetItem(
+	ctx context.Context, in *dynamodb.GetItemInput, o ...func(*dynamodb.Options),
+) (*dynamodb.GetItemOutput, error) {
 	if err := c.call(); err != nil {
 		return nil, err
 	}

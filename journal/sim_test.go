@@ -18,9 +18,10 @@ import (
 
 // The simulation: a global table in two regions, flags that change in the first and are replicated to the second,
 // streamhandlers that publish and append, and containers that poll their region's journal, evaluate flags, are frozen
-// and end. Everything fails at times: reads and writes fail or take up to seconds, connections are lost in long pauses,
-// the journal is switched off and on, and the table is restored from a backup. This file is the world, sim_stream_test.go
-// the streamhandlers, sim_weather_test.go what goes wrong, and container_test.go the containers and the judge.
+// and end. Everything fails at times: reads and writes fail or take up to seconds, connections are lost in long
+// pauses, the journal is switched off and on, and the table is restored from a backup. This file is the world,
+// sim_stream_test.go the streamhandlers, sim_weather_test.go what goes wrong, and container_test.go the containers
+// and the judge.
 //
 // The judge knows when each version came into each region's table, and when its append returned. An evaluation of an
 // invocation that began at s must know every version
@@ -102,7 +103,8 @@ type world struct {
 	mu         sync.Mutex // guards the fields below, those of regions, and each container's
 	violations []string
 	count      struct {
-		evaluations, strict, excused, stale, polls, frozenPolls, slowPolls, reconnects, all, told, partial, restores, removed int
+		evaluations, strict, excused, stale, polls, frozenPolls, slowPolls, reconnects int
+		all, told, partial, restores, removed                                          int
 	}
 }
 
@@ -195,8 +197,9 @@ func (w *world) conclude(containers, changes int) {
 	c := w.count
 	for name, n := range map[string]int{
 		"evaluations": c.evaluations, "of these judged by the interval": c.strict, "and by the TTL": c.excused,
-		"stale ones, as allowed": c.stale, "polls across a freeze": c.frozenPolls, "polls longer than the interval": c.slowPolls,
-		"polls with a new connection": c.reconnects, "times that all was invalidated": c.all, "entries told": c.told,
+		"stale ones, as allowed": c.stale, "polls across a freeze": c.frozenPolls,
+		"polls longer than the interval": c.slowPolls,
+		"polls with a new connection":    c.reconnects, "times that all was invalidated": c.all, "entries told": c.told,
 		"partial publishes": c.partial, "restores": c.restores, "removed journals": c.removed,
 	} {
 		assert.Positive(w.t, n, "the simulation is too tame: there were no %s", name)

@@ -59,8 +59,8 @@ func (w *world) operator(r int) {
 	set(false)
 }
 
-// restore puts the journal of a prefix back to what it was at a moment. What was lost is synced again: the stream has it
-// once more, under the same versions.
+// restore puts the journal of a prefix back to what it was at a moment. What was lost is synced again: the stream has
+// it once more, under the same versions.
 func (w *world) restore(region *simRegion, prefix int, backup time.Time) {
 	w.mu.Lock()
 	defer w.mu.Unlock()

@@ -64,18 +64,20 @@ func (w *Writer) Append(ctx context.Context, published []change.Message) error {
 	})
 }
 
-// Renew gives the journal of a prefix a new epoch, so that every follower takes it that anything may have changed. It is
-// for when it is not known what changed.
+// Renew gives the journal of a prefix a new epoch, so that every follower takes it that anything may have changed. It
+// is for when it is not known what changed.
 func (w *Writer) Renew(ctx context.Context, prefix string) error {
 	return w.Append(ctx, []change.Message{{Prefix: prefix}})
 }
 
-// Remove takes the place of [Writer.Append] while the journal is switched off. It deletes the first copy of the journals
-// of the messages' prefixes, so that the first append after the journal is switched on again begins a new epoch, in all
-// copies: a journal that missed changes must not go on.
+// Remove takes the place of [Writer.Append] while the journal is switched off. It deletes the first copy of the
+// journals of the messages' prefixes, so that the first append after the journal is switched on again begins a new
+// epoch, in all copies: a journal that missed changes must not go on.
 func (w *Writer) Remove(ctx context.Context, published []change.Message) error {
 	return w.each(published, "remove", func(prefix string) error {
-		_, err := w.Client.DeleteItem(ctx, &dynamodb.DeleteItemInput{TableName: &w.Table, Key: rowKey(name(prefix, w.Region, 0))})
+		_, err := w.Client.DeleteItem(ctx, &dynamodb.DeleteItemInput{
+			TableName: &w.Table, Key: rowKey(name(prefix, w.Region, 0)),
+		})
 		return err
 	})
 }
@@ -93,7 +95,8 @@ func (w *Writer) each(published []change.Message, what string, f func(prefix str
 		}
 		seen[m.Prefix] = true
 		if err := f(m.Prefix); err != nil {
-			problems = append(problems, fmt.Errorf("%s journal %q in table %q: %w", what, name(m.Prefix, w.Region, 0), w.Table, err))
+			journal := name(m.Prefix, w.Region, 0)
+			problems = append(problems, fmt.Errorf("%s journal %q in table %q: %w", what, journal, w.Table, err))
 		}
 	}
 	return errors.Join(problems...)
@@ -120,9 +123,9 @@ func (w *Writer) check() error {
 	return nil
 }
 
-// update reads the first copy and writes all copies, until no other write comes between the two. All entries are carried
-// along; makeRow drops what does not fit. A write whose answer was lost is repeated by AWS's client and then fails its
-// condition, so its changes may be in the journal twice, which costs a follower nothing but a read.
+// update reads the first copy and writes all copies, until no other write comes between the two. All entries are
+// carried along; makeRow drops what does not fit. A write whose answer was lost is repeated by AWS's client and then
+// fails its condition, so its changes may be in the journal twice, which costs a follower nothing but a read.
 //
 // The journal gets a new epoch if there is none, if the caller wants one, and if the journal is not what this Writer
 // wrote, or a continuation of it: then the table was restored.

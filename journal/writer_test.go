@@ -39,7 +39,7 @@ func TestAnItemOfAtMost4KBHoldsTheLatestChanges(t *testing.T) {
 				assert.Len(t, entries, i+1, "nothing goes before it must")
 			}
 		}
-		assert.Greater(t, localaws.ItemSize(a.item(name)), 4050, "the room is used")
+		assert.Greater(t, localaws.ItemSize(a.item(name)), 4050, "as many as fit")
 		assert.NotContains(t, a.item(name), "item", "the stream's filter passes over it")
 		assert.Equal(t, a.item(name)["namespace"], a.item(name)["key"])
 	}
@@ -98,7 +98,7 @@ func TestCopiesAreAlikeAndWrittenInOneTransaction(t *testing.T) {
 	a.writer.Copies = 3
 	a.BetweenItems(func() {
 		a.BetweenItems(nil)
-		err := a.writer.Renew(context.Background(), "other") // somebody else's transaction does not matter
+		err := a.writer.Renew(context.Background(), "other") // another prefix's transaction does not matter
 		assert.NoError(t, err)
 	})
 	a.append("a", "b")
@@ -162,13 +162,13 @@ func TestANewEpochIsNotWrittenAgainOverWhatFollowed(t *testing.T) {
 	}
 }
 
-// heardTwice is AWS's client when the answer to its first put is lost, and it asks again.
-type heardTwice struct {
+// repeated is AWS's client when the answer to its first put is lost, and it sends the put again.
+type repeated struct {
 	journal.WriteAPI
 	done bool
 }
 
-func (c *heardTwice) PutItem(
+func (c *repeated) PutItem(
 	ctx context.Context, in *dynamodb.PutItemInput, o ...func(*dynamodb.Options),
 ) (*dynamodb.PutItemOutput, error) {
 	if !c.done {
@@ -180,9 +180,9 @@ func (c *heardTwice) PutItem(
 	return c.WriteAPI.PutItem(ctx, in, o...)
 }
 
-func TestANewEpochThatIsHeardTwiceLosesNothing(t *testing.T) {
+func TestANewEpochThatIsWrittenTwiceLosesNothing(t *testing.T) {
 	bubble(t, func(t *testing.T, a *account) {
-		a.writer.Client = &heardTwice{WriteAPI: a.DynamoDB}
+		a.writer.Client = &repeated{WriteAPI: a.DynamoDB}
 		a.append("a")
 		before, seq, entries := a.read(first)
 		assert.Equal(t, 2, seq)
@@ -191,7 +191,7 @@ func TestANewEpochThatIsHeardTwiceLosesNothing(t *testing.T) {
 		s := &sink{}
 		f := a.follow(s)
 		poll(t, f, s)
-		a.writer.Client = &heardTwice{WriteAPI: a.DynamoDB}
+		a.writer.Client = &repeated{WriteAPI: a.DynamoDB}
 		require.NoError(t, a.writer.Renew(t.Context(), ""))
 		after, seq, entries := a.read(first)
 		assert.NotEqual(t, before, after)
@@ -201,7 +201,7 @@ func TestANewEpochThatIsHeardTwiceLosesNothing(t *testing.T) {
 	})
 }
 
-func TestABrokenItemIsHealedByANewEpoch(t *testing.T) {
+func TestABrokenItemIsReplacedByANewEpoch(t *testing.T) {
 	for name, broken := range map[string]item{
 		"no attributes":      {},
 		"another type":       {"epoch": &types.AttributeValueMemberN{Value: "1"}},
@@ -262,7 +262,7 @@ func TestAppendFailsWhenTheTableDoes(t *testing.T) {
 	}
 }
 
-func TestAConflictThatDoesNotEndIsGivenUpWithTheContext(t *testing.T) {
+func TestAConflictIsRetriedUntilTheContextEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := newAccount(t)
 		a.writer.Copies = 2
@@ -284,12 +284,13 @@ func TestAConflictThatDoesNotEndIsGivenUpWithTheContext(t *testing.T) {
 	})
 }
 
-func TestATransactionThatTimeDoesNotHealIsNotRepeated(t *testing.T) {
+func TestATransactionThatIsRefusedIsNotRepeated(t *testing.T) {
 	a := newAccount(t)
 	a.writer.Copies = 2
 	a.Intercept(func(_ context.Context, operation string, _ any) error {
 		if operation == "TransactWriteItems" {
-			return &types.TransactionCanceledException{CancellationReasons: []types.CancellationReason{{Code: aws.String("ValidationError")}}}
+			reasons := []types.CancellationReason{{Code: aws.String("ValidationError")}}
+			return &types.TransactionCanceledException{CancellationReasons: reasons}
 		}
 		return nil
 	})

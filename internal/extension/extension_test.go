@@ -132,7 +132,8 @@ func TestFlushesHaveAnInterval(t *testing.T) {
 
 // FlushAndWait may return late, while the client's queue is full.
 func TestOneFlushAtATime(t *testing.T) {
-	bubble(t, Config{Interval: time.Millisecond, FlushBudget: time.Millisecond}, time.Minute, func(t *testing.T, l *fakeLambda) {
+	config := Config{Interval: time.Millisecond, FlushBudget: time.Millisecond}
+	bubble(t, config, time.Minute, func(t *testing.T, l *fakeLambda) {
 		assert.Equal(t, time.Millisecond, l.invoke(t, "1"))
 		for _, id := range []string{"2", "3"} {
 			assert.Zero(t, l.invoke(t, id))

@@ -23,7 +23,8 @@ import (
 	"github.com/warmflags/warmflags/internal/proof/runtimeapi"
 )
 
-// The function under test is this test's own binary: LaunchDarkly's client with events, which it sends nowhere by itself.
+// The function under test is this test's own binary: LaunchDarkly's client with events, which it sends nowhere by
+// itself.
 const (
 	eventsTo = "EXTENSION_TEST_EVENTS"
 	budget   = "EXTENSION_TEST_BUDGET"
@@ -85,7 +86,9 @@ func newLaunchDarkly(t *testing.T) *launchDarkly {
 	return l
 }
 
-func newFunction(t *testing.T, l *launchDarkly, flushBudget, flushInterval string, concurrency int) *runtimeapi.Function {
+func newFunction(
+	t *testing.T, l *launchDarkly, flushBudget, flushInterval string, concurrency int,
+) *runtimeapi.Function {
 	binary, err := os.Executable()
 	require.NoError(t, err)
 	f := runtimeapi.New(runtimeapi.Config{

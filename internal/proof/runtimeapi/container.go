@@ -16,11 +16,13 @@ import (
 // region is the functions' region, unless Config.Env has another one.
 const region = "eu-west-1"
 
-// container is an execution environment: the runtime's process, the processes of external extensions, and an API server of
-// its own. After the start, one goroutine (loop) owns its state; everything else talks to that goroutine by channels.
+// container is an execution environment: the runtime's process, the processes of external extensions, and an API
+// server of its own. After the start, one goroutine (loop) owns its state; everything else talks to that goroutine by
+// channels.
 //
-// The conversation: the runtime and the extensions ask for the next event (asks) and get it, and the runtime posts its
-// answer (answers). The invocation has ended when the runtime and all extensions that got its event have asked again.
+// The conversation: the runtime and the extensions ask for the next event (asks) and get it, and the runtime posts
+// its answer (answers). The invocation has ended when the runtime and all extensions that got its event have asked
+// again.
 type container struct {
 	config  Config
 	number  int

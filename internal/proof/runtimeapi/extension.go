@@ -13,16 +13,16 @@ import (
 // maxExtensions is Lambda's limit for one function.
 const maxExtensions = 10
 
-// extension is a registered extension: an external one is a process of its own, an internal one is part of the runtime's
-// process. Its fields do not change after it registered.
+// extension is a registered extension: an external one is a process of its own, an internal one is part of the
+// runtime's process. Its fields do not change after it registered.
 type extension struct {
 	name, id         string
 	external         bool
 	invoke, shutdown bool // the events that it registered for
 }
 
-// register registers an extension, by the rules of Lambda: all before the runtime asks for its first event; SHUTDOWN only
-// for external ones; on Managed Instances no events for internal ones, and no INVOKE at all.
+// register registers an extension, by the rules of Lambda: all before the runtime asks for its first event; SHUTDOWN
+// only for external ones; on Managed Instances no events for internal ones, and no INVOKE at all.
 func (c *container) register(w http.ResponseWriter, r *http.Request) {
 	var request struct {
 		Events []string `json:"events"`

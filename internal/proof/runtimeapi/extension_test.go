@@ -88,8 +88,8 @@ func runExtension() {
 	panic(err)
 }
 
-// registerInternal registers internal extensions, as the environment says: "name=EVENT EVENT,name=". It returns what came
-// of it. Each asks for events until one fails.
+// registerInternal registers internal extensions, as the environment says: "name=EVENT EVENT,name=". It returns what
+// came of it. Each asks for events until one fails.
 func registerInternal() string {
 	var outcomes []string
 	for extension := range strings.SplitSeq(os.Getenv("RUNTIMEAPI_TEST_REGISTER"), ",") {
@@ -222,7 +222,9 @@ func TestRegistration(t *testing.T) {
 	got, _ := call(t, f, "registered")
 	outcomes := strings.Split(strings.ReplaceAll(got, `\"`, `"`), "|")
 	require.Len(t, outcomes, 6)
-	for i, want := range []string{"<nil>", "registered already", "InvalidExtensionState", "InvalidEventType", "InvalidEventType", "<nil>"} {
+	for i, want := range []string{
+		"<nil>", "registered already", "InvalidExtensionState", "InvalidEventType", "InvalidEventType", "<nil>",
+	} {
 		assert.Contains(t, outcomes[i], want)
 	}
 	got, _ = call(t, f, "register late")

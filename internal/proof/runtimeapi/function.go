@@ -19,7 +19,7 @@ type Config struct {
 	Env        []string      // added to what Lambda sets, and wins: "NAME=value"
 	Name       string        // of the function; empty means "function"
 	Timeout    time.Duration // of an invocation; 0 means 3 seconds, Lambda's default
-	InitLimit  time.Duration // of a start; 0 means 10 seconds (https://docs.aws.amazon.com/lambda/latest/dg/lambda-runtime-environment.html)
+	InitLimit  time.Duration // of a start; 0 means 10 seconds, as in Lambda
 	Output     io.Writer     // gets stdout and stderr of all containers; nil discards them
 	Awake      bool          // containers are not frozen between invocations
 
@@ -91,9 +91,9 @@ func New(config Config) *Function {
 	return &Function{config: config}
 }
 
-// Invoke sends an event to a container that has room for it, the one that was used last, or to a new one. It returns the
-// answer when the invocation has ended. Its error is an [*Error] when the function failed. When ctx ends before, the
-// container is ended.
+// Invoke sends an event to a container that has room for it, the one that was used last, or to a new one. It returns
+// the answer when the invocation has ended. Its error is an [*Error] when the function failed. When ctx ends before,
+// the container is ended.
 func (f *Function) Invoke(ctx context.Context, event []byte) (Result, error) {
 	return f.Begin(ctx, event).End(context.WithoutCancel(ctx))
 }
@@ -203,8 +203,8 @@ func (f *Function) Started() int {
 	return f.started
 }
 
-// Recycle ends all containers that are idle, as Lambda does: see [Config.PatientShutdown]. When ctx ends, it kills their
-// processes.
+// Recycle ends all containers that are idle, as Lambda does: see [Config.PatientShutdown]. When ctx ends, it kills
+// their processes.
 func (f *Function) Recycle(ctx context.Context) {
 	f.mu.Lock()
 	var idle, busy []*slot

@@ -36,17 +36,10 @@ func TestMain(m *testing.M) {
 	case "exits":
 		os.Exit(3)
 	case "reports":
-		heard, err := http.Post("http://"+os.Getenv("AWS_LAMBDA_RUNTIME_API")+"/2018-06-01/runtime/init/error", "application/json",
-			strings.NewReader(`{"errorType":"Config","errorMessage":"no table"}`))
-		if err == nil { // to the answer's end, or this exit may come before the report
-			_, _ = io.Copy(io.Discard, heard.Body)
-		}
+		report("init/error", `{"errorType":"Config","errorMessage":"no table"}`)
 		os.Exit(1)
 	case "answers":
-		heard, err := http.Post("http://"+os.Getenv("AWS_LAMBDA_RUNTIME_API")+"/2018-06-01/runtime/invocation/1/response", "", nil)
-		if err == nil {
-			_, _ = io.Copy(io.Discard, heard.Body)
-		}
+		report("invocation/1/response", "")
 		<-time.After(time.Hour) // until it is ended
 	}
 	var lived atomic.Int64 // milliseconds in which this process got time, at least
@@ -94,11 +87,21 @@ func TestMain(m *testing.M) {
 	})
 }
 
+// report posts to the runtime API, and waits for the answer.
+func report(path, body string) {
+	url := "http://" + os.Getenv("AWS_LAMBDA_RUNTIME_API") + "/2018-06-01/runtime/" + path
+	if answer, err := http.Post(url, "application/json", strings.NewReader(body)); err == nil {
+		_, _ = io.Copy(io.Discard, answer.Body)
+	}
+}
+
 func newFunction(t *testing.T, change func(*runtimeapi.Config)) *runtimeapi.Function {
 	t.Helper()
 	binary, err := os.Executable()
 	require.NoError(t, err)
-	c := runtimeapi.Config{Bootstrap: binary, Env: []string{asFunction + "=yes"}, Timeout: 5 * time.Minute, InitLimit: 5 * time.Minute}
+	c := runtimeapi.Config{
+		Bootstrap: binary, Env: []string{asFunction + "=yes"}, Timeout: 5 * time.Minute, InitLimit: 5 * time.Minute,
+	}
 	if change != nil {
 		change(&c)
 	}
@@ -234,7 +237,9 @@ func TestInvocationsAtTheSameTimeHaveContainersOfTheirOwn(t *testing.T) {
 }
 
 func Example() {
-	f := runtimeapi.New(runtimeapi.Config{Bootstrap: os.Args[0], Env: []string{asFunction + "=yes"}, Timeout: time.Minute, InitLimit: time.Minute})
+	f := runtimeapi.New(runtimeapi.Config{
+		Bootstrap: os.Args[0], Env: []string{asFunction + "=yes"}, Timeout: time.Minute, InitLimit: time.Minute,
+	})
 	defer f.Close()
 	r, err := f.Invoke(context.Background(), []byte(`"echo hello"`))
 	fmt.Println(string(r.Payload), r.Cold, err)

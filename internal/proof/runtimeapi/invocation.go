@@ -50,8 +50,8 @@ func (i *Invocation) Answer(ctx context.Context) (Result, error) {
 	}
 }
 
-// End waits until the invocation has ended: the runtime and the extensions that got its event wait for the next one, and
-// the container is frozen. It returns what Answer does, or how the container failed after the answer.
+// End waits until the invocation has ended: the runtime and the extensions that got its event wait for the next one,
+// and the container is frozen. It returns what Answer does, or how the container failed after the answer.
 func (i *Invocation) End(ctx context.Context) (Result, error) {
 	select {
 	case <-i.released:
