@@ -42,10 +42,11 @@ func table(t *testing.T, page string, header ...string) (rows [][]string) {
 		if !strings.HasPrefix(line, "|") {
 			break
 		}
-		cells := strings.Split(strings.Trim(strings.TrimSpace(line), "|"), " | ")
-		if !strings.HasPrefix(line, "| ---") {
-			rows = append(rows, cells)
+		if strings.HasPrefix(line, "| ---") {
+			continue
 		}
+		line = strings.TrimSuffix(strings.TrimPrefix(strings.TrimSpace(line), "|"), "|")
+		rows = append(rows, strings.Split(line, "|"))
 	}
 	require.NotEmpty(t, rows)
 	return rows
