@@ -26,6 +26,32 @@ func TestPlantedFaults(t *testing.T) {
 		mutant.Fault("failed entries of a batch are forgotten", "publish.go", "\t\tif m.published {\n\t\t\tcontinue", "\t\tif true {\n\t\t\tcontinue"),
 		mutant.Fault("a refused message is dropped", "publish.go", "\tif !isRefusal(err) {\n\t\treturn err\n\t}\n\tempty", "\tif isRefusal(err) {\n\t\tm.published = true\n\t\treturn nil\n\t}\n\tif true {\n\t\treturn err\n\t}\n\tempty"),
 		mutant.Fault("a refused message is tried again", "publish.go", "\tif !isRefusal(err) {\n\t\treturn err\n\t}\n\tempty", "\tif true {\n\t\treturn err\n\t}\n\tempty"),
-		mutant.Fault("what was not appended is not tried again", "publish.go", "m.done = false", "m.done = true"),
+		mutant.Fault("what was not passed on is not retried", "publish.go", "m.done = err == nil || refused", "m.done = true"),
+	}})
+}
+
+// One fault for each promise that a single test holds.
+func TestPlantedFaultsOfSingleTests(t *testing.T) {
+	single := "^(TestOnPublished.*|TestTombstones|TestRowsThatNoSDKReadsAreNotAnnounced|TestNamespaces|TestTexts.*|TestTimes.*|" +
+		"TestInvokeReadsWhatEventsMayBe|TestOtherViewTypes|TestFailureHandler.*)$"
+	mutant.Check(t, mutant.Suite{Package: ".", Run: single, Mutants: []mutant.Mutant{
+		mutant.Fault("a failure for one prefix fails all", "publish.go", "\t_ = calls.Wait() // failures are in errs\n",
+			"\t_ = calls.Wait() // failures are in errs\n\tif errors.Join(errs...) != nil {\n\t\tfor _, m := range messages {\n\t\t\tm.done = false\n\t\t}\n\t}\n"),
+		mutant.Fault("prefixes wait for each other", "publish.go", "calls.SetLimit(maxConcurrentPrefixes)", "calls.SetLimit(1)"),
+		mutant.Fault("a refusal by OnPublished blocks the shard", "publish.go", "refused := isRefusal(err)", "refused := false"),
+		mutant.Fault("a refusal by OnPublished is not counted", "publish.go", "m.notPassedOn = err", "m.notPassedOn = nil"),
+		mutant.Fault("any prefix has a journal", "row.go", " && len(prefix) <= layout.MaxPrefix", ""),
+		mutant.Fault("null is not a tombstone", "decode.go", `== "null" {`, `== "nothing" {`),
+		mutant.Fault("the fast path ignores codes", "decode.go", " && !bytes.Contains(quoted, []byte(`\\u`))", ""),
+		mutant.Fault("no item is parsed", "decode.go", "named == bytes.Count(quoted, []byte(`\\\"deleted\\\":false`))", "true"),
+		mutant.Fault("an item of any type counts", "decode.go", `i.hasItem = string(kind) == "S" && d.is('"')`, `i.hasItem = true`),
+		mutant.Fault("invalid UTF-8 fails the event", "decode.go", "jsontext.AllowInvalidUTF8(true)", "jsontext.AllowInvalidUTF8(false)"),
+		mutant.Fault("a duplicate name fails the event", "decode.go", "jsontext.AllowDuplicateNames(true)", "jsontext.AllowDuplicateNames(false)"),
+		mutant.Fault("text after the event is accepted", "decode.go", "if d.err == nil && !d.end() {", "if false {"),
+		mutant.Fault("markers are announced", "row.go", "case layout.IsMarker(kind):", "case false:"),
+		mutant.Fault("a prefix without items is forgotten", "failure.go", "\t\t\tprefixes = append(prefixes, prefix)\n",
+			"\t\t\tif !layout.IsMarker(kind) {\n\t\t\t\tprefixes = append(prefixes, prefix)\n\t\t\t}\n"),
+		mutant.Fault("each row is read", "failure.go", "layout.AttrNamespace: namespace, layout.AttrKey: &types.AttributeValueMemberS{Value: lastKey},",
+			"layout.AttrNamespace: namespace, layout.AttrKey: &types.AttributeValueMemberS{Value: \"a\"},"),
 	}})
 }
