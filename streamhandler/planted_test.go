@@ -44,7 +44,7 @@ func TestPlantedFaultsOfSingleTests(t *testing.T) {
 		mutant.Fault("null is not a tombstone", "decode.go", `== "null" {`, `== "nothing" {`),
 		mutant.Fault("the fast path ignores codes", "decode.go", " && !bytes.Contains(quoted, []byte(`\\u`))", ""),
 		mutant.Fault("no item is parsed", "decode.go", "named == bytes.Count(quoted, []byte(`\\\"deleted\\\":false`))", "true"),
-		mutant.Fault("an item of any type counts", "decode.go", `i.hasItem = string(kind) == "S" && d.is('"')`, `i.hasItem = true`),
+		mutant.Fault("an item of any type counts", "decode.go", `string(kind) == "S" && d.is('"')`, `string(kind) != "" && d.is('"')`),
 		mutant.Fault("invalid UTF-8 fails the event", "decode.go", "jsontext.AllowInvalidUTF8(true)", "jsontext.AllowInvalidUTF8(false)"),
 		mutant.Fault("a duplicate name fails the event", "decode.go", "jsontext.AllowDuplicateNames(true)", "jsontext.AllowDuplicateNames(false)"),
 		mutant.Fault("text after the event is accepted", "decode.go", "if d.err == nil && !d.end() {", "if false {"),

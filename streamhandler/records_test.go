@@ -119,25 +119,26 @@ func TestOtherViewTypes(t *testing.T) {
 
 func TestTombstones(t *testing.T) {
 	tests := map[string]bool{
-		`{"key":"a","version":2,"deleted":true}`:      true,
-		`null`:                                        true, // LaunchDarkly's stores for Java and .NET
-		" null\n":                                     true,
-		`nulls`:                                       false,
-		`"null"`:                                      false,
-		`{"deleted":true} null`:                       false,
-		`{ "deleted" : true, "key":"a"}`:              true,
-		"{\"deleted\"\n:\ttrue}":                      true,
-		`{"\u0064eleted":true}`:                       true,
-		`{"delete\u0064":true}`:                       true,
-		`{"deleted":false,"deleted":true}`:            true, // as JSON parsers read it
-		`{"deleted":true,"deleted":false}`:            false,
-		`{"deleted":false}`:                           false,
-		`{"deleted":"true"}`:                          false,
-		`{"deleted":1}`:                               false,
-		`{"deleted":null}`:                            false,
-		`{"Deleted":true}`:                            false,
-		`{"undeleted":true}`:                          false,
-		`{"custom":{"deleted":true},"deleted":false}`: false,
+		`{"key":"a","version":2,"deleted":true}`: true,
+		`null`:                                   true, // LaunchDarkly's stores for Java and .NET
+		" null\n":                                true,
+		`nulls`:                                  false,
+		`"null"`:                                 false,
+		`{"deleted":true} null`:                  false,
+		`{ "deleted" : true, "key":"a"}`:         true,
+		"{\"deleted\"\n:\ttrue}":                 true,
+		`{"\u0064eleted":true}`:                  true,
+		`{"rules":[{"deleted":false}],"\u0064eleted":true}`:        true,
+		`{"delete\u0064":true}`:                                    true,
+		`{"deleted":false,"deleted":true}`:                         true, // as JSON parsers read it
+		`{"deleted":true,"deleted":false}`:                         false,
+		`{"deleted":false}`:                                        false,
+		`{"deleted":"true"}`:                                       false,
+		`{"deleted":1}`:                                            false,
+		`{"deleted":null}`:                                         false,
+		`{"Deleted":true}`:                                         false,
+		`{"undeleted":true}`:                                       false,
+		`{"custom":{"deleted":true},"deleted":false}`:              false,
 		`{"variations":["\"deleted\":true","{\"deleted\":true}"]}`: false,
 		`{"variations":[{"deleted":true}]}`:                        false,
 		`{"deleted":true`:                                          false, // broken: announced, not judged

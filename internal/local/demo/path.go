@@ -15,11 +15,13 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sns"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 
+	"github.com/warmflags/warmflags/change"
 	"github.com/warmflags/warmflags/dynamostore"
 	"github.com/warmflags/warmflags/internal/flagsync"
 	localaws "github.com/warmflags/warmflags/internal/local/aws"
 	"github.com/warmflags/warmflags/internal/local/launchdarkly"
 	"github.com/warmflags/warmflags/internal/table"
+	"github.com/warmflags/warmflags/internal/table/layout"
 	"github.com/warmflags/warmflags/internal/webhook"
 	"github.com/warmflags/warmflags/journal"
 	"github.com/warmflags/warmflags/streamhandler"
@@ -132,7 +134,7 @@ func (p *path) startStream(ctx context.Context, c Config, b *board) error {
 		streamhandler.OnPublished(writer.Append))
 	first, announced := c.Flags+c.Segments, make(chan struct{})
 	mapping := &localaws.StreamMapping{
-		Streams: p.cloud.Streams, StreamARN: p.streamARN, Poll: poll, Logger: p.logger, Filter: hasItem,
+		Streams: p.cloud.Streams, StreamARN: p.streamARN, Poll: poll, Logger: p.logger, Filter: isItem,
 		Handler: func(ctx context.Context, e events.DynamoDBEvent) (events.DynamoDBEventResponse, error) {
 			for _, record := range e.Records {
 				noteStreamed(b, record)
@@ -158,11 +160,10 @@ func (p *path) startStream(ctx context.Context, c Config, b *board) error {
 	}
 }
 
-// hasItem is the filter of template.yaml: a row of ours never has an item.
-func hasItem(record events.DynamoDBEventRecord) bool {
-	_, after := record.Change.NewImage["item"]
-	_, before := record.Change.OldImage["item"]
-	return after || before
+// isItem is the filter of template.yaml: the key's namespace ends in a kind's name.
+func isItem(record events.DynamoDBEventRecord) bool {
+	_, kind, _ := layout.SplitNamespace(record.Change.Keys[layout.AttrNamespace].String())
+	return kind == change.KindFeatures || kind == change.KindSegments
 }
 
 func noteStreamed(b *board, record events.DynamoDBEventRecord) {
