@@ -12,9 +12,9 @@ import (
 
 // client is the data store of one LaunchDarkly client. Several may share a cache.
 type client struct {
-	cache    atomic.Pointer[cache] // nil after Close
-	listener *listener             // nil if it is not notified of outages
-	release  func() error          // called once, by Close
+	cache   atomic.Pointer[cache] // nil after Close
+	ignore  func()                // ends notifications of outages; nil if there are none
+	release func() error          // called once, by Close
 }
 
 // newClient returns the data store of one more client. Sink is notified of outages; it may be nil.
@@ -22,7 +22,7 @@ func newClient(c *cache, sink subsystems.DataStoreUpdateSink, release func() err
 	cl := &client{release: release}
 	cl.cache.Store(c)
 	if sink != nil {
-		cl.listener = c.notify.add(sink)
+		cl.ignore = c.outage.Listen(sink)
 	}
 	return cl
 }
@@ -75,7 +75,7 @@ func (cl *client) Init(all []ldstoretypes.Collection) error {
 	err := c.inner.core.Init(serialized)
 	c.invalidateEverything() // also after an error: part of it may have been written
 	if err != nil {
-		c.outage.writeFailed(err)
+		c.outage.WriteFailed(err)
 		return fmt.Errorf("write all flags: %w", err)
 	}
 	c.inited.Store(true)
@@ -91,7 +91,7 @@ func (cl *client) Upsert(kind ldstoretypes.DataKind, key string, item ldstoretyp
 	updated, err := c.inner.core.Upsert(kind, key, serialize(kind, item))
 	c.invalidate([]change.Change{{Kind: kind.GetName(), Key: key}})
 	if err != nil {
-		c.outage.writeFailed(err)
+		c.outage.WriteFailed(err)
 		return false, fmt.Errorf("write %s %q: %w", kind.GetName(), key, err)
 	}
 	return updated, nil
@@ -127,8 +127,8 @@ func (cl *client) Close() error {
 	if c == nil {
 		return nil
 	}
-	if cl.listener != nil {
-		c.notify.remove(cl.listener)
+	if cl.ignore != nil {
+		cl.ignore()
 	}
 	return cl.release()
 }

@@ -96,9 +96,9 @@ func (c *cache) getAll(coll *collection) ([]ldstoretypes.KeyedItemDescriptor, er
 	}
 	servable, expired := known(now)
 	switch {
-	case c.outage.excuses(servable, expired):
-		c.outage.nudge(now)
-		return c.lastWholeLocked(coll, c.outage.err(), now)
+	case c.outage.Excuses(servable, expired):
+		c.outage.Nudge(now)
+		return c.lastWholeLocked(coll, c.outage.Err(), now)
 	case query && coll.pausing(now):
 		return c.lastWholeLocked(coll, coll.failure, now)
 	}
@@ -321,7 +321,7 @@ func (c *cache) keepWholeLocked(f *flight, found *contents, now clock.Instant) {
 		c.storeLocked(f, e, d, fresh && f.start > e.invalid, now)
 	}
 	if found.failed != nil {
-		c.outage.failed(found.failed, now)
+		c.outage.Failed(found.failed, false, now)
 		return
 	}
 	c.stats.BrokenRows += len(found.broken)

@@ -15,6 +15,7 @@ import (
 
 	"github.com/warmflags/warmflags/change"
 	"github.com/warmflags/warmflags/internal/clock"
+	"github.com/warmflags/warmflags/internal/outage"
 )
 
 // cache is the engine of a [Store], from its first client's Build to its last client's Close. The package comment
@@ -28,9 +29,8 @@ type cache struct {
 	loggers ldlog.Loggers
 	life    context.Context // ends at close
 	endLife context.CancelFunc
-	running goroutines // those that close waits for
-	outage  outage
-	notify  notifier
+	running goroutines     // those that close waits for
+	outage  *outage.Outage // its lock is taken after mu
 
 	inited   atomic.Bool // the table holds data; never becomes false again
 	swept    atomic.Bool // the sweeper removes what expires, so a hit reads no clock; never becomes false again
@@ -56,12 +56,23 @@ type cache struct {
 	closed      bool
 }
 
+// lastDownLambda is the longest pause between checks of a table that is down in a Lambda function, whose time stands still
+// between invocations.
+const lastDownLambda = time.Second
+
 // newCache returns an engine with a collection for each kind that the SDK has today. In a service the sweeper starts at
 // once; in Lambda it starts at the first Wake.
 func newCache(core subsystems.PersistentDataStore, opts options, loggers ldlog.Loggers) *cache {
 	c := &cache{inner: inner{core: core}, options: opts, loggers: loggers, latest: opts.clock()}
 	c.life, c.endLife = context.WithCancel(context.Background())
-	c.outage.init(c)
+	lastDown := outage.LastCheck
+	if opts.freezes {
+		lastDown = lastDownLambda
+	}
+	c.outage = outage.New(outage.Config{
+		Check: c.available, Ended: c.resetBackoffs, Start: c.running.start, Done: c.life.Done(), Clock: opts.clock,
+		Warn: func(line string) { c.loggers.Warn("cachedstore: " + line) }, LastDown: lastDown,
+	})
 	c.markers = newCollection(ldstoreimpl.Features())
 	c.marker = c.markers.addEntry("$inited")
 	c.flags = c.makeCollection(ldstoreimpl.Features())
@@ -192,7 +203,7 @@ func (c *cache) wake() {
 		c.sweepLocked(now)
 	}
 	c.unlock()
-	c.outage.hurry(now)
+	c.outage.Hurry(now)
 }
 
 // preload reads every collection and waits for the reads. A read that fails is reported by the outage; its items are
@@ -323,6 +334,38 @@ func (g *goroutines) stop(limit time.Duration) bool {
 	case <-ended:
 		return true
 	case <-timer.C:
+		return false
+	}
+}
+
+// resetBackoffs allows every key and collection to be read at once, whatever pause it was in.
+func (c *cache) resetBackoffs() {
+	c.mu.Lock()
+	defer c.unlock()
+	for _, coll := range c.collections {
+		coll.reset()
+		for _, e := range coll.entries.AllRelaxed() {
+			e.reset()
+		}
+	}
+	c.outage.Retried()
+}
+
+// available asks the table for as long as a read may take. An answer that comes later is dropped. A table that has lost a
+// marker which this process has seen counts as unreachable: it is being emptied or filled.
+func (c *cache) available() bool {
+	ctx, cancel := context.WithTimeout(c.life, c.options.readLimit)
+	defer cancel()
+	answer := make(chan bool, 1)
+	c.running.start(func() {
+		seen := c.inner.markerSeen.Load()
+		reached, marker := c.inner.check(ctx)
+		answer <- reached && (marker || !seen)
+	})
+	select {
+	case yes := <-answer:
+		return yes
+	case <-ctx.Done():
 		return false
 	}
 }

@@ -31,9 +31,7 @@ const (
 	SweepAhead       = sweepAhead
 	RefreshSpread    = refreshSpread
 	RefreshAllSpread = refreshAllSpread
-	Steady           = steady
-	LastCheck        = lastCheck
-	LastCheckLambda  = lastCheckLambda
+	LastDownLambda   = lastDownLambda
 )
 
 // MaxUnknown is how many unknown keys are remembered.

@@ -124,7 +124,7 @@ func (c *cache) beginLocked(f *flight) {
 	} else {
 		f.entry.flight = f
 		if f.entry.failures > 0 {
-			c.outage.retrying(now)
+			c.outage.Retrying(now)
 		}
 	}
 	ctx, cancel := context.WithCancel(c.life)
@@ -191,7 +191,7 @@ func (c *cache) failLocked(f *flight, now clock.Instant) {
 		c.warnLocked("%s; its last known value is served", f.err)
 		return
 	}
-	c.outage.failed(f.err, now)
+	c.outage.Failed(f.err, errors.Is(f.err, errAbandoned), now)
 }
 
 // advanceLocked begins what waited for f to end. A read of the collection that waited answers the item reads that waited
@@ -230,11 +230,11 @@ type known func(now clock.Instant) (servable, expired bool)
 func (c *cache) awaitLocked(known known, flights ...*flight) error {
 	expired := true
 	for waited := c.options.shortWait == 0; ; {
-		raised := c.outage.raised() // before excuses is asked
+		raised := c.outage.Raised() // before Excuses is asked
 		servable, only := known(c.nowLocked())
 		expired = expired && only // a freeze may have come while it waited
-		if c.outage.excuses(servable, expired) || waited && servable && expired {
-			return cmp.Or(c.outage.err(), errAbandoned)
+		if c.outage.Excuses(servable, expired) || waited && servable && expired {
+			return cmp.Or(c.outage.Err(), errAbandoned)
 		}
 		c.unlock()
 		ended, tooLong := c.await(flights, raised, !waited)
@@ -260,7 +260,7 @@ func (c *cache) await(flights []*flight, raised <-chan struct{}, short bool) (en
 		select {
 		case <-f.done:
 		case <-timeout:
-			c.outage.suspect(c.options.clock())
+			c.outage.Suspect(c.options.shortWait, c.options.clock())
 			return false, true
 		case <-raised:
 			return false, false

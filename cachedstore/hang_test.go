@@ -10,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/warmflags/warmflags/cachedstore"
+	"github.com/warmflags/warmflags/internal/outage"
 )
 
 // hang makes all reads and checks of the table hang, and lets them fail when the test ends.
@@ -153,7 +154,7 @@ func TestGetAllWaitsShortlyForAnExpiredCollection(t *testing.T) {
 
 // Values are stale for one pause of the checks at most after the table answers again: one second in Lambda, five in a service.
 func TestRecoveryIsNoticedWithinAPause(t *testing.T) {
-	for lambda, pause := range map[bool]time.Duration{true: cachedstore.LastCheckLambda, false: cachedstore.LastCheck} {
+	for lambda, pause := range map[bool]time.Duration{true: cachedstore.LastDownLambda, false: outage.LastCheck} {
 		t.Run(fmt.Sprint("in Lambda ", lambda), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				s := newSystem(t, newTable(t), cachedstore.InLambda(lambda), cachedstore.LooseClock())

@@ -50,11 +50,11 @@ func (c *cache) get(coll *collection, key string) (ldstoretypes.ItemDescriptor, 
 // and are backing off, or the last known value has only expired and reads are known to be slow.
 func (c *cache) skipReadLocked(e *entry, known known, now clock.Instant) error {
 	servable, expired := known(now)
-	backsOff := e.pausing(now) || e.failures > 0 && !c.outage.mayRetry(e.failedAt, now)
+	backsOff := e.pausing(now) || e.failures > 0 && !c.outage.MayRetry(e.failedAt, now)
 	switch {
-	case c.outage.excuses(servable, expired):
-		c.outage.nudge(now)
-		return c.outage.err()
+	case c.outage.Excuses(servable, expired):
+		c.outage.Nudge(now)
+		return c.outage.Err()
 	case backsOff && (servable || e.flight == nil): // a read in progress may answer
 		return e.failure
 	}
@@ -168,7 +168,7 @@ func (c *cache) keepItemLocked(f *flight, d *decoded, now clock.Instant) {
 		c.stats.Discarded++
 	}
 	if f.entry.failures > 0 {
-		c.outage.retried()
+		c.outage.Retried()
 	}
 	c.storeLocked(f, f.entry, d, fresh, now)
 	f.value = f.entry.last

@@ -108,7 +108,7 @@ func (c *cache) beginDueLocked(flights []*flight) []*flight {
 		}
 		delete(c.refresher.due, j)
 		switch {
-		case c.outage.level() == down:
+		case c.outage.Down():
 		case j.entry == nil:
 			if !c.wholeLocked(j.coll, now) || c.agingLocked(j.coll.until, now) {
 				flights = append(flights, c.joinWholeLocked(j.coll, max(c.invalidAll, c.woken), now))

@@ -7,6 +7,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/warmflags/warmflags/cachedstore"
+	"github.com/warmflags/warmflags/internal/outage"
 	"github.com/warmflags/warmflags/internal/proof/sim"
 )
 
@@ -14,7 +15,7 @@ var campaign = sim.Flags()
 
 // simulated is what the simulator judges.
 var simulated = sim.Subject{
-	Tick: cachedstore.SweepInterval, Early: cachedstore.SweepAhead, Notice: cachedstore.LastCheck + time.Second,
+	Tick: cachedstore.SweepInterval, Early: cachedstore.SweepAhead, Notice: outage.LastCheck + time.Second,
 	ShortWait: cachedstore.DefaultShortWait, ManyStale: 1, Forgets: true,
 	New: newSimulated,
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/warmflags/warmflags/cachedstore"
+	"github.com/warmflags/warmflags/internal/outage"
 )
 
 func manyFlags(s *system, n, version int) (keys []string) {
@@ -56,7 +57,7 @@ func TestAPartialFailureIsNoStorm(t *testing.T) {
 			s.put(key, 2)
 			s.failOnly(key, nil)
 		}
-		time.Sleep(cachedstore.LastCheck)
+		time.Sleep(outage.LastCheck)
 		for _, key := range keys {
 			assert.Equal(t, 2, s.version(key), "the first attempt that succeeds allows all others")
 		}
@@ -75,7 +76,7 @@ func TestEachFailingPeriodHasOneLine(t *testing.T) {
 				time.Sleep(time.Second)
 			}
 			assert.Len(t, s.log.GetOutput(ldlog.Warn), period)
-			time.Sleep(cachedstore.Steady + time.Second)
+			time.Sleep(outage.Steady + time.Second)
 		}
 		assert.Contains(t, s.log.GetOutput(ldlog.Warn)[0], "the table can be read otherwise")
 	})

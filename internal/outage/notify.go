@@ -1,4 +1,4 @@
-package cachedstore
+package outage
 
 import (
 	"slices"
@@ -25,22 +25,20 @@ type listener struct {
 	running, removed bool // its goroutine runs; it was removed
 }
 
-// add adds a client. One that is built during an outage is notified of it.
-func (n *notifier) add(sink subsystems.DataStoreUpdateSink) *listener {
+// Listen notifies a client from now on, also of an outage that has begun. Stop ends that; a notification in progress goes on.
+func (o *Outage) Listen(sink subsystems.DataStoreUpdateSink) (stop func()) {
+	n := &o.notifier
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	l := &listener{sink: sink}
 	n.listeners = append(n.listeners, l)
 	n.sendLocked(l)
-	return l
-}
-
-// remove removes a client. A notification in progress goes on.
-func (n *notifier) remove(l *listener) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	l.removed = true
-	n.listeners = slices.DeleteFunc(n.listeners, func(other *listener) bool { return other == l })
+	return func() {
+		n.mu.Lock()
+		defer n.mu.Unlock()
+		l.removed = true
+		n.listeners = slices.DeleteFunc(n.listeners, func(other *listener) bool { return other == l })
+	}
 }
 
 // announce notifies all clients that an outage began or ended, and returns at once.
