@@ -185,7 +185,7 @@ func (h *Handler) checkKey(ctx context.Context, prefix string) error {
 
 // isFinal reports whether a sync failed for a reason that no retry can fix.
 func isFinal(err error) bool {
-	return errors.Is(err, ErrGuard) || errors.Is(err, ErrUnauthorized) && !errors.Is(err, errKeyUnread)
+	return errors.Is(err, ErrGuard) || errors.Is(err, errFinal) && !errors.Is(err, errKeyUnread)
 }
 
 // retrySoon makes failed requests visible again soon

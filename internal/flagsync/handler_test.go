@@ -124,6 +124,7 @@ func TestWhatNoRetryCanFixIsHeld(t *testing.T) {
 	}{
 		"a guard":                   {held, func(b *bench) { b.ld.set("sdk-1") }, "no flags", "flags not synced"},
 		"a refused key":             {held, func(b *bench) { b.ld.remove("sdk-1") }, "refused the SDK key", "flags not synced"},
+		"a wrong address":           {held, func(b *bench) { b.ld.setStatus("sdk-1", 404) }, "404 Not Found: check the stream URI", "flags not synced"},
 		"a lower version":           {held, func(b *bench) { b.ld.set("sdk-1", "a:1") }, "features/a", "flags synced"},
 		"an environment of no key":  {forStaging, func(*bench) {}, "there is no SDK key for prefix \\\"staging\\\"", "request handled"},
 		"a guard, for all of them":  {forAll, func(b *bench) { b.ld.set("sdk-1") }, "no flags", "flags not synced"},

@@ -90,6 +90,13 @@ func (l *launchDarkly) setLarge(key string) {
 	l.setData(key, ldservices.NewServerSDKData().Flags(large, small))
 }
 
+// setStatus makes LaunchDarkly answer requests with a key with a status.
+func (l *launchDarkly) setStatus(key string, status int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.environments[key] = environment{Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(status) })}
+}
+
 // remove revokes a key.
 func (l *launchDarkly) remove(key string) {
 	l.mu.Lock()

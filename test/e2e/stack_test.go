@@ -69,7 +69,30 @@ func setUp() error {
 			return err
 		}
 	}
-	_, err = sam(context.Background(), "build", "--build-dir", build(), "--parameter-overrides", "Architecture="+architecture())
+	return buildTemplate(context.Background(), filepath.Join(root(), "template.yaml"), build())
+}
+
+// buildTemplate runs sam build for this machine's architecture: with a copy of the template that differs in that one line. The
+// functions are those of the checkout, whatever the template.
+func buildTemplate(ctx context.Context, file, into string) error {
+	data, err := os.ReadFile(file)
+	if err != nil {
+		return err
+	}
+	text := strings.NewReplacer(
+		"Architectures: [arm64]", "Architectures: ["+architecture()+"]",
+		"Architectures: [!Ref Architecture]", "Architectures: ["+architecture()+"]", // of the first release
+		"LicenseUrl: ", "LicenseUrl: "+root()+"/", "ReadmeUrl: ", "ReadmeUrl: "+root()+"/", // relative to the template
+	).Replace(string(data))
+	local := into + ".yaml"
+	if err := os.WriteFile(local, []byte(text), 0o600); err != nil {
+		return err
+	}
+	base := root()
+	if strings.HasPrefix(file, filepath.Join(base, "examples")) {
+		base = filepath.Dir(file)
+	}
+	_, err = sam(ctx, "build", "--template-file", local, "--base-dir", base, "--build-dir", into)
 	return err
 }
 
@@ -84,7 +107,13 @@ func architecture() string {
 // build is where sam build put the stack.
 func build() string { return filepath.Join(world.dir, "build") }
 
-func root() string { return filepath.Join(emulator.Home(), "..", "..") }
+func root() string {
+	absolute, err := filepath.Abs(filepath.Join(emulator.Home(), "..", ".."))
+	if err != nil {
+		panic(err) // the working directory is gone
+	}
+	return absolute
+}
 
 // sam runs the SAM CLI in the checkout, and returns what it said.
 func sam(ctx context.Context, args ...string) (string, error) {
@@ -98,7 +127,7 @@ func sam(ctx context.Context, args ...string) (string, error) {
 	command := exec.CommandContext(ctx, filepath.Join(root(), ".tools", "venv", "bin", "sam"), args...)
 	command.Dir = root()
 	command.Env = append(os.Environ(), world.cloud.Environment()...)
-	command.Env = append(command.Env, "GOARCH="+runtime.GOARCH, "SAM_CLI_TELEMETRY=0", "__SAM_CLI_APP_DIR="+filepath.Join(root(), ".tools", "sam"))
+	command.Env = append(command.Env, "TEMPLATE="+filepath.Join(world.dir, "build.yaml"), "SAM_CLI_TELEMETRY=0", "__SAM_CLI_APP_DIR="+filepath.Join(root(), ".tools", "sam"))
 	said, err := command.CombinedOutput()
 	if err != nil {
 		return string(said), fmt.Errorf("sam %s: %w:\n%s", strings.Join(args, " "), err, said)
@@ -125,19 +154,21 @@ func deployBuilt(t *testing.T, built, stack string, parameters ...string) (strin
 	args := append([]string{
 		"deploy", "--template-file", filepath.Join(built, "template.yaml"), "--stack-name", stack, "--resolve-s3",
 		"--capabilities", "CAPABILITY_IAM", "--no-confirm-changeset", "--no-progressbar", "--no-fail-on-empty-changeset",
-		"--parameter-overrides", "Architecture=" + architecture(),
-	}, quoted(parameters)...)
+	}, overrides(parameters)...)
 	return sam(t.Context(), args...)
 }
 
-// quoted puts values into quotes: SAM would end them at a blank.
-func quoted(parameters []string) []string {
-	all := make([]string, len(parameters))
+// overrides are the arguments for parameters, with values in quotes: SAM would end them at a blank.
+func overrides(parameters []string) []string {
+	if len(parameters) == 0 {
+		return nil
+	}
+	all := make([]string, len(parameters), len(parameters)+1)
 	for i, p := range parameters {
 		name, value, _ := strings.Cut(p, "=")
 		all[i] = fmt.Sprintf("%s=%q", name, value)
 	}
-	return all
+	return append([]string{"--parameter-overrides"}, all...)
 }
 
 func outputs(t *testing.T, stack string) map[string]string {

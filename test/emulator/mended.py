@@ -5,6 +5,7 @@
 # - It kills what a function is doing when the function is updated, or leaves it without a runtime API until its timeout.
 #   Lambda lets running invocations end in their old environments
 #   (https://docs.aws.amazon.com/lambda/latest/dg/configuration-function-zip.html).
+# - It refuses alarms on metric math. Here such an alarm is one on the first of its metrics: no alarm is evaluated anyway.
 import sys
 import threading
 import time
@@ -12,6 +13,7 @@ import time
 from ministack import app
 from ministack.core import lambda_runtime
 from ministack.services import lambda_svc
+from ministack.services.cloudformation import provisioners
 
 execute = lambda_svc._execute_function
 
@@ -47,6 +49,18 @@ def invalidate_worker(name, qualifier=None, account=None, region=None):
         threading.Thread(target=end_and_kill, args=(worker,), daemon=True).start()
 
 
+alarm_record = provisioners._cw_metric_alarm_record
+
+
+def alarm_on_first_metric(name, props):
+    stats = [m["MetricStat"] for m in props.get("Metrics") or [] if "MetricStat" in m]
+    if stats:
+        props = {**props, **stats[0]["Metric"], "Period": stats[0]["Period"], "Statistic": stats[0]["Stat"]}
+        del props["Metrics"]
+    return alarm_record(name, props)
+
+
+provisioners._cw_metric_alarm_record = alarm_on_first_metric
 lambda_svc._execute_function = execute_function
 lambda_svc.invalidate_worker = invalidate_worker
 sys.argv = sys.argv[:1]
