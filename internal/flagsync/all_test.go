@@ -124,7 +124,7 @@ func TestOldestSyncAgeIsOfTheOldestEnvironment(t *testing.T) {
 			time.Sleep(5 * time.Minute)
 			assert.EqualValues(t, minutes*60, age(), "an environment that was never synced")
 		}
-		assert.Len(t, q.log.lines(t, "the age of some environments is unknown"), 0)
+		assert.Empty(t, q.log.lines(t, "the age of some environments is unknown"))
 
 		// A person corrects it, by another way of writing the table.
 		token, err := q.environment("env-7").TakeToken(t.Context())

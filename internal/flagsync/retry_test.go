@@ -166,22 +166,19 @@ func TestRequestsThatASyncHasDoneAreAcknowledged(t *testing.T) {
 // The clocks of SQS and of the function may differ by a second, and only a sync that succeeded has done anything.
 func TestWhichSyncHasDoneARequest(t *testing.T) {
 	for name, c := range map[string]struct {
-		sent  time.Duration // before the sync
-		fails bool
-		syncs int
+		sent   time.Duration // before the sync
+		answer func(s sink)
+		syncs  int
 	}{
-		"sent well before it":              {1001 * time.Millisecond, false, 1},
-		"sent a second before it, or less": {time.Second, false, 2},
-		"sent when it began":               {0, false, 2},
-		"sent well before one that failed": {time.Hour, true, 2},
+		"sent well before it":                {1001 * time.Millisecond, func(s sink) { s.payload("a:1") }, 1},
+		"sent a second before it, or less":   {time.Second, func(s sink) { s.payload("a:1") }, 2},
+		"sent when it began":                 {0, func(s sink) { s.payload("a:1") }, 2},
+		"sent well before one that failed":   {time.Hour, func(sink) {}, 2},
+		"sent well before one that was held": {time.Hour, func(s sink) { s.Refuse(401) }, 2},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				b := newStreamBench(t, func(_ int, s sink) {
-					if !c.fails {
-						s.payload("a:1")
-					}
-				})
+				b := newStreamBench(t, func(_ int, s sink) { c.answer(s) })
 				h := flagsync.NewHandler(b.cloud.DynamoDB, tableName, oneKey(sdkKey), b.options()...)
 				sent := strconv.FormatInt(time.Now().Add(-c.sent).UnixMilli(), 10)
 				_, err := h.Handle(t.Context(), one("m1", forAll))
