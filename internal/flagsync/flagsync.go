@@ -171,7 +171,10 @@ func (s *Syncer) sync(ctx context.Context, key string, t *tally) error {
 	if err != nil {
 		return err
 	}
-	defer f.close()
+	defer func() {
+		t.ignored += f.takeIgnored()
+		f.close()
+	}()
 	if err := s.write(ctx, f, t); err != nil || s.dryRun || s.linger < 0 {
 		return err
 	}
@@ -212,7 +215,8 @@ func (s *Syncer) begin(ctx context.Context, key string, t *tally) (f *feed, err 
 
 // write brings what is new in the feed into the table: a payload as a whole, or patches one by one.
 func (s *Syncer) write(ctx context.Context, f *feed, t *tally) error {
-	data, whole, ignored := f.take()
+	data, whole := f.take()
+	t.ignored += f.takeIgnored()
 	compare := s.environment.CompareItems
 	if whole {
 		compare = s.environment.Compare
@@ -221,7 +225,7 @@ func (s *Syncer) write(ctx context.Context, f *feed, t *tally) error {
 	if err != nil {
 		return err
 	}
-	t.compared(d, s.force, ignored) // before the guards: an operator wants to know what is held
+	t.compared(d, s.force) // before the guards: an operator wants to know what is held
 	// A payload that LaunchDarkly's client brings after it connected again is judged like the first one.
 	if whole && !s.force { // a patch cannot empty an environment: somebody made each of them
 		if err := guard(data, d, s.removals); err != nil {

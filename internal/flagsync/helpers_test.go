@@ -226,6 +226,24 @@ func keys(items []table.Entry) (all []string) {
 	return all
 }
 
+// order returns where the keys of all rows go that are put from now on, in their order.
+func (b *bench) order(t *testing.T) *[]string {
+	t.Helper()
+	var order []string
+	b.cloud.Intercept(func(_ context.Context, _ string, input any) error {
+		if in, ok := input.(*dynamodb.TransactWriteItemsInput); ok {
+			for _, i := range in.TransactItems {
+				if i.Put != nil {
+					item, _ := table.ParseRow(i.Put.Item)
+					order = append(order, item.Key)
+				}
+			}
+		}
+		return nil
+	})
+	return &order
+}
+
 // buffer is a log.
 type buffer struct {
 	mu   sync.Mutex // guards b

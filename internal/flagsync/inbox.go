@@ -77,6 +77,15 @@ func (b *inbox) ignore() {
 	b.ignored++
 }
 
+// takeIgnored returns how many events were ignored since the last call.
+func (b *inbox) takeIgnored() int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	n := b.ignored
+	b.ignored = 0
+	return n
+}
+
 // notify wakes who waits for news. The caller holds mu, so that no value stays for something that was taken already.
 func (b *inbox) notify() {
 	select {
@@ -85,9 +94,8 @@ func (b *inbox) notify() {
 	}
 }
 
-// take returns what came since the last take: the whole environment if a put came, otherwise the items that changed. Ignored is
-// the number of events that were ignored meanwhile.
-func (b *inbox) take() (all []table.Collection, whole bool, ignored int) {
+// take returns what came since the last take: the whole environment if a put came, otherwise the items that changed.
+func (b *inbox) take() (all []table.Collection, whole bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	select {
@@ -97,7 +105,7 @@ func (b *inbox) take() (all []table.Collection, whole bool, ignored int) {
 	for _, kind := range []string{segments, features} {
 		all = append(all, table.Collection{Kind: kind, Items: b.items[kind]})
 	}
-	whole, ignored = b.whole, b.ignored
-	b.whole, b.items, b.ignored = false, map[string][]table.Item{}, 0
-	return all, whole, ignored
+	whole = b.whole
+	b.whole, b.items = false, map[string][]table.Item{}
+	return all, whole
 }

@@ -93,8 +93,7 @@ func (t *tally) set(v verdict, items []table.Entry) {
 }
 
 // compared notes how the table differs. The writes are taken for made: when Write fails, the Result says what was found.
-func (t *tally) compared(d *table.Difference, force bool, ignored int) {
-	t.ignored += ignored
+func (t *tally) compared(d *table.Difference, force bool) {
 	t.marker = t.marker || d.Marker
 	t.set(unchanged, d.Unchanged)
 	t.set(added, d.Added)

@@ -21,9 +21,10 @@ const (
 	defaultStreamURI = "https://stream.launchdarkly.com"
 	// readTimeout ends a connection on which nothing comes: LaunchDarkly sends a comment every three minutes.
 	readTimeout = 5 * time.Minute
-	// maxEventBytes bounds an event, which is in memory as a whole. The function has 512 MB.
-	maxEventBytes = 128 << 20
 )
+
+// maxEventBytes bounds an event, which is in memory as a whole. Only tests change it.
+var maxEventBytes int64 = 128 << 20
 
 // ErrUnauthorized is the cause of [Syncer.Sync]'s error when LaunchDarkly refuses the SDK key: it was rotated,
 // mistyped, or is a mobile or API key.
@@ -132,7 +133,7 @@ type limitedBody struct {
 func (b *limitedBody) Read(p []byte) (int, error) {
 	n, err := b.ReadCloser.Read(p)
 	if b.left.Add(-int64(n)) < 0 {
-		return 0, final{fmt.Errorf("an event has more than %d MB", maxEventBytes>>20)}
+		return 0, final{fmt.Errorf("an event has more than %d bytes", maxEventBytes)}
 	}
 	return n, err
 }

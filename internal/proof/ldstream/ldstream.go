@@ -21,6 +21,8 @@ type Connection struct {
 	Request *http.Request
 	// Closed is called when the client ended the connection; set by Answer.
 	Closed func()
+	// Header is the response's; set by Answer. Nil: an event stream's.
+	Header http.Header
 
 	ctx    context.Context
 	ended  chan struct{} // closed when the client ended the connection
@@ -48,9 +50,13 @@ func (t Transport) RoundTrip(r *http.Request) (*http.Response, error) {
 		_ = c.Close()
 		return nil, err
 	}
+	header := c.Header
+	if header == nil {
+		header = http.Header{"Content-Type": {"text/event-stream"}}
+	}
 	return &http.Response{
 		StatusCode: status, Status: fmt.Sprintf("%d %s", status, http.StatusText(status)),
-		Header: http.Header{"Content-Type": {"text/event-stream"}}, Body: c, Request: r,
+		Header: header, Body: c, Request: r,
 	}, nil
 }
 

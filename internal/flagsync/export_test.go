@@ -1,0 +1,14 @@
+package flagsync
+
+// SetMaxEventBytes sets the bound of an event, and returns what restores it.
+func SetMaxEventBytes(n int64) (restore func()) {
+	before := maxEventBytes
+	maxEventBytes = n
+	return func() { maxEventBytes = before }
+}
+
+// ParseEvent parses an event, for the fuzz target.
+func ParseEvent(event, data string) error {
+	_, err := parseEvent(event, data)
+	return err
+}
