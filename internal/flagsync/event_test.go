@@ -143,6 +143,7 @@ func TestEventsOfTheStream(t *testing.T) {
 					require.NoError(t, err)
 				}
 				assert.Equal(t, c.want, b.flags(t, ""))
+				assert.Empty(t, r.HeldBack, "what came late is dropped, and is no reason to look")
 				assert.Equal(t, c.ignored+1, r.Ignored)
 				assert.Equal(t, 1, b.stream.connections())
 			})

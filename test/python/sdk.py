@@ -8,11 +8,12 @@ and writes a JSON list on its output, one answer a step. Each step names a table
   delete      "kind", "key", "version"                                       -> null
   get         "kind", "key"                                                  -> the item, or null
   all         "kind"                                                         -> items by key
+  variations  "key"                                                          -> a flag's variations, as text
   initialized                                                                -> true or false
   state       "contexts"                  -> for each context, all flags' state, with reasons
   details     "contexts", "keys"          -> for each context, for each key, [value, variation, reason]
 
-With "bigSegments": true, a client reads big segments from the same table. A client runs in daemon mode and sends nothing. Its store has no cache, except while a client evaluates.
+With "stream": URI, a client reads that stream instead of a table. With "bigSegments": true, a client reads big segments from the same table. A client runs in daemon mode and sends nothing. Its store has no cache, except while a client evaluates.
 """
 
 import json
@@ -65,6 +66,9 @@ class Steps:
         kind = KINDS[step["kind"]]
         return {key: plain(kind, item) for key, item in self.store(step).all(kind, lambda x: x).items()}
 
+    def variations(self, step):
+        return [str(v) for v in self.store(step).get(FEATURES, step["key"], lambda x: x).variations]
+
     def initialized(self, step):
         return self.store(step).initialized
 
@@ -81,6 +85,8 @@ class Steps:
             return [[detail(client, c, key) for key in step["keys"]] for c in self.contexts(step)]
 
     def client(self, step):
+        if "stream" in step:
+            return LDClient(Config("sdk-key", base_uri=step["stream"], stream_uri=step["stream"], send_events=False, diagnostic_opt_out=True))
         store = self.store(step, caching=CacheConfig(expiration=600, capacity=10000))
         big = None
         if step.get("bigSegments"):

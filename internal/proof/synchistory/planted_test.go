@@ -31,7 +31,7 @@ func TestPlantedFaults(t *testing.T) {
 		plant("no guard", edit(flagsync+"flagsync.go", "if whole && !s.force {", "if s.force {")),
 		plant("patches are taken for the whole", edit(flagsync+"flagsync.go", "\tif whole {\n", "\tif len(data) > 0 {\n")),
 		plant("a payload is taken for patches", edit(flagsync+"flagsync.go", "\tif whole {\n", "\tif s.force {\n")),
-		plant("no answer is an answer", edit(flagsync+"fetch.go", "\tcase news:\n", "\tcase news || limit > 0:\n")),
+		plant("no answer is an answer", edit(flagsync+"feed.go", "\tcase news:\n", "\tcase news || limit > 0:\n")),
 		plant("a failed request is acknowledged", edit(flagsync+"handler.go", "\tif l.failed {\n", "\tif l.unreadable {\n")),
 		plant("what no retry can fix is retried", edit(flagsync+"handler.go", "\tif isFinal(err) {\n", "\tif isFinal(nil) {\n")),
 	}})
