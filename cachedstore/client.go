@@ -29,8 +29,8 @@ func newClient(c *cache, sink subsystems.DataStoreUpdateSink, release func() err
 
 // Get implements [subsystems.DataStore]. After Close it returns an error.
 //
-// A hit takes no lock: it loads the value first and swept second. A Get that runs during the first Wake can so load a value
-// that is just being removed. It began before Wake returned, and its answer is one that it could have had then.
+// A hit takes no lock: it loads the value first and swept second. A Get that runs during the first Wake can so load a
+// value that is just being removed. It began before Wake returned, and its answer is one that it could have had then.
 func (cl *client) Get(kind ldstoretypes.DataKind, key string) (ldstoretypes.ItemDescriptor, error) {
 	c := cl.cache.Load()
 	if c == nil {
@@ -45,7 +45,8 @@ func (cl *client) Get(kind ldstoretypes.DataKind, key string) (ldstoretypes.Item
 	return c.get(coll, key)
 }
 
-// GetAll implements [subsystems.DataStore]. Callers share the slice and must not change it. After Close it returns an error.
+// GetAll implements [subsystems.DataStore]. Callers share the slice and must not change it. After Close it returns an
+// error.
 func (cl *client) GetAll(kind ldstoretypes.DataKind) ([]ldstoretypes.KeyedItemDescriptor, error) {
 	c := cl.cache.Load()
 	if c == nil {
@@ -113,8 +114,8 @@ func (cl *client) IsInitialized() bool {
 // IsStatusMonitoringEnabled implements [subsystems.DataStore]: clients are notified of outages.
 func (cl *client) IsStatusMonitoringEnabled() bool { return true }
 
-// DropCache releases what is cached. LaunchDarkly's client with the FDv2 data system calls it once its own memory holds all
-// flags and this store is only written to. Other clients of the same [Store] read the table again.
+// DropCache releases what is cached. LaunchDarkly's client with the FDv2 data system calls it once its own memory
+// holds all flags and this store is only written to. Other clients of the same [Store] read the table again.
 func (cl *client) DropCache() {
 	if c := cl.cache.Load(); c != nil {
 		c.forget()

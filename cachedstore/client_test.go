@@ -123,7 +123,8 @@ func TestARealClientOfAnEmptyTableSaysThatItIsInitialized(t *testing.T) {
 	assert.ErrorIs(t, store.Ready(t.Context()), cachedstore.ErrNoData)
 }
 
-// What a Lambda function's log would be flooded by: lines that LaunchDarkly's client and the cache write for evaluations.
+// What a Lambda function's log would be flooded by: lines that LaunchDarkly's client and the cache write for
+// evaluations.
 func TestEvaluationsDoNotFloodTheLog(t *testing.T) {
 	x := newTable(t)
 	fill(x, 1, user.Key())
@@ -221,8 +222,8 @@ func TestAClientWhoseWriteFailedIsAskedToWriteAgain(t *testing.T) {
 	})
 }
 
-// A table that goes down while a client is asked to write again is down like any other; and the end of that outage is also
-// the end for the writes that were lost in it.
+// A table that goes down while a client is asked to write again is down like any other; and the end of that outage is
+// also the end for the writes that were lost in it.
 func TestAnOutageWhileAWriteIsLost(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSystem(t, newTable(t))

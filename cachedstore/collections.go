@@ -43,8 +43,8 @@ type view struct {
 	until clock.Instant // the earliest of its items' and its collection's
 }
 
-// addEntry adds an entry for a key that has none. If the whole collection was read, the last known value is that it does
-// not have the key.
+// addEntry adds an entry for a key that has none. If the whole collection was read, the last known value is that it
+// does not have the key.
 func (coll *collection) addEntry(key string) *entry {
 	e := &entry{key: key}
 	if coll.start > 0 {
@@ -54,20 +54,20 @@ func (coll *collection) addEntry(key string) *entry {
 	return e
 }
 
-// covers reports whether the read of the collection in progress also reads e. It says nothing of an entry whose own read
-// was in progress when it began: two reads that overlap cannot be ordered.
+// covers reports whether the read of the collection in progress also reads e. It says nothing of an entry whose own
+// read was in progress when it began: two reads that overlap cannot be ordered.
 func (coll *collection) covers(e *entry) bool {
 	return coll.flight != nil && e.flight == nil && e.ended < coll.flight.start
 }
 
-// droppable reports whether e may be forgotten: no read will be stored in it, and it does not keep a read of the collection
-// in progress from being stored.
+// droppable reports whether e may be forgotten: no read will be stored in it, and it does not keep a read of the
+// collection in progress from being stored.
 func (coll *collection) droppable(e *entry) bool {
 	return e.flight == nil && e.next == nil && (coll.flight == nil || e.ended < coll.flight.start)
 }
 
-// wholeLocked reports whether the latest read of the whole collection still says which keys there are. What expired once
-// has expired for good.
+// wholeLocked reports whether the latest read of the whole collection still says which keys there are. What expired
+// once has expired for good.
 func (c *cache) wholeLocked(coll *collection, now clock.Instant) bool {
 	if coll.until.Reached(now) {
 		coll.until = coll.taken
@@ -165,9 +165,9 @@ func (stale *staleEntries) after(seq uint64) (n int) {
 	return n
 }
 
-// staleLocked lists the entries whose last known value is not good for a call that began at seq begun and waited for the
-// read of the collection which began at seq joined (0: it waited for none). What was read since the call began is good,
-// whatever came after that.
+// staleLocked lists the entries whose last known value is not good for a call that began at seq begun and waited for
+// the read of the collection which began at seq joined (0: it waited for none). What was read since the call began is
+// good, whatever came after that.
 func (c *cache) staleLocked(coll *collection, begun, joined uint64, now clock.Instant) staleEntries {
 	stale := staleEntries{expired: true}
 	for _, e := range coll.entries.AllRelaxed() {
@@ -186,8 +186,8 @@ func (c *cache) staleLocked(coll *collection, begun, joined uint64, now clock.In
 	return stale
 }
 
-// missingLocked reports whether the table may have a key of which nothing is known that may be served: a GetAll without it
-// would say that it is gone. A row that cannot be decoded is left out.
+// missingLocked reports whether the table may have a key of which nothing is known that may be served: a GetAll
+// without it would say that it is gone. A row that cannot be decoded is left out.
 func (c *cache) missingLocked(e *entry, now clock.Instant) bool {
 	if e.last == nil {
 		var broken *decodeError
@@ -213,8 +213,8 @@ func (c *cache) lastWholeLocked(coll *collection, err error, now clock.Instant) 
 	return c.assembleLocked(coll), nil
 }
 
-// assembleLocked puts the last known values together, in no order. The result is a hit for later calls if the collection
-// and every entry are fresh, until the first of them expires.
+// assembleLocked puts the last known values together, in no order. The result is a hit for later calls if the
+// collection and every entry are fresh, until the first of them expires.
 func (c *cache) assembleLocked(coll *collection) []ldstoretypes.KeyedItemDescriptor {
 	now := c.nowLocked()
 	if v := coll.view.Load(); v != nil && !v.until.Reached(now) {
@@ -280,8 +280,8 @@ func (c *cache) readWhole(ctx context.Context, coll *collection) (*contents, err
 	return found, nil
 }
 
-// keepWholeLocked stores what a read of the whole collection found for each key. A key that it did not find is gone: that
-// is a value like any other.
+// keepWholeLocked stores what a read of the whole collection found for each key. A key that it did not find is gone:
+// that is a value like any other.
 func (c *cache) keepWholeLocked(f *flight, found *contents, now clock.Instant) {
 	coll := f.coll
 	for key := range found.items {
@@ -346,8 +346,8 @@ type decodeError struct{ cause error }
 func (err *decodeError) Error() string { return err.cause.Error() }
 func (err *decodeError) Unwrap() error { return err.cause }
 
-// decode makes an item of what the table holds, as LaunchDarkly's own wrapper does. JSON that equals what was decoded before
-// is not decoded again: after InvalidateAll, or a TTL, most items are equal.
+// decode makes an item of what the table holds, as LaunchDarkly's own wrapper does. JSON that equals what was decoded
+// before is not decoded again: after InvalidateAll, or a TTL, most items are equal.
 func (coll *collection) decode(key string, raw ldstoretypes.SerializedItemDescriptor) (*decoded, error) {
 	if raw.Deleted || raw.SerializedItem == nil {
 		return &decoded{item: ldstoretypes.ItemDescriptor{Version: raw.Version}}, nil

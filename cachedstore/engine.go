@@ -56,8 +56,8 @@ type cache struct {
 	closed      bool
 }
 
-// lastDownLambda is the longest pause between checks of a table that is down in a Lambda function, whose time stands still
-// between invocations.
+// lastDownLambda is the longest pause between checks of a table that is down in a Lambda function, whose time stands
+// still between invocations.
 const lastDownLambda = time.Second
 
 // newCache returns an engine with a collection for each kind that the SDK has today. In a service the sweeper starts at
@@ -351,8 +351,8 @@ func (c *cache) resetBackoffs() {
 	c.outage.Retried()
 }
 
-// available asks the table for as long as a read may take. An answer that comes later is dropped. A table that has lost a
-// marker which this process has seen counts as unreachable: it is being emptied or filled.
+// available asks the table for as long as a read may take. An answer that comes later is dropped. A table that has
+// lost a marker which this process has seen counts as unreachable: it is being emptied or filled.
 func (c *cache) available() bool {
 	ctx, cancel := context.WithTimeout(c.life, c.options.readLimit)
 	defer cancel()

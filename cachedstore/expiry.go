@@ -18,9 +18,9 @@ func (opts *options) sweeps() bool {
 	return !opts.strict && (opts.ttl < 0 || opts.ttl >= 10*sweepInterval)
 }
 
-// startSweeperLocked starts the sweeper, once, and reports whether it did. It runs in a service, and in Lambda from the
-// first Wake. It sweeps before the mode changes: a hit that reads no clock takes what it finds. With StrictClock it only
-// runs for RefreshAhead.
+// startSweeperLocked starts the sweeper, once, and reports whether it did. It runs in a service, and in Lambda from
+// the first Wake. It sweeps before the mode changes: a hit that reads no clock takes what it finds. With StrictClock
+// it only runs for RefreshAhead.
 func (c *cache) startSweeperLocked() bool {
 	ahead := c.options.refreshAhead && !c.options.freezes
 	if c.sweeping || !c.options.sweeps() && !ahead {
@@ -49,9 +49,9 @@ func (c *cache) startSweeperLocked() bool {
 	return c.sweeping
 }
 
-// sweepLocked removes what expires within sweepAhead. A collection's expiry is a lower bound of all that is fresh in it, so
-// most sweeps compare one instant per kind and visit no entry. Whatever makes something fresh lowers it; only this
-// raises it.
+// sweepLocked removes what expires within sweepAhead. A collection's expiry is a lower bound of all that is fresh in
+// it, so most sweeps compare one instant per kind and visit no entry. Whatever makes something fresh lowers it; only
+// this raises it.
 func (c *cache) sweepLocked(now clock.Instant) {
 	if c.options.sweeps() {
 		now = now.Add(sweepAhead)

@@ -114,8 +114,8 @@ func TestAReadFromBeforeAFreezeDoesNotCountAfterIt(t *testing.T) {
 	}
 }
 
-// In the default mode of a service, where a hit reads no clock, nothing is served past its TTL. The tests drive the sweeper
-// by the bubble's time, in steps that meet each moment between two sweeps.
+// In the default mode of a service, where a hit reads no clock, nothing is served past its TTL. The tests drive the
+// sweeper by the bubble's time, in steps that meet each moment between two sweeps.
 func TestNothingIsServedPastItsTTL(t *testing.T) {
 	for _, ttl := range []time.Duration{50 * time.Millisecond, time.Second - 1, time.Second, 1234 * time.Millisecond, time.Minute} {
 		t.Run(ttl.String(), func(t *testing.T) {

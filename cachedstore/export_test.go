@@ -19,8 +19,8 @@ func Clock(clocks func() (mono, wall time.Duration)) Option {
 // LooseClock undoes StrictClock.
 func LooseClock() Option { return func(opts *options) { opts.strict = false } }
 
-// Sizes sets the sizes that are too large for a simulation: how many stale keys GetAll reads one by one, and how many unknown
-// keys are remembered.
+// Sizes sets the sizes that are too large for a simulation: how many stale keys GetAll reads one by one, and how many
+// unknown keys are remembered.
 func Sizes(manyStale, maxUnknown int) Option {
 	return func(opts *options) { opts.manyStale, opts.maxUnknown = manyStale, maxUnknown }
 }

@@ -45,8 +45,8 @@ func (f *flight) answer() {
 	}
 }
 
-// frozenLocked reports whether the process stood still since the read began: its answer is as old as that. Now must come
-// from nowLocked, which counts a freeze that has just ended.
+// frozenLocked reports whether the process stood still since the read began: its answer is as old as that. Now must
+// come from nowLocked, which counts a freeze that has just ended.
 func (c *cache) frozenLocked(f *flight, now clock.Instant) bool {
 	return f.freezes < c.freezes || f.began.Frozen(now)
 }
@@ -56,8 +56,9 @@ func (c *cache) joinableLocked(f *flight, need uint64, now clock.Instant) bool {
 	return f != nil && f.start > need && !c.frozenLocked(f, now)
 }
 
-// joinLocked returns the flight that answers a call which needs a read of e that began after seq need: one in progress, one
-// that waits to begin, or a new one. What was cached as a whole and is not fresh any more is read by one Query.
+// joinLocked returns the flight that answers a call which needs a read of e that began after seq need: one in
+// progress, one that waits to begin, or a new one. What was cached as a whole and is not fresh any more is read by
+// one Query.
 func (c *cache) joinLocked(coll *collection, e *entry, need uint64, now clock.Instant) *flight {
 	covered := coll.covers(e)
 	// A Query pays if it makes the collection fresh: one in progress that will is not followed by another for one key.
@@ -105,8 +106,8 @@ func (c *cache) joinWholeLocked(coll *collection, need uint64, now clock.Instant
 	return f
 }
 
-// beginLocked starts the read of f. Its age and its order count from here, before the table is asked: whatever the table
-// answers is from then or later. In a closed cache it fails at once.
+// beginLocked starts the read of f. Its age and its order count from here, before the table is asked: whatever the
+// table answers is from then or later. In a closed cache it fails at once.
 func (c *cache) beginLocked(f *flight) {
 	c.seq++
 	now := c.nowLocked()
@@ -146,8 +147,8 @@ func (c *cache) beginLocked(f *flight) {
 }
 
 // finish ends a flight, with keep or as failed, and begins what waits for it. The second end of a flight, when an
-// abandoned read returns after all, does nothing. All of it is one hold of the lock: what was found is stored before the
-// calls that wait are freed and before the next read begins.
+// abandoned read returns after all, does nothing. All of it is one hold of the lock: what was found is stored before
+// the calls that wait are freed and before the next read begins.
 func (c *cache) finish(f *flight, keep func(now clock.Instant), err error) {
 	c.mu.Lock()
 	defer c.unlock()
@@ -194,8 +195,8 @@ func (c *cache) failLocked(f *flight, now clock.Instant) {
 	c.outage.Failed(f.err, errors.Is(f.err, errAbandoned), now)
 }
 
-// advanceLocked begins what waited for f to end. A read of the collection that waited answers the item reads that waited
-// too.
+// advanceLocked begins what waited for f to end. A read of the collection that waited answers the item reads that
+// waited too.
 func (c *cache) advanceLocked(f *flight) {
 	if e := f.entry; e != nil {
 		if next := e.next; next != nil {
@@ -220,13 +221,13 @@ func (c *cache) advanceLocked(f *flight) {
 	}
 }
 
-// known reports what a call can be answered with if it does not wait: whether a last known value is servable, and whether
-// that value has only expired. It is called under cache.mu.
+// known reports what a call can be answered with if it does not wait: whether a last known value is servable, and
+// whether that value has only expired. It is called under cache.mu.
 type known func(now clock.Instant) (servable, expired bool)
 
-// awaitLocked waits for flights, without the lock while it waits. It returns an error if the call does not wait until they
-// have ended: because the table is down, or is taken to be and a last known value is servable, or because that value has
-// only expired and ShortWait is over.
+// awaitLocked waits for flights, without the lock while it waits. It returns an error if the call does not wait until
+// they have ended: because the table is down, or is taken to be and a last known value is servable, or because that
+// value has only expired and ShortWait is over.
 func (c *cache) awaitLocked(known known, flights ...*flight) error {
 	expired := true
 	for waited := c.options.shortWait == 0; ; {

@@ -89,7 +89,8 @@ func TestATableThatHangsCostsOneWaitPerOutage(t *testing.T) {
 	}
 }
 
-// A value that a message invalidated is never returned because of a short wait, not even while reads are known to be slow.
+// A value that a message invalidated is never returned because of a short wait, not even while reads are known to be
+// slow.
 func TestAShortWaitNeverServesWhatWasInvalidated(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSystem(t, newTable(t), cachedstore.ReadLimit(10*time.Second))
@@ -152,7 +153,8 @@ func TestGetAllWaitsShortlyForAnExpiredCollection(t *testing.T) {
 	})
 }
 
-// Values are stale for one pause of the checks at most after the table answers again: one second in Lambda, five in a service.
+// Values are stale for one pause of the checks at most after the table answers again: one second in Lambda, five in a
+// service.
 func TestRecoveryIsNoticedWithinAPause(t *testing.T) {
 	for lambda, pause := range map[bool]time.Duration{true: cachedstore.LastDownLambda, false: outage.LastCheck} {
 		t.Run(fmt.Sprint("in Lambda ", lambda), func(t *testing.T) {

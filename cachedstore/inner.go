@@ -12,8 +12,8 @@ import (
 	"github.com/warmflags/warmflags/internal/clock"
 )
 
-// inner calls the wrapped store. It uses what that store offers beside LaunchDarkly's interface, and turns a panic into an
-// error, so that the calls that wait are freed.
+// inner calls the wrapped store. It uses what that store offers beside LaunchDarkly's interface, and turns a panic
+// into an error, so that the calls that wait are freed.
 type inner struct {
 	core       subsystems.PersistentDataStore
 	markerSeen atomic.Bool // this process has seen the marker; never becomes false again
@@ -32,13 +32,14 @@ type brokenRowReporter interface {
 	) ([]ldstoretypes.KeyedSerializedItemDescriptor, map[string]error, error)
 }
 
-// markerReader is what a store may offer beside IsInitialized, whose answer it may keep once it was true: HasMarker reads
-// the marker again, strongly consistent. An error means that the table cannot be read (dynamostore does).
+// markerReader is what a store may offer beside IsInitialized, whose answer it may keep once it was true: HasMarker
+// reads the marker again, strongly consistent. An error means that the table cannot be read (dynamostore does).
 type markerReader interface {
 	HasMarker(context.Context) (bool, error)
 }
 
-// errMarkerGone is the failure of a read that found nothing where a live item was known, in a table that has lost its marker.
+// errMarkerGone is the failure of a read that found nothing where a live item was known, in a table that has lost its
+// marker.
 var errMarkerGone = errors.New("the table has lost its flags and its marker ($inited)")
 
 // recovered turns a panic of the inner store into an error.
@@ -115,8 +116,9 @@ func (in *inner) check(ctx context.Context) (reached, marker bool) {
 	return err == nil, marker
 }
 
-// confirmMarker returns an error unless a live item's absence can be believed: the marker stands, or this process never saw
-// one. Calls share a read that begins after all of them: the marker is read as an entry of a collection of its own.
+// confirmMarker returns an error unless a live item's absence can be believed: the marker stands, or this process
+// never saw one. Calls share a read that begins after all of them: the marker is read as an entry of a collection of
+// its own.
 func (c *cache) confirmMarker() error {
 	if !c.inner.markerSeen.Load() {
 		return nil

@@ -46,8 +46,8 @@ func (c *cache) get(coll *collection, key string) (ldstoretypes.ItemDescriptor, 
 	return e.last.item, nil
 }
 
-// skipReadLocked returns an error if a Get does not wait for a read: the table is taken to be down, the key's reads failed
-// and are backing off, or the last known value has only expired and reads are known to be slow.
+// skipReadLocked returns an error if a Get does not wait for a read: the table is taken to be down, the key's reads
+// failed and are backing off, or the last known value has only expired and reads are known to be slow.
 func (c *cache) skipReadLocked(e *entry, known known, now clock.Instant) error {
 	servable, expired := known(now)
 	backsOff := e.pausing(now) || e.failures > 0 && !c.outage.MayRetry(e.failedAt, now)
@@ -70,8 +70,8 @@ func (c *cache) lastKnownLocked(e *entry, err error, now clock.Instant) (ldstore
 	return e.last.item, nil
 }
 
-// entryLocked returns the entry of a key, and makes it if there is none. If the collection is fresh, a new entry is a hit:
-// the table does not have the key.
+// entryLocked returns the entry of a key, and makes it if there is none. If the collection is fresh, a new entry is a
+// hit: the table does not have the key.
 func (c *cache) entryLocked(coll *collection, key string, now clock.Instant) *entry {
 	if e, ok := coll.entries.Load(key); ok {
 		return e
@@ -86,8 +86,8 @@ func (c *cache) entryLocked(coll *collection, key string, now clock.Instant) *en
 	return e
 }
 
-// needLocked returns the seq after which a read must have begun to answer a call that began at seq begun. Without a cache
-// (TTL 0) no read that was in progress will do, and the calls that wait share the next one.
+// needLocked returns the seq after which a read must have begun to answer a call that began at seq begun. Without a
+// cache (TTL 0) no read that was in progress will do, and the calls that wait share the next one.
 func (c *cache) needLocked(e *entry, begun uint64) uint64 {
 	if c.options.ttl == 0 {
 		return begun
@@ -108,8 +108,8 @@ func (c *cache) expiredLocked(e *entry) bool {
 		e.last.start > max(e.invalid, c.invalidAll) && c.settled > c.paused
 }
 
-// servable reports whether v, which may be nil, may be served although it is not fresh: see MaxStale. Its age counts from
-// the beginning of its read, like the TTL.
+// servable reports whether v, which may be nil, may be served although it is not fresh: see MaxStale. Its age counts
+// from the beginning of its read, like the TTL.
 func (c *cache) servable(v *value, now clock.Instant) bool {
 	switch {
 	case v == nil || c.options.maxStale < 0:

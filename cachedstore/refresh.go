@@ -8,8 +8,8 @@ import (
 	"github.com/warmflags/warmflags/internal/clock"
 )
 
-// In a service, what was cached and is not fresh any more is read again in the background, so that the next Get is a hit.
-// In Lambda it is not: a goroutine may be frozen at any moment, and a read costs an invocation.
+// In a service, what was cached and is not fresh any more is read again in the background, so that the next Get is a
+// hit. In Lambda it is not: a goroutine may be frozen at any moment, and a read costs an invocation.
 //
 // Background reads are bounded and jittered: the processes of a fleet must not read one partition at the same moment. A
 // Get does not wait for them: it reads at once, and then there is nothing left to do.
@@ -23,8 +23,8 @@ const (
 	maxConcurrentRefreshes = 4
 )
 
-// refresher tracks what is to be read again. Guarded by cache.mu. Its goroutine looks ten times within the spread of one
-// item, so nothing has to wake it.
+// refresher tracks what is to be read again. Guarded by cache.mu. Its goroutine looks ten times within the spread of
+// one item, so nothing has to wake it.
 type refresher struct {
 	due     map[job]time.Duration // not before the monotonic clock shows this
 	running bool                  // the goroutine runs: as long as something is due
@@ -36,8 +36,8 @@ type job struct {
 	entry *entry
 }
 
-// refreshLocked has something read again within a time. Something that is already due by then stays due when it was: many
-// invalidations of one item do not put off its read. It does nothing in Lambda and without a cache.
+// refreshLocked has something read again within a time. Something that is already due by then stays due when it was:
+// many invalidations of one item do not put off its read. It does nothing in Lambda and without a cache.
 func (c *cache) refreshLocked(j job, within time.Duration) {
 	if c.options.freezes || c.options.ttl == 0 {
 		return
@@ -55,8 +55,8 @@ func (c *cache) refreshLocked(j job, within time.Duration) {
 	}
 }
 
-// refreshWholeLocked has everything of a kind that was cached read again: by one Query if it was cached as a whole, item
-// by item otherwise.
+// refreshWholeLocked has everything of a kind that was cached read again: by one Query if it was cached as a whole,
+// item by item otherwise.
 func (c *cache) refreshWholeLocked(coll *collection, within time.Duration) {
 	if coll.start > 0 {
 		c.refreshLocked(job{coll: coll}, within)
@@ -94,9 +94,9 @@ func (c *cache) refresh() {
 	}
 }
 
-// beginDueLocked begins the reads that are due, as far as the bound allows, and drops what is fresh by now. While the table
-// is down nothing is read: what was due is left to the Gets after the outage. A read that a Get has begun is joined, and
-// counts as one in progress.
+// beginDueLocked begins the reads that are due, as far as the bound allows, and drops what is fresh by now. While the
+// table is down nothing is read: what was due is left to the Gets after the outage. A read that a Get has begun is
+// joined, and counts as one in progress.
 func (c *cache) beginDueLocked(flights []*flight) []*flight {
 	now := c.nowLocked()
 	for j, at := range c.refresher.due {
@@ -128,8 +128,9 @@ func (c *cache) agingLocked(until, now clock.Instant) bool {
 	return c.options.refreshAhead && ahead > 0 && until.Reached(now.Add(ahead))
 }
 
-// refreshAgingLocked has what expires soon read again before it does: within half of the tenth of the TTL that is left. The
-// sweeper calls it. What is due already is not made due again, and what failed is left alone as a Get would leave it.
+// refreshAgingLocked has what expires soon read again before it does: within half of the tenth of the TTL that is
+// left. The sweeper calls it. What is due already is not made due again, and what failed is left alone as a Get would
+// leave it.
 func (c *cache) refreshAgingLocked(now clock.Instant) {
 	for _, coll := range c.collections {
 		if coll.start > 0 {

@@ -12,8 +12,8 @@ import (
 	"github.com/warmflags/warmflags/change"
 )
 
-// Store is a cache over a table of flags, shared by the clients that are built with it. Set it as ld.Config.DataStore and
-// connect a source of changes to it. All its methods are safe for concurrent use.
+// Store is a cache over a table of flags, shared by the clients that are built with it. Set it as ld.Config.DataStore
+// and connect a source of changes to it. All its methods are safe for concurrent use.
 type Store struct {
 	inner   subsystems.ComponentConfigurer[subsystems.PersistentDataStore]
 	options options
@@ -37,8 +37,8 @@ var ErrNotBuilt = errors.New("no client has been built with this store")
 // ErrNoData is the cause of [Store.Ready]'s error if the table can be read and was never filled.
 var ErrNoData = errors.New("the table holds no flags for this prefix")
 
-// New returns a cache over inner, such as dynamostore.DataStore("table"). It reads nothing and does not check the options
-// before a client is built with it.
+// New returns a cache over inner, such as dynamostore.DataStore("table"). It reads nothing and does not check the
+// options before a client is built with it.
 func New(inner subsystems.ComponentConfigurer[subsystems.PersistentDataStore], opts ...Option) *Store {
 	s := &Store{inner: inner, options: defaults()}
 	for _, o := range opts {
@@ -47,8 +47,8 @@ func New(inner subsystems.ComponentConfigurer[subsystems.PersistentDataStore], o
 	return s
 }
 
-// Build is called by LaunchDarkly's client. The first client's Build opens the table; clients that are built while it is
-// open share the cache. The last client's Close closes it. Build returns all wrong options at once.
+// Build is called by LaunchDarkly's client. The first client's Build opens the table; clients that are built while it
+// is open share the cache. The last client's Close closes it. Build returns all wrong options at once.
 func (s *Store) Build(clientContext subsystems.ClientContext) (subsystems.DataStore, error) {
 	s.build.Lock()
 	defer s.build.Unlock()
@@ -77,8 +77,8 @@ func (s *Store) Build(clientContext subsystems.ClientContext) (subsystems.DataSt
 	return newClient(s.cache, clientContext.GetDataStoreUpdateSink(), s.release), nil
 }
 
-// release is called once for each client that is closed. The last call closes the cache, after the store has dropped it: a
-// Build that waits meanwhile makes another.
+// release is called once for each client that is closed. The last call closes the cache, after the store has dropped
+// it: a Build that waits meanwhile makes another.
 func (s *Store) release() error {
 	s.build.Lock()
 	defer s.build.Unlock()
@@ -102,8 +102,9 @@ func (s *Store) current() *cache {
 	return s.cache
 }
 
-// Invalidate implements [change.Sink]: every Get and GetAll that starts after it returned sees what the table held then or
-// later, while the table can be reached. It reads nothing itself. While no client uses the store it does nothing.
+// Invalidate implements [change.Sink]: every Get and GetAll that starts after it returned sees what the table held
+// then or later, while the table can be reached. It reads nothing itself. While no client uses the store it does
+// nothing.
 func (s *Store) Invalidate(changes ...change.Change) {
 	if c := s.current(); c != nil {
 		c.invalidate(changes)
@@ -120,18 +121,18 @@ func (s *Store) InvalidateAll() {
 // Wake reports that the process may have been frozen until now. What expired meanwhile is removed, reads that began
 // earlier are discarded, and a table that could not be read is checked again.
 //
-// In Lambda, call Wake at the start of every invocation, or never: after the first call, hits no longer read the clock.
-// journal's Follower calls it. Where invocations overlap, call it only when an invocation starts and no other is running:
-// each call discards the reads of all invocations.
+// In Lambda, call Wake at the start of every invocation, or never: after the first call, hits no longer read the
+// clock. journal's Follower calls it. Where invocations overlap, call it only when an invocation starts and no other
+// is running: each call discards the reads of all invocations.
 func (s *Store) Wake() {
 	if c := s.current(); c != nil {
 		c.wake()
 	}
 }
 
-// Ready asks the table whether it can be read and holds flags for this prefix: in daemon mode a client's Initialized() is
-// true even when the table is empty. Its errors wrap [ErrNotBuilt], [ErrNoData] or ctx's error, or report that the table
-// cannot be read. It waits for the table's answer, not for flags to arrive.
+// Ready asks the table whether it can be read and holds flags for this prefix: in daemon mode a client's
+// Initialized() is true even when the table is empty. Its errors wrap [ErrNotBuilt], [ErrNoData] or ctx's error, or
+// report that the table cannot be read. It waits for the table's answer, not for flags to arrive.
 func (s *Store) Ready(ctx context.Context) error {
 	c := s.current()
 	if c == nil {

@@ -8,16 +8,17 @@ import (
 	"github.com/launchdarkly/go-server-sdk/v7/subsystems"
 )
 
-// notifier notifies clients of outages. A client blocks whoever notifies it while a status listener of the application does
-// not read its channel, so each client has a goroutine of its own, which nothing waits for: not close either.
+// notifier notifies clients of outages. A client blocks whoever notifies it while a status listener of the
+// application does not read its channel, so each client has a goroutine of its own, which nothing waits for: not
+// close either.
 type notifier struct {
 	mu        sync.Mutex // guards the fields below and those of the listeners
 	down      bool
 	listeners []*listener
 }
 
-// listener tracks the status last sent to a client and the status still to be sent. A client need not be notified of each
-// outage, but of an end after each: what it wrote in between was lost.
+// listener tracks the status last sent to a client and the status still to be sent. A client need not be notified of
+// each outage, but of an end after each: what it wrote in between was lost.
 type listener struct {
 	sink             subsystems.DataStoreUpdateSink
 	sentDown         bool
@@ -25,7 +26,8 @@ type listener struct {
 	running, removed bool // its goroutine runs; it was removed
 }
 
-// Listen notifies a client from now on, also of an outage that has begun. Stop ends that; a notification in progress goes on.
+// Listen notifies a client from now on, also of an outage that has begun. Stop ends that; a notification in progress
+// goes on.
 func (o *Outage) Listen(sink subsystems.DataStoreUpdateSink) (stop func()) {
 	n := &o.notifier
 	n.mu.Lock()

@@ -1,8 +1,9 @@
 // Package outage tracks whether a table can be reached, for a cache over it, and notifies LaunchDarkly's clients.
 //
-// A failing period begins with the first read or write that fails. One goroutine, the watch, then checks the table: once
-// if it answers, and with growing pauses for as long as failures go on or the table is down, whatever number of keys
-// fail. It writes one line per failing period. It alone notifies clients, so each outage's end follows its beginning.
+// A failing period begins with the first read or write that fails. One goroutine, the watch, then checks the table:
+// once if it answers, and with growing pauses for as long as failures go on or the table is down, whatever number of
+// keys fail. It writes one line per failing period. It alone notifies clients, so each outage's end follows its
+// beginning.
 //
 // A write that failed is lost, however healthy the table is: a client that writes sends its data again only when it is
 // notified of an outage's end. So a lost write is announced as an outage too, in which reads go on.
@@ -32,15 +33,16 @@ const (
 	firstCheck = 100 * time.Millisecond
 	// LastCheck is the longest pause between the checks of a failing period in which the table answers.
 	LastCheck = 5 * time.Second
-	// Steady is how long nothing must fail before a failure begins a new failing period: with a check at once and a line.
+	// Steady is how long nothing must fail before a failure begins a new failing period: with a check at once and a
+	// line.
 	Steady = 30 * time.Second
 	// The pause between attempts to read keys whose reads failed doubles from the first to the last.
 	firstRetry = 50 * time.Millisecond
 	lastRetry  = time.Second
 )
 
-// Config is what an outage needs of its cache. Nothing of it is called while a lock of this package is held, except Start
-// and Clock.
+// Config is what an outage needs of its cache. Nothing of it is called while a lock of this package is held, except
+// Start and Clock.
 type Config struct {
 	Check func() bool          // asks the table; it takes as long as a read may
 	Ended func()               // an outage has ended: keys may be read again at once. Clients are notified after

@@ -9,8 +9,8 @@ import (
 	"github.com/launchdarkly/go-server-sdk/v7/subsystems/ldstoretypes"
 )
 
-// call is a client's Get or GetAll, and what the model knew when it began. That is noted then, because the promises are about
-// the moment at which a call begins: what happens later excuses it, and obliges it to nothing.
+// call is a client's Get or GetAll, and what the model knew when it began. That is noted then, because the promises
+// are about the moment at which a call begins: what happens later excuses it, and obliges it to nothing.
 type call struct {
 	id, kind int
 	item     int // -1: GetAll

@@ -28,8 +28,8 @@ type item struct {
 	failed  stamp // when the last one did
 }
 
-// row is what the table held in one place for a while. Rows with equal fields can follow in one history: so a row is named by
-// its index in item.rows, its place, and never by its version.
+// row is what the table held in one place for a while. Rows with equal fields can follow in one history: so a row is
+// named by its index in item.rows, its place, and never by its version.
 type row struct {
 	version int
 	serial  int // of its JSON, unique but for resets to the same; 0: no flag data

@@ -46,9 +46,9 @@ func (w *world) place(r *read, x int) int {
 	return r.pos[x]
 }
 
-// objection says why the call may not return what the read brought for x: the promise, and the reason. 0: none. The order of
-// the cases matters: first what nothing excuses (a read that brought nothing, a value older than one that was returned),
-// then the excuses of a table that cannot be reached, then the promises of freshness.
+// objection says why the call may not return what the read brought for x: the promise, and the reason. 0: none. The
+// order of the cases matters: first what nothing excuses (a read that brought nothing, a value older than one that
+// was returned), then the excuses of a table that cannot be reached, then the promises of freshness.
 func (w *world) objection(c *call, r *read, x int) (promise int, why string) {
 	switch {
 	case r.failed:
@@ -102,7 +102,8 @@ func (w *world) expired(r *read, now stamp) bool {
 	return w.script.TTL > 0 && older(r, now, w.script.TTL)
 }
 
-// servable says whether a value may be served as the last known one. A cache may count its age from the read's beginning or end.
+// servable says whether a value may be served as the last known one. A cache may count its age from the read's
+// beginning or end.
 func (w *world) servable(r *read, now stamp) bool {
 	limit := w.script.MaxStale
 	if limit > 0 {

@@ -85,8 +85,8 @@ func (w *world) leftReads() []*call {
 	return slices.Clone(w.left)
 }
 
-// needs says whether the call can be the reason for a read that begins now. It cannot when the read is of something else, when
-// what it asks for was fresh as it began, or when a read that ended since has settled it.
+// needs says whether the call can be the reason for a read that begins now. It cannot when the read is of something
+// else, when what it asks for was fresh as it began, or when a read that ended since has settled it.
 func (w *world) needs(c *call, r *read) bool {
 	whole := c.item >= 0 && r.item < 0 && w.wasWhole(r.kind)
 	if c.item >= 0 && c.item != r.item && !whole || c.hit && c.inStep {
@@ -121,8 +121,9 @@ func (w *world) manyStale(c *call) bool {
 	return w.subject.ManyStale > 0 && n > w.subject.ManyStale
 }
 
-// answers says whether the read q, which ended, settled what the call would want r for: it ended during the call, began after
-// what it has to be newer than, and brought what a cache must keep. In each case of doubt it says no, and r may begin.
+// answers says whether the read q, which ended, settled what the call would want r for: it ended during the call,
+// began after what it has to be newer than, and brought what a cache must keep. In each case of doubt it says no, and
+// r may begin.
 func (w *world) answers(q *read, c *call, r *read) bool {
 	invalidated := w.allInv.n
 	switch {
@@ -160,8 +161,8 @@ func (w *world) answers(q *read, c *call, r *read) bool {
 // spread is how long after an invalidation a service may still read again for it, if the item is not fresh.
 const spread = 10 * time.Second
 
-// unasked says whether a cache may begin this read without a call, as a service does: of what was invalidated since it was
-// read last, or was read in vain.
+// unasked says whether a cache may begin this read without a call, as a service does: of what was invalidated since
+// it was read last, or was read in vain.
 func (w *world) unasked(r *read) bool {
 	now := r.begin
 	if w.subject.NoStatus && w.isDown() {
@@ -221,7 +222,8 @@ func (w *world) judgeWaiting(now stamp) {
 	}
 }
 
-// wasWhole reports whether a read of the whole kind ended well: then a Get that finds nothing fresh may read the kind again.
+// wasWhole reports whether a read of the whole kind ended well: then a Get that finds nothing fresh may read the kind
+// again.
 func (w *world) wasWhole(kind int) bool {
 	for _, r := range w.reads {
 		if r.item < 0 && r.kind == kind && r.done && !r.failed {
@@ -231,8 +233,8 @@ func (w *world) wasWhole(kind int) bool {
 	return false
 }
 
-// overlapped reports whether the item's own read was under way when the read r of its kind began: a cache may then wait for
-// the item's read, because two reads that overlap cannot be ordered.
+// overlapped reports whether the item's own read was under way when the read r of its kind began: a cache may then
+// wait for the item's read, because two reads that overlap cannot be ordered.
 func (w *world) overlapped(r *read, x int) bool {
 	for _, q := range w.items[x].over {
 		if q != r && q.item == x && q.begin.step <= r.begin.step && (!q.done || q.end.step >= r.begin.step) {

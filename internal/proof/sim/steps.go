@@ -120,8 +120,8 @@ func (w *world) invalidate(changes ...change.Change) {
 	w.promptly(func() { change.Deliver(change.Message{Changes: changes}, w.system) }, "Invalidate")
 }
 
-// promptly calls something that must return without a read's answer, in a goroutine: the script goes on if it does not. It is
-// called without the lock.
+// promptly calls something that must return without a read's answer, in a goroutine: the script goes on if it does
+// not. It is called without the lock.
 func (w *world) promptly(f func(), name string) {
 	returned := false
 	go func() {

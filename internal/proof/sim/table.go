@@ -21,8 +21,8 @@ const (
 
 var errTable = errors.New("the table cannot be reached")
 
-// read is one read of the table by the cache: of an item, or of a whole kind. It is kept after it ended: the model's question is
-// always which read an answer can have come from.
+// read is one read of the table by the cache: of an item, or of a whole kind. It is kept after it ended: the model's
+// question is always which read an answer can have come from.
 type read struct {
 	id, kind   int
 	item       int // -1: the whole kind
@@ -44,8 +44,8 @@ type read struct {
 
 func (r *read) covers(x int) bool { return r.item == x || r.item < 0 && kindOf[x] == r.kind }
 
-// table is what the cache is built over: LaunchDarkly's interface. Its methods run in the cache's goroutines, and a read stands
-// still in them until a step answers it.
+// table is what the cache is built over: LaunchDarkly's interface. Its methods run in the cache's goroutines, and a
+// read stands still in them until a step answers it.
 type table struct{ w *world }
 
 // Build is called by the cache.
@@ -85,8 +85,8 @@ func (t table) GetAll(kind ldstoretypes.DataKind) (found []ldstoretypes.KeyedSer
 	return found, nil
 }
 
-// serialized is the row at pos of item x. A broken one has the latest version and no end. Tombstones come in both of the ways in
-// which stores give them: marked as deleted, or to be known by their JSON only.
+// serialized is the row at pos of item x. A broken one has the latest version and no end. Tombstones come in both of
+// the ways in which stores give them: marked as deleted, or to be known by their JSON only.
 func (w *world) serialized(x, pos int) ldstoretypes.SerializedItemDescriptor {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -158,8 +158,8 @@ func (w *world) read(kind, x int) (*read, error) {
 	return r, nil
 }
 
-// beginRead notes a read, and judges whether it may begin. One that is held looks at the rows now, or late, by steps of their
-// own; one that is not held looks in endRead, at once.
+// beginRead notes a read, and judges whether it may begin. One that is held looks at the rows now, or late, by steps
+// of their own; one that is not held looks in endRead, at once.
 func (w *world) beginRead(kind, x int) *read {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -276,8 +276,9 @@ func (w *world) suspect(unreachable bool) {
 	}
 }
 
-// finish draws the conclusions from a read that ended or was given up, once for each: whether the table can be reached again
-// for what it covers, whether another read overlapped it, and that calls which wait have one read less to wait for.
+// finish draws the conclusions from a read that ended or was given up, once for each: whether the table can be
+// reached again for what it covers, whether another read overlapped it, and that calls which wait have one read less
+// to wait for.
 func (w *world) finish(r *read, now stamp) {
 	r.done, r.end = true, now
 	r.freezes[1], r.backs[1], r.wakes[1] = w.freezes, w.backs, w.wakes

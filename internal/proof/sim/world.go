@@ -38,8 +38,9 @@ type Setup struct {
 // Subject is a kind of cache, and how it differs from others.
 type Subject struct {
 	New func(Setup) System
-	// Tick is how much later it may learn of a freeze, and Early how long before the end of the TTL it may read again; 0
-	// is at once. Both count if the script does not ask for strict clocks, and in Lambda once the cache has been woken.
+	// Tick is how much later it may learn of a freeze, and Early how long before the end of the TTL it may read
+	// again; 0 is at once. Both count if the script does not ask for strict clocks, and in Lambda once the cache has
+	// been woken.
 	Tick, Early time.Duration
 	Recovery    time.Duration // within which it finds that the table can be reached again; 0 is a minute
 	// ShortWait is how long a call waits for the read of a value that has only expired; 0 is as long as for any other.
@@ -49,9 +50,9 @@ type Subject struct {
 	ManyStale int
 	Forgets   bool
 	Notice    time.Duration // within which clients are notified of an outage; 0 is at once
-	// NoStatus says that it has no data store status, and finds out by reads for its callers that the table answers again.
-	// It tells the first client of outages all the same, but only a read of the same thing, or Recovery without any failed
-	// read, ends the time in which a thing "cannot be reached".
+	// NoStatus says that it has no data store status, and finds out by reads for its callers that the table answers
+	// again. It tells the first client of outages all the same, but only a read of the same thing, or Recovery
+	// without any failed read, ends the time in which a thing "cannot be reached".
 	NoStatus bool
 }
 
@@ -67,14 +68,14 @@ var (
 
 // world is one run of a script.
 //
-// Two sorts of goroutines meet here: the script's own, which carries out one step after the other, and the cache's, which
-// read the table, return from calls and tell clients of the store. Both note what happens under mu. The cache may come
-// with locks of its own held, so mu is never held while the cache is called (a step lets go of it first).
+// Two sorts of goroutines meet here: the script's own, which carries out one step after the other, and the cache's,
+// which read the table, return from calls and tell clients of the store. Both note what happens under mu. The cache
+// may come with locks of its own held, so mu is never held while the cache is called (a step lets go of it first).
 //
-// What a step does takes the lock itself (do, call, message, invalidate, promptly, answer, clock, build, hold, rest, settle,
-// finale), and so does what runs in the cache's goroutines and the calls' (beginRead, endRead, serialized, wrote, hands,
-// UpdateStatus, endCall). All else is called with it: event, look, finish, sweep, write, put, beginCall, whatever begins
-// with judge or note, and what says something of the world.
+// What a step does takes the lock itself (do, call, message, invalidate, promptly, answer, clock, build, hold, rest,
+// settle, finale), and so does what runs in the cache's goroutines and the calls' (beginRead, endRead, serialized,
+// wrote, hands, UpdateStatus, endCall). All else is called with it: event, look, finish, sweep, write, put,
+// beginCall, whatever begins with judge or note, and what says something of the world.
 type world struct {
 	script  Script
 	subject Subject
@@ -118,8 +119,8 @@ type world struct {
 	settled, paused    int           // events: the last read that began and ended well, the last freeze that is known
 }
 
-// leap is a forward jump of the wall clock. It is remembered because a cache whose timekeeper has not looked since cannot know
-// of it.
+// leap is a forward jump of the wall clock. It is remembered because a cache whose timekeeper has not looked since
+// cannot know of it.
 type leap struct{ at, by time.Duration }
 
 // Broken says which promise a cache did not keep. It is what [Run] returns.
@@ -168,8 +169,8 @@ func run(t *testing.T, w *world) error {
 	return w.broken
 }
 
-// bubble carries out the steps, stopping at the first broken promise. Synctest panics when the script is over and goroutines of
-// the bubble are blocked for good.
+// bubble carries out the steps, stopping at the first broken promise. Synctest panics when the script is over and
+// goroutines of the bubble are blocked for good.
 func (w *world) bubble(t *testing.T) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -192,8 +193,8 @@ func (w *world) bubble(t *testing.T) {
 	})
 }
 
-// begin fills the table and has the first client built. Its reads, of a preload, are held already if the script says so; they
-// are of step -1.
+// begin fills the table and has the first client built. Its reads, of a preload, are held already if the script says
+// so; they are of step -1.
 func (w *world) begin() {
 	w.start, w.healed = time.Now(), -1
 	if w.subject.Recovery == 0 {
@@ -226,8 +227,8 @@ func (w *world) hands() (mono, wall time.Duration) {
 	return mono, mono + 400_000*time.Hour + w.offset
 }
 
-// event stamps something that happens now. Reads that ran past their limit before it are ended first, as the cache has given
-// them up by then.
+// event stamps something that happens now. Reads that ran past their limit before it are ended first, as the cache
+// has given them up by then.
 func (w *world) event() stamp {
 	w.events++
 	mono := time.Since(w.start)
@@ -324,9 +325,9 @@ func (w *world) rest() time.Duration {
 	return time.Second
 }
 
-// finale ends all that is under way, and sees whether the cache ends in a state that it should be in: the outage is over,
-// every held read is answered, time enough for a recovery passes, and then each item and each kind is asked for once more, as
-// if in steps of their own.
+// finale ends all that is under way, and sees whether the cache ends in a state that it should be in: the outage is
+// over, every held read is answered, time enough for a recovery passes, and then each item and each kind is asked for
+// once more, as if in steps of their own.
 func (w *world) finale() {
 	w.mu.Lock()
 	w.step, w.outage, w.lag, w.mustTell = len(w.script.Steps), false, 0, false
