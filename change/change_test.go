@@ -51,13 +51,16 @@ func TestIsWrittenAsEncodingJSONWritesIt(t *testing.T) {
 		Prefix  string  `json:"prefix"`
 		Changes []entry `json:"changes"`
 	}
-	text := rapid.OneOf(rapid.String(), rapid.StringOf(rapid.RuneFrom([]rune("a<>&\"\\\x00\n\x7f\u2028é\ufffd😀/"))), rapid.StringMatching(`[a-z-]*`),
+	text := rapid.OneOf(rapid.String(), rapid.StringOf(rapid.RuneFrom([]rune("a<>&\"\\\x00\n\x7f\u2028é\ufffd😀/"))),
+		rapid.StringMatching(`[a-z-]*`),
 		rapid.Map(rapid.SliceOf(rapid.Byte()), func(b []byte) string { return string(b) }))
 	rapid.Check(t, func(t *rapid.T) {
-		m := change.Message{ID: text.Draw(t, "id"), Prefix: text.Draw(t, "prefix"), Time: when.Add(time.Duration(rapid.IntRange(0, 1e9).Draw(t, "ns")))}
+		m := change.Message{ID: text.Draw(t, "id"), Prefix: text.Draw(t, "prefix"),
+			Time: when.Add(time.Duration(rapid.IntRange(0, 1e9).Draw(t, "ns")))}
 		want := data{m.Prefix, []entry{}}
 		for range rapid.IntRange(0, 3).Draw(t, "changes") {
-			c := change.Change{Kind: text.Draw(t, "kind"), Key: text.Draw(t, "key"), Version: rapid.Int().Draw(t, "version"), Deleted: rapid.Bool().Draw(t, "deleted")}
+			c := change.Change{Kind: text.Draw(t, "kind"), Key: text.Draw(t, "key"), Version: rapid.Int().Draw(t, "version"),
+				Deleted: rapid.Bool().Draw(t, "deleted")}
 			e := entry{c.Kind, c.Key, c.Version, c.Deleted, ""}
 			if rapid.Bool().Draw(t, "timed") {
 				c.Time = when.In(time.FixedZone("", 3600))
@@ -117,7 +120,8 @@ func TestParseNamesWhatIsWrong(t *testing.T) {
 		{"no event", `{}`, `type ""`, foreign},
 		{"another event with other data", `{"type":"order.created","data":"x"}`, `"order.created"`, foreign},
 		{"another event with another id", `{"id":7,"type":"order.created"}`, `"order.created"`, foreign},
-		{"a later event of warmflags", `{"data":{"changes":{"a":1}},"type":"warmflags.changed.v2"}`, `"warmflags.changed.v2"`, foreign},
+		{"a later event of warmflags", `{"data":{"changes":{"a":1}},"type":"warmflags.changed.v2"}`, `"warmflags.changed.v2"`,
+			foreign},
 		{"a type that is not a string", `{"type":7}`, `type ""`, foreign},
 		{"not an object", `["order.created"]`, `type ""`, foreign},
 		{"cut off", `{"type":"warmflags.changed.v1","id":"m1","data":{"chan`, "unexpected end", unreadable},
@@ -125,11 +129,16 @@ func TestParseNamesWhatIsWrong(t *testing.T) {
 		{"no data", `{"type":"warmflags.changed.v1","id":"m1"}`, `data.changes is missing`, unreadable},
 		{"data of another type", `{"type":"warmflags.changed.v1","id":"m1","data":[]}`, `parse message "m1"`, unreadable},
 		{"null changes", fmt.Sprintf(envelope, `{"prefix":"","changes":null}`), "data.changes is missing", unreadable},
-		{"a change without a key", fmt.Sprintf(envelope, `{"changes":[{"kind":"features"}]}`), `change 0: kind "features", key ""`, unreadable},
-		{"a change without a kind", fmt.Sprintf(envelope, `{"changes":[{"kind":"features","key":"a"},{"key":"b"}]}`), "change 1", unreadable},
-		{"a version that is not a number", fmt.Sprintf(envelope, `{"changes":[{"kind":"features","key":"a","version":"7"}]}`), "version", unreadable},
-		{"a version that is too large", fmt.Sprintf(envelope, `{"changes":[{"kind":"features","key":"a","version":1e30}]}`), "version", unreadable},
-		{"a time that is not one", fmt.Sprintf(envelope, `{"changes":[{"kind":"features","key":"a","time":"today"}]}`), "change 0: parse time", unreadable},
+		{"a change without a key", fmt.Sprintf(envelope, `{"changes":[{"kind":"features"}]}`),
+			`change 0: kind "features", key ""`, unreadable},
+		{"a change without a kind", fmt.Sprintf(envelope, `{"changes":[{"kind":"features","key":"a"},{"key":"b"}]}`),
+			"change 1", unreadable},
+		{"a version that is not a number", fmt.Sprintf(envelope, `{"changes":[{"kind":"features","key":"a","version":"7"}]}`),
+			"version", unreadable},
+		{"a version that is too large", fmt.Sprintf(envelope, `{"changes":[{"kind":"features","key":"a","version":1e30}]}`),
+			"version", unreadable},
+		{"a time that is not one", fmt.Sprintf(envelope, `{"changes":[{"kind":"features","key":"a","time":"today"}]}`),
+			"change 0: parse time", unreadable},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
@@ -186,7 +195,8 @@ func FuzzParse(f *testing.F) {
 func BenchmarkMarshal(b *testing.B) {
 	m := change.Message{ID: "0123456789abcdef0123456789abcdef", Prefix: "production", Time: when}
 	for i := range 100 {
-		m.Changes = append(m.Changes, change.Change{Kind: change.KindFeatures, Key: fmt.Sprint("release-checkout-", i), Version: i, Time: when})
+		m.Changes = append(m.Changes, change.Change{Kind: change.KindFeatures, Key: fmt.Sprint("release-checkout-", i),
+			Version: i, Time: when})
 	}
 	b.ReportAllocs()
 	for b.Loop() {

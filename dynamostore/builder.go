@@ -12,6 +12,7 @@ import (
 
 	"github.com/warmflags/warmflags/internal/dynamoclient"
 	"github.com/warmflags/warmflags/internal/table"
+	"github.com/warmflags/warmflags/internal/table/layout"
 )
 
 // API is the part of the AWS SDK's dynamodb.Client that the store uses.
@@ -35,7 +36,7 @@ type Builder struct {
 // client made from Lambda's environment. Outside of Lambda pass [Builder.AWSConfig] or [Builder.Client].
 func DataStore(tableName string) *Builder { return &Builder{table: tableName} }
 
-// Prefix sets the name of the LaunchDarkly environment within the table. Default: "", no prefix.
+// Prefix identifies the LaunchDarkly environment within the table; at most 512 bytes. Default: "", no prefix.
 func (b *Builder) Prefix(prefix string) *Builder { b.prefix = prefix; return b }
 
 // Client sets the DynamoDB client. Default: one made from the [Builder.AWSConfig].
@@ -67,6 +68,9 @@ func (b *Builder) Open(context.Context) (*Store, error) {
 	var problems []error
 	if b.table == "" {
 		problems = append(problems, errors.New("the table's name is empty"))
+	}
+	if err := layout.CheckPrefix(b.prefix); err != nil {
+		problems = append(problems, err)
 	}
 	if b.client != nil && b.config != nil {
 		problems = append(problems, errors.New("Client and AWSConfig are both set: leave one out"))

@@ -185,8 +185,9 @@ func TestConfiguration(t *testing.T) {
 	for _, name := range []string{"AWS_REGION", "AWS_DEFAULT_REGION", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"} {
 		t.Setenv(name, "")
 	}
-	_, err := dynamostore.DataStore("").Open(t.Context())
+	_, err := dynamostore.DataStore("").Prefix(strings.Repeat("p", 513)).Open(t.Context())
 	require.ErrorContains(t, err, "table's name is empty", "all problems at once")
+	require.ErrorContains(t, err, "the prefix has 513 bytes")
 	require.ErrorContains(t, err, "AWS_REGION is not set")
 	require.ErrorContains(t, err, "AWS_ACCESS_KEY_ID is not set")
 	_, err = dynamostore.DataStore(spy.Table).Client(spy.New()).AWSConfig(aws.Config{}).Open(t.Context())

@@ -14,6 +14,7 @@ import (
 	"github.com/warmflags/warmflags/internal/clock"
 	"github.com/warmflags/warmflags/internal/dynamoclient"
 	"github.com/warmflags/warmflags/internal/extension"
+	"github.com/warmflags/warmflags/internal/table/layout"
 )
 
 // Defaults of a [Follower].
@@ -138,6 +139,9 @@ func (s *settings) check(clientErr error) error {
 	report := func(format string, args ...any) { problems = append(problems, fmt.Errorf(format, args...)) }
 	if s.table == "" {
 		report("the table's name is empty")
+	}
+	if err := layout.CheckPrefix(s.prefix); err != nil {
+		problems = append(problems, err)
 	}
 	if s.sink == nil {
 		report("the sink is nil: pass what changes are delivered to, such as a cachedstore.Store")

@@ -18,13 +18,13 @@ func TestAFollowerReportsEverythingThatIsWrong(t *testing.T) {
 	t.Setenv("AWS_REGION", "")
 	t.Setenv("AWS_DEFAULT_REGION", "")
 	f := journal.Follow("", nil, journal.Interval(-1), journal.Budget(-1), journal.ReconnectBudget(-1),
-		journal.FlushBudget(0), journal.FlushInterval(0), journal.Copies(101))
+		journal.FlushBudget(0), journal.FlushInterval(0), journal.Copies(101), journal.Prefix("a\x00"))
 	for range 2 {
 		err := f.Refresh(t.Context())
 		for _, want := range []string{
 			"table's name is empty", "the sink is nil", "no AWS region", "Interval(-1ns)", "Budget(-1ns)",
 			"ReconnectBudget(-1ns)",
-			"FlushBudget(0s)", "FlushInterval(0s)", "Copies(101)",
+			"FlushBudget(0s)", "FlushInterval(0s)", "Copies(101)", "characters that SNS refuses",
 		} {
 			assert.ErrorContains(t, err, want)
 		}

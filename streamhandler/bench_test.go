@@ -37,7 +37,8 @@ func benchEvent(t testing.TB, size, flags int) []byte {
 	for i := range size {
 		key, version := fmt.Sprint("release-checkout-", i%flags), 2+i/flags
 		r := rose(fmt.Sprint(100_000_000_000_000+i), "production:features", key, version)
-		r.EventID, r.EventVersion, r.AWSRegion, r.Change.SizeBytes = "c4ca4238a0b923820dcc509a6f75849b", "1.1", "eu-west-1", 2500
+		r.EventID, r.EventVersion, r.AWSRegion, r.Change.SizeBytes = "c4ca4238a0b923820dcc509a6f75849b", "1.1", "eu-west-1",
+			2500
 		r.Change.OldImage["item"] = events.NewStringAttribute(fmt.Sprintf(benchItem, key, version-1))
 		r.Change.NewImage["item"] = events.NewStringAttribute(fmt.Sprintf(benchItem, key, version))
 		records = append(records, r)

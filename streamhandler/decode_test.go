@@ -45,7 +45,10 @@ func resultOf(t rapid.TB, fail []int, handle func(*streamhandler.Handler) ([]byt
 }
 
 func invoked(t rapid.TB, payload []byte, fail ...int) result {
-	return resultOf(t, fail, func(h *streamhandler.Handler) ([]byte, error) { return h.Invoke(context.Background(), payload) })
+	return resultOf(t, fail, func(h *streamhandler.Handler) ([]byte, error) {
+		return h.Invoke(context.Background(),
+			payload)
+	})
 }
 
 func handled(t rapid.TB, e events.DynamoDBEvent, fail ...int) result {
@@ -171,7 +174,8 @@ func (d *drawn) object(members map[string]func()) {
 		if write, ok := members[name]; ok {
 			write()
 		} else {
-			d.WriteString(d.one("null", "true", "-0.5e+3", `"\"}]{"`, `[1,[{"a":[]}],"x"]`, `{"Keys":{"S":"x"},"Records":[]}`, `""`))
+			d.WriteString(d.one("null", "true", "-0.5e+3", `"\"}]{"`, `[1,[{"a":[]}],"x"]`, `{"Keys":{"S":"x"},"Records":[]}`,
+				`""`))
 		}
 		d.space()
 	}
@@ -194,7 +198,8 @@ func (d *drawn) exactly(kind string, value func()) {
 func (d *drawn) attributes(members map[string]func()) {
 	if d.chance(3) {
 		members["other"] = func() {
-			d.WriteString(d.one(`{"NULL":true}`, `{"SS":["a"]}`, `{"M":{"item":{"S":"x"}}}`, `{"L":[{"N":"1"}]}`, `{"B":"AAE="}`, `{"BOOL":false}`))
+			d.WriteString(d.one(`{"NULL":true}`, `{"SS":["a"]}`, `{"M":{"item":{"S":"x"}}}`, `{"L":[{"N":"1"}]}`, `{"B":"AAE="}`,
+				`{"BOOL":false}`))
 		}
 	}
 	names := []string{}
@@ -225,8 +230,10 @@ func (d *drawn) image() {
 		members["version"] = func() { d.exactly(d.one("N", "N", "N", "S"), func() { d.text(version) }) }
 	}
 	if !d.chance(5) {
-		item := d.one(`{"key":"a","deleted":false}`, `{"deleted":true}`, `{"\u0064eleted":true}`, `{"x":"é☃😀\u2028","deleted" : true}`,
-			`{"x":{"deleted":true}}`, `{"deleted":`, `{"deleted":false,"deleted":true}`, "", `"\\deleted\\u0064"`, "deleted\nu006")
+		item := d.one(`{"key":"a","deleted":false}`, `{"deleted":true}`, `{"\u0064eleted":true}`,
+			`{"x":"é☃😀\u2028","deleted" : true}`,
+			`{"x":{"deleted":true}}`, `{"deleted":`, `{"deleted":false,"deleted":true}`, "", `"\\deleted\\u0064"`,
+			"deleted\nu006")
 		members["item"] = func() { d.exactly(d.one("S", "S", "S", "N"), func() { d.text(item) }) }
 	}
 	d.attributes(members)
@@ -247,7 +254,8 @@ func (d *drawn) record() {
 		d.attributes(map[string]func(){
 			"namespace": func() {
 				d.exactly(d.one("S", "S", "S", "S", "N"), func() {
-					d.text(d.one("p:features", "p:features", "segments", "é:features", "$inited", "p:big_segments_user", "a:", ":a", "", "\x01:x", "\ufffd:x"))
+					d.text(d.one("p:features", "p:features", "segments", "é:features", "$inited", "p:big_segments_user", "a:", ":a",
+						"", "\x01:x", "\ufffd:x"))
 				})
 			},
 			d.one("key", "key", "key", "key", "id"): func() {
@@ -311,9 +319,11 @@ func TestInvokeReadsWhatEventsMayBe(t *testing.T) {
 		{"null records", ` {"Records":null} `, "", 0, 0},
 		{"one", `{"Records":[` + ordinary + `]}`, "", 1, 0},
 		{"records of unexpected types", `{"Records":[1,"x",[],null,{"dynamodb":[]},` + ordinary + `]}`, "", 1, 5},
-		{"fields of unexpected types", `{"Records":[{"eventName":{},"dynamodb":{"Keys":{"namespace":{"S":7},"key":"a"},"NewImage":[1],
+		{"fields of unexpected types",
+			`{"Records":[{"eventName":{},"dynamodb":{"Keys":{"namespace":{"S":7},"key":"a"},"NewImage":[1],
 			"SequenceNumber":{},"ApproximateCreationDateTime":"today"}},` + ordinary + `]}`, "", 1, 1},
-		{"a type of the future", strings.Replace(`{"Records":[`+ordinary+`]}`, `"Keys"`, `"NewImage":{"item":{"XS":"x"},"version":{"N":"1","S":"2"}},"Keys"`, 1), "", 0, 1},
+		{"a type of the future", strings.Replace(`{"Records":[`+ordinary+`]}`, `"Keys"`,
+			`"NewImage":{"item":{"XS":"x"},"version":{"N":"1","S":"2"}},"Keys"`, 1), "", 0, 1},
 		{"nothing", ``, "EOF", 0, 0},
 		{"cut off", `{"Records":[` + ordinary, "unexpected EOF", 0, 0},
 		{"text after it", `{"Records":[]}{}`, "more JSON follows the event", 0, 0},
@@ -351,8 +361,9 @@ func TestInvokeReadsWhatEventsMayBe(t *testing.T) {
 // A time that no message can carry is left out.
 func TestTimesThatNoMessageCanCarry(t *testing.T) {
 	for number, want := range map[string]time.Time{
-		"1479499740": time.Unix(1479499740, 0).UTC(), "1.479499740E9": time.Unix(1479499740, 0).UTC(), "1479499740.9": time.Unix(1479499740, 0).UTC(),
-		"0": {}, "-5": {}, "1e18": {}, "1e400": {}, "999999999999": {}, `"1479499740"`: {}, "null": {}, "{}": {},
+		"1479499740": time.Unix(1479499740, 0).UTC(), "1.479499740E9": time.Unix(1479499740, 0).UTC(),
+		"1479499740.9": time.Unix(1479499740, 0).UTC(),
+		"0":            {}, "-5": {}, "1e18": {}, "1e400": {}, "999999999999": {}, `"1479499740"`: {}, "null": {}, "{}": {},
 	} {
 		got := invoked(t, []byte(`{"Records":[{"dynamodb":{"ApproximateCreationDateTime":`+number+`,"Keys":{"namespace":{"S":"features"},"key":{"S":"a"}}}}]}`))
 		require.Empty(t, got.err, number)
@@ -363,7 +374,8 @@ func TestTimesThatNoMessageCanCarry(t *testing.T) {
 // What other JSON parsers get wrong: pairs of surrogates, duplicate names, large numbers, invalid UTF-8.
 func TestTextsAreReadAsTheyAre(t *testing.T) {
 	for quoted, want := range map[string]string{
-		`"\ud83d\ude00"`: "\U0001F600", `"\ud83d\ude00\ud83d\ude00"`: "\U0001F600\U0001F600", `"\u00e9"`: "é", `"é"`: "é", `"a\/b"`: "a/b", `"\"\\\t"`: "\"\\\t",
+		`"\ud83d\ude00"`: "\U0001F600", `"\ud83d\ude00\ud83d\ude00"`: "\U0001F600\U0001F600", `"\u00e9"`: "é", `"é"`: "é",
+		`"a\/b"`: "a/b", `"\"\\\t"`: "\"\\\t",
 		`"\ud83d"`: "", `"\ude00\ud83d"`: "", "\"\xff\"": "", `"\ufffd"`: "", // no message can carry these: they are skipped
 	} {
 		got := invoked(t, []byte(`{"Records":[{"dynamodb":{"Keys":{"namespace":{"S":"features"},"key":{"S":"x"},"key":{"S":`+quoted+`}},

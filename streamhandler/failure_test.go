@@ -23,7 +23,8 @@ import (
 	"github.com/warmflags/warmflags/streamhandler"
 )
 
-func newFailureHandler(p streamhandler.Publisher, client streamhandler.Scanner, options ...streamhandler.Option) *streamhandler.FailureHandler {
+func newFailureHandler(p streamhandler.Publisher, client streamhandler.Scanner,
+	options ...streamhandler.Option) *streamhandler.FailureHandler {
 	options = append([]streamhandler.Option{
 		streamhandler.TopicARN(topicARN), streamhandler.Logger(slog.New(slog.DiscardHandler)),
 	}, options...)
@@ -36,7 +37,8 @@ func reports(t *testing.T, n int) (event events.SQSEvent) {
 	for i := range n {
 		var failure localaws.StreamFailure
 		failure.RequestContext.Condition = "RecordAgeExpired"
-		failure.Batch = localaws.StreamFailedBatch{ShardID: fmt.Sprint("shard-", i), StartSequenceNumber: "7", EndSequenceNumber: "9", BatchSize: 3}
+		failure.Batch = localaws.StreamFailedBatch{ShardID: fmt.Sprint("shard-", i), StartSequenceNumber: "7",
+			EndSequenceNumber: "9", BatchSize: 3}
 		body, err := json.Marshal(failure)
 		require.NoError(t, err)
 		event.Records = append(event.Records, events.SQSMessage{MessageId: fmt.Sprint("m", i), Body: string(body)})
@@ -106,7 +108,8 @@ func TestFailureHandlerTellsEveryPrefix(t *testing.T) {
 	line := linesOf(t, &log)[0]
 	assert.Equal(t, []string{"warmflags"}, metricNamespaces(t, line))
 	assert.Equal(t, "ERROR", line["level"])
-	assert.Equal(t, []any{3.0, 9.0, 3.0, 3.0, 0.0, 0.0, fullTableNamespaces + 1.0}, []any{line["ExpiredReports"], line["ExpiredRecords"],
+	assert.Equal(t, []any{3.0, 9.0, 3.0, 3.0, 0.0, 0.0, fullTableNamespaces + 1.0}, []any{line["ExpiredReports"],
+		line["ExpiredRecords"],
 		line["Prefixes"], line["Messages"], line["UnreadableReports"], line["Failures"], line["TableReads"]})
 	assert.Contains(t, log.String(), "shard-1: 7 to 9: RecordAgeExpired")
 
@@ -120,7 +123,8 @@ func TestFailureHandlerTellsEveryPrefix(t *testing.T) {
 	})
 	t.Run("what is no report does the same", func(t *testing.T) {
 		before := len(topic.inputs)
-		_, err := e.Handle(context.Background(), events.SQSEvent{Records: []events.SQSMessage{{MessageId: "x", Body: "something was lost"}, {Body: "{}"}}})
+		_, err := e.Handle(context.Background(), events.SQSEvent{Records: []events.SQSMessage{{MessageId: "x",
+			Body: "something was lost"}, {Body: "{}"}}})
 		require.NoError(t, err)
 		assert.Len(t, topic.inputs, before+3)
 		lines := linesOf(t, &log)
@@ -152,7 +156,10 @@ func TestFailureHandlerFailsAsAWhole(t *testing.T) {
 		assert.Len(t, topic.inputs, 2, "the others are")
 	})
 	t.Run("OnPublished fails", func(t *testing.T) {
-		handle(t, newFailureHandler(&topic{}, fullTable(t).DynamoDB, streamhandler.OnPublished(func(context.Context, []change.Message) error { return errDown })))
+		handle(t, newFailureHandler(&topic{}, fullTable(t).DynamoDB, streamhandler.OnPublished(func(context.Context,
+			[]change.Message) error {
+			return errDown
+		})))
 	})
 	t.Run("wrong options", func(t *testing.T) {
 		_, err := streamhandler.NewFailureHandler(nil, "", nil).Handle(context.Background(), events.SQSEvent{})
@@ -172,7 +179,8 @@ func TestFailureHandlerFailsAsAWhole(t *testing.T) {
 
 type scan func(*dynamodb.ScanInput) *dynamodb.ScanOutput
 
-func (s scan) Scan(_ context.Context, in *dynamodb.ScanInput, _ ...func(*dynamodb.Options)) (*dynamodb.ScanOutput, error) {
+func (s scan) Scan(_ context.Context, in *dynamodb.ScanInput, _ ...func(*dynamodb.Options)) (*dynamodb.ScanOutput,
+	error) {
 	return s(in), nil
 }
 
@@ -225,7 +233,8 @@ func TestRecordsThatExpireAreAnnouncedAsEverything(t *testing.T) {
 			OnFailure: func(ctx context.Context, failure localaws.StreamFailure) {
 				body, err := json.Marshal(failure)
 				require.NoError(t, err)
-				_, err = cloud.SQS.SendMessage(ctx, &sqs.SendMessageInput{QueueUrl: queue.QueueUrl, MessageBody: aws.String(string(body))})
+				_, err = cloud.SQS.SendMessage(ctx, &sqs.SendMessageInput{QueueUrl: queue.QueueUrl,
+					MessageBody: aws.String(string(body))})
 				require.NoError(t, err)
 			},
 		}

@@ -30,13 +30,16 @@ func TestTheTemplatesFilter(t *testing.T) {
 	filter, err := streamfilter.Template()
 	require.NoError(t, err)
 	for namespace, want := range map[string]bool{
-		"features": true, "segments": true, "prod:features": true, "prod:segments": true, "a:b:features": true, "$x:segments": true,
-		"$inited": false, "prod:$inited": false, "$sync": false, "prod:$sync": false, "prod:$journal/eu-west-1/0": false,
-		"features:$journal/eu-west-1/0": false, "big_segments_user": false, "prod:big_segments_metadata": false, "myfeatures": false,
+		"features": true, "segments": true, "prod:features": true, "prod:segments": true, "a:b:features": true,
+		"$x:segments": true,
+		"$inited":     false, "prod:$inited": false, "$sync": false, "prod:$sync": false, "prod:$journal/eu-west-1/0": false,
+		"features:$journal/eu-west-1/0": false, "big_segments_user": false, "prod:big_segments_metadata": false,
+		"myfeatures": false,
 	} {
 		row := flag(namespace, "a", "1")
 		for name, r := range map[string]events.DynamoDBEventRecord{
-			"INSERT": record("1", namespace, "a", nil, row), "MODIFY": record("1", namespace, "a", row, row), "REMOVE": record("1", namespace, "a", row, nil),
+			"INSERT": record("1", namespace, "a", nil, row), "MODIFY": record("1", namespace, "a", row, row),
+			"REMOVE": record("1", namespace, "a", row, nil),
 		} {
 			for _, view := range viewTypes {
 				assert.Equal(t, want, filter.Match(viewed(r, view)), "%s of %q in a stream of %s", name, namespace, view)

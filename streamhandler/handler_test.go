@@ -51,7 +51,8 @@ func TestOneMessageForEachPrefix(t *testing.T) {
 	require.Len(t, messages, 3)
 	assert.Equal(t, "prod", messages[0].Prefix)
 	assert.Equal(t, []change.Change{
-		{Kind: "features", Key: "a", Version: 3, Time: recordTime}, {Kind: "segments", Key: "a", Version: 3, Time: recordTime},
+		{Kind: "features", Key: "a", Version: 3, Time: recordTime}, {Kind: "segments", Key: "a", Version: 3,
+			Time: recordTime},
 	}, messages[0].Changes)
 	assert.Equal(t, "stage", messages[1].Prefix)
 	assert.Equal(t, 9, messages[1].Changes[0].Version)
@@ -82,8 +83,13 @@ func TestOnlyPublishedChangesCountAsUnknown(t *testing.T) {
 func TestNothingToSayPublishesNothing(t *testing.T) {
 	topic := &topic{}
 	appended := 0
-	h := newHandler(topic, streamhandler.OnPublished(func(context.Context, []change.Message) error { appended++; return nil }))
-	response, err := h.Handle(context.Background(), event(t, record("1", "$inited", "$inited", nil, keys("$inited", "$inited"))))
+	h := newHandler(topic, streamhandler.OnPublished(func(context.Context,
+		[]change.Message) error {
+		appended++
+		return nil
+	}))
+	response, err := h.Handle(context.Background(), event(t, record("1", "$inited", "$inited", nil, keys("$inited",
+		"$inited"))))
 	require.NoError(t, err)
 	assert.Equal(t, failures(), response)
 	assert.Zero(t, topic.calls)
@@ -168,7 +174,8 @@ func TestSplitsAtTheSizeLimit(t *testing.T) {
 				records = append(records, rose(fmt.Sprint(i+1), namespace, key, 2))
 			}
 			topic := &topic{limit: limit}
-			response, err := newHandler(topic, streamhandler.MaxMessageSize(limit)).Handle(context.Background(), events.DynamoDBEvent{Records: records})
+			response, err := newHandler(topic, streamhandler.MaxMessageSize(limit)).Handle(context.Background(),
+				events.DynamoDBEvent{Records: records})
 			require.NoError(t, err)
 			assert.Equal(t, failures(), response)
 			messages := topic.messages(t)
@@ -189,7 +196,8 @@ func TestSplitsAtTheSizeLimit(t *testing.T) {
 		}
 	}
 	t.Run("the largest change fits the smallest limit", func(t *testing.T) {
-		for _, namespace := range []string{strings.Repeat("<", 2048), strings.Repeat("<", 512) + ":<", strings.Repeat("<", 512) + ":" + strings.Repeat("<", 1535)} {
+		for _, namespace := range []string{strings.Repeat("<", 2048), strings.Repeat("<", 512) + ":<", strings.Repeat("<",
+			512) + ":" + strings.Repeat("<", 1535)} {
 			topic := &topic{limit: 32 << 10}
 			_, err := newHandler(topic, streamhandler.MaxMessageSize(32<<10)).Handle(context.Background(),
 				event(t, rose("1", namespace, strings.Repeat("&", 1024), 2)))
@@ -216,7 +224,8 @@ func (p *slow) Publish(ctx context.Context, in *sns.PublishInput, o ...func(*sns
 }
 
 func TestAnswersBeforeTheDeadline(t *testing.T) {
-	for timeout, left := range map[time.Duration]time.Duration{30 * time.Second: 2 * time.Second, 4 * time.Second: time.Second} {
+	for timeout, left := range map[time.Duration]time.Duration{30 * time.Second: 2 * time.Second,
+		4 * time.Second: time.Second} {
 		t.Run(timeout.String(), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				ctx, cancel := context.WithTimeout(context.Background(), timeout)
@@ -251,12 +260,15 @@ func TestWrongOptionsAreReportedTogether(t *testing.T) {
 	for _, part := range []string{"publisher", "TopicARN: missing", "MaxMessageSize(-1)"} {
 		assert.ErrorContains(t, err, part)
 	}
-	for _, arn := range []string{"flags", "arn:aws:sqs:eu-west-1:123456789012:flags", topicARN + ":sub", topicARN + ".fifo", "arn:aws:sns:eu-west-1:1:"} {
-		_, err := streamhandler.New(&topic{}, streamhandler.TopicARN(arn)).Handle(context.Background(), events.DynamoDBEvent{})
+	for _, arn := range []string{"flags", "arn:aws:sqs:eu-west-1:123456789012:flags", topicARN + ":sub", topicARN +
+		".fifo", "arn:aws:sns:eu-west-1:1:"} {
+		_, err := streamhandler.New(&topic{}, streamhandler.TopicARN(arn)).Handle(context.Background(),
+			events.DynamoDBEvent{})
 		assert.ErrorContains(t, err, fmt.Sprintf("TopicARN(%q)", arn))
 	}
 	for _, size := range []int{0, 32<<10 - 1, 1<<20 + 1} {
-		_, err := newHandler(&topic{}, streamhandler.MaxMessageSize(size)).Handle(context.Background(), events.DynamoDBEvent{})
+		_, err := newHandler(&topic{}, streamhandler.MaxMessageSize(size)).Handle(context.Background(),
+			events.DynamoDBEvent{})
 		assert.ErrorContains(t, err, "MaxMessageSize")
 	}
 }
@@ -266,7 +278,8 @@ func TestLogsOneLineABatchAndNoFlagData(t *testing.T) {
 	topic := &topic{before: failOn(2)}
 	secret := with(flag("prod:features", "a", "2"), "item", events.NewStringAttribute(`{"variations":["hush"]}`))
 	_, err := newHandler(topic, logTo(&log)).Handle(context.Background(), event(t,
-		record("1", "prod:features", "a", nil, secret), rose("2", "stage:features", "b", 2), record("3", "$sync", "$sync", nil, keys("$sync", "$sync"))))
+		record("1", "prod:features", "a", nil, secret), rose("2", "stage:features", "b", 2), record("3", "$sync", "$sync",
+			nil, keys("$sync", "$sync"))))
 	require.NoError(t, err)
 	var line map[string]any
 	require.NoError(t, json.Unmarshal(log.Bytes(), &line), "one line")
@@ -278,7 +291,8 @@ func TestLogsOneLineABatchAndNoFlagData(t *testing.T) {
 	assert.Equal(t, map[string]any{
 		"level": "ERROR", "msg": "stream batch", "Records": 3.0, "Changes": 2.0, "Coalesced": 0.0, "Messages": 1.0,
 		"UnknownVersion": 0.0, "SkippedOwn": 1.0, "SkippedNoItem": 0.0, "SkippedForeign": 0.0, "SkippedMalformed": 0.0,
-		"Refused": 0.0, "NotPassedOn": 0.0, "Failures": 1.0, "retry_from": "2", "error": `publish to "` + topicARN + `": topic is down`,
+		"Refused": 0.0, "NotPassedOn": 0.0, "Failures": 1.0, "retry_from": "2", "error": `publish to "` + topicARN +
+			`": topic is down`,
 	}, line)
 	assert.NotContains(t, log.String(), "hush")
 	assert.NotContains(t, *topic.inputs[0].Message, "hush")
@@ -314,7 +328,8 @@ func TestMetricsOfTime(t *testing.T) {
 		first, second := rose("1", "a:features", "x", 2), rose("2", "b:features", "x", 2)
 		first.Change.ApproximateCreationDateTime.Time = time.Now().Add(-2 * time.Second)
 		second.Change.ApproximateCreationDateTime.Time = time.Now().Add(-7 * time.Second)
-		_, err := newHandler(topic, logTo(&log)).Handle(context.Background(), events.DynamoDBEvent{Records: []events.DynamoDBEventRecord{first, second}})
+		_, err := newHandler(topic, logTo(&log)).Handle(context.Background(),
+			events.DynamoDBEvent{Records: []events.DynamoDBEventRecord{first, second}})
 		require.NoError(t, err)
 		assert.Contains(t, log.String(), `"PublishLatency":3000,`)
 		assert.Contains(t, log.String(), `"OldestRecordAge":10,`)

@@ -42,11 +42,13 @@ type topic struct {
 	refuse func(*sns.PublishInput) bool
 }
 
-var errRefused = &smithy.OperationError{ServiceID: "SNS", OperationName: "Publish", Err: &types.InvalidParameterException{
-	Message: aws.String("Invalid parameter: something"),
-}}
+var errRefused = &smithy.OperationError{ServiceID: "SNS", OperationName: "Publish",
+	Err: &types.InvalidParameterException{
+		Message: aws.String("Invalid parameter: something"),
+	}}
 
-func (p *topic) Publish(ctx context.Context, in *sns.PublishInput, _ ...func(*sns.Options)) (*sns.PublishOutput, error) {
+func (p *topic) Publish(ctx context.Context, in *sns.PublishInput, _ ...func(*sns.Options)) (*sns.PublishOutput,
+	error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.calls++
@@ -103,7 +105,8 @@ type batchTopic struct {
 	forgetOnes bool // leaves failed entries out of its answer
 }
 
-func (p *batchTopic) PublishBatch(ctx context.Context, in *sns.PublishBatchInput, _ ...func(*sns.Options)) (*sns.PublishBatchOutput, error) {
+func (p *batchTopic) PublishBatch(ctx context.Context, in *sns.PublishBatchInput,
+	_ ...func(*sns.Options)) (*sns.PublishBatchOutput, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.batches++
@@ -128,7 +131,8 @@ func (p *batchTopic) PublishBatch(ctx context.Context, in *sns.PublishBatchInput
 			err = p.failEntry(p.entries)
 		}
 		if err == nil {
-			err = p.acceptLocked(ctx, &sns.PublishInput{TopicArn: in.TopicArn, Message: e.Message, MessageAttributes: e.MessageAttributes})
+			err = p.acceptLocked(ctx, &sns.PublishInput{TopicArn: in.TopicArn, Message: e.Message,
+				MessageAttributes: e.MessageAttributes})
 		}
 		switch {
 		case err == nil:

@@ -56,9 +56,10 @@ func genHistory(t *rapid.T) history {
 	step := rapid.Custom(func(t *rapid.T) round {
 		return round{
 			writes: rapid.IntRange(0, 120).Draw(t, "writes"), batch: rapid.IntRange(1, 200).Draw(t, "batch"),
-			fail:        rapid.SliceOfN(rapid.IntRange(1, 9), 0, 4).Draw(t, "fail"),
-			failFrom:    max(rapid.IntRange(-6, 6).Draw(t, "fail from"), 0),
-			passOnFails: rapid.SliceOfN(rapid.SampledFrom([]bool{false, false, false, false, false, true}), 3, 3).Draw(t, "pass on"),
+			fail:     rapid.SliceOfN(rapid.IntRange(1, 9), 0, 4).Draw(t, "fail"),
+			failFrom: max(rapid.IntRange(-6, 6).Draw(t, "fail from"), 0),
+			passOnFails: rapid.SliceOfN(rapid.SampledFrom([]bool{false, false, false, false, false, true}), 3, 3).Draw(t,
+				"pass on"),
 		}
 	})
 	return history{
@@ -132,7 +133,8 @@ func (w *world) run() error {
 }
 
 func (w *world) write(x write) {
-	id := itemID{strings.TrimPrefix(worldPrefixes[x.prefix]+":", ":") + []string{"features", "segments"}[x.kind], strings.Repeat("<", 700+7*x.key) + "-" + strconv.Itoa(x.key)}
+	id := itemID{strings.TrimPrefix(worldPrefixes[x.prefix]+":", ":") + []string{"features", "segments"}[x.kind],
+		strings.Repeat("<", 700+7*x.key) + "-" + strconv.Itoa(x.key)}
 	before := w.table[id]
 	version, item := rowVersion(before), fmt.Sprintf(`{"write":%d}`, len(w.stream))
 	switch x.to {
@@ -173,7 +175,8 @@ func (w *world) deliver(n int) error {
 	}
 	at := indexOf(w.batch, response.BatchItemFailures[0].ItemIdentifier)
 	if at < 0 {
-		return fmt.Errorf("the answer names record %q, which is not in the batch", response.BatchItemFailures[0].ItemIdentifier)
+		return fmt.Errorf("the answer names record %q, which is not in the batch",
+			response.BatchItemFailures[0].ItemIdentifier)
 	}
 	w.position += at
 	return nil
@@ -181,7 +184,8 @@ func (w *world) deliver(n int) error {
 
 // Publish is the topic, and all consumers behind it: each looks at the table for what the message names, or at all of
 // its prefix where it names nothing.
-func (w *world) Publish(ctx context.Context, in *sns.PublishInput, o ...func(*sns.Options)) (*sns.PublishOutput, error) {
+func (w *world) Publish(ctx context.Context, in *sns.PublishInput, o ...func(*sns.Options)) (*sns.PublishOutput,
+	error) {
 	w.calls++
 	if slices.Contains(w.fails, w.calls) || w.failFrom > 0 && w.calls >= w.failFrom {
 		return nil, errDown
@@ -205,7 +209,8 @@ func (w *world) Publish(ctx context.Context, in *sns.PublishInput, o ...func(*sn
 // worldWithBatches takes several messages in a call, and forgets to answer some.
 type worldWithBatches struct{ *world }
 
-func (w worldWithBatches) PublishBatch(ctx context.Context, in *sns.PublishBatchInput, _ ...func(*sns.Options)) (*sns.PublishBatchOutput, error) {
+func (w worldWithBatches) PublishBatch(ctx context.Context, in *sns.PublishBatchInput,
+	_ ...func(*sns.Options)) (*sns.PublishBatchOutput, error) {
 	out, total := &sns.PublishBatchOutput{}, 0
 	for _, e := range in.PublishBatchRequestEntries {
 		total += sizeOf(e.Message, e.MessageAttributes)
@@ -233,7 +238,8 @@ func (w *world) look(view map[itemID]image, m change.Message) {
 		view[rowID(m, c)] = w.table[rowID(m, c)]
 	}
 	for id := range w.table {
-		if len(m.Changes) == 0 && strings.TrimSuffix(id.namespace[:strings.LastIndexByte(id.namespace, ':')+1], ":") == m.Prefix {
+		if len(m.Changes) == 0 && strings.TrimSuffix(id.namespace[:strings.LastIndexByte(id.namespace, ':')+1],
+			":") == m.Prefix {
 			view[id] = w.table[id]
 		}
 	}

@@ -18,7 +18,8 @@ import (
 // A failure for one prefix redelivers that prefix only: the answer names its first record.
 func TestOnPublished(t *testing.T) {
 	batch := []events.DynamoDBEventRecord{
-		rose("1", "a:features", "x", 2), rose("2", "b:features", "x", 2), rose("3", "a:features", "y", 2), rose("4", "c:features", "x", 2),
+		rose("1", "a:features", "x", 2), rose("2", "b:features", "x", 2), rose("3", "a:features", "y", 2), rose("4",
+			"c:features", "x", 2),
 	}
 	for _, test := range []struct {
 		name     string
@@ -84,13 +85,15 @@ func TestOnPublishedRunsForAllPrefixesAtOnce(t *testing.T) {
 // shard.
 func TestOnPublishedThatRefusesDoesNotBlock(t *testing.T) {
 	var log bytes.Buffer
-	h := newHandler(&topic{}, logTo(&log), streamhandler.OnPublished(func(_ context.Context, published []change.Message) error {
+	h := newHandler(&topic{}, logTo(&log), streamhandler.OnPublished(func(_ context.Context,
+		published []change.Message) error {
 		if published[0].Prefix == "b" {
 			return &smithy.OperationError{Err: &smithy.GenericAPIError{Code: "ValidationException", Message: "key too long"}}
 		}
 		return nil
 	}))
-	response, err := h.Handle(context.Background(), event(t, rose("1", "a:features", "x", 2), rose("2", "b:features", "x", 2)))
+	response, err := h.Handle(context.Background(), event(t, rose("1", "a:features", "x", 2), rose("2", "b:features", "x",
+		2)))
 	require.NoError(t, err)
 	assert.Equal(t, failures(), response)
 	assert.Equal(t, 1, h.Stats().NotPassedOn)

@@ -59,8 +59,10 @@ func TestSeveralMessagesInACall(t *testing.T) {
 		{"twenty-five", 25, &batchTopic{}, 3, 0, nil},
 		{"failed entries are tried by themselves", 10, &batchTopic{failEntry: only(errDown, 2, 7)}, 1, 2, nil},
 		{"and so are those without an answer", 10, &batchTopic{failEntry: only(errDown, 2, 7), forgetOnes: true}, 1, 2, nil},
-		{"and can fail again", 10, &batchTopic{failEntry: only(errDown, 2, 7), topic: topic{before: only(errDown, 2)}}, 1, 2, []string{"7"}},
-		{"a call that fails is not followed by ten that fail", 12, &batchTopic{failBatch: only(throttled(), 1)}, 2, 0, []string{"1"}},
+		{"and can fail again", 10, &batchTopic{failEntry: only(errDown, 2, 7), topic: topic{before: only(errDown, 2)}}, 1, 2,
+			[]string{"7"}},
+		{"a call that fails is not followed by ten that fail", 12, &batchTopic{failBatch: only(throttled(), 1)}, 2, 0,
+			[]string{"1"}},
 		{"a call that is refused is", 12, &batchTopic{failBatch: only(tooLong, 1)}, 2, 10, nil},
 	}
 	for _, test := range tests {
@@ -93,7 +95,8 @@ func TestACallHasAtMostTheSizeOfAMessage(t *testing.T) {
 		topic := &batchTopic{topic: topic{limit: limit}}
 		var records []events.DynamoDBEventRecord
 		for i := range 300 {
-			records = append(records, rose(fmt.Sprint(i+1), fmt.Sprintf("p%d:features", i%30), fmt.Sprint(i, strings.Repeat("x", 900)), 2))
+			records = append(records, rose(fmt.Sprint(i+1), fmt.Sprintf("p%d:features", i%30), fmt.Sprint(i, strings.Repeat("x",
+				900)), 2))
 		}
 		_, err := newHandler(topic, streamhandler.MaxMessageSize(limit)).Handle(context.Background(), event(t, records...))
 		require.NoError(t, err)
@@ -123,7 +126,8 @@ func names(in *sns.PublishInput) bool { return strings.Contains(*in.Message, `"p
 
 func TestAMessageThatSNSRefusesBecomesTheEmptyOne(t *testing.T) {
 	batch := []events.DynamoDBEventRecord{
-		rose("1", "a:features", "x", 2), rose("2", "b:features", "poison", 2), rose("3", "b:own-kind", "y", 2), rose("4", "c:features", "z", 2),
+		rose("1", "a:features", "x", 2), rose("2", "b:features", "poison", 2), rose("3", "b:own-kind", "y", 2), rose("4",
+			"c:features", "z", 2),
 	}
 	publishers := map[string]func() (streamhandler.Publisher, *topic){
 		"one by one": func() (streamhandler.Publisher, *topic) { p := &topic{}; return p, p },
@@ -153,7 +157,8 @@ func TestAMessageThatSNSRefusesBecomesTheEmptyOne(t *testing.T) {
 			for _, in := range topic.inputs {
 				if strings.Contains(*in.Message, `"changes":[]`) {
 					assert.Equal(t, "b", *in.MessageAttributes["prefix"].StringValue)
-					assert.Equal(t, `["features","own-kind","segments"]`, *in.MessageAttributes["kind"].StringValue, "policies on kinds let it pass")
+					assert.Equal(t, `["features","own-kind","segments"]`, *in.MessageAttributes["kind"].StringValue,
+						"policies on kinds let it pass")
 				}
 			}
 			stats := h.Stats()
@@ -201,13 +206,16 @@ func TestOtherErrorsAreTriedAgain(t *testing.T) {
 		return &smithy.OperationError{Err: &smithy.GenericAPIError{Code: code}}
 	}
 	for _, err := range []error{
-		throttled(), code("InternalError"), code("AuthorizationError"), code("KMSThrottling"), code("KMSAccessDenied"), code("KMSDisabled"),
-		code("NotFound"), code("InvalidSecurity"), code("SomethingNew"), errors.New("connection reset by peer"), context.DeadlineExceeded,
+		throttled(), code("InternalError"), code("AuthorizationError"), code("KMSThrottling"), code("KMSAccessDenied"),
+		code("KMSDisabled"),
+		code("NotFound"), code("InvalidSecurity"), code("SomethingNew"), errors.New("connection reset by peer"),
+		context.DeadlineExceeded,
 	} {
 		t.Run(err.Error(), func(t *testing.T) {
 			topic := &topic{before: only(err, 1)}
 			h := newHandler(topic)
-			response, handleErr := h.Handle(context.Background(), event(t, rose("1", "a:features", "x", 2), rose("2", "b:features", "x", 2)))
+			response, handleErr := h.Handle(context.Background(), event(t, rose("1", "a:features", "x", 2), rose("2",
+				"b:features", "x", 2)))
 			require.NoError(t, handleErr)
 			assert.Equal(t, failures("1"), response)
 			assert.Equal(t, 2, topic.calls, "once, and the other message")

@@ -53,7 +53,8 @@ func TestRecordsOfOneItemMakeOneChange(t *testing.T) {
 		{"version is no integer", []image{at("1"), at("2.5")}, 0, false},
 		{"version is too large", []image{at("1"), at("99999999999999999999")}, 0, false},
 		{"version was unknown", []image{without(at("1"), "version"), at("2")}, 0, false},
-		{"its item became one that no SDK reads", []image{at("1"), with(at("2"), "item", events.NewBinaryAttribute([]byte("{}")))}, 0, true},
+		{"its item became one that no SDK reads", []image{at("1"), with(at("2"), "item",
+			events.NewBinaryAttribute([]byte("{}")))}, 0, true},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {

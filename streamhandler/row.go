@@ -4,7 +4,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"github.com/aws/aws-lambda-go/events"
 
@@ -31,7 +30,7 @@ func readRow(r *record) (row, Reason) {
 		return row{}, SkippedForeign
 	}
 	prefix, kind, ok := readNamespace(r.namespace)
-	if !ok || r.key == "" || !sendable(r.key) {
+	if !ok || r.key == "" || !layout.IsSendable(r.key) {
 		return row{}, SkippedMalformed
 	}
 	switch {
@@ -67,11 +66,11 @@ func readRow(r *record) (row, Reason) {
 	return read, ""
 }
 
-// readNamespace splits a namespace. It reports false for one that is not "[prefix:]kind", that no message can carry, or
-// whose prefix is too long to have a journal.
+// readNamespace splits a namespace. It reports false if it is not "[prefix:]kind", or cannot be announced: one
+// character that SNS refuses, or a prefix that is too long for a journal, would block the shard.
 func readNamespace(namespace string) (prefix, kind string, ok bool) {
 	prefix, kind, ok = layout.SplitNamespace(namespace)
-	return prefix, kind, ok && len(prefix) <= layout.MaxPrefix && sendable(namespace)
+	return prefix, kind, ok && layout.CheckPrefix(prefix) == nil && layout.IsSendable(kind)
 }
 
 // parseVersion returns a version, or 0 if a change cannot carry it. The SDKs write whole numbers above 0.
@@ -98,13 +97,4 @@ func sendableTime(t time.Time) time.Time {
 		return time.Time{}
 	}
 	return t
-}
-
-// sendable reports whether SNS accepts s in a message or an attribute: the characters of XML 1.0, as for SQS
-// (https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessage.html). One refused character
-// would block the shard.
-func sendable(s string) bool {
-	return !strings.ContainsFunc(s, func(c rune) bool {
-		return c < ' ' && c != '\t' && c != '\n' && c != '\r' || c == utf8.RuneError || c == 0xFFFE || c == 0xFFFF
-	})
 }

@@ -42,7 +42,8 @@ type dying struct {
 	kills []int // calls
 }
 
-func (p *dying) Publish(ctx context.Context, in *sns.PublishInput, o ...func(*sns.Options)) (*sns.PublishOutput, error) {
+func (p *dying) Publish(ctx context.Context, in *sns.PublishInput, o ...func(*sns.Options)) (*sns.PublishOutput,
+	error) {
 	p.mu.Lock()
 	call := p.calls + 1
 	p.mu.Unlock()

@@ -36,7 +36,8 @@ type account struct {
 type ownKey struct{}
 
 func newAccount(t *testing.T) *account {
-	a := &account{Cloud: localaws.New(), t: t, own: context.WithValue(context.Background(), ownKey{}, true), inputs: map[string]any{}}
+	a := &account{Cloud: localaws.New(), t: t, own: context.WithValue(context.Background(), ownKey{}, true),
+		inputs: map[string]any{}}
 	t.Cleanup(a.Close)
 	a.Logger = slog.New(slog.DiscardHandler)
 	a.Intercept(func(ctx context.Context, operation string, input any) error {
@@ -64,7 +65,8 @@ func newAccount(t *testing.T) *account {
 // deliver loses a message that the queue's policy does not let the topic send, as SNS does: a message that is refused
 // is not sent again.
 func (a *account) deliver(d *localaws.Delivery) error {
-	url, err := a.SQS.GetQueueUrl(a.own, &sqs.GetQueueUrlInput{QueueName: aws.String(d.Endpoint[strings.LastIndexByte(d.Endpoint, ':')+1:])})
+	url, err := a.SQS.GetQueueUrl(a.own,
+		&sqs.GetQueueUrlInput{QueueName: aws.String(d.Endpoint[strings.LastIndexByte(d.Endpoint, ':')+1:])})
 	if err != nil {
 		return localaws.ErrLost // there is no such queue
 	}

@@ -92,7 +92,10 @@ func newWeb(t *testing.T, s *signer) *web {
 		_ = pem.Encode(rw, &pem.Block{Type: "CERTIFICATE", Bytes: s.certificate.Raw})
 	})
 	w.answer.Store(&ok)
-	server := httptest.NewUnstartedServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) { (*w.answer.Load())(rw, r) }))
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(rw http.ResponseWriter,
+		r *http.Request) {
+		(*w.answer.Load())(rw, r)
+	}))
 	server.Config.ErrorLog = log.New(io.Discard, "", 0) // of handshakes that a test breaks off
 	server.StartTLS()
 	t.Cleanup(server.Close)
@@ -111,7 +114,8 @@ func newWeb(t *testing.T, s *signer) *web {
 }
 
 func webEndpoint(t *testing.T, w *web, s *sink) http.Handler {
-	h, err := subscriber.Endpoint(topic, s, subscriber.HTTPClient(w.client), subscriber.Logger(slog.New(slog.DiscardHandler)))
+	h, err := subscriber.Endpoint(topic, s, subscriber.HTTPClient(w.client),
+		subscriber.Logger(slog.New(slog.DiscardHandler)))
 	require.NoError(t, err)
 	return h
 }
@@ -137,7 +141,10 @@ func TestEndpointRefusesOtherCertificates(t *testing.T) {
 		"of another name": servePEM(newSigner("evil.com").certificate),
 		"not found":       func(rw http.ResponseWriter, _ *http.Request) { rw.WriteHeader(http.StatusNotFound) },
 		"no PEM":          func(rw http.ResponseWriter, _ *http.Request) { _, _ = rw.Write([]byte("hello")) },
-		"broken PEM":      func(rw http.ResponseWriter, _ *http.Request) { _ = pem.Encode(rw, &pem.Block{Type: "CERTIFICATE"}) },
+		"broken PEM": func(rw http.ResponseWriter, _ *http.Request) {
+			_ = pem.Encode(rw,
+				&pem.Block{Type: "CERTIFICATE"})
+		},
 		"a redirect": func(rw http.ResponseWriter, r *http.Request) {
 			if r.URL.RawQuery == "" {
 				http.Redirect(rw, r, certURL+"?elsewhere", http.StatusFound)
@@ -162,6 +169,9 @@ func TestEndpointRefusesOtherCertificates(t *testing.T) {
 			assert.Zero(t, w.certificates.Load())
 		})
 	}
+}
+
+func TestEndpointRefusesCertificatesThatProveNothing(t *testing.T) {
 	t.Run("over TLS of another", func(t *testing.T) {
 		w := newWeb(t, oneSigner())
 		w.client.Transport.(*http.Transport).TLSClientConfig.RootCAs = x509.NewCertPool()
@@ -173,12 +183,18 @@ func TestEndpointRefusesOtherCertificates(t *testing.T) {
 	t.Run("expired", func(t *testing.T) {
 		old := *oneSigner().certificate
 		old.NotAfter = time.Now().Add(-time.Minute)
-		h := newEndpoint(t, &sink{}, subscriber.Certificates(func(context.Context, string) (*x509.Certificate, error) { return &old, nil }))
+		h := newEndpoint(t, &sink{}, subscriber.Certificates(func(context.Context, string) (*x509.Certificate,
+			error) {
+			return &old, nil
+		}))
 		status, _ := post(h, oneSigner().sign(t, notification(message("", "a"))).json())
 		assert.Equal(t, http.StatusServiceUnavailable, status)
 	})
 	t.Run("none", func(t *testing.T) {
-		h := newEndpoint(t, &sink{}, subscriber.Certificates(func(context.Context, string) (*x509.Certificate, error) { return nil, nil }))
+		h := newEndpoint(t, &sink{}, subscriber.Certificates(func(context.Context, string) (*x509.Certificate,
+			error) {
+			return nil, nil
+		}))
 		status, _ := post(h, oneSigner().sign(t, notification(message("", "a"))).json())
 		assert.Equal(t, http.StatusServiceUnavailable, status)
 	})
@@ -220,7 +236,8 @@ func from(t *testing.T, n int) []byte {
 func TestForgedRequestsFetchOnceAMinute(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		host := &snsHost{certificates: map[string]*x509.Certificate{certificateURL(1): oneSigner().certificate}}
-		h, err := subscriber.Endpoint(topic, &sink{}, subscriber.HTTPClient(&http.Client{Transport: host}), subscriber.Logger(slog.New(slog.DiscardHandler)))
+		h, err := subscriber.Endpoint(topic, &sink{}, subscriber.HTTPClient(&http.Client{Transport: host}),
+			subscriber.Logger(slog.New(slog.DiscardHandler)))
 		require.NoError(t, err)
 		requireStatus := func(want int, body []byte) {
 			t.Helper()
@@ -244,7 +261,8 @@ func TestForgedRequestsFetchOnceAMinute(t *testing.T) {
 		requireStatus(http.StatusOK, from(t, 2))
 		requireStatus(http.StatusOK, from(t, 1))
 		require.Equal(t, 3, host.fetches)
-		requireStatus(http.StatusForbidden, oneSigner().sign(t, notification("x").with("SigningCertURL", certificateURL(2))).with("Message", "y").json())
+		requireStatus(http.StatusForbidden, oneSigner().sign(t, notification("x").with("SigningCertURL",
+			certificateURL(2))).with("Message", "y").json())
 		require.Equal(t, 3, host.fetches)
 	})
 }
@@ -252,7 +270,8 @@ func TestForgedRequestsFetchOnceAMinute(t *testing.T) {
 func TestFetchesThatAreNotForged(t *testing.T) {
 	newHost := func(t *testing.T) (*snsHost, http.Handler) {
 		host := &snsHost{certificates: map[string]*x509.Certificate{certificateURL(1): oneSigner().certificate}}
-		h, err := subscriber.Endpoint(topic, &sink{}, subscriber.HTTPClient(&http.Client{Transport: host}), subscriber.Logger(slog.New(slog.DiscardHandler)))
+		h, err := subscriber.Endpoint(topic, &sink{}, subscriber.HTTPClient(&http.Client{Transport: host}),
+			subscriber.Logger(slog.New(slog.DiscardHandler)))
 		require.NoError(t, err)
 		return host, h
 	}

@@ -32,7 +32,8 @@ func (f roundTripper) Do(r *http.Request) (*http.Response, error) {
 	if body == "" {
 		status = http.StatusForbidden
 	}
-	return &http.Response{StatusCode: status, Header: http.Header{}, Body: io.NopCloser(strings.NewReader(body)), Request: r}, nil
+	return &http.Response{StatusCode: status, Header: http.Header{}, Body: io.NopCloser(strings.NewReader(body)),
+		Request: r}, nil
 }
 
 // wire returns a configuration whose clients talk to an SQS that this test answers for, and to an SNS that refuses
@@ -73,7 +74,8 @@ func TestQueueMakesClients(t *testing.T) {
 	})
 	s := &sink{}
 	var log lines
-	err := subscriber.Queue(topic, s, subscriber.AWSConfig(config), subscriber.Logger(slog.New(slog.NewTextHandler(&log, nil)))).Run(ctx)
+	err := subscriber.Queue(topic, s, subscriber.AWSConfig(config), subscriber.Logger(slog.New(slog.NewTextHandler(&log,
+		nil)))).Run(ctx)
 	require.NoError(t, err)
 	assert.Equal(t, []string{
 		"sqs.eu-west-1.amazonaws.com AmazonSQS.CreateQueue",
@@ -107,7 +109,8 @@ func TestQueuePolicyForEveryPairOfRegions(t *testing.T) {
 					cancel()
 				}
 			})
-			err := subscriber.Queue(topic, &sink{}, subscriber.AWSConfig(config), subscriber.Logger(slog.New(slog.DiscardHandler))).Run(ctx)
+			err := subscriber.Queue(topic, &sink{}, subscriber.AWSConfig(config),
+				subscriber.Logger(slog.New(slog.DiscardHandler))).Run(ctx)
 			topicOptIn, queueOptIn := slices.Contains(optIn, topicRegion), slices.Contains(optIn, queueRegion)
 			if topicRegion != queueRegion && topicOptIn && queueOptIn {
 				require.ErrorContains(t, err, "use an SQS client of the topic's region", topicRegion+" "+queueRegion)

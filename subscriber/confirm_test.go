@@ -23,7 +23,8 @@ func TestEndpointConfirms(t *testing.T) {
 		require.Equal(t, http.StatusOK, status, text)
 		assert.Equal(t, "sns.us-east-1.amazonaws.com", w.confirmed.Load().Host)
 		q := w.confirmed.Load().URL.Query()
-		assert.Equal(t, []string{"ConfirmSubscription", topic, "a+token"}, []string{q.Get("Action"), q.Get("TopicArn"), q.Get("Token")})
+		assert.Equal(t, []string{"ConfirmSubscription", topic, "a+token"}, []string{q.Get("Action"), q.Get("TopicArn"),
+			q.Get("Token")})
 		assert.Equal(t, []string{"*"}, s.take(), "earlier changes are not known")
 		assert.Equal(t, subscriber.Stats{Subscribed: 1, InvalidatedAll: 1}, stats(h))
 	})
@@ -72,7 +73,8 @@ type fakeSNS struct {
 	err       error
 }
 
-func (f *fakeSNS) ConfirmSubscription(_ context.Context, in *sns.ConfirmSubscriptionInput, _ ...func(*sns.Options)) (*sns.ConfirmSubscriptionOutput, error) {
+func (f *fakeSNS) ConfirmSubscription(_ context.Context, in *sns.ConfirmSubscriptionInput,
+	_ ...func(*sns.Options)) (*sns.ConfirmSubscriptionOutput, error) {
 	f.confirmed = append(f.confirmed, *in.TopicArn+" "+*in.Token+" "+aws.ToString(in.AuthenticateOnUnsubscribe))
 	return &sns.ConfirmSubscriptionOutput{}, f.err
 }

@@ -75,7 +75,8 @@ func TestEndpointInvalidatesAllForAnUnreadableMessage(t *testing.T) {
 // Every signed field, altered after signing, must break the signature; so must the signature itself.
 func TestEndpointRefusesAlteredFields(t *testing.T) {
 	later := time.Now().Add(time.Minute).UTC().Format(time.RFC3339)
-	for kind, signed := range map[string]fields{"notification": notification(message("", "a")), "confirmation": confirmation()} {
+	for kind, signed := range map[string]fields{"notification": notification(message("", "a")),
+		"confirmation": confirmation()} {
 		signed := oneSigner().sign(t, signed)
 		altered := fields{
 			"Message": message("", "b"), "MessageId": "other", "Timestamp": later, "Type": "UnsubscribeConfirmation",
@@ -111,18 +112,19 @@ func TestEndpointRefuses(t *testing.T) {
 		status int
 		text   string
 	}{
-		"signed by another":     {newSigner("sns.amazonaws.com").sign(t, good).json(), 403, "signature is wrong"},
-		"another topic":         {sign(good.with("TopicArn", topic+"2")), 403, "another topic"},
-		"no topic":              {sign(good.with("TopicArn", nil)), 403, "another topic"},
-		"no signature":          {good.json(), 403, "signature is wrong"},
-		"signature no base64":   {good.with("Signature", "%").json(), 403, "signature is wrong"},
-		"unknown type":          {sign(good.with("Type", "Other")), 403, "signature is wrong"},
-		"version 1":             {sign(good.with("SignatureVersion", "1")), 403, "SignatureVersion to 2"},
-		"no version":            {sign(good.with("SignatureVersion", nil)), 403, "signature is wrong"},
-		"too old":               {sign(good.with("Timestamp", at(-76*time.Minute))), 403, "too old"},
-		"from the future":       {sign(good.with("Timestamp", at(16*time.Minute))), 403, "too old"},
-		"no timestamp":          {sign(good.with("Timestamp", nil)), 400, "timestamp"},
-		"lines in a field":      {sign(good.with("MessageId", "1\nSubject\nx").with("Subject", nil)), 403, "signature is wrong"},
+		"signed by another":   {newSigner("sns.amazonaws.com").sign(t, good).json(), 403, "signature is wrong"},
+		"another topic":       {sign(good.with("TopicArn", topic+"2")), 403, "another topic"},
+		"no topic":            {sign(good.with("TopicArn", nil)), 403, "another topic"},
+		"no signature":        {good.json(), 403, "signature is wrong"},
+		"signature no base64": {good.with("Signature", "%").json(), 403, "signature is wrong"},
+		"unknown type":        {sign(good.with("Type", "Other")), 403, "signature is wrong"},
+		"version 1":           {sign(good.with("SignatureVersion", "1")), 403, "SignatureVersion to 2"},
+		"no version":          {sign(good.with("SignatureVersion", nil)), 403, "signature is wrong"},
+		"too old":             {sign(good.with("Timestamp", at(-76*time.Minute))), 403, "too old"},
+		"from the future":     {sign(good.with("Timestamp", at(16*time.Minute))), 403, "too old"},
+		"no timestamp":        {sign(good.with("Timestamp", nil)), 400, "timestamp"},
+		"lines in a field": {sign(good.with("MessageId", "1\nSubject\nx").with("Subject", nil)), 403,
+			"signature is wrong"},
 		"no JSON":               {[]byte("hello"), 400, "not a message of SNS"},
 		"empty":                 {nil, 400, "not a message of SNS"},
 		"field of another type": {[]byte(`{"Type":7}`), 400, "not a message of SNS"},
@@ -157,7 +159,8 @@ func TestEndpointRefuses(t *testing.T) {
 func TestEndpointTakesLateRetriesAndReplays(t *testing.T) {
 	s := &sink{}
 	h := newEndpoint(t, s)
-	body := oneSigner().sign(t, notification(message("", "a")).with("Timestamp", time.Now().Add(-time.Hour).UTC().Format(time.RFC3339))).json()
+	body := oneSigner().sign(t, notification(message("", "a")).with("Timestamp",
+		time.Now().Add(-time.Hour).UTC().Format(time.RFC3339))).json()
 	for _, want := range [][]string{{"a", "*"}, {"a"}} {
 		status, _ := post(h, body)
 		assert.Equal(t, http.StatusOK, status)
@@ -189,7 +192,8 @@ func TestEndpointOnATopic(t *testing.T) {
 		sent fields
 		want string
 	}{{confirmation(), "*"}, {notification(message("", "a")), "a"}} {
-		r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, server.URL, bytes.NewReader(oneSigner().sign(t, c.sent).json()))
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, server.URL, bytes.NewReader(oneSigner().sign(t,
+			c.sent).json()))
 		require.NoError(t, err)
 		r.Header.Set("x-amz-sns-message-type", c.sent["Type"].(string))
 		response, err := server.Client().Do(r)

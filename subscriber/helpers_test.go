@@ -86,7 +86,8 @@ type signer struct {
 // newSigner makes a certificate for name, from a CA of its own. It is valid now, and in the virtual time of synctest.
 func newSigner(name string) *signer {
 	ca, key := must(rsa.GenerateKey(rand.Reader, 2048)), must(rsa.GenerateKey(rand.Reader, 2048))
-	parent := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "a CA"}, IsCA: true, BasicConstraintsValid: true}
+	parent := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "a CA"}, IsCA: true,
+		BasicConstraintsValid: true}
 	template := &x509.Certificate{
 		SerialNumber: big.NewInt(2), DNSNames: []string{name},
 		NotBefore: time.Date(1999, 1, 1, 0, 0, 0, 0, time.UTC), NotAfter: time.Date(2199, 1, 1, 0, 0, 0, 0, time.UTC),

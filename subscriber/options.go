@@ -53,8 +53,8 @@ type endpointSettings struct {
 func Prefix(prefix string) Option {
 	return func(s *settings) {
 		s.prefix = prefix
-		s.refuseIf(len(prefix) > layout.MaxPrefix, "Prefix", "it has %d bytes, and no message has one of more than %d",
-			len(prefix), layout.MaxPrefix)
+		err := layout.CheckPrefix(prefix)
+		s.refuseIf(err != nil, "Prefix", "%w", err)
 	}
 }
 

@@ -17,32 +17,41 @@ import (
 // All that is wrong is reported at once, by the first call that can.
 func TestWrongOptions(t *testing.T) {
 	bad := []subscriber.Option{subscriber.Logger(nil), nil, subscriber.Prefix(strings.Repeat("p", 513))}
-	all := []string{"the sink is nil", "option Logger: the logger is nil", "an option is nil", "option Prefix: it has 513 bytes"}
+	all := []string{"the sink is nil", "option Logger: the logger is nil", "an option is nil",
+		"option Prefix: the prefix has 513 bytes"}
 
 	t.Run("Queue", func(t *testing.T) {
-		err := subscriber.Queue("flags", nil, append(bad, subscriber.CleanupTimeout(-1), subscriber.Owner(""), subscriber.AllowSHA1(),
+		err := subscriber.Queue("flags", nil, append(bad, subscriber.CleanupTimeout(-1), subscriber.Owner(""),
+			subscriber.AllowSHA1(),
 			subscriber.SNSClient(nil), subscriber.SQSClient(nil))...).Run(context.Background())
-		for _, problem := range append(all, `topic "flags"`, "CleanupTimeout: -1ns", "Owner", "AllowSHA1: it has no effect on subscriber.Queue", "SNSClient", "SQSClient") {
+		for _, problem := range append(all, `topic "flags"`, "CleanupTimeout: -1ns", "Owner",
+			"AllowSHA1: it has no effect on subscriber.Queue", "SNSClient", "SQSClient") {
 			assert.ErrorContains(t, err, problem)
 		}
 	})
 	t.Run("Endpoint", func(t *testing.T) {
-		_, err := subscriber.Endpoint("flags", nil, append(bad, subscriber.Certificates(nil), subscriber.HTTPClient(nil), subscriber.Owner("me"))...)
-		for _, problem := range append(all, `topic "flags"`, "Certificates", "HTTPClient", "Owner: it has no effect on subscriber.Endpoint") {
+		_, err := subscriber.Endpoint("flags", nil, append(bad, subscriber.Certificates(nil), subscriber.HTTPClient(nil),
+			subscriber.Owner("me"))...)
+		for _, problem := range append(all, `topic "flags"`, "Certificates", "HTTPClient",
+			"Owner: it has no effect on subscriber.Endpoint") {
 			assert.ErrorContains(t, err, problem)
 		}
 		_, err = subscriber.Endpoint("arn:aws-iso:sns:us-iso-east-1:123456789012:flags", &sink{})
 		assert.ErrorContains(t, err, `partition "aws-iso"`)
 	})
 	t.Run("Lambda", func(t *testing.T) {
-		err := subscriber.Lambda(nil, append(bad, subscriber.AWSConfig(aws.Config{}), subscriber.SNSClient(&fakeSNS{}))...).Handle(context.Background(), events.SNSEvent{})
-		for _, problem := range append(all, "AWSConfig: it has no effect on subscriber.Lambda", "SNSClient: it has no effect on subscriber.Lambda") {
+		err := subscriber.Lambda(nil, append(bad, subscriber.AWSConfig(aws.Config{}),
+			subscriber.SNSClient(&fakeSNS{}))...).Handle(context.Background(), events.SNSEvent{})
+		for _, problem := range append(all, "AWSConfig: it has no effect on subscriber.Lambda",
+			"SNSClient: it has no effect on subscriber.Lambda") {
 			assert.ErrorContains(t, err, problem)
 		}
 	})
 	for _, arn := range []string{
-		"", "flags", "arn:aws:sqs:us-east-1:123456789012:flags", "arn:aws:sns::123456789012:flags", "arn:aws:sns:us-east-1::flags",
-		"arn:aws:sns:us-east-1:123456789012:", topic + ":8a21d249-4329-4871-acc6-7be709c6ea7f", "arn:aws:sns:us-east-1:123456789012:*",
+		"", "flags", "arn:aws:sqs:us-east-1:123456789012:flags", "arn:aws:sns::123456789012:flags",
+		"arn:aws:sns:us-east-1::flags",
+		"arn:aws:sns:us-east-1:123456789012:", topic + ":8a21d249-4329-4871-acc6-7be709c6ea7f",
+		"arn:aws:sns:us-east-1:123456789012:*",
 	} {
 		assert.ErrorContains(t, subscriber.Queue(arn, &sink{}).Run(context.Background()), "want an SNS topic's ARN", arn)
 	}
@@ -56,7 +65,8 @@ func TestLambda(t *testing.T) {
 		event.Records = append(event.Records, events.SNSEventRecord{SNS: events.SNSEntity{Message: m}})
 	}
 	require.NoError(t, l.Handle(context.Background(), event))
-	assert.Equal(t, []string{"*", "a", "c"}, s.take(), "earlier messages went to another container, and Wake is called in every invocation or in none")
+	assert.Equal(t, []string{"*", "a", "c"}, s.take(),
+		"earlier messages went to another container, and Wake is called in every invocation or in none")
 	require.NoError(t, l.Handle(context.Background(), event))
 	assert.Equal(t, []string{"a", "c"}, s.take())
 	assert.Equal(t, subscriber.Stats{Messages: 4, Changes: 4, InvalidatedAll: 1, OtherPrefix: 2, Foreign: 2}, l.Stats())

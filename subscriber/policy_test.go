@@ -41,7 +41,8 @@ func allows(text, queueARN string, s send) (bool, error) {
 	}
 	allowed := false
 	for _, statement := range p.Statement {
-		matches := statement.Resource == queueARN && slices.Contains([]string{"sqs:*", "sqs:SendMessage"}, statement.Action) &&
+		matches := statement.Resource == queueARN && slices.Contains([]string{"sqs:*", "sqs:SendMessage"},
+			statement.Action) &&
 			(statement.Principal == "*" || slices.Contains(services(statement.Principal), s.principal))
 		for operator, keys := range statement.Condition {
 			for key, want := range keys {
@@ -105,6 +106,7 @@ func TestPolicyEvaluator(t *testing.T) {
 			assert.Equal(t, c.want, got)
 		})
 	}
-	_, err := allows(`{"Statement":[`+strings.ReplaceAll(allow, "ArnEquals", "IpAddress")+`]}`, queue, send{"sns.amazonaws.com", own, true})
+	_, err := allows(`{"Statement":[`+strings.ReplaceAll(allow, "ArnEquals", "IpAddress")+`]}`, queue,
+		send{"sns.amazonaws.com", own, true})
 	require.Error(t, err, "what the evaluator does not know, it refuses")
 }

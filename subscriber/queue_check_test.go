@@ -26,7 +26,8 @@ type altered struct {
 	of         string            // that subscription's ARN
 }
 
-func (s *altered) GetSubscriptionAttributes(ctx context.Context, in *sns.GetSubscriptionAttributesInput, o ...func(*sns.Options)) (*sns.GetSubscriptionAttributesOutput, error) {
+func (s *altered) GetSubscriptionAttributes(ctx context.Context, in *sns.GetSubscriptionAttributesInput,
+	o ...func(*sns.Options)) (*sns.GetSubscriptionAttributesOutput, error) {
 	if s.attributes != nil && *in.SubscriptionArn == s.of {
 		return &sns.GetSubscriptionAttributesOutput{Attributes: s.attributes}, nil
 	}
@@ -50,45 +51,54 @@ func (a *account) recreateTopic() {
 }
 
 func (a *account) setPolicy(policy string) {
-	_, err := a.SQS.SetQueueAttributes(a.own, &sqs.SetQueueAttributesInput{QueueUrl: &a.queues()[0], Attributes: map[string]string{"Policy": policy}})
+	_, err := a.SQS.SetQueueAttributes(a.own, &sqs.SetQueueAttributesInput{QueueUrl: &a.queues()[0],
+		Attributes: map[string]string{"Policy": policy}})
 	require.NoError(a.t, err)
+}
+
+// losses are what can happen to a delivery, and the cause that the log then has.
+var losses = map[string]struct {
+	change func(a *account, s *altered)
+	cause  string
+}{
+	"the queue was deleted": {func(a *account, _ *altered) { a.lose(true, false) },
+		"the queue does not exist"},
+	"the subscription was deleted": {func(a *account, _ *altered) { a.lose(false, true) },
+		"the subscription does not exist"},
+	"both were deleted": {func(a *account, _ *altered) { a.lose(true, true) },
+		"the queue does not exist"},
+	"the topic was deleted and created again": {func(a *account, _ *altered) { a.recreateTopic() },
+		"the subscription does not exist"},
+	"the same, and SNS still describes the old subscription": {func(a *account, s *altered) {
+		s.alter(a, nil)
+		a.recreateTopic()
+	}, "the topic was deleted and created again"},
+	"raw delivery was turned off": {func(a *account, s *altered) {
+		s.alter(a, map[string]string{"RawMessageDelivery": "false"})
+	}, `RawMessageDelivery is \"false\" instead of \"true\"`},
+	"a filter policy was set": {func(a *account, s *altered) {
+		s.alter(a, map[string]string{"FilterPolicy": `{"kind":["x"]}`})
+	}, "FilterPolicy is"},
+	"it is not confirmed": {func(a *account, s *altered) {
+		s.alter(a, map[string]string{"PendingConfirmation": "true"})
+	}, "PendingConfirmation is"},
+	"it is of another endpoint": {func(a *account, s *altered) {
+		s.alter(a, map[string]string{"Endpoint": "arn:aws:sqs:us-east-1:000000000000:other"})
+	}, "Endpoint is"},
+	"it is of another topic": {func(a *account, s *altered) {
+		s.alter(a, map[string]string{"TopicArn": topic + "2"})
+	}, "TopicArn is"},
+	"the queue's policy was removed": {func(a *account, _ *altered) { a.setPolicy("") },
+		"the queue's policy was changed"},
+	"the queue's policy lets another topic send": {func(a *account, _ *altered) {
+		a.setPolicy(`{"Statement":[{"Effect":"Allow","Principal":"*","Action":"sqs:SendMessage","Resource":"*"}]}`)
+	}, "the queue's policy was changed"},
 }
 
 // Whatever delivery depends on and has changed since Run created it, a new queue replaces the old one within minutes,
 // and everything is invalidated.
 func TestQueueIsReplacedWhenDeliveryIsNotAsItWasCreated(t *testing.T) {
-	for name, c := range map[string]struct {
-		change func(a *account, s *altered)
-		cause  string
-	}{
-		"the queue was deleted":                   {func(a *account, _ *altered) { a.lose(true, false) }, "the queue does not exist"},
-		"the subscription was deleted":            {func(a *account, _ *altered) { a.lose(false, true) }, "the subscription does not exist"},
-		"both were deleted":                       {func(a *account, _ *altered) { a.lose(true, true) }, "the queue does not exist"},
-		"the topic was deleted and created again": {func(a *account, _ *altered) { a.recreateTopic() }, "the subscription does not exist"},
-		"the same, and SNS still describes the old subscription": {func(a *account, s *altered) {
-			s.alter(a, nil)
-			a.recreateTopic()
-		}, "the topic was deleted and created again"},
-		"raw delivery was turned off": {func(a *account, s *altered) {
-			s.alter(a, map[string]string{"RawMessageDelivery": "false"})
-		}, `RawMessageDelivery is \"false\" instead of \"true\"`},
-		"a filter policy was set": {func(a *account, s *altered) {
-			s.alter(a, map[string]string{"FilterPolicy": `{"kind":["x"]}`})
-		}, "FilterPolicy is"},
-		"it is not confirmed": {func(a *account, s *altered) {
-			s.alter(a, map[string]string{"PendingConfirmation": "true"})
-		}, "PendingConfirmation is"},
-		"it is of another endpoint": {func(a *account, s *altered) {
-			s.alter(a, map[string]string{"Endpoint": "arn:aws:sqs:us-east-1:000000000000:other"})
-		}, "Endpoint is"},
-		"it is of another topic": {func(a *account, s *altered) {
-			s.alter(a, map[string]string{"TopicArn": topic + "2"})
-		}, "TopicArn is"},
-		"the queue's policy was removed": {func(a *account, _ *altered) { a.setPolicy("") }, "the queue's policy was changed"},
-		"the queue's policy lets another topic send": {func(a *account, _ *altered) {
-			a.setPolicy(`{"Statement":[{"Effect":"Allow","Principal":"*","Action":"sqs:SendMessage","Resource":"*"}]}`)
-		}, "the queue's policy was changed"},
-	} {
+	for name, c := range losses {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				a := newAccount(t)
@@ -161,7 +171,8 @@ func TestQueueAcceptsItsPolicyInOtherWords(t *testing.T) {
 		a := newAccount(t)
 		s := settled(a)
 		policy := a.inputs["SetQueueAttributes"].(*sqs.SetQueueAttributesInput).Attributes["Policy"]
-		other := strings.NewReplacer(`["sns.amazonaws.com"]`, `"sns.amazonaws.com"`, `"Principal":"*"`, `"Principal":{"AWS":"*"}`,
+		other := strings.NewReplacer(`["sns.amazonaws.com"]`, `"sns.amazonaws.com"`, `"Principal":"*"`,
+			`"Principal":{"AWS":"*"}`,
 			`"Action":"sqs:SendMessage"`, `"Action":["sqs:SendMessage"]`).Replace(policy)
 		require.NotEqual(t, policy, other)
 		a.setPolicy(other)

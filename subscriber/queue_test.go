@@ -95,7 +95,8 @@ func TestQueueIsMadeAsPromised(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := newAccount(t)
 		s := start(a, subscriber.Owner("host!/7"))
-		assert.Equal(t, []string{"CreateQueue", "GetQueueAttributes", "SetQueueAttributes", "Subscribe", "ReceiveMessage"}, a.calls)
+		assert.Equal(t, []string{"CreateQueue", "GetQueueAttributes", "SetQueueAttributes", "Subscribe", "ReceiveMessage"},
+			a.calls)
 		assert.Equal(t, []string{"*"}, s.take())
 
 		create := a.inputs["CreateQueue"].(*sqs.CreateQueueInput)
@@ -105,7 +106,8 @@ func TestQueueIsMadeAsPromised(t *testing.T) {
 			"MessageRetentionPeriod": "3600", "ReceiveMessageWaitTimeSeconds": "20", "SqsManagedSseEnabled": "true",
 		}, create.Attributes)
 		assert.Equal(t, map[string]string{
-			subscriber.TagOwner: "host-/7", subscriber.TagTopic: topic, subscriber.TagHeartbeat: time.Now().UTC().Format(time.RFC3339),
+			subscriber.TagOwner: "host-/7", subscriber.TagTopic: topic,
+			subscriber.TagHeartbeat: time.Now().UTC().Format(time.RFC3339),
 		}, create.Tags)
 		assert.JSONEq(t, strings.NewReplacer("QUEUE", "arn:aws:sqs:us-east-1:000000000000:"+name, "TOPIC", topic).Replace(`{
 			"Version": "2012-10-17",

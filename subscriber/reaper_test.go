@@ -46,7 +46,8 @@ func TestReaperRemovesOrphans(t *testing.T) {
 		require.Equal(t, [2]int{2, 2}, a.left())
 		// Another topic's queue, one without tags, and one of somebody else.
 		other := map[string]string{subscriber.TagTopic: topic + "-2", subscriber.TagHeartbeat: "2000-01-01T00:00:00Z"}
-		for name, tags := range map[string]map[string]string{"warmflags_flags_a": other, "warmflags_flags_b": nil, "orders": nil} {
+		for name, tags := range map[string]map[string]string{"warmflags_flags_a": other, "warmflags_flags_b": nil,
+			"orders": nil} {
 			_, err := a.SQS.CreateQueue(a.own, &sqs.CreateQueueInput{QueueName: &name, Tags: tags})
 			require.NoError(t, err)
 		}
@@ -83,7 +84,8 @@ func TestReaperRemovesSubscriptionsOfQueuesThatAreGone(t *testing.T) {
 		a.lose(true, false)
 		theirs := "arn:aws:sqs:us-east-1:999999999999:warmflags_flags_x" // another account's, which cannot be looked at
 		_, err := a.SNS.Subscribe(a.own, &sns.SubscribeInput{
-			TopicArn: aws.String(topic), Protocol: aws.String("sqs"), Endpoint: &theirs, Attributes: map[string]string{"RawMessageDelivery": "true"},
+			TopicArn: aws.String(topic), Protocol: aws.String("sqs"), Endpoint: &theirs,
+			Attributes: map[string]string{"RawMessageDelivery": "true"},
 		})
 		require.NoError(t, err)
 		dead := reap(t, reaper(a))
@@ -94,7 +96,8 @@ func TestReaperRemovesSubscriptionsOfQueuesThatAreGone(t *testing.T) {
 }
 
 func TestReaperLeavesAloneWhatItCannotRemove(t *testing.T) {
-	for _, operation := range []string{"ListSubscriptionsByTopic", "ListQueues", "ListQueueTags", "Unsubscribe", "DeleteQueue"} {
+	for _, operation := range []string{"ListSubscriptionsByTopic", "ListQueues", "ListQueueTags", "Unsubscribe",
+		"DeleteQueue"} {
 		t.Run(operation, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				a := newAccount(t)
@@ -123,11 +126,13 @@ type oddARNs struct {
 	arns map[string]string // by the end of the queue's ARN
 }
 
-func (s oddARNs) ListSubscriptionsByTopic(ctx context.Context, in *sns.ListSubscriptionsByTopicInput, o ...func(*sns.Options)) (*sns.ListSubscriptionsByTopicOutput, error) {
+func (s oddARNs) ListSubscriptionsByTopic(ctx context.Context, in *sns.ListSubscriptionsByTopicInput,
+	o ...func(*sns.Options)) (*sns.ListSubscriptionsByTopicOutput, error) {
 	out, err := s.ReaperSNS.ListSubscriptionsByTopic(ctx, in, o...)
 	for queue, arn := range s.arns {
 		out.Subscriptions = append([]snstypes.Subscription{{
-			SubscriptionArn: &arn, Endpoint: aws.String("arn:aws:sqs:us-east-1:000000000000:" + queue), Protocol: aws.String("sqs"),
+			SubscriptionArn: &arn, Endpoint: aws.String("arn:aws:sqs:us-east-1:000000000000:" + queue),
+			Protocol: aws.String("sqs"),
 		}}, out.Subscriptions...)
 	}
 	return out, err

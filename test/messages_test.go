@@ -62,8 +62,8 @@ func startConsumer(t *testing.T, cloud *emulator.Cloud, topic, queue string) <-c
 	return lines
 }
 
-// The consumer in docs/messages.md receives what it needs and does with it what the page demands, on an account that enforces
-// policies. A queue without a policy receives nothing, and no call fails: that is what the page warns of.
+// The consumer in docs/messages.md receives what it needs and does with it what the page demands, on an account that
+// enforces policies. A queue without a policy receives nothing, and no call fails: that is what the page warns of.
 func TestTheDocumentsConsumer(t *testing.T) {
 	cloud, err := emulator.StartCloud("ministack-messages", "http://127.0.0.1:1") // it has no functions, which would call that
 	require.NoError(t, err)
@@ -105,7 +105,8 @@ func TestTheDocumentsConsumer(t *testing.T) {
 			assert.Equal(t, want, receive(t, lines, "line for "+c.body))
 		}
 	}
-	messages, err := sqs.NewFromConfig(cloud.Config()).ReceiveMessage(t.Context(), &sqs.ReceiveMessageInput{QueueUrl: &without})
+	messages, err := sqs.NewFromConfig(cloud.Config()).ReceiveMessage(t.Context(),
+		&sqs.ReceiveMessageInput{QueueUrl: &without})
 	require.NoError(t, err)
 	assert.Empty(t, messages.Messages)
 }

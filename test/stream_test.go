@@ -96,7 +96,8 @@ func TestWhatIsGivenUpIsAnnouncedAsEverything(t *testing.T) {
 		OnFailure: func(ctx context.Context, failure localaws.StreamFailure) {
 			body, err := json.Marshal(failure)
 			assert.NoError(t, err)
-			_, err = emulator.SQS().SendMessage(ctx, &sqs.SendMessageInput{QueueUrl: &failures, MessageBody: aws.String(string(body))})
+			_, err = emulator.SQS().SendMessage(ctx, &sqs.SendMessageInput{QueueUrl: &failures,
+				MessageBody: aws.String(string(body))})
 			assert.NoError(t, err)
 			lost <- failure.Batch.BatchSize
 		},
@@ -162,7 +163,8 @@ func startFanout(t *testing.T, seed uint64, broken func(*events.DynamoDBEventRes
 	t.Helper()
 	f := newFanout(t, seed)
 	f.playWrites(fanoutWrites / 2) // so that the first batches are full
-	f.handler = streamhandler.New(f.publisher, streamhandler.TopicARN(f.topic), streamhandler.MaxMessageSize(fanoutMessage), streamhandler.Logger(quiet))
+	f.handler = streamhandler.New(f.publisher, streamhandler.TopicARN(f.topic),
+		streamhandler.MaxMessageSize(fanoutMessage), streamhandler.Logger(quiet))
 	f.runStream(&localaws.StreamMapping{
 		BatchSize: 150,
 		Handler: func(ctx context.Context, e events.DynamoDBEvent) (events.DynamoDBEventResponse, error) {
@@ -170,7 +172,8 @@ func startFanout(t *testing.T, seed uint64, broken func(*events.DynamoDBEventRes
 			if broken != nil {
 				broken(&response)
 			}
-			if last := e.Records[len(e.Records)-1]; last.Change.Keys["key"].String() == lastKey && err == nil && len(response.BatchItemFailures) == 0 {
+			if last := e.Records[len(e.Records)-1]; last.Change.Keys["key"].String() == lastKey && err == nil &&
+				len(response.BatchItemFailures) == 0 {
 				close(f.lastDone)
 			}
 			return response, err
@@ -186,7 +189,8 @@ func newFanout(t *testing.T, seed uint64) *fanout {
 	t.Helper()
 	rng := rand.New(rand.NewPCG(seed, 0))
 	f := &fanout{
-		t: t, rng: rng, table: newFlagTable(t), versions: map[rowName]int{}, view: map[rowName]string{}, told: map[string]bool{}, all: map[string]int{}, changed: make(chan struct{}),
+		t: t, rng: rng, table: newFlagTable(t), versions: map[rowName]int{}, view: map[rowName]string{},
+		told: map[string]bool{}, all: map[string]int{}, changed: make(chan struct{}),
 		lastDone: make(chan struct{}), publisher: &disturbed{Client: emulator.SNS(), rng: rand.New(rand.NewPCG(seed, 1))},
 	}
 	topic, err := emulator.SNS().CreateTopic(t.Context(), &sns.CreateTopicInput{Name: aws.String(uniqueName(t))})
@@ -202,13 +206,15 @@ func newFanout(t *testing.T, seed uint64) *fanout {
 		Attributes: map[string]string{"RawMessageDelivery": "true"},
 	})
 	require.NoError(t, err)
-	f.run("consume", (&localaws.QueueMapping{SQS: emulator.SQS(), QueueURL: f.queue, Handler: f.consume, Logger: quiet}).Run)
+	f.run("consume", (&localaws.QueueMapping{SQS: emulator.SQS(), QueueURL: f.queue, Handler: f.consume,
+		Logger: quiet}).Run)
 	return f
 }
 
 func newQueue(t *testing.T, attributes map[string]string) (url string) {
 	t.Helper()
-	queue, err := emulator.SQS().CreateQueue(t.Context(), &sqs.CreateQueueInput{QueueName: aws.String(uniqueName(t)), Attributes: attributes})
+	queue, err := emulator.SQS().CreateQueue(t.Context(), &sqs.CreateQueueInput{QueueName: aws.String(uniqueName(t)),
+		Attributes: attributes})
 	require.NoError(t, err)
 	return *queue.QueueUrl
 }
@@ -221,7 +227,8 @@ func (f *fanout) run(what string, run func(context.Context) error) {
 // runStream runs a function on the table's own stream, with the filter of template.yaml.
 func (f *fanout) runStream(m *localaws.StreamMapping) {
 	f.t.Helper()
-	m.Streams, m.StreamARN, m.Filter, m.Poll, m.Logger = emulator.Streams(), streamOf(f.t, f.table), invokesStreamhandler, 5*time.Millisecond, quiet
+	m.Streams, m.StreamARN, m.Filter, m.Poll, m.Logger = emulator.Streams(), streamOf(f.t, f.table), invokesStreamhandler,
+		5*time.Millisecond, quiet
 	f.run("run a function on the stream", m.Run)
 }
 

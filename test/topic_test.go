@@ -56,7 +56,8 @@ func (d *disturbed) fate() int {
 	return fate
 }
 
-func (d *disturbed) Publish(ctx context.Context, in *sns.PublishInput, o ...func(*sns.Options)) (*sns.PublishOutput, error) {
+func (d *disturbed) Publish(ctx context.Context, in *sns.PublishInput, o ...func(*sns.Options)) (*sns.PublishOutput,
+	error) {
 	fate := d.fate()
 	if fate <= 1 && fate >= 0 {
 		return nil, errThrottled
@@ -68,7 +69,8 @@ func (d *disturbed) Publish(ctx context.Context, in *sns.PublishInput, o ...func
 	return out, errors.Join(err, afterwards(fate))
 }
 
-func (d *disturbed) PublishBatch(ctx context.Context, in *sns.PublishBatchInput, o ...func(*sns.Options)) (*sns.PublishBatchOutput, error) {
+func (d *disturbed) PublishBatch(ctx context.Context, in *sns.PublishBatchInput,
+	o ...func(*sns.Options)) (*sns.PublishBatchOutput, error) {
 	fate := d.fate()
 	switch fate {
 	case 0:
@@ -125,7 +127,8 @@ func keyOf(n rowName) map[string]types.AttributeValue {
 // readRows are all of a table's rows: their items, or nothing.
 func readRows(ctx context.Context, table string) (map[rowName]string, error) {
 	rows := map[rowName]string{}
-	pages := dynamodb.NewScanPaginator(emulator.DynamoDB(), &dynamodb.ScanInput{TableName: &table, ConsistentRead: aws.Bool(true)})
+	pages := dynamodb.NewScanPaginator(emulator.DynamoDB(), &dynamodb.ScanInput{TableName: &table,
+		ConsistentRead: aws.Bool(true)})
 	for pages.HasMorePages() {
 		page, err := pages.NextPage(ctx)
 		if err != nil {

@@ -70,8 +70,10 @@ func (s *stream) append(ctx context.Context, published []change.Message) error {
 
 func startStreamOf(t *testing.T, view types.StreamViewType) *stream {
 	t.Helper()
-	s := &stream{t: t, table: newTableWith(t, view), done: make(chan string, 1000), changes: map[string]change.Change{}, passedOn: map[string]bool{}}
-	s.handler = streamhandler.New(s, streamhandler.TopicARN("arn:aws:sns:us-east-1:000000000000:flags"), streamhandler.Logger(quiet),
+	s := &stream{t: t, table: newTableWith(t, view), done: make(chan string, 1000), changes: map[string]change.Change{},
+		passedOn: map[string]bool{}}
+	s.handler = streamhandler.New(s, streamhandler.TopicARN("arn:aws:sns:us-east-1:000000000000:flags"),
+		streamhandler.Logger(quiet),
 		streamhandler.OnPublished(s.append))
 	return s
 }
@@ -80,7 +82,8 @@ func startStreamOf(t *testing.T, view types.StreamViewType) *stream {
 func (s *stream) run() {
 	s.t.Helper()
 	mapping := localaws.StreamMapping{
-		Streams: emulator.Streams(), StreamARN: streamOf(s.t, s.table), Filter: invokesStreamhandler, Poll: 5 * time.Millisecond, Logger: quiet,
+		Streams: emulator.Streams(), StreamARN: streamOf(s.t, s.table), Filter: invokesStreamhandler,
+		Poll: 5 * time.Millisecond, Logger: quiet,
 		Handler: func(ctx context.Context, e events.DynamoDBEvent) (events.DynamoDBEventResponse, error) {
 			response, err := s.handler.Handle(ctx, e)
 			if err == nil && len(response.BatchItemFailures) == 0 {
@@ -112,9 +115,9 @@ func (s *stream) put(namespace, key string, item types.AttributeValue) {
 
 func flagText(s string) types.AttributeValue { return &types.AttributeValueMemberS{Value: s} }
 
-// Whatever the view type of an adopted table's stream: each flag's change is announced and in the journal, and no row blocks
-// the shard, not even one whose prefix is too long for a journal. Rows that no SDK reads are announced only where the stream
-// does not show them.
+// Whatever the view type of an adopted table's stream: each flag's change is announced and in the journal, and no row
+// blocks the shard, not even one whose prefix is too long for a journal. Rows that no SDK reads are announced only
+// where the stream does not show them.
 func TestStreamsOfEveryViewType(t *testing.T) {
 	for view, imagesOfNew := range map[types.StreamViewType]bool{
 		types.StreamViewTypeKeysOnly: false, types.StreamViewTypeOldImage: false,
@@ -137,7 +140,8 @@ func TestStreamsOfEveryViewType(t *testing.T) {
 
 			s.mu.Lock()
 			defer s.mu.Unlock()
-			for _, name := range []string{"prod:features flag", "prod:features gone", "prod:features tombstone", "segments segment", "prod:segments last"} {
+			for _, name := range []string{"prod:features flag", "prod:features gone", "prod:features tombstone",
+				"segments segment", "prod:segments last"} {
 				assert.Contains(t, s.changes, name)
 				assert.True(t, s.passedOn[name], name)
 			}
@@ -205,8 +209,10 @@ func newTableWith(t *testing.T, view types.StreamViewType) string {
 	if view == types.StreamViewTypeNewAndOldImages {
 		return name
 	}
-	for _, spec := range []*types.StreamSpecification{{StreamEnabled: aws.Bool(false)}, {StreamEnabled: aws.Bool(true), StreamViewType: view}} {
-		_, err := emulator.DynamoDB().UpdateTable(t.Context(), &dynamodb.UpdateTableInput{TableName: &name, StreamSpecification: spec})
+	for _, spec := range []*types.StreamSpecification{{StreamEnabled: aws.Bool(false)}, {StreamEnabled: aws.Bool(true),
+		StreamViewType: view}} {
+		_, err := emulator.DynamoDB().UpdateTable(t.Context(), &dynamodb.UpdateTableInput{TableName: &name,
+			StreamSpecification: spec})
 		require.NoError(t, err)
 	}
 	return name

@@ -241,6 +241,7 @@ func TestParseKeys(t *testing.T) {
 		`{"sdk-secret": ""}`:              nil,
 		`{"SDK_KEY": "sdk-secret"}`:       nil,
 		`{"sdkKey":"sdk-secret"}`:         nil,
+		`{"` + strings.Repeat("p", 513) + `": "sdk-secret"}`: nil,
 	} {
 		got, err := flagsync.ParseKeys(value)
 		if want == nil {

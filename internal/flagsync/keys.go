@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/warmflags/warmflags/internal/parameter"
+	"github.com/warmflags/warmflags/internal/table/layout"
 )
 
 // Keys gives the SDK key of each environment, by the environment's prefix in the table. With refresh, a key was
@@ -94,6 +95,9 @@ func ParseKeys(value string) (map[string]string, error) {
 		if strings.HasPrefix(prefix, "sdk-") { // prefixes are in logs, metrics and the table
 			problems = append(problems, errors.New("a prefix looks like an SDK key: the object is of prefix to key, not of key to prefix"))
 			continue
+		}
+		if err := layout.CheckPrefix(prefix); err != nil {
+			problems = append(problems, err)
 		}
 		if name := strings.ToLower(prefix); strings.Contains(name, "sdk") && strings.Contains(name, "key") {
 			problems = append(problems, fmt.Errorf("prefix %q looks like the name of a key: for one environment store the SDK key itself, "+

@@ -5,7 +5,12 @@
 // marker's row has its namespace as its key and no item.
 package layout
 
-import "strings"
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"unicode/utf8"
+)
 
 // The attributes of LaunchDarkly's schema. Namespace is the partition key and key the sort key, both strings. Version
 // is a number, item a string with LaunchDarkly's JSON. Our own rows have no item.
@@ -38,9 +43,29 @@ const (
 	BigSegmentsUser     = BigSegments + "user"
 )
 
-// MaxPrefix is the longest prefix, in bytes. The sort key of a journal's row is its namespace, and DynamoDB allows
-// 1,024 bytes there: this leaves half of them for what follows the prefix.
+// MaxPrefix is the longest prefix, in bytes. The sort key of a journal's row is its namespace, and DynamoDB allows 1,024
+// bytes there: this leaves half of them for what follows the prefix.
 const MaxPrefix = 512
+
+// CheckPrefix reports a prefix whose changes cannot be announced: it is too long for a journal, or has characters that
+// no message can carry.
+func CheckPrefix(prefix string) error {
+	if len(prefix) > MaxPrefix {
+		return fmt.Errorf("the prefix has %d bytes: use %d at most", len(prefix), MaxPrefix)
+	}
+	if !IsSendable(prefix) {
+		return errors.New("the prefix has characters that SNS refuses")
+	}
+	return nil
+}
+
+// IsSendable reports whether SNS accepts s in a message or an attribute: the characters of XML 1.0, as for SQS
+// (https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessage.html).
+func IsSendable(s string) bool {
+	return !strings.ContainsFunc(s, func(c rune) bool {
+		return c < ' ' && c != '\t' && c != '\n' && c != '\r' || c == utf8.RuneError || c == 0xFFFE || c == 0xFFFF
+	})
+}
 
 // Namespace returns the partition key of a kind, or of a marker, in the environment with that prefix, which may be
 // empty.

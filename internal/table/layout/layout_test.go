@@ -1,6 +1,7 @@
 package layout_test
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -29,4 +30,18 @@ func TestNamespace(t *testing.T) {
 	assert.True(t, layout.IsMarker(layout.MarkerInited))
 	assert.False(t, layout.IsMarker("features"))
 	assert.False(t, layout.IsMarker(""))
+}
+
+func TestCheckPrefix(t *testing.T) {
+	for prefix, want := range map[string]string{
+		"": "", "production": "", "a:b": "", "prød 😀\t": "", strings.Repeat("p", 512): "",
+		strings.Repeat("p", 513): "513 bytes", "a\x00": "SNS refuses", "\xff": "SNS refuses", "\uffff": "SNS refuses",
+	} {
+		err := layout.CheckPrefix(prefix)
+		if want == "" {
+			assert.NoError(t, err, prefix)
+		} else {
+			assert.ErrorContains(t, err, want, prefix)
+		}
+	}
 }
