@@ -1,5 +1,5 @@
-# Everything that is done to this repository. `make` alone lists it. Tools are pinned in tools/, and installed into
-# .tools/ when a target needs them; `make test` and `make demo` need nothing but Go.
+# `make` alone lists the targets. Tools are pinned in tools/, and installed into .tools/ when a target needs them; `make test`
+# and `make demo` need only Go.
 
 TOOLS  := $(CURDIR)/.tools
 LINT   := $(TOOLS)/bin/golangci-lint
@@ -8,7 +8,7 @@ SAM    := $(VENV)/bin/sam
 CHECKOV := $(TOOLS)/checkov/bin/checkov
 PYTHON ?= python3
 
-# What make integration runs besides our own tests: test/emulator looks for it here.
+# What make integration installs; test/emulator finds it here.
 OTHERS           := $(TOOLS)/integration
 DYNAMODB_PACKAGE := amplify-dynamodb-simulator@2.9.30
 DYNAMODB_SHA256  := 3503ffac19f183407909fecdacf4db51ab1fdad1da7b2f177016670b2d80e4b9
@@ -23,31 +23,31 @@ RACE     := $(if $(CC_FOUND),-race)
 # A test that hangs is stopped after this time; one that is only slow, on a busy machine, is not.
 TIMEOUT := 45m
 
-# What is fetched from others is asked for again when a connection breaks: $(call persist,command).
+# Downloads are retried: $(call persist,command).
 persist = for n in 1 2 3 4; do if $(1); then break; elif [ $$n = 4 ]; then exit 1; else sleep $$((10 * n)); fi; done
 PIP     := install --quiet --disable-pip-version-check --timeout 60 --retries 10
 
 FUZZTIME   ?= 60
 BENCHTIME  ?= 0.1s
 ROUNDS     ?= 7
-# What make bench-compare compares.
+# The benchmarks that make bench-compare compares.
 COMPARE    ?= ^Benchmark(Get|GetParallel|GetAll|BoolVariation|Miss)$$/^(bare-map|warmflags)
 COMPARED   := $(TOOLS)/compared
 DEMO_FLAGS ?=
 SIMSEEDS   ?= 100000
 COVERAGE   := $(TOOLS)/simulation.cover
 
-# Tools keep what they remember in here too, and tell nobody of us.
+# Tools keep their caches in .tools/ too, and send no telemetry.
 export GOLANGCI_LINT_CACHE := $(TOOLS)/cache
 export __SAM_CLI_APP_DIR   := $(TOOLS)/sam
 export SAM_CLI_TELEMETRY   := 0
 
 .PHONY: help
-help: ## Show this help
+help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' Makefile
 
 .PHONY: ci
-ci: lint test demo ## What must pass before a change goes in
+ci: lint test demo ## Run the fast checks; .ci/run runs all
 
 .PHONY: build
 build: ## Build the command line into bin/, and check that everything compiles
@@ -88,7 +88,7 @@ lint: $(LINT) $(SAM) $(CHECKOV) ## Check format, style, modules, imports, and th
 		$(CHECKOV) --config-file .checkov.yaml --file $$template </dev/null || exit 1; \
 	done
 	$(CHECKOV) --framework dockerfile --skip-download --compact --quiet --file cmd/warmflags-agent/Dockerfile </dev/null
-	@echo "make lint: nothing to say."
+	@echo "make lint: all passed."
 
 .PHONY: demo
 demo: ## Run the whole path in one process, and measure it (DEMO_FLAGS="--changes 5000")
@@ -119,19 +119,19 @@ sim: ## Run long histories: SIMSEEDS=100000 seeds of 100 steps for each cache, 1
 	go -C v4store test . -run '^TestSim$$' -sim.seeds=$(SIMSEEDS) -v -count=1 -timeout $(TIMEOUT)
 
 .PHONY: integration
-integration: $(DYNAMODB) $(MINISTACK) $(OPENFEATURE) ## Hold it to DynamoDB Local, MiniStack and LaunchDarkly's SDKs
+integration: $(DYNAMODB) $(MINISTACK) $(OPENFEATURE) ## Test with DynamoDB Local, MiniStack, and LaunchDarkly's and OpenFeature's SDKs
 	go -C test vet ./...
 	go -C test mod tidy -diff
 	go -C test test $(RACE) -count=1 -timeout $(TIMEOUT) -v $$(go -C test list ./... | grep -v /e2e$$)
 	@echo "make integration: all passed."
 
 .PHONY: e2e
-e2e: $(SAM) $(MINISTACK) ## Deploy the stack on MiniStack, and look at it from outside
+e2e: $(SAM) $(MINISTACK) ## Deploy the stack on MiniStack, and test it from outside
 	go -C test test $(RACE) -count=1 -timeout $(TIMEOUT) -v ./e2e
 	@echo "make e2e: all passed."
 
 .PHONY: testdata
-testdata: ## Write testdata/ anew
+testdata: ## Generate testdata/
 	go generate ./internal/proof/testenv
 
 .PHONY: bench
@@ -149,7 +149,7 @@ bench-compare: ## Compare the benchmarks with another commit's (REF=main)
 	@test -n "$(REF)" || { echo "make bench-compare REF=<commit>: which commit?"; exit 1; }
 	rm -rf $(COMPARED) && mkdir -p $(COMPARED)/ref
 	git archive $(REF) | tar -x -C $(COMPARED)/ref
-	@# The same benchmarks on both sides: today's, over the other commit's code. In turns, for the machine's sake.
+	@# Today's benchmarks on both sides, over the other commit's code, in turns: the machine's speed may drift.
 	rm -rf $(COMPARED)/ref/benchmarks && cp -r benchmarks $(COMPARED)/ref/
 	go -C benchmarks test -c -o $(COMPARED)/new.test .
 	go -C $(COMPARED)/ref/benchmarks test -c -o $(COMPARED)/old.test .
@@ -160,8 +160,8 @@ bench-compare: ## Compare the benchmarks with another commit's (REF=main)
 
 .PHONY: fuzz
 fuzz: ## Run each fuzz target for FUZZTIME=60 seconds
-	@# In runs of a number of executions: when its own time is over, Go before 1.27 fails now and then without a finding
-	@# (golang.org/issue/75804). Each run goes on from what the one before found interesting.
+	@# In runs of a number of executions, because Go before 1.27 sometimes fails without a finding when -fuzztime is over
+	@# (golang.org/issue/75804). Each run continues from the inputs that the one before kept.
 	@for package in $$(go list ./...); do \
 		for target in $$(go test -list '^Fuzz' $$package | grep '^Fuzz'); do \
 			echo "$$package $$target"; \
@@ -176,10 +176,10 @@ fuzz: ## Run each fuzz target for FUZZTIME=60 seconds
 tools: $(LINT) $(SAM) $(CHECKOV) ## Install the pinned tools into .tools/
 
 .PHONY: clean
-clean: ## Remove all that was built or installed here
+clean: ## Remove everything that was built or installed here
 	rm -rf .tools .aws-sam bin dist
 
-# An installation that failed or was interrupted is done anew.
+# An installation that failed or was interrupted is repeated.
 .DELETE_ON_ERROR:
 
 $(LINT): tools/go.mod tools/go.sum

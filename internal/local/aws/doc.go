@@ -1,6 +1,6 @@
-// Package localaws is the part of AWS that warmflags uses, in memory: a flag table with its stream, an SNS topic, SQS
+// Package aws is the part of AWS that warmflags uses, in memory: a flag table with its stream, an SNS topic, SQS
 // queues, and the event source mappings that Lambda runs between them. The demo, the simulations and the fast tests run
-// on it.
+// on it. Importers call it localaws.
 //
 // [New] makes an empty account. Its services have the methods of the AWS SDK's clients, with the same signatures, so
 // code that is written against a small interface of such a client runs on either. They check what AWS checks of what

@@ -86,10 +86,10 @@ func (t *table) remove(k string) {
 	require.NoError(t, err)
 }
 
-// get reads an item; nil when there is none.
-func (t *table) get(k string) attributes {
+// get reads the item with the key "a"; nil if there is none.
+func (t *table) get() attributes {
 	t.Helper()
-	out, err := t.GetItem(t.Context(), &dynamodb.GetItemInput{TableName: t.name, Key: key(k), ConsistentRead: aws.Bool(true)})
+	out, err := t.GetItem(t.Context(), &dynamodb.GetItemInput{TableName: t.name, Key: key("a"), ConsistentRead: aws.Bool(true)})
 	require.NoError(t, err)
 	return out.Item
 }

@@ -22,7 +22,7 @@
 // tells how old it is: a reset lowers versions, and a row can be made again under the one it had. Since each
 // read's look at the table is known, every answer must have come from a read that was allowed to give it:
 // judge.go says which those are for what a call returns, reads.go says when the cache may read at all and when a
-// call may wait. Both know the promises (DESIGN.md, "What cachedstore promises") and nothing of the cache.
+// call may wait. Both know the promises (docs/promises.md) and nothing of the cache.
 //
 // Promises hold on conditions, and the model needs them exactly:
 //

@@ -125,7 +125,7 @@ type leap struct{ at, by time.Duration }
 
 // Broken says which promise a cache did not keep. It is what [Run] returns.
 type Broken struct {
-	Promise int // its number in DESIGN.md
+	Promise int // its number in docs/promises.md
 	Step    int // during which it was broken, from 0
 	Text    string
 	Trace   string // what had happened, if it was asked for
