@@ -23,7 +23,7 @@ var anyResource = []string{
 func TestPoliciesAreTheCalls(t *testing.T) {
 	data, err := os.ReadFile("calls.json")
 	require.NoError(t, err)
-	var list map[string]struct{ Calls, ByLambda, BySSM, Journal, NoJournal []string }
+	var list map[string]struct{ Calls, Several, ByLambda, BySSM, Journal, NoJournal []string }
 	require.NoError(t, json.Unmarshal(data, &list))
 	all := readTemplate(t)
 	for name, r := range all.Resources {
@@ -36,7 +36,7 @@ func TestPoliciesAreTheCalls(t *testing.T) {
 			require.Equal(t, strings.TrimSuffix(name, "Function")+"Role.Arn", role)
 			granted, conditional := grants(t, all.Resources[strings.TrimSuffix(role.(string), ".Arn")])
 			its := list[name]
-			want := slices.Concat(its.Calls, its.ByLambda, its.BySSM, []string{"logs:CreateLogStream", "logs:PutLogEvents"})
+			want := slices.Concat(its.Calls, its.Several, its.ByLambda, its.BySSM, []string{"logs:CreateLogStream", "logs:PutLogEvents"})
 			assert.ElementsMatch(t, want, granted)
 			may := []string{"kms:Decrypt", "kms:GenerateDataKey", "xray:PutTraceSegments", "xray:PutTelemetryRecords"}
 			journal := slices.Concat(its.Journal, its.NoJournal)

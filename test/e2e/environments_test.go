@@ -71,6 +71,7 @@ func TestTwoEnvironmentsAfterAnUpdate(t *testing.T) {
 		down.Store(false)
 		requireSeen(t, inProduction, later)
 	})
+	assert.Contains(t, world.gate.actionsOf("FlagsyncFunction"), "sqs:SendMessage", "as sam/calls.json has it for several environments")
 	stopStaging()
 	stopProduction()
 	_, err = sam(t.Context(), "delete", "--stack-name", "pair", "--no-prompts", "--region", emulator.Region)

@@ -5,13 +5,15 @@
 # - It kills what a function is doing when the function is updated, or leaves it without a runtime API until its timeout.
 #   Lambda lets running invocations end in their old environments
 #   (https://docs.aws.amazon.com/lambda/latest/dg/configuration-function-zip.html).
+# - It asks IAM for sqs:SendMessageBatch, which does not exist: AWS asks for sqs:SendMessage
+#   (https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessageBatch.html).
 # - It refuses alarms on metric math. Here such an alarm is one on the first of its metrics: no alarm is evaluated anyway.
 import sys
 import threading
 import time
 
 from ministack import app
-from ministack.core import lambda_runtime
+from ministack.core import iam_actions, lambda_runtime
 from ministack.services import lambda_svc
 from ministack.services.cloudformation import provisioners
 
@@ -60,6 +62,15 @@ def alarm_on_first_metric(name, props):
     return alarm_record(name, props)
 
 
+iam_action = iam_actions.extract_iam_action
+
+
+def iam_action_of_batches(service, *args):
+    action = iam_action(service, *args)
+    return "sqs:SendMessage" if action == "sqs:SendMessageBatch" else action
+
+
+iam_actions.extract_iam_action = iam_action_of_batches
 provisioners._cw_metric_alarm_record = alarm_on_first_metric
 lambda_svc._execute_function = execute_function
 lambda_svc.invalidate_worker = invalidate_worker
