@@ -6,7 +6,9 @@
 //	LD_SDK_KEY               LaunchDarkly's SDK key, for events; default: none are sent
 //	WARMFLAGS_ADDRESS        where it listens; default: 127.0.0.1:8016
 //	WARMFLAGS_API_KEY        what requests must have; needed for an address that is not loopback. Default: nothing
-//	WARMFLAGS_POLL_INTERVAL  how old an evaluation may be, such as 500ms; default: 1s
+//	WARMFLAGS_POLL_INTERVAL  how old an evaluation may be, such as 500ms; 0 polls at each one. Default: 1s
+//	WARMFLAGS_POLL_BUDGET    how long an evaluation waits for a poll; default: 20ms
+//	WARMFLAGS_EVENTS_URI     where events are sent; default: LaunchDarkly's own in the USA
 package main
 
 import (

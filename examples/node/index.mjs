@@ -2,7 +2,8 @@
 import { OpenFeature } from "@openfeature/server-sdk";
 import { OFREPProvider } from "@openfeature/ofrep-provider";
 
-await OpenFeature.setProviderAndWait(new OFREPProvider({ baseUrl: "http://127.0.0.1:8016" }));
+const baseUrl = process.env.OFREP_ENDPOINT ?? "http://127.0.0.1:8016";
+await OpenFeature.setProviderAndWait(new OFREPProvider({ baseUrl }));
 const flags = OpenFeature.getClient();
 
 export async function handler(user) {

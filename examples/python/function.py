@@ -1,10 +1,12 @@
 """A Lambda function in Python that evaluates a LaunchDarkly flag with OpenFeature. The layer warmflags-agent answers."""
 
+import os
+
 from openfeature import api
 from openfeature.contrib.provider.ofrep import OFREPProvider
 from openfeature.evaluation_context import EvaluationContext
 
-api.set_provider(OFREPProvider("http://127.0.0.1:8016"))
+api.set_provider(OFREPProvider(os.environ.get("OFREP_ENDPOINT", "http://127.0.0.1:8016")))
 flags = api.get_client()
 
 

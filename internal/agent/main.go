@@ -26,10 +26,10 @@ const runtimeAPI = "AWS_LAMBDA_RUNTIME_API"
 // with it, because Lambda ends the function when an extension exits.
 func Main(ctx context.Context, executable, version string) error {
 	logger := slog.New(slog.NewJSONHandler(os.Stdout, nil))
-	config, err := configure(version, logger)
+	config, wrong := configure(version, logger)
 	address := os.Getenv(runtimeAPI)
 	if address == "" {
-		if err := errors.Join(err, config.withDefaults().check()); err != nil {
+		if err := errors.Join(wrong, config.withDefaults().check()); err != nil {
 			return err
 		}
 		a, err := Listen(ctx, config)
@@ -39,8 +39,8 @@ func Main(ctx context.Context, executable, version string) error {
 		logger.Info("the agent listens", "address", a.Addr().String(), "version", version)
 		return a.Run(ctx)
 	}
-	if err != nil {
-		config.Open = func(context.Context) (Opened, error) { return nil, err }
+	if wrong != nil {
+		config.Open = func(context.Context) (Opened, error) { return nil, wrong }
 	}
 	// Open would register an extension too, an internal one, if it found the API.
 	if err := os.Unsetenv(runtimeAPI); err != nil {
@@ -57,19 +57,28 @@ func Main(ctx context.Context, executable, version string) error {
 // configure reads the environment.
 func configure(version string, logger *slog.Logger) (Config, error) {
 	var problems []error
-	table, interval := os.Getenv("TABLE_NAME"), journal.DefaultInterval
+	duration := func(name string, fallback time.Duration) time.Duration {
+		text := os.Getenv(name)
+		if text == "" {
+			return fallback
+		}
+		d, err := time.ParseDuration(text)
+		if err != nil || d < 0 {
+			problems = append(problems, fmt.Errorf("%s %q is not a duration. hint: use one such as 500ms", name, text))
+		}
+		return d
+	}
+	table := os.Getenv("TABLE_NAME")
+	interval, budget := duration("WARMFLAGS_POLL_INTERVAL", journal.DefaultInterval), duration("WARMFLAGS_POLL_BUDGET", journal.DefaultBudget)
 	if table == "" {
 		problems = append(problems, errors.New("TABLE_NAME is not set. hint: set it to the flag table's name"))
 	}
-	if text := os.Getenv("WARMFLAGS_POLL_INTERVAL"); text != "" {
-		var err error
-		if interval, err = time.ParseDuration(text); err != nil || interval < 0 {
-			problems = append(problems, fmt.Errorf("WARMFLAGS_POLL_INTERVAL %q is not a duration. hint: use one such as 500ms; 0 polls at each evaluation", text))
-		}
-	}
+	launchDarkly := ld.Config{Logging: ldcomponents.Logging().MinLevel(ldlog.Warn)}
+	launchDarkly.ServiceEndpoints.Events = os.Getenv("WARMFLAGS_EVENTS_URI")
 	options := []warmflags.Option{
 		warmflags.Logger(logger),
-		warmflags.LaunchDarkly(ld.Config{Logging: ldcomponents.Logging().MinLevel(ldlog.Warn)}),
+		warmflags.LaunchDarkly(launchDarkly),
+		warmflags.Journal(journal.Budget(budget)),
 	}
 	return Config{
 		Address: os.Getenv("WARMFLAGS_ADDRESS"), APIKey: os.Getenv("WARMFLAGS_API_KEY"), Version: version, Logger: logger,

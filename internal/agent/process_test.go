@@ -1,0 +1,151 @@
+//go:build unix
+
+package agent_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-lambda-go/lambda"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/warmflags/warmflags/internal/agent"
+	"github.com/warmflags/warmflags/internal/proof/runtimeapi"
+)
+
+// The function and its extension are this test's own binary, told apart by their first argument.
+const (
+	asFunction = "as-function"
+	asAgent    = "as-agent"
+)
+
+func TestMain(m *testing.M) {
+	switch {
+	case len(os.Args) == 2 && os.Args[1] == asFunction:
+		lambda.Start(evaluateByHTTP)
+	case len(os.Args) == 2 && os.Args[1] == asAgent:
+		if err := agent.Main(context.Background(), os.Args[0], "test"); err != nil {
+			panic(err)
+		}
+	default:
+		os.Exit(m.Run())
+	}
+}
+
+// evaluateByHTTP is a function in any language: it knows nothing but OFREP.
+func evaluateByHTTP(ctx context.Context) (json.RawMessage, error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost,
+		"http://"+os.Getenv("WARMFLAGS_ADDRESS")+"/ofrep/v1/evaluate/flags/text", strings.NewReader(ada))
+	if err != nil {
+		return nil, err
+	}
+	request.Header.Set("Content-Type", "application/json")
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return nil, err
+	}
+	defer response.Body.Close()
+	return io.ReadAll(response.Body)
+}
+
+// launchDarkly counts the evaluations in the events that it gets.
+type launchDarkly struct {
+	*httptest.Server
+	mu          sync.Mutex // guards evaluations
+	evaluations int
+}
+
+func newLaunchDarkly(t *testing.T) *launchDarkly {
+	l := &launchDarkly{}
+	l.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		var sent []struct {
+			Kind     string
+			Features map[string]struct{ Counters []struct{ Count int } }
+		}
+		body, _ := io.ReadAll(r.Body)
+		assert.NoError(t, json.NewDecoder(bytes.NewReader(body)).Decode(&sent), "%s", body)
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		for _, event := range sent {
+			for _, counter := range event.Features["text"].Counters {
+				l.evaluations += counter.Count
+			}
+		}
+		w.WriteHeader(http.StatusAccepted)
+	}))
+	t.Cleanup(l.Close)
+	return l
+}
+
+// lambdaWithAgent is a function, with the agent as its extension, on a table in this process.
+func lambdaWithAgent(t *testing.T, s *system, events string, more ...string) *runtimeapi.Function {
+	db := httptest.NewServer(s.DynamoDB)
+	t.Cleanup(db.Close)
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	require.NoError(t, err)
+	address := listener.Addr().String()
+	require.NoError(t, listener.Close())
+	self, err := os.Executable()
+	require.NoError(t, err)
+	f := runtimeapi.New(runtimeapi.Config{
+		Bootstrap: self, Args: []string{asFunction}, Extensions: []string{self + " " + asAgent},
+		Env: append([]string{
+			"TABLE_NAME=" + table, "PREFIX=" + prefix, "LD_SDK_KEY=sdk-key", "WARMFLAGS_ADDRESS=" + address,
+			"WARMFLAGS_POLL_INTERVAL=0", "WARMFLAGS_POLL_BUDGET=1m", "WARMFLAGS_EVENTS_URI=" + events,
+			"AWS_ENDPOINT_URL_DYNAMODB=" + db.URL, "AWS_REGION=" + region, "AWS_ACCESS_KEY_ID=key", "AWS_SECRET_ACCESS_KEY=secret",
+		}, more...),
+		Timeout: 5 * time.Minute, InitLimit: 5 * time.Minute, PatientShutdown: true, Output: t.Output(),
+	})
+	t.Cleanup(f.Close)
+	return f
+}
+
+// invoke returns the answer's field.
+func invoke(t *testing.T, f *runtimeapi.Function, field string) any {
+	t.Helper()
+	result, err := f.Invoke(t.Context(), nil)
+	require.NoError(t, err)
+	var body map[string]any
+	require.NoError(t, json.Unmarshal(result.Payload, &body), "%s", result.Payload)
+	return body[field]
+}
+
+// In processes that are really frozen between invocations, each invocation sees what the journal held when it began, and
+// no event is lost.
+func TestAFrozenExtensionIsFresh(t *testing.T) {
+	s, events := newSystem(t), newLaunchDarkly(t)
+	f := lambdaWithAgent(t, s, events.URL)
+	const rounds = 20
+	for i := range rounds {
+		value := fmt.Sprint("round ", i)
+		s.put("text", fmt.Sprintf(`"on":true,"fallthrough":{"variation":0},"variations":[%q]`, value))
+		require.Equal(t, value, invoke(t, f, "value"))
+	}
+	f.Recycle(t.Context())
+	events.mu.Lock()
+	defer events.mu.Unlock()
+	assert.Equal(t, rounds, events.evaluations)
+}
+
+// An extension with a wrong configuration must neither end the function nor delay it.
+func TestAMisconfiguredExtensionLetsTheFunctionRun(t *testing.T) {
+	s := newSystem(t)
+	f := lambdaWithAgent(t, s, "", "TABLE_NAME=", "WARMFLAGS_POLL_INTERVAL=soon")
+	for range 2 {
+		details := invoke(t, f, "errorDetails")
+		assert.Contains(t, details, "TABLE_NAME is not set")
+		assert.Contains(t, details, `WARMFLAGS_POLL_INTERVAL "soon"`)
+	}
+}
