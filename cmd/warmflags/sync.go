@@ -29,7 +29,7 @@ var errDiffers = errors.New("the table differs from LaunchDarkly")
 
 // keyVariable holds the SDK key. There is no flag for it: whoever may list processes reads their arguments, and shells
 // keep them in their history.
-const keyVariable = "LAUNCHDARKLY_SDK_KEY"
+const keyVariable = "LD_SDK_KEY"
 
 // syncFlags are the command's.
 type syncFlags struct {

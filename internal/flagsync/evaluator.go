@@ -6,8 +6,7 @@ import (
 	"github.com/warmflags/warmflags/internal/table"
 )
 
-// The model of LaunchDarkly's evaluator for Go is a small module of its own. It is not the server SDK, whose import would double
-// the function.
+// The model of LaunchDarkly's evaluator for Go is a small module of its own, without the server SDK.
 var model = ldmodel.NewJSONDataModelSerialization()
 
 // tombstone returns the item of a deleted key, in the JSON that LaunchDarkly's SDKs write: some of them need all members.

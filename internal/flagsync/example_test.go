@@ -23,7 +23,7 @@ func ExampleSyncer_Sync() {
 		log.Fatal(err)
 	}
 	environment := &table.Environment{Client: dynamodb.NewFromConfig(cfg), Table: "flags", Prefix: "production"}
-	keys := flagsync.StaticKeys(map[string]string{"production": os.Getenv("LAUNCHDARKLY_SDK_KEY")})
+	keys := flagsync.StaticKeys(map[string]string{"production": os.Getenv("LD_SDK_KEY")})
 	result, err := flagsync.New(environment, keys, flagsync.DryRun()).Sync(ctx)
 	if err != nil {
 		log.Fatal(err)

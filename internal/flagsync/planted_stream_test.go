@@ -17,10 +17,10 @@ func TestPlantedFaultsInTheStream(t *testing.T) {
 		Mutants: []mutant.Mutant{
 			mutant.Fault("a patch before the put counts", "feed.go", "len(u.items) == 0 || puts == 0", "len(u.items) == 0"),
 			mutant.Fault("a deletion of an unknown key is dropped", "inbox.go", "known && item.Version <= version", "!known && item.Deleted || known && item.Version <= version"),
-			mutant.Fault("a lower version counts", "inbox.go", "known && item.Version <= version", "known && item.Version < 0"),
+			mutant.Fault("a lower version counts", "inbox.go", "known && item.Version <= version", "known && item.Version < 0*version"),
 			mutant.Fault("a put is added to what came before", "inbox.go", "b.whole, b.items, b.versions = true, u.items, map", "b.whole, b.versions = true, map"),
 			mutant.Fault("a repeated put is ignored", "feed.go", "\t\t\tf.put(u)\n", "\t\t\tif puts == 1 {\n\t\t\t\tf.put(u)\n\t\t\t}\n"),
-			mutant.Fault("a broken connection ends the stream", "feed.go", "if errors.Is(err, errFinal) {", "if err != nil {"),
+			mutant.Fault("a broken connection ends the stream", "feed.go", "if errors.Is(err, errFinal) {", "if err != nil || errors.Is(err, errFinal) {"),
 			mutant.Fault("a malformed event is skipped", "feed.go", "\t\tcase err != nil:\n\t\t\treturn err\n", "\t\tcase err != nil:\n\t\t\treturn nil\n"),
 			mutant.Fault("the last put is of the connection before", "feed.go", "u, err := parseEvent(e.Event(), e.Data())", "puts = max(puts, 1)\n\t\tu, err := parseEvent(e.Event(), e.Data())"),
 			mutant.Fault("a wrong URI is retried", "stream.go", "case code >= 400 && code < 500:", "case code >= 600:"),

@@ -12,6 +12,7 @@ import (
 	"context"
 	"log/slog"
 	"os"
+	"runtime/debug"
 
 	"github.com/aws/aws-lambda-go/lambda"
 	"github.com/aws/aws-lambda-go/lambdacontext"
@@ -42,6 +43,9 @@ func build(ctx context.Context) (*flagsync.Handler, error) {
 	removals := vars.Number("MAX_REMOVALS")
 	if err := vars.Err(); err != nil {
 		return nil, err
+	}
+	if size := lambdacontext.MemoryLimitInMB; size > 0 { // near the limit, garbage is collected sooner: a payload can be large
+		debug.SetMemoryLimit(int64(size) << 20 / 4 * 3)
 	}
 	cfg, err := config.LoadDefaultConfig(ctx)
 	if err != nil {
