@@ -27,7 +27,6 @@ type Follower struct {
 	mu        sync.Mutex // guards the fields below
 	polls     []*poll    // under way, in the order in which they began
 	latest    *poll      // the poll that began last; nil if there was none
-	applied   int        // number of the latest poll whose answer was applied
 	known     *state     // the journal as it was last applied: epoch, seq and marks; nil if never
 	invoking  int        // invocations that are running
 	missing   bool       // it was logged that there is no journal

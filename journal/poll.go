@@ -14,13 +14,14 @@ import (
 	"github.com/warmflags/warmflags/internal/clock"
 )
 
-// Polls, and what keeps their answers in order:
+// The rules of polls:
 //
 //   - A poll counts from its beginning, by the monotonic and the wall clock. It is joined, and its outcome is used,
 //     as long as it began less than an interval ago. After that, another poll begins, beside it if it has not ended.
-//   - No poll is canceled because it is slow, because its invocation ended or because the process was frozen. What it
-//     finds is applied when it ends, unless a poll that began later was applied before. So one always completes,
-//     however slow the table is and however invocations overlap.
+//   - No poll is canceled because it is slow, because its invocation ended or because the process was frozen. So one
+//     always completes, however slow the table is and however invocations overlap.
+//   - Answers may come in any order. One that is older than what is known changes nothing. If its epoch or history is
+//     another one, everything is invalidated twice.
 //   - At most maxPolls are under way. Before another one begins, the one that began last is canceled: the oldest one
 //     is closest to its end, and only the new one can bring what is asked for.
 
@@ -39,7 +40,6 @@ const longPause = 5 * time.Second
 // poll is one read of the journal. Its fields never change after it began, except err, which is set before done is
 // closed.
 type poll struct {
-	number     int // of the polls of this follower, from 1
 	began      clock.Instant
 	good       time.Duration // how long its outcome is used, from began
 	reconnects bool          // it may need a new connection
@@ -69,12 +69,9 @@ func (f *Follower) join() (*poll, error) {
 	}
 	ctx, cancel := context.WithTimeout(f.life, pollLimit)
 	p := &poll{
-		number: 1, began: now, good: f.interval - rand.N(f.interval/10+1),
+		began: now, good: f.interval - rand.N(f.interval/10+1),
 		reconnects: f.latest == nil || f.latest.began.Age(now) >= longPause,
 		cancel:     cancel, done: make(chan struct{}),
-	}
-	if f.latest != nil {
-		p.number = f.latest.number + 1
 	}
 	f.latest, f.polls = p, append(f.polls, p)
 	f.stats.Polls++
@@ -120,7 +117,7 @@ func (f *Follower) finish(p *poll, found *state, err error, canceled bool) {
 	defer f.applying.Unlock()
 	tell := func() {}
 	if err == nil && found != nil {
-		tell, err = f.apply(p, found)
+		tell, err = f.apply(found)
 	}
 	tell()
 	f.mu.Lock()
@@ -151,19 +148,15 @@ func (f *Follower) finish(p *poll, found *state, err error, canceled bool) {
 //
 // Entries are decoded only if they are needed. A state whose entries cannot be decoded is not taken over, so that
 // nothing is missed when a writer has repaired it.
-func (f *Follower) apply(p *poll, found *state) (tell func(), err error) {
+func (f *Follower) apply(found *state) (tell func(), err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	known := f.known
-	if p.number < f.applied {
-		return func() {}, nil
-	}
 	var changes []change.Change
 	all := known == nil || known.epoch != found.epoch || known.diverges(found) || found.seq < known.seq && found.consistent
 	switch {
 	case all:
 	case found.seq <= known.seq:
-		f.applied = p.number
 		return func() {}, nil
 	default:
 		if err := found.decode(); err != nil {
@@ -173,7 +166,7 @@ func (f *Follower) apply(p *poll, found *state) (tell func(), err error) {
 		changes, complete = found.since(known.seq)
 		all = !complete
 	}
-	f.known, f.applied = found, p.number
+	f.known = found
 	f.stats.LastChange = time.Unix(0, int64(f.clock().Wall))
 	if all {
 		f.stats.InvalidateAll++
