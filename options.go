@@ -16,6 +16,7 @@ import (
 	"github.com/launchdarkly/go-server-sdk/v7/subsystems/ldstoretypes"
 
 	"github.com/warmflags/warmflags/cachedstore"
+	"github.com/warmflags/warmflags/change"
 	"github.com/warmflags/warmflags/dynamostore"
 	"github.com/warmflags/warmflags/internal/dynamoclient"
 	"github.com/warmflags/warmflags/internal/lambdaenv"
@@ -62,6 +63,14 @@ func Journal(options ...journal.Option) Option {
 // the cache log to the loggers in [LaunchDarkly].
 func Logger(logger *slog.Logger) Option { return func(s *settings) { s.logger = logger } }
 
+// OnChange sets a function that is called after items were invalidated, by the journal or by another source that delivers to
+// the [Flags]: with the changes, or without any if every item may have changed. An evaluation that starts then sees the
+// new values. It delays the source until it returns. With several sources its calls can overlap. Default, also for nil:
+// none.
+func OnChange(notify func(changes ...change.Change)) Option {
+	return func(s *settings) { s.onChange = notify }
+}
+
 // WrapDataStore sets a function that wraps the data store from which LaunchDarkly's client reads flags and segments, for
 // example to trace its reads. Open calls it once. Default, also for nil: no wrapper.
 func WrapDataStore(wrap func(subsystems.DataStore) subsystems.DataStore) Option {
@@ -78,6 +87,7 @@ type settings struct {
 	cache                 []cachedstore.Option
 	journal               []journal.Option
 	logger                *slog.Logger
+	onChange              func(...change.Change)                          // never nil
 	wrap                  func(subsystems.DataStore) subsystems.DataStore // nil means no wrapper
 }
 
@@ -88,6 +98,9 @@ func newSettings(options []Option) settings {
 	}
 	if s.logger == nil {
 		s.logger = slog.Default()
+	}
+	if s.onChange == nil {
+		s.onChange = func(...change.Change) {}
 	}
 	switch {
 	case s.client != nil && s.config != nil:

@@ -11,7 +11,7 @@ import (
 
 func TestPlantedFaults(t *testing.T) {
 	woken := mutant.Mutant{Name: "every invocation wakes the cache, on Managed Instances too", Edits: []mutant.Edit{
-		{File: "warmflags.go", Old: "	if lambdaenv.Freezes() {\n		return f.store", New: "	if true {\n		return f.store"},
+		{File: "warmflags.go", Old: "	if lambdaenv.Freezes() {\n		return waker{f}", New: "	if true {\n		return waker{f}"},
 		{File: "journal/invocation.go", Old: "f.invoking == 1", New: "f.invoking >= 1"},
 	}}
 	mutant.Check(t, mutant.Suite{Package: ".", Run: "^Test", Timeout: 5 * time.Minute, Mutants: []mutant.Mutant{
@@ -28,6 +28,8 @@ func TestPlantedFaults(t *testing.T) {
 		mutant.Fault("a table that cannot be reached goes unlogged", "warmflags.go", "if pollErr == nil {", "if false {"),
 		mutant.Fault("a wrong table starts", "check.go", `"ResourceNotFoundException": `, `"ResourceMissing": `),
 		mutant.Fault("the first problem hides the others", "options.go", "	if s.clientErr != nil {\n", "	if s.clientErr != nil && len(problems) == 0 {\n"),
+		mutant.Fault("OnChange is called before the cache is invalidated", "warmflags.go",
+			"		f.store.Invalidate(changes...)\n		f.onChange(changes...)", "		f.onChange(changes...)\n		f.store.Invalidate(changes...)"),
 		mutant.Fault("Close does not wait", "warmflags.go", "case err := <-closed:", "case err := <-make(chan error):"),
 	}})
 }

@@ -54,6 +54,7 @@ type Flags struct {
 	store    *cachedstore.Store
 	follower *journal.Follower
 	logger   *slog.Logger
+	onChange func(...change.Change)
 	polling  sync.WaitGroup     // the goroutine of Follower.Run
 	stop     context.CancelFunc // ends it
 	close    func() error       // closes Client, once
@@ -81,7 +82,7 @@ func Open(ctx context.Context, options ...Option) (*Flags, error) {
 	if problems := s.problems(); len(problems) > 0 {
 		return nil, fmt.Errorf("open warmflags: %w", errors.Join(problems...))
 	}
-	f := &Flags{logger: s.logger, store: s.newStore()}
+	f := &Flags{logger: s.logger, onChange: s.onChange, store: s.newStore()}
 	f.follower = journal.Follow(s.table, f.sink(), s.journalOptions()...)
 	ctx, cancel := context.WithTimeout(ctx, startLimit)
 	defer cancel()
@@ -117,13 +118,19 @@ func (f *Flags) check(ctx context.Context, s settings, pollErr error) error {
 	return nil
 }
 
-// sink returns what the follower delivers to. Only the store of a process that is frozen between invocations must be woken.
+// sink returns what the follower delivers to. Only the cache of a process that is frozen between invocations must be woken.
 func (f *Flags) sink() change.Sink {
 	if lambdaenv.Freezes() {
-		return f.store
+		return waker{f}
 	}
 	return f
 }
+
+// waker is a [change.Waker] too.
+type waker struct{ *Flags }
+
+// Wake implements [change.Waker].
+func (w waker) Wake() { w.store.Wake() }
 
 // start starts what runs beside the client.
 func (f *Flags) start(ctx context.Context, s settings) {
@@ -181,10 +188,18 @@ func (f *Flags) Ready(ctx context.Context) error { return f.store.Ready(ctx) }
 
 // Invalidate implements [change.Sink]: evaluations that start after it returned see these items as the table holds them
 // then or later.
-func (f *Flags) Invalidate(changes ...change.Change) { f.store.Invalidate(changes...) }
+func (f *Flags) Invalidate(changes ...change.Change) {
+	if len(changes) > 0 {
+		f.store.Invalidate(changes...)
+		f.onChange(changes...)
+	}
+}
 
 // InvalidateAll implements [change.Sink]: it invalidates all items.
-func (f *Flags) InvalidateAll() { f.store.InvalidateAll() }
+func (f *Flags) InvalidateAll() {
+	f.store.InvalidateAll()
+	f.onChange()
+}
 
 // Stats are the counts of the parts since Open.
 type Stats struct {

@@ -69,6 +69,27 @@ func TestFlagsIsASink(t *testing.T) {
 	})
 }
 
+// When OnChange is called, an evaluation sees what changed.
+func TestOnChange(t *testing.T) {
+	asLambda(t)
+	s := newStack(t)
+	var flags *warmflags.Flags
+	var seen []string
+	flags = s.open(warmflags.OnChange(func(changes ...change.Change) {
+		if flags != nil { // the journal's first poll comes before Open returns
+			seen = append(seen, fmt.Sprintf("%d changes: %t", len(changes), evaluate(t, flags)))
+		}
+	}), warmflags.Journal(journal.Interval(1)))
+	defer flags.Close(t.Context())
+	require.False(t, evaluate(t, flags))
+	s.flip(true)
+	require.NoError(t, flags.Refresh(t.Context()))
+	s.flip(false)
+	flags.InvalidateAll()
+	flags.Invalidate()
+	assert.Equal(t, []string{"1 changes: true", "0 changes: false"}, seen)
+}
+
 // asLambda makes this process a Lambda function that is frozen between invocations.
 func asLambda(t *testing.T) {
 	t.Setenv("AWS_LAMBDA_FUNCTION_NAME", "checkout")
@@ -233,6 +254,7 @@ func TestATableThatCannotBeReachedIsLogged(t *testing.T) {
 				flags := s.open()
 				defer flags.Close(t.Context())
 				assert.LessOrEqual(t, time.Since(began), 3*time.Second, "by the test's own clock")
+				<-time.After(10 * time.Second) // several polls
 				synctest.Wait()
 				assert.Equal(t, 1, strings.Count(s.log.String(), "level=WARN"), s.log.String())
 				_, err := flags.Client.BoolVariation(key, user, false)

@@ -32,15 +32,21 @@ type consumer struct {
 
 	told  []atomic.Int64 // by flag: the newest version that Invalidate returned for
 	ready chan struct{}  // closed when its source has said InvalidateAll as often as it does at its start: nothing is missed from then on
-	start int64          // how often that is; 0: it may at any time, and ready is not for it
+	start int64          // how often that is
 	alls  atomic.Int64   // how often it has
 
 	evaluations, failures atomic.Int64
 }
 
+// bareConsumer is a consumer without a client and a source.
+func bareConsumer(id int, c Config, b *board) *consumer {
+	return &consumer{id: id, flags: c.Flags, board: b, told: make([]atomic.Int64, c.Flags)}
+}
+
 func newConsumer(id int, start int64, c Config, b *board, inner subsystems.ComponentConfigurer[subsystems.PersistentDataStore]) (*consumer, error) {
-	x := &consumer{id: id, flags: c.Flags, board: b, told: make([]atomic.Int64, c.Flags), ready: make(chan struct{}), start: start}
-	cached := newStore(inner, start == 0)
+	x := bareConsumer(id, c, b)
+	x.ready, x.start = make(chan struct{}), start
+	cached := cachedstore.New(inner, cacheOptions()...)
 	var store subsystems.ComponentConfigurer[subsystems.DataStore] = cached
 	x.sink = cached
 	switch c.Sabotage {
@@ -61,15 +67,20 @@ func newConsumer(id int, start int64, c Config, b *board, inner subsystems.Compo
 	return x, nil
 }
 
-// newStore returns a cache as it is in a service or in a Lambda function. A table in this process is never down: a read
-// that takes long means that the machine stood still, and is waited for.
-func newStore(inner subsystems.ComponentConfigurer[subsystems.PersistentDataStore], lambda bool) *cachedstore.Store {
-	return cachedstore.New(inner, cachedstore.InLambda(lambda), cachedstore.TTL(time.Hour), cachedstore.Preload(), cachedstore.ReadLimit(time.Minute))
+// cacheOptions are the options of all caches. A table in this process is never down: a read that takes long is a machine
+// that stood still, and is waited for.
+func cacheOptions() []cachedstore.Option {
+	return []cachedstore.Option{cachedstore.TTL(time.Hour), cachedstore.Preload(), cachedstore.ReadLimit(time.Minute)}
 }
 
 // Invalidate implements [change.Sink].
 func (x *consumer) Invalidate(changes ...change.Change) {
 	x.sink.Invalidate(changes...)
+	x.note(changes...)
+}
+
+// note remembers what the client was told of: its evaluations must not be older from now on.
+func (x *consumer) note(changes ...change.Change) {
 	for _, c := range changes {
 		flag, ok := launchdarkly.FlagIndex(c.Key)
 		if !ok || flag < 0 || flag >= x.flags || c.Kind != change.KindFeatures {
@@ -88,7 +99,7 @@ func (x *consumer) Invalidate(changes ...change.Change) {
 // brought must not be seen by luck.
 func (x *consumer) InvalidateAll() {
 	n := x.alls.Add(1)
-	if x.start > 0 && n > x.start {
+	if n > x.start {
 		return
 	}
 	x.sink.InvalidateAll()

@@ -14,7 +14,8 @@ import (
 type Config struct {
 	Changes   int                   // flips; at least half of them travel alone
 	Consumers int                   // LaunchDarkly clients, each with its own cache and queue
-	Lambdas   int                   // LaunchDarkly clients in warm Lambdas, frozen at random, which the journal tells; 0 for none
+	Services  int                   // more clients, in services that poll the journal on a timer; 0 for none
+	Lambdas   int                   // more clients, in warm Lambdas, frozen at random, that poll the journal; 0 for none
 	Flags     int                   // flags in the environment
 	Segments  int                   // segments in the environment
 	Seed      uint64                // of the order in which flags flip
@@ -23,9 +24,9 @@ type Config struct {
 	Progress  func(done, total int) // called after flips were seen; may be nil
 }
 
-// Defaults is the main job: 500 flips of 500 flags seen by 20 clients and 3 warm Lambdas.
+// Defaults is the main job: 500 flips of 500 flags seen by 20 clients with queues, 3 services that poll and 3 warm Lambdas.
 func Defaults() Config {
-	return Config{Changes: 500, Consumers: 20, Lambdas: 3, Flags: 500, Segments: 20, Seed: 1, Patience: 5 * time.Second}
+	return Config{Changes: 500, Consumers: 20, Services: 3, Lambdas: 3, Flags: 500, Segments: 20, Seed: 1, Patience: 5 * time.Second}
 }
 
 func (c *Config) validate() error {
@@ -37,6 +38,9 @@ func (c *Config) validate() error {
 		if n.value < 1 {
 			errs = append(errs, fmt.Errorf("--%s %d: must be at least 1", n.name, n.value))
 		}
+	}
+	if c.Services < 0 {
+		errs = append(errs, fmt.Errorf("services %d: must not be negative", c.Services))
 	}
 	if c.Lambdas < 0 {
 		errs = append(errs, fmt.Errorf("lambdas %d: must not be negative", c.Lambdas))
@@ -55,7 +59,7 @@ func Run(ctx context.Context, c Config) (report *Report, err error) {
 	if err := c.validate(); err != nil {
 		return nil, err
 	}
-	b := newBoard(c.Consumers + c.Lambdas)
+	b := newBoard(c.Consumers + c.Services + c.Lambdas)
 	p, err := startPath(ctx, c, b)
 	if err != nil {
 		return nil, err

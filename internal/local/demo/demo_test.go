@@ -13,7 +13,7 @@ import (
 
 func small() demo.Config {
 	c := demo.Defaults()
-	c.Changes, c.Consumers, c.Lambdas, c.Flags, c.Segments = 30, 5, 3, 20, 3
+	c.Changes, c.Consumers, c.Services, c.Lambdas, c.Flags, c.Segments = 30, 5, 2, 3, 20, 3
 	return c
 }
 
@@ -34,13 +34,14 @@ func TestNothingIsLostOrStale(t *testing.T) {
 	assert.Positive(t, r.P50)
 	assert.LessOrEqual(t, r.P50, r.P99)
 	assert.Positive(t, r.LambdaP50)
-	assert.Positive(t, r.Looks)
+	assert.Positive(t, r.ServiceP50)
+	assert.Positive(t, r.Polls)
 	assert.LessOrEqual(t, r.Appends, r.Messages+10, "one for each batch that was published, and few for the first sync")
 
 	var text strings.Builder
 	_, err = r.WriteTo(&text)
 	require.NoError(t, err)
-	for _, want := range []string{"lost         0", "stale reads  0", "flip to evaluation", "flip to a warm Lambda", "##"} {
+	for _, want := range []string{"lost         0", "stale reads  0", "flip to evaluation", "flip to a service that polls", "flip to a warm Lambda", "##"} {
 		assert.Contains(t, text.String(), want)
 	}
 }
@@ -65,8 +66,8 @@ func TestEachSabotageIsNoticedAndEndsTheRun(t *testing.T) {
 }
 
 func TestWrongConfigurationsAreReportedTogether(t *testing.T) {
-	_, err := demo.Run(t.Context(), demo.Config{Changes: -1, Consumers: 1, Lambdas: -1, Segments: -1, Sabotage: "unplug"})
-	for _, want := range []string{"--changes -1", "--flags 0", "lambdas -1", "segments -1", "patience 0s", `--sabotage "unplug": must be one of drop-message`} {
+	_, err := demo.Run(t.Context(), demo.Config{Changes: -1, Consumers: 1, Services: -1, Lambdas: -1, Segments: -1, Sabotage: "unplug"})
+	for _, want := range []string{"--changes -1", "--flags 0", "services -1", "lambdas -1", "segments -1", "patience 0s", `--sabotage "unplug": must be one of drop-message`} {
 		assert.ErrorContains(t, err, want)
 	}
 }

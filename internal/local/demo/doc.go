@@ -7,8 +7,9 @@
 // told of a version and yields an older one. Half of a client's evaluations look at flags that it waits for, so
 // that the time from a flip to its first evaluation measures the path and not how many flags there are.
 //
-// Some clients live in warm Lambdas: nothing is pushed to them, nothing of them runs between two invocations, which come
-// at random, and the journal tells them. (Processes that are really frozen: internal/proof/runtimeapi, test/lambda_test.go.)
+// Some clients are made with warmflags.Open, and hear of changes from the journal only: services that poll it on a timer, and
+// warm Lambdas, of which nothing runs between two invocations, which come at random. (internal/proof/runtimeapi and
+// test/lambda_test.go have processes that are really frozen.)
 //
-// File path.go joins the packages, consumer.go is one client, lambda.go one in a warm Lambda, board.go keeps the score, report.go prints it.
+// File path.go joins the packages, consumer.go is one client, poller.go one that polls, board.go keeps the score, report.go prints it.
 package demo

@@ -45,8 +45,8 @@ type path struct {
 	cloud      *localaws.Cloud
 	streams    *streamhandler.Handler
 	webhookURL string
-	consumers  []*consumer // warm Lambdas included
-	lambdas    []*warmLambda
+	consumers  []*consumer // those of pollers included
+	pollers    []*poller
 
 	table, queueURL, topicARN, streamARN string // in the cloud
 
@@ -200,25 +200,27 @@ func (p *path) startConsumers(ctx context.Context, c Config, b *board) error {
 		}
 		p.run(ctx, "evaluate", func(ctx context.Context) error { x.run(ctx); return nil })
 	}
-	return p.startLambdas(ctx, c, b)
+	return p.startPollers(ctx, c, b)
 }
 
-// startLambdas starts the warm Lambdas, each after a first look at the journal.
-func (p *path) startLambdas(ctx context.Context, c Config, b *board) error {
-	inner := dynamostore.DataStore(p.table).Client(p.cloud.DynamoDB)
-	for id := range c.Lambdas {
-		x, err := newConsumer(c.Consumers+id, 0, c, b, inner)
+// startPollers starts the services that poll on a timer, and the warm Lambdas.
+func (p *path) startPollers(ctx context.Context, c Config, b *board) error {
+	for n := range c.Services + c.Lambdas {
+		lambda := n >= c.Services
+		w, err := newPoller(ctx, c.Consumers+n, lambda, c, p, b)
 		if err != nil {
 			return err
 		}
-		p.consumers = append(p.consumers, x)
-		p.onStop(func() { _ = x.client.Close() })
-		w := newWarmLambda(x, p.cloud.DynamoDB, journal.Logger(p.logger))
-		p.lambdas = append(p.lambdas, w)
-		if err := w.follower.Refresh(ctx); err != nil {
-			return fmt.Errorf("start warm Lambda %d: %w", id, err)
-		}
-		p.run(ctx, "invoke", func(ctx context.Context) error { w.run(ctx, c.Seed); return nil })
+		p.consumers, p.pollers = append(p.consumers, w.consumer), append(p.pollers, w)
+		p.onStop(func() { _ = w.open.Close(context.Background()) })
+		p.run(ctx, "evaluate", func(ctx context.Context) error {
+			if lambda {
+				w.invoke(ctx, c.Seed)
+			} else {
+				w.run(ctx)
+			}
+			return nil
+		})
 	}
 	return nil
 }

@@ -17,6 +17,7 @@ type Report struct {
 	Changes     int      `json:"changes"`         // flips that were made
 	Alone       int      `json:"alone"`           // flips that went alone
 	Consumers   int      `json:"consumers"`       // clients that evaluated flags
+	Services    int      `json:"services"`        // more of them, which poll the journal on a timer
 	Lambdas     int      `json:"lambdas"`         // more of them, in warm Lambdas
 	Flags       int      `json:"flags"`
 	Seed        uint64   `json:"seed"`
@@ -30,13 +31,16 @@ type Report struct {
 	P50         float64  `json:"p50_ms"`
 	P99         float64  `json:"p99_ms"`
 	Max         float64  `json:"max_ms"`
-	Hops        []Hop    `json:"hops"`          // of the flips that went alone
+	Hops        []Hop    `json:"hops"`           // of the flips that went alone
+	ServiceP50  float64  `json:"service_p50_ms"` // end to end, to services that poll; the interval counts
+	ServiceP99  float64  `json:"service_p99_ms"`
+	ServiceMax  float64  `json:"service_max_ms"`
 	LambdaP50   float64  `json:"lambda_p50_ms"` // end to end, to warm Lambdas; a freeze counts
 	LambdaP99   float64  `json:"lambda_p99_ms"`
 	LambdaMax   float64  `json:"lambda_max_ms"`
-	TableReads  int      `json:"table_reads"`  // GetItem and Query calls of everybody, but for looks at the journal
+	TableReads  int      `json:"table_reads"`  // GetItem and Query calls of everybody, except polls of the journal
 	TableWrites int      `json:"table_writes"` // transactions and single writes
-	Looks       int      `json:"journal_reads"`
+	Polls       int      `json:"journal_reads"`
 	Appends     int      `json:"journal_writes"`
 	Messages    int      `json:"messages"`  // SNS messages published
 	Syncs       int      `json:"syncs"`     // runs of flagsync after the first
@@ -59,16 +63,16 @@ func (r *Report) OK() bool { return r.Lost == 0 && r.Stale == 0 && r.Failures ==
 
 func newReport(c Config, b *board, p *path, took time.Duration) *Report {
 	r := &Report{
-		Consumers: c.Consumers, Lambdas: c.Lambdas, Flags: c.Flags, Seed: c.Seed, Sabotage: c.Sabotage,
+		Consumers: c.Consumers, Services: c.Services, Lambdas: c.Lambdas, Flags: c.Flags, Seed: c.Seed, Sabotage: c.Sabotage,
 		Seconds: math.Round(took.Seconds()*100) / 100, Messages: p.streams.Stats().Messages,
 		TableReads:  p.cloud.Calls("GetItem") + p.cloud.Calls("Query"),
 		TableWrites: p.cloud.Calls("TransactWriteItems") + p.cloud.Calls("UpdateItem"),
 		Appends:     p.cloud.Calls("PutItem"), // nothing else puts single items
 	}
-	for _, w := range p.lambdas {
-		r.Looks += w.follower.Stats().Polls
+	for _, w := range p.pollers {
+		r.Polls += w.open.Stats().Journal.Polls
 	}
-	r.TableReads -= r.Looks
+	r.TableReads -= r.Polls
 	for _, x := range p.consumers {
 		r.Evaluations += x.evaluations.Load()
 		r.Failures += x.failures.Load()
@@ -79,24 +83,28 @@ func newReport(c Config, b *board, p *path, took time.Duration) *Report {
 	r.Coalesced = max(0, r.Changes-(r.Messages-p.firstMessages))
 	r.Messages -= p.firstMessages
 	hops := newHops()
-	var lambdas []time.Duration
+	var services, lambdas []time.Duration
 	for _, f := range b.flips {
 		for id, s := range f.seen {
 			if s.evaluated.IsZero() {
 				r.Lost++
 				continue
 			}
-			if id >= c.Consumers {
-				lambdas = append(lambdas, s.evaluated.Sub(f.at))
-				continue
-			}
-			r.latencies = append(r.latencies, s.evaluated.Sub(f.at))
-			if f.alone {
-				hops.add(f, s)
+			switch took := s.evaluated.Sub(f.at); {
+			case id >= c.Consumers+c.Services:
+				lambdas = append(lambdas, took)
+			case id >= c.Consumers:
+				services = append(services, took)
+			default:
+				r.latencies = append(r.latencies, took)
+				if f.alone {
+					hops.add(f, s)
+				}
 			}
 		}
 	}
 	r.P50, r.P99, r.Max = percentiles(r.latencies)
+	r.ServiceP50, r.ServiceP99, r.ServiceMax = percentiles(services)
 	r.LambdaP50, r.LambdaP99, r.LambdaMax = percentiles(lambdas)
 	r.Hops = hops.list()
 	return r
@@ -149,14 +157,14 @@ func (r *Report) WriteTo(w io.Writer) (int64, error) {
 	var out strings.Builder
 	table := tabwriter.NewWriter(&out, 0, 0, 2, ' ', 0)
 	_, _ = fmt.Fprintf(table, "changes\t%d, %d of them alone, in %.1f s\n", r.Changes, r.Alone, r.Seconds)
-	_, _ = fmt.Fprintf(table, "consumers\t%d and %d warm Lambdas, %d evaluations, %d failed\n", r.Consumers, r.Lambdas, r.Evaluations, r.Failures)
+	_, _ = fmt.Fprintf(table, "consumers\t%d, %d services that poll and %d warm Lambdas, %d evaluations, %d failed\n", r.Consumers, r.Services, r.Lambdas, r.Evaluations, r.Failures)
 	_, _ = fmt.Fprintf(table, "lost\t%d\n", r.Lost)
 	_, _ = fmt.Fprintf(table, "stale reads\t%d\n", r.Stale)
 	if r.Stack == "" { // what is inside a stack cannot be counted from here
 		_, _ = fmt.Fprintf(table, "syncs\t%d\n", r.Syncs)
 		_, _ = fmt.Fprintf(table, "messages\t%d, %d changes coalesced\n", r.Messages, r.Coalesced)
 		_, _ = fmt.Fprintf(table, "table\t%d reads, %d writes\n", r.TableReads, r.TableWrites)
-		_, _ = fmt.Fprintf(table, "journal\t%d reads, %d writes\n", r.Looks, r.Appends)
+		_, _ = fmt.Fprintf(table, "journal\t%d reads, %d writes\n", r.Polls, r.Appends)
 	}
 	_ = table.Flush()
 	_, _ = fmt.Fprintln(&out)
@@ -165,6 +173,9 @@ func (r *Report) WriteTo(w io.Writer) (int64, error) {
 		_, _ = fmt.Fprintf(table, "%s\t%.1f\t%.1f\t%.1f\n", h.Name, h.P50, h.P99, h.Max)
 	}
 	_, _ = fmt.Fprintf(table, "flip to evaluation\t%.1f\t%.1f\t%.1f\n", r.P50, r.P99, r.Max)
+	if r.Services > 0 {
+		_, _ = fmt.Fprintf(table, "flip to a service that polls\t%.1f\t%.1f\t%.1f\n", r.ServiceP50, r.ServiceP99, r.ServiceMax)
+	}
 	if r.Lambdas > 0 {
 		_, _ = fmt.Fprintf(table, "flip to a warm Lambda\t%.1f\t%.1f\t%.1f\n", r.LambdaP50, r.LambdaP99, r.LambdaMax)
 	}
