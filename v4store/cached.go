@@ -1,53 +1,66 @@
 package v4store
 
 import (
-	"log/slog"
+	"cmp"
+	"fmt"
+	"io"
 	"sync"
-	"time"
 
 	"github.com/warmflags/warmflags/change"
+	"github.com/warmflags/warmflags/internal/clock"
 )
 
 // Cache keeps what a [FeatureStore] holds in memory, and is one itself; other processes may write the table below it.
-// It keeps the promises of cachedstore (see the package's link), but for three: a hit is not free of locks and clocks;
-// go-client.v4 is not told of an outage, because it has no data store status, though the log is, once a minute, and
-// [Cache.Stats]; and nobody finds out about the end of an outage but a Get. So while the table does not answer, a Get waits
-// for one read of its item, [ReadLimit] at most, whenever the pause after that item's last failure is over (50 milliseconds,
-// then twice as long each time, up to 5 seconds), and for one after a message. A function that evaluates many flags waits
-// for each of them.
+// It keeps the promises of cachedstore (see the package's link), except that a hit takes a lock and reads the clocks, and
+// that go-client.v4 is not told of an outage, because it has no data store status. The log is, once per failing period.
 //
 // A source of changes delivers to it: a Get that starts after Invalidate returned sees what the table held then or
 // later, while the table can be reached, and waits for two reads at most. A process that can be frozen calls Wake.
-// While the table cannot be reached the last known value is served, and so it is where a row cannot be understood. Reads run
-// beside their callers: one that takes longer than [ReadLimit] is abandoned, and what it finds in the end is neither kept
-// nor returned.
 //
-// All its methods are safe for concurrent use. The items that it returns are shared, and must not be changed; maps are
-// the caller's own.
+// While the table cannot be reached the last known value is served. An item that merely expired waits for its read for
+// 250 ms ([ShortWait]), one that was invalidated until the read ends or [ReadLimit] runs out. After the first failure no
+// call that has a last known value waits: Wake, or a Get after a pause of 50 ms to 5 s, begins one read as a probe. So after the
+// table has recovered, values can be stale for at most that pause, the probe's read and one Get; longer only if the cache
+// is not used. A row that cannot be decoded is served from its last known value too.
 //
-// Under one mutex each event gets a number, its tick: a read begins, a read ends, an item is invalidated. File
-// cached_entry.go has the rules by which a value is fresh and is kept, cached_read.go runs the reads, and
-// cached_all.go puts a whole kind together.
+// Reads run beside their callers: a read that takes longer than [ReadLimit] is abandoned, and its result is neither kept nor
+// returned.
+//
+// All methods are safe for concurrent use. The items that it returns are shared, and must not be changed; maps belong
+// to the caller.
+//
+// Everything runs under one mutex, and each event is assigned a sequence number: a read begins, a read ends, an item is
+// invalidated. File cached_entry.go has the rules by which a value is fresh and is kept, cached_read.go runs the reads,
+// cached_all.go reads a whole kind, cached_outage.go is for failed reads and cached_marker.go for an emptied table.
 type Cache[K Kind[I], I Item] struct {
 	inner   FeatureStore[K, I]
 	options cacheOptions
 	wrong   error // what is wrong with the options; never changes
 	inited  initialized
+	marker  marker
+	closing chan struct{} // closed by Close
 
-	mu          sync.Mutex                   // guards the fields below, and what collection, entry and flight say
+	mu          sync.Mutex                   // guards the fields below, and those of collection, entry, flight and outage
 	collections map[string]*collection[K, I] // by the kind's namespace
-	tick        uint64                       // the number of the latest event
-	invalidAll  uint64                       // tick of the latest InvalidateAll
-	woken       uint64                       // tick of the latest Wake, or of when a freeze was seen
-	seen        instant                      // the latest look at the clock
-	warned      instant                      // when a failed read was last logged
+	seq         uint64                       // the number of the latest event
+	invalidAll  uint64                       // seq of the latest InvalidateAll
+	woken       uint64                       // seq of the latest Wake, or of when a freeze was noticed
+	answered    uint64                       // the latest seq at which a read began that succeeded
+	seen        clock.Instant                // the latest reading of the clock
+	warned      clock.Instant                // when broken rows were last logged
+	outage      outage[K, I]
 	stats       CacheStats
+	closed      bool
 }
 
-// Cached makes a cache over inner, such as [DynamoDB]'s store. It reads nothing. Wrong options are reported by each
-// method that can return an error, all at once.
+// Cached returns a cache over inner, such as a [Table]. It reads nothing. All wrong options are reported together, by each
+// method that can return an error.
 func Cached[K Kind[I], I Item](inner FeatureStore[K, I], options ...CacheOption) *Cache[K, I] {
-	c := &Cache[K, I]{inner: inner, options: defaultCacheOptions(), collections: map[string]*collection[K, I]{}}
+	c := &Cache[K, I]{
+		inner: inner, options: defaultCacheOptions(), collections: map[string]*collection[K, I]{},
+		closing: make(chan struct{}),
+	}
+	c.outage.began = make(chan struct{})
 	for _, o := range options {
 		o(&c.options)
 	}
@@ -55,48 +68,63 @@ func Cached[K Kind[I], I Item](inner FeatureStore[K, I], options ...CacheOption)
 	return c
 }
 
-// Get returns an item; one that is missing or deleted is the zero I and no error. A hit reads nothing. When the read
-// fails it is the last known value, and an error only where there is none, or none that [MaxStale] allows.
+// Get returns an item. An item that is missing or deleted is the zero I and no error. A hit reads nothing. If the read fails
+// Get returns the last known value, and an error only if there is none, or none that [MaxStale] allows. After Close it
+// returns an error.
 func (c *Cache[K, I]) Get(kind K, key string) (none I, err error) {
 	if c.wrong != nil {
 		return none, c.wrong
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	col, begun, now := c.collectionLocked(kind), c.tick, c.nowLocked()
+	if c.closed {
+		return none, fmt.Errorf("read %s %q: %w", kind.GetNamespace(), key, errClosed)
+	}
+	col, begun, now := c.collectionLocked(kind), c.seq, c.nowLocked()
 	e := col.find(key)
 	if e == nil {
-		if c.freshLocked(&col.whole, col.whole.last, now) {
+		if c.freshLocked(&col.whole, now) {
 			c.stats.Hits++
 			return none, nil // the collection does not have it
 		}
 		e = col.add(key)
 		col.asked++
 	}
-	if c.freshLocked(e, e.last, now) {
+	if c.freshLocked(e, now) {
 		c.stats.Hits++
 		return e.last.item, nil
 	}
 	c.stats.Misses++
-	if c.restingLocked(e, now) && (c.servable(e.last, now) || e.flight == nil) {
-		return c.lastLocked(e, e.failure)
+	err = c.readLocked(col, e, begun, now)
+	if err == nil && e.last == nil { // a read of the whole kind found a row that cannot be decoded
+		err = e.failure
 	}
-	f := c.joinLocked(col, e, c.afterLocked(e, begun))
-	c.awaitLocked(f)
-	if f.err != nil {
-		return c.lastLocked(e, f.err)
+	if err != nil {
+		if err == errClosed || !c.servable(e.last, c.nowLocked()) {
+			return none, fmt.Errorf("read %s %q: %w", col.kind.GetNamespace(), key, err)
+		}
+		c.stats.StaleServes++
 	}
-	// What is known now: what this read found, or what was kept before it ended, or a later read's.
 	return e.last.item, nil
 }
 
-// lastLocked answers a Get whose read failed.
-func (c *Cache[K, I]) lastLocked(e *entry[I], err error) (none I, _ error) {
-	if !c.servable(e.last, c.nowLocked()) {
-		return none, err
+// readLocked waits for a read that answers a Get of e. It returns an error if the read failed, if there is none now, or if
+// the call does not wait for it any longer.
+func (c *Cache[K, I]) readLocked(col *collection[K, I], e *entry[K, I], begun uint64, now clock.Instant) error {
+	servable := c.servable(e.last, now)
+	if c.blockedLocked(e, now) && (servable || e.flight == nil) {
+		return c.reasonLocked(e)
 	}
-	c.stats.StaleServes++
-	return e.last.item, nil
+	wait := c.waitLocked(e, now)
+	if wait == 0 && !c.outage.down { // another read is slow already
+		return errSlow
+	}
+	f := c.joinLocked(col, e, c.needLocked(e, begun), now)
+	err := c.awaitLocked(wait, servable, f)
+	if err == errSlow && !c.servable(e.last, c.nowLocked()) { // it reached MaxStale meanwhile
+		err = c.awaitLocked(-1, false, f)
+	}
+	return cmp.Or(err, f.err)
 }
 
 // Init writes through, and what was cached is read again.
@@ -104,7 +132,7 @@ func (c *Cache[K, I]) Init(all map[K]map[string]I) error {
 	if c.wrong != nil {
 		return c.wrong
 	}
-	defer c.InvalidateAll() // also after an error: part of it may have been written
+	defer c.InvalidateAll() // also after an error, because a part may have been written
 	err := c.inner.Init(all)
 	if err == nil {
 		c.inited.mu.Lock()
@@ -132,97 +160,86 @@ func (c *Cache[K, I]) Delete(kind K, key string, version int) error {
 	return c.inner.Delete(kind, key, version)
 }
 
-// initialized is what is known of whether the table holds data.
-type initialized struct {
-	mu    sync.Mutex // guards the fields below; held while the table is asked, so that others wait for the answer
-	yes   bool       // once true it stays
-	asked instant    // when the table last said no
-}
-
-// Initialized reports whether the table holds flags. Once it was true it stays true and costs nothing; until then
-// the table is asked at most once a second, and all callers wait for that answer.
-func (c *Cache[K, I]) Initialized() bool {
-	c.inited.mu.Lock()
-	defer c.inited.mu.Unlock()
-	if c.inited.yes || c.inner == nil {
-		return c.inited.yes
-	}
-	if asked := c.inited.asked; asked != (instant{}) && asked.age(c.options.clock()) < time.Second {
-		return false
-	}
-	c.inited.yes = c.holdsData()
-	c.inited.asked = c.options.clock()
-	return c.inited.yes
-}
-
-// holdsData asks the inner store. A panic is a no.
-func (c *Cache[K, I]) holdsData() (yes bool) {
-	defer func() {
-		if p := recover(); p != nil {
-			c.options.logger.Error("v4store: store panicked", slog.Any("panic", p))
-		}
-	}()
-	return c.inner.Initialized()
-}
-
-// Invalidate implements [change.Sink]: these items are read again when they are next asked for.
+// Invalidate implements [change.Sink]: the next Get of each of these items reads it again.
 func (c *Cache[K, I]) Invalidate(changes ...change.Change) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	now := c.nowLocked()
-	c.tick++
+	c.seq++
 	c.stats.Invalidations += len(changes)
 	for _, ch := range changes {
 		if col := c.collections[ch.Kind]; col != nil {
-			c.invalidateLocked(col, ch, now)
+			c.invalidateLocked(col, ch.Key)
 		}
 	}
 }
 
-func (c *Cache[K, I]) invalidateLocked(col *collection[K, I], ch change.Change, now instant) {
-	col.whole.failures = 0 // an All must not rest over this key
-	e := col.find(ch.Key)
+func (c *Cache[K, I]) invalidateLocked(col *collection[K, I], key string) {
+	col.whole.failedAt = 0 // an All must not skip the read of this key because of a backoff
+	e := col.find(key)
 	if e == nil {
 		if col.whole.last == nil && col.whole.flight == nil {
 			return // nothing is known of the key, and nothing is being read
 		}
-		e = col.add(ch.Key)
+		e = col.add(key)
 	}
-	e.invalid = c.tick
-	e.rumor, e.lagging = rumor{version: ch.Version, gone: ch.Deleted, came: now}, 0
+	e.invalid = c.seq
 }
 
-// InvalidateAll implements [change.Sink]: everything is read again when it is next asked for.
+// InvalidateAll implements [change.Sink]: everything is read again when a call needs it, a kind that was cached as a whole
+// by one read.
 func (c *Cache[K, I]) InvalidateAll() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.tick++
-	c.invalidAll = c.tick
+	c.seq++
+	c.invalidAll = c.seq
 	c.stats.InvalidateAll++
 }
 
 // Wake implements [change.Waker]: an invocation begins, and the process may have been frozen until now. A read that
-// began earlier does not count as fresh.
+// began earlier does not count as fresh. So call it only when an invocation starts and no other is running: package
+// journal does. In an outage it begins a probe, which the invocation does not wait for.
 func (c *Cache[K, I]) Wake() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.tick++
-	c.woken = c.tick
+	c.seq++
+	c.woken = c.seq
+	if !c.closed {
+		c.probeLocked(c.nowLocked())
+	}
 }
 
-// nowLocked looks at the clock. Where the hands moved apart since the last look, the process was frozen: that counts as
-// Wake does.
-func (c *Cache[K, I]) nowLocked() instant {
+// Close ends the cache: calls that wait, and all later ones, return an error. It does not wait for reads, and it closes the
+// inner store if that is an [io.Closer]. go-server-sdk.v4 calls it when its client is closed; go-client.v4 does not.
+func (c *Cache[K, I]) Close() error {
+	c.mu.Lock()
+	if c.closed {
+		c.mu.Unlock()
+		return nil
+	}
+	c.closed = true
+	close(c.closing)
+	c.mu.Unlock()
+	if closer, ok := c.inner.(io.Closer); ok {
+		if err := closer.Close(); err != nil {
+			return fmt.Errorf("close inner store: %w", err)
+		}
+	}
+	return nil
+}
+
+// nowLocked reads the clock. If the wall clock advanced farther than the monotonic clock since the latest reading, the
+// process was frozen, which counts as a Wake.
+func (c *Cache[K, I]) nowLocked() clock.Instant {
 	now := c.options.clock()
-	if c.seen != (instant{}) && c.seen.frozen(now) {
-		c.tick++
-		c.woken = c.tick
+	if c.seen != (clock.Instant{}) && c.seen.Frozen(now) {
+		c.seq++
+		c.woken = c.seq
 	}
 	c.seen = now
 	return now
 }
 
-// Stats returns the counts since the cache was made.
+// Stats returns the counts since the cache was created.
 func (c *Cache[K, I]) Stats() CacheStats {
 	c.mu.Lock()
 	defer c.mu.Unlock()

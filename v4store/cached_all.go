@@ -2,47 +2,59 @@ package v4store
 
 import (
 	"cmp"
+	"fmt"
+	"math"
+	"time"
 
 	gocache "github.com/patrickmn/go-cache"
+
+	"github.com/warmflags/warmflags/internal/clock"
 )
 
-// collection is what is cached of one kind. Guarded by Cache.mu.
+// collection holds one kind. Guarded by Cache.mu.
 type collection[K Kind[I], I Item] struct {
 	kind    K
-	entries *gocache.Cache // of *entry[I], by key
-	whole   entry[I]       // reads of the whole kind: it has no item
-	asked   int            // entries made for a Get since unknown keys were last forgotten
+	entries *gocache.Cache // of *entry[K, I], by key
+	whole   entry[K, I]    // the reads of the whole kind; it has no item
+	waiting []*entry[K, I] // entries whose next read waits until the read of the whole kind has ended
+	asked   int            // entries added by Gets since unknown keys were last forgotten
 }
 
-// collectionLocked finds or makes the place of a kind.
+// collectionLocked returns the collection of a kind.
 func (c *Cache[K, I]) collectionLocked(kind K) *collection[K, I] {
 	name := kind.GetNamespace()
 	col := c.collections[name]
 	if col == nil {
-		// Nothing expires in go-cache, and no interval means no janitor.
+		// Nothing expires in go-cache; an interval of 0 means that it starts no goroutine.
 		col = &collection[K, I]{kind: kind, entries: gocache.New(gocache.NoExpiration, 0)}
 		c.collections[name] = col
 	}
 	return col
 }
 
-// find returns a key's entry, or nil.
-func (col *collection[K, I]) find(key string) *entry[I] {
+// covers reports whether the read of the whole kind in progress also reads e: no read of e that
+// succeeded was in progress when it began.
+func (col *collection[K, I]) covers(e *entry[K, I]) bool {
+	return col.whole.flight != nil && e.flight == nil && e.ended < col.whole.flight.start
+}
+
+// find returns the entry of a key, or nil.
+func (col *collection[K, I]) find(key string) *entry[K, I] {
 	if e, ok := col.entries.Get(key); ok {
-		return e.(*entry[I])
+		return e.(*entry[K, I])
 	}
 	return nil
 }
 
-// add makes an entry for a key that has none. Where the whole kind was read, it did not have the key: that is the last
-// known value.
-func (col *collection[K, I]) add(key string) *entry[I] {
-	e := &entry[I]{key: key, last: col.whole.last}
+// add adds an entry for a key that has none. If the whole kind was read, it did not have the key: that is the last known
+// value.
+func (col *collection[K, I]) add(key string) *entry[K, I] {
+	e := &entry[K, I]{key: key, last: col.whole.last}
 	col.entries.Set(key, e, gocache.NoExpiration)
 	return e
 }
 
-// findOrAdd makes sure that a key has an entry.
+// findOrAdd adds an entry for a key, unless it has one.
 func (col *collection[K, I]) findOrAdd(key string) {
 	if col.find(key) == nil {
 		col.add(key)
@@ -50,63 +62,26 @@ func (col *collection[K, I]) findOrAdd(key string) {
 }
 
 // each calls f for every entry, in no order.
-func (col *collection[K, I]) each(f func(*entry[I])) {
+func (col *collection[K, I]) each(f func(*entry[K, I])) {
 	for _, item := range col.entries.Items() {
-		f(item.Object.(*entry[I]))
+		f(item.Object.(*entry[K, I]))
 	}
 }
 
-// manyStale is how many items are read one by one for an All; for more, the whole kind is read.
-const manyStale = 25
-
-// All returns all items of a kind in a map of the caller's own. In steps: (1) it reads the whole kind, unless it is
-// cached; (2) it reads each item that was invalidated since, or the whole kind again when these are many; (3) it puts
-// the known values together. Where a read fails they are the last known ones; it is an error where there are none,
-// or none that [MaxStale] allows.
+// All returns all items of a kind in a map that belongs to the caller. In steps: (1) it reads the whole kind, unless that is
+// cached and few items are stale; (2) it reads each item that is still stale, because it was invalidated since; (3) it
+// returns the known values. If a read fails they are the last known ones; it is an error if there are none, or none that
+// [MaxStale] allows. After Close it returns an error.
 func (c *Cache[K, I]) All(kind K) (map[string]I, error) {
 	if c.wrong != nil {
 		return nil, c.wrong
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	a := all[K, I]{col: c.collectionLocked(kind), begun: c.tick}
-	whole, now := &a.col.whole, c.nowLocked()
-	cached := c.freshLocked(whole, whole.last, now)
-	switch {
-	case cached:
-	case c.restingLocked(whole, now):
-		a.failure = whole.failure
-	default:
-		c.readWholeLocked(&a, c.afterLocked(whole, a.begun))
-	}
-	stale, err := c.staleLocked(&a)
-	if len(stale) > manyStale && a.failure == nil {
-		after := c.afterLocked(whole, a.begun)
-		for _, e := range stale {
-			after = max(after, e.invalid)
-		}
-		cached = false
-		if c.restingLocked(whole, now) && whole.failedAt > after {
-			a.failure = whole.failure
-		} else {
-			c.readWholeLocked(&a, after)
-		}
-		stale, err = c.staleLocked(&a)
-	}
-	if cached && len(stale) == 0 {
-		c.stats.Hits++
-	} else {
-		c.stats.Misses++
-	}
-	if err == nil {
-		err = c.readStaleLocked(&a, stale)
-	}
-	if err == nil {
-		err = c.awaitSparesLocked(&a)
-	}
-	// Where the map is made, each key's last known value answers the call: it is only ever replaced by a newer one.
+	a := all[K, I]{col: c.collectionLocked(kind), begun: c.seq, settled: c.answered > c.woken}
+	err := c.allLocked(&a)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("read all %s: %w", kind.GetNamespace(), err)
 	}
 	if a.lastKnown {
 		c.stats.StaleServes++
@@ -117,104 +92,141 @@ func (c *Cache[K, I]) All(kind K) (map[string]I, error) {
 // all is a call of All. Guarded by Cache.mu.
 type all[K Kind[I], I Item] struct {
 	col     *collection[K, I]
-	begun   uint64 // tick at which it began
-	joined  uint64 // the read of the whole kind that answers it began then; 0: none does
-	failure error  // why that cannot be read
+	begun   uint64 // seq at which it began
+	settled bool   // a read had succeeded since the process was frozen when it began
+	joined  uint64 // seq at which the read of the whole kind that it waited for began; 0: none
 
 	lastKnown bool // it is answered with a last known value that is not fresh
 }
 
-// readWholeLocked waits for a read of the whole kind that began after a tick.
-func (c *Cache[K, I]) readWholeLocked(a *all[K, I], after uint64) {
-	f := c.joinLocked(a.col, &a.col.whole, after)
-	c.awaitLocked(f)
-	a.joined, a.failure = f.start, f.err
+func (c *Cache[K, I]) allLocked(a *all[K, I]) error {
+	if c.closed {
+		return errClosed
+	}
+	now := c.nowLocked()
+	stale := c.staleLocked(a, now)
+	cached := c.freshLocked(&a.col.whole, now)
+	if cached && len(stale) == 0 {
+		c.stats.Hits++
+		return nil
+	}
+	c.stats.Misses++
+	if !cached || len(stale) > c.options.stale {
+		if err := c.readWholeLocked(a, cached, stale, now); err != nil {
+			return c.lastAllLocked(a, err)
+		}
+		stale = c.staleLocked(a, c.nowLocked())
+	}
+	return c.readStaleLocked(a, stale)
 }
 
-// staleLocked lists the keys to read for a call: those whose last known value is no answer to it. It returns an error
-// when a last known value has to be served and may not be.
-func (c *Cache[K, I]) staleLocked(a *all[K, I]) (stale []*entry[I], err error) {
-	now := c.nowLocked()
-	if a.failure != nil && !c.servable(a.col.whole.last, now) {
-		return nil, a.failure
-	}
-	a.col.each(func(e *entry[I]) {
-		switch {
-		case c.freshLocked(e, e.last, now) || a.answeredBy(e):
-		case e.last == nil && e.flight == nil && c.restingLocked(e, now): // nothing is known of it: it is left out
-		case e.last == nil || a.failure == nil && !c.restingLocked(e, now):
+// staleLocked returns the entries whose last known value does not answer the call. A value whose read began after the call
+// answers it, whatever came after that; so does the value of the read of the whole kind that the call waited for, unless
+// its key was invalidated during that read.
+func (c *Cache[K, I]) staleLocked(a *all[K, I], now clock.Instant) (stale []*entry[K, I]) {
+	a.col.each(func(e *entry[K, I]) {
+		answered := e.last != nil &&
+			(e.last.start > a.begun || a.joined > 0 && e.last.start >= a.joined && e.last.start > e.invalid)
+		if !answered && !c.freshLocked(e, now) {
 			stale = append(stale, e)
-		case c.servable(e.last, now):
-			a.lastKnown = true
-		default:
-			err = cmp.Or(a.failure, e.failure)
 		}
 	})
-	return stale, err
+	return stale
 }
 
-// answeredBy reports whether an entry's value is an answer to the call though it is not fresh any more: its read began
-// after the call, or it is that of the read that the call joined, or a later one that was not discarded.
-func (a *all[K, I]) answeredBy(e *entry[I]) bool {
-	v := e.last
-	switch {
-	case v == nil:
-		return false
-	case v.start > a.begun:
-		return true // what was invalidated since is good all the same: the call is older
-	case a.failure != nil || a.joined == 0 || v.start <= e.invalid:
-		return false
+// readWholeLocked waits for a read of the whole kind, which must be newer than all stale items if the kind is cached and
+// there are many of them. The short wait applies if all of them only expired.
+func (c *Cache[K, I]) readWholeLocked(a *all[K, I], cached bool, stale []*entry[K, I], now clock.Instant) error {
+	whole := &a.col.whole
+	servable := c.servable(whole.last, now)
+	if c.blockedLocked(whole, now) && (servable || whole.flight == nil) {
+		return c.reasonLocked(whole)
 	}
-	return v.start == a.joined || v.start > a.joined && !v.over
-}
-
-// readStaleLocked reads these keys one by one. One of which nothing is known, and that cannot be read, is left out.
-func (c *Cache[K, I]) readStaleLocked(a *all[K, I], stale []*entry[I]) error {
-	flights := make([]*flight[I], len(stale))
-	for i, e := range stale {
-		flights[i] = c.joinLocked(a.col, e, c.afterLocked(e, a.begun))
-	}
-	c.awaitLocked(flights...)
-	now := c.nowLocked()
-	for i, f := range flights {
-		last := stale[i].last
-		if f.err != nil && last != nil && !c.servable(last, now) {
-			return f.err
+	need, wait := c.needLocked(whole, a.begun), c.waitLocked(whole, now)
+	missed, latest := 0, uint64(0) // by the read of the kind in progress
+	for _, e := range stale {
+		if cached && whole.flight != nil && e.invalid >= whole.flight.start {
+			missed++
 		}
-		a.lastKnown = a.lastKnown || f.err != nil && last != nil
+		latest = max(latest, e.invalid)
+		if !c.outage.down && (e.last == nil || e.last.discarded || c.invalidatedLocked(e)) {
+			wait = -1
+		}
+	}
+	if wait == 0 && !c.outage.down { // another read is slow already
+		return errSlow
+	}
+	if cached && (!joinable(whole.flight, need) || missed > c.options.stale) {
+		need = max(need, latest)
+	}
+	f := c.joinWholeLocked(a.col, need)
+	err := c.awaitLocked(wait, servable, f)
+	if err == errSlow && !c.servable(whole.last, c.nowLocked()) { // it reached MaxStale meanwhile
+		err = c.awaitLocked(-1, false, f)
+	}
+	if err == nil {
+		a.joined, err = f.start, f.err
+	}
+	return err
+}
+
+// lastAllLocked answers the call with what is known, because of err. It returns an error if a value may not be served: to
+// leave its key out would mean that the item is gone.
+func (c *Cache[K, I]) lastAllLocked(a *all[K, I], err error) error {
+	now := c.nowLocked()
+	whole := a.col.whole.last
+	a.lastKnown = err != errClosed && c.servable(whole, now)
+	a.col.each(func(e *entry[K, I]) {
+		a.lastKnown = a.lastKnown && (c.freshLocked(e, now) || c.servable(e.last, now) || e.last == nil && e.skipped == whole.start)
+	})
+	if !a.lastKnown {
+		return err
 	}
 	return nil
 }
 
-// awaitSparesLocked waits for the reads of keys that exist, and whose only known value is put by until their own read has
-// ended: they must not be left out. While it waits, a read of the whole kind may put by another.
-func (c *Cache[K, I]) awaitSparesLocked(a *all[K, I]) error {
-	for {
-		var put []*entry[I]
-		var flights []*flight[I]
-		a.col.each(func(e *entry[I]) {
-			if e.last == nil && e.flight != nil && e.flight.spare != nil {
-				put, flights = append(put, e), append(flights, e.flight)
-			}
-		})
-		if len(flights) == 0 {
-			return nil
+// readStaleLocked waits for reads of these entries. A row of which nothing is known, and that cannot be decoded, is left
+// out.
+func (c *Cache[K, I]) readStaleLocked(a *all[K, I], stale []*entry[K, I]) error {
+	now, longest, servable := c.nowLocked(), time.Duration(0), true
+	var flights []*flight[K, I]
+	reads := map[*entry[K, I]]*flight[K, I]{}
+	for _, e := range stale {
+		wait := c.waitLocked(e, now)
+		if !a.settled && wait > 0 {
+			wait = -1
 		}
-		c.awaitLocked(flights...)
-		now := c.nowLocked()
-		for i, f := range flights {
-			if f.err != nil && !c.servable(put[i].last, now) {
-				return f.err
-			}
-			a.lastKnown = a.lastKnown || f.err != nil
+		if c.blockedLocked(e, now) || wait == 0 && !c.outage.down {
+			continue
+		}
+		reads[e] = c.joinLocked(a.col, e, c.needLocked(e, a.begun), now)
+		flights = append(flights, reads[e])
+		servable = servable && c.servable(e.last, now)
+		if longest = max(longest, wait); wait < 0 {
+			longest = math.MaxInt64
 		}
 	}
+	if err := c.awaitLocked(longest, servable, flights...); err == errClosed {
+		return err
+	}
+	now = c.nowLocked()
+	for _, e := range stale {
+		f := reads[e]
+		if f != nil && f.ended && f.err == nil || e.last == nil && e.skipped == a.col.whole.last.start {
+			continue
+		}
+		if !c.servable(e.last, now) {
+			return cmp.Or(c.reasonLocked(e), errDown)
+		}
+		a.lastKnown = true
+	}
+	return nil
 }
 
-// items are the last known ones.
+// items returns the last known items.
 func (col *collection[K, I]) items() map[string]I {
 	items := make(map[string]I, col.entries.ItemCount())
-	col.each(func(e *entry[I]) {
+	col.each(func(e *entry[K, I]) {
 		if e.last != nil && e.last.found {
 			items[e.key] = e.last.item
 		}
@@ -222,18 +234,20 @@ func (col *collection[K, I]) items() map[string]I {
 	return items
 }
 
-// forgetUnknownLocked bounds what is remembered of keys that the table does not have: each time that so many entries of a
-// kind were made for a Get, those that hold none go. An entry stays while a read is under way that its order matters
-// to, or when it was invalidated since the whole kind was read, which says that there is none. It returns how many went.
+// forgetUnknownLocked bounds how many keys are remembered that the table does not have: each time that the maximum of
+// entries was added by Gets of a kind, those without an item are deleted. An entry stays while it is being read, because it
+// orders the reads, and if it was invalidated since the whole kind was read, because the kind's read says that there is no
+// item. It returns how many were deleted.
 func (c *Cache[K, I]) forgetUnknownLocked() (forgotten int) {
 	for _, col := range c.collections {
-		if col.asked < c.options.unknown || col.whole.flight != nil {
+		if col.asked < c.options.unknown || col.whole.flight != nil || col.whole.next != nil {
 			continue
 		}
 		col.asked = 0
-		col.each(func(e *entry[I]) {
-			known := e.flight != nil || e.last != nil && e.last.found
-			if !known && (col.whole.last == nil || e.invalid <= max(col.whole.last.start, c.invalidAll)) {
+		col.each(func(e *entry[K, I]) {
+			whole := col.whole.last // it must show that the table does not have the key
+			known := e.flight != nil || e.next != nil || e.last != nil && e.last.found
+			if !known && (whole == nil || e.last != nil && e.uncovered < whole.start && e.invalid <= whole.start) {
 				col.entries.Delete(e.key)
 				forgotten++
 			}

@@ -1,19 +1,26 @@
 package v4store
 
-import "time"
+import (
+	"time"
 
-// CacheClock replaces both hands of the cache's clock.
-func CacheClock(hands func() (mono, wall time.Duration)) CacheOption {
+	"github.com/warmflags/warmflags/internal/clock"
+)
+
+// CacheClock replaces the cache's clock.
+func CacheClock(now func() (mono, wall time.Duration)) CacheOption {
 	return func(o *cacheOptions) {
-		o.clock = func() instant {
-			mono, wall := hands()
-			return instant{mono: mono, wall: wall}
+		o.clock = func() clock.Instant {
+			mono, wall := now()
+			return clock.Instant{Mono: mono, Wall: wall}
 		}
 	}
 }
 
 // MaxUnknown sets how many unknown keys are remembered.
 func MaxUnknown(n int) CacheOption { return func(o *cacheOptions) { o.unknown = n } }
+
+// ManyStale sets how many items an All reads one by one.
+func ManyStale(n int) CacheOption { return func(o *cacheOptions) { o.stale = n } }
 
 // Held returns how many entries go-cache holds of a kind, and how many of them it would take away by itself.
 func (c *Cache[K, I]) Held(kind K) (entries, expiring int) {
@@ -27,3 +34,9 @@ func (c *Cache[K, I]) Held(kind K) (entries, expiring int) {
 	}
 	return entries, expiring
 }
+
+// OnOutage calls f, with the cache's lock held, when an outage begins and ends.
+func OnOutage(f func(down bool)) CacheOption { return func(o *cacheOptions) { o.onOutage = f } }
+
+// BrokenRow returns the error of a row that was read and cannot be decoded.
+func BrokenRow(err error) error { return &brokenRowError{err} }

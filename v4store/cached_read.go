@@ -3,94 +3,191 @@ package v4store
 import (
 	"errors"
 	"fmt"
-	"log/slog"
 	"reflect"
 	"time"
+
+	"github.com/warmflags/warmflags/internal/clock"
 )
 
-var errAbandoned = errors.New("the read took too long and was abandoned")
+var (
+	errAbandoned = errors.New("the read took too long and was abandoned")
+	errClosed    = errors.New("the cache is closed")
+	errDown      = errors.New("the table cannot be reached")
+	errSlow      = errors.New("the read takes longer than a call waits for an expired value")
+)
 
-// flight is one read of the inner store, and the calls that wait for it. All fields but done are guarded by Cache.mu
-// until done is closed, and never change after.
-type flight[I Item] struct {
-	entry *entry[I]
-	ask   func() (found[I], error)          // reads, without the lock
-	keep  func(found found[I], now instant) // stores what was found, under the lock
-	done  chan struct{}                     // closed when the read ended
+// flight is one read of the inner store and the calls that wait for it. Its fields are guarded by Cache.mu until done is
+// closed, and never change after. Start is 0 until it begins: any call may wait for a flight that has not begun.
+type flight[K Kind[I], I Item] struct {
+	col   *collection[K, I]
+	entry *entry[K, I]  // the collection's whole if all items are read
+	done  chan struct{} // closed when the read has ended
 
-	start uint64      // tick at which it began; 0 before
-	began instant     // when it began
-	limit *time.Timer // abandons it
-	ended bool
-	err   error
-	spare *value[I] // what a discarded read of the collection found meanwhile: kept only if this read fails
+	callers   int           // calls that wait for it; a flight without one does not begin
+	start     uint64        // seq at which it began
+	began     clock.Instant // when it began
+	retry     bool          // the last read of the entry failed
+	limit     *time.Timer   // abandons it
+	ended     bool
+	followers []*flight[K, I] // reads of items that this read of the kind answers, because they had not begun
+	err       error
+}
+
+// covers reports whether the flight reads an entry.
+func (f *flight[K, I]) covers(e *entry[K, I]) bool {
+	return f.entry == e || f.entry == &f.col.whole && f.col.covers(e) && f.col.find(e.key) == e
 }
 
 // found is what a read of the inner store found.
 type found[I Item] struct {
 	items  map[string]I
-	broken map[string]error // of rows that are there and could not be understood: their last known values stay
+	broken map[string]error // by key, why a row could not be decoded; its last known value stays
+	lost   map[string]error // by key, why the absence of a row is not believed; its last known value stays
 }
 
-// afterLocked is the tick after which a read must have begun to answer a call that began at tick begun: the entry was
-// not invalidated since, and no invocation began. Without a cache it must have begun after the call.
-func (c *Cache[K, I]) afterLocked(e *entry[I], begun uint64) uint64 {
+// needLocked returns the seq after which a read must have begun to answer a call that began at seq begun. Without a cache
+// (TTL 0) it must have begun after the call.
+func (c *Cache[K, I]) needLocked(e *entry[K, I], begun uint64) uint64 {
 	if c.options.ttl == 0 {
 		return begun
 	}
+	return c.discardLocked(e)
+}
+
+// discardLocked returns the seq up to which a read that began is discarded for an entry: the entry was invalidated since,
+// or an invocation began.
+func (c *Cache[K, I]) discardLocked(e *entry[K, I]) uint64 {
 	return max(e.invalid, c.invalidAll, c.woken)
 }
 
-// joinLocked returns a read whose answer is good for a call that starts now, where reads that began at tick after or
-// before are not: the read in progress, the one after it, or a new one.
-func (c *Cache[K, I]) joinLocked(col *collection[K, I], e *entry[I], after uint64) *flight[I] {
+// joinable reports whether a flight in progress answers a call that needs a read which began after seq need.
+func joinable[K Kind[I], I Item](f *flight[K, I], need uint64) bool {
+	return f != nil && f.start > need
+}
+
+// joinLocked returns the flight that answers a call which needs a read of e that began after seq need: one in progress, one
+// that waits to begin, or a new one. A kind that was cached as a whole and is not fresh any more is read by one read of the
+// kind.
+func (c *Cache[K, I]) joinLocked(col *collection[K, I], e *entry[K, I], need uint64, now clock.Instant) *flight[K, I] {
+	whole, covered := &col.whole, col.covers(e)
+	// A read of the kind pays if it makes the kind fresh. One in progress that will is not followed by another for one key.
+	query := c.options.ttl != 0 && whole.last != nil && !c.freshLocked(whole, now) && !c.outage.failing(whole) &&
+		e.flight == nil && !joinable(whole.flight, c.discardLocked(whole))
 	switch {
-	case e.flight != nil && e.flight.start > after:
+	case joinable(e.flight, need):
 		return e.flight
 	case e.next != nil:
 		return e.next
+	case covered && joinable(whole.flight, need):
+		return whole.flight
+	case covered && whole.next != nil:
+		return whole.next
+	case query:
+		return c.joinWholeLocked(col, need)
 	}
-	f := &flight[I]{entry: e, done: make(chan struct{})}
-	if e == &col.whole {
-		f.ask = func() (found[I], error) { return c.askAll(col) }
-		f.keep = func(got found[I], now instant) { c.keepAllLocked(col, f, got, now) }
-	} else {
-		f.ask = func() (found[I], error) { return c.askOne(col, e.key) }
-		f.keep = func(got found[I], now instant) { c.keepOneLocked(col, f, got, now) }
-	}
-	if e.flight != nil {
+	f := &flight[K, I]{col: col, entry: e, done: make(chan struct{})}
+	switch {
+	case e.flight != nil:
 		e.next = f
-		return f
+	case covered:
+		e.next = f
+		col.waiting = append(col.waiting, e)
+	default:
+		c.beginLocked(f)
 	}
-	c.beginLocked(f)
 	return f
 }
 
-// awaitLocked waits for reads to end, without the lock while it waits.
-func (c *Cache[K, I]) awaitLocked(flights ...*flight[I]) {
-	c.mu.Unlock()
-	defer c.mu.Lock()
-	for _, f := range flights {
-		<-f.done
+// joinWholeLocked is joinLocked for a call that needs the whole kind.
+func (c *Cache[K, I]) joinWholeLocked(col *collection[K, I], need uint64) *flight[K, I] {
+	whole := &col.whole
+	switch {
+	case joinable(whole.flight, need):
+		return whole.flight
+	case whole.next != nil:
+		return whole.next
 	}
+	f := &flight[K, I]{col: col, entry: whole, done: make(chan struct{})}
+	if whole.flight == nil {
+		c.beginLocked(f)
+	} else {
+		whole.next = f
+	}
+	return f
 }
 
-// beginLocked begins a read, in a goroutine that lives as long as the inner store's answer takes, and a timer that
-// abandons it.
-func (c *Cache[K, I]) beginLocked(f *flight[I]) {
+// beginLocked begins a read, in a goroutine that ends when the inner store answers, and a timer that abandons it.
+func (c *Cache[K, I]) beginLocked(f *flight[K, I]) {
 	f.began = c.nowLocked()
-	c.tick++
-	f.start = c.tick
-	f.entry.flight, f.entry.next = f, nil
+	c.seq++
+	f.start = c.seq
+	f.entry.flight = f
+	c.outage.begin(f)
+	c.checkLocked()
 	c.stats.Reads++
 	f.limit = time.AfterFunc(c.options.readLimit, func() { c.end(f, found[I]{}, errAbandoned) })
 	go func() {
-		got, err := guarded(f.ask)
+		got, err := guarded(func() (found[I], error) { return c.ask(f) })
 		c.end(f, got, err)
+		if len(got.items) > 0 {
+			c.marker.learn(c.inner)
+		}
 	}()
 }
 
-// guarded turns a panic of the inner store into an error, so that those who wait are freed.
+// awaitLocked waits until flights have ended, without the lock while it waits. It returns errSlow if they have not after
+// wait, unless that is negative; errDown if an outage begins and the call is servable, which means that it can be
+// answered with a last known value; or errClosed. The error of a read is in its flight.
+func (c *Cache[K, I]) awaitLocked(wait time.Duration, servable bool, flights ...*flight[K, I]) error {
+	if wait == 0 {
+		return errSlow
+	}
+	var tooLong <-chan time.Time
+	if wait > 0 && wait < c.options.readLimit {
+		timer := time.NewTimer(wait)
+		defer timer.Stop()
+		tooLong = timer.C
+	}
+	var down <-chan struct{}
+	if servable {
+		down = c.outage.began
+	}
+	for _, f := range flights {
+		f.callers++
+	}
+	for i, f := range flights {
+		err := c.selectLocked(f, tooLong, down)
+		if err == nil || err != errClosed && f.ended {
+			continue
+		}
+		if err == errSlow {
+			c.outage.slow = f
+		}
+		for _, f := range flights[i:] {
+			f.callers--
+		}
+		return err
+	}
+	return nil
+}
+
+// selectLocked waits for the first of these to happen, without the lock while it waits.
+func (c *Cache[K, I]) selectLocked(f *flight[K, I], tooLong <-chan time.Time, down <-chan struct{}) error {
+	c.mu.Unlock()
+	defer c.mu.Lock()
+	select {
+	case <-f.done:
+		return nil
+	case <-tooLong:
+		return errSlow
+	case <-down:
+		return errDown
+	case <-c.closing:
+		return errClosed
+	}
+}
+
+// guarded turns a panic of the inner store into an error, so that callers do not wait for nothing.
 func guarded[I Item](ask func() (found[I], error)) (got found[I], err error) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -100,19 +197,31 @@ func guarded[I Item](ask func() (found[I], error)) (got found[I], err error) {
 	return ask()
 }
 
-// askOne reads one item. One that is missing is no entry in the map.
-func (c *Cache[K, I]) askOne(col *collection[K, I], key string) (got found[I], err error) {
-	item, err := c.inner.Get(col.kind, key)
-	if err != nil {
-		return got, fmt.Errorf("read %s %q: %w", col.kind.GetNamespace(), key, err)
+// ask reads from the inner store, without the lock.
+func (c *Cache[K, I]) ask(f *flight[K, I]) (found[I], error) {
+	if f.entry == &f.col.whole {
+		return c.askAll(f.col)
 	}
-	if !isNone(item) {
-		got.items = map[string]I{key: item}
-	}
-	return got, nil
+	return c.askOne(f.col, f.entry)
 }
 
-// isNone reports whether an item is none: the zero I, or a nil pointer in an interface.
+// askOne reads one item. An item that is missing is not in the map.
+func (c *Cache[K, I]) askOne(col *collection[K, I], e *entry[K, I]) (got found[I], err error) {
+	item, err := c.inner.Get(col.kind, e.key)
+	switch {
+	case errors.As(err, new(*brokenRowError)):
+		got.broken = map[string]error{e.key: err}
+		return got, nil
+	case err != nil:
+		return got, fmt.Errorf("read %s %q: %w", col.kind.GetNamespace(), e.key, err)
+	case !isNone(item):
+		got.items = map[string]I{e.key: item}
+		return got, nil
+	}
+	return got, c.confirmAbsent(e)
+}
+
+// isNone reports whether there is no item: the zero I, or a nil pointer in an interface.
 func isNone[I Item](item I) bool {
 	v := reflect.ValueOf(&item).Elem()
 	if v.Kind() == reflect.Interface {
@@ -121,15 +230,16 @@ func isNone[I Item](item I) bool {
 	return !v.IsValid() || v.IsZero()
 }
 
-// brokenTeller is what a store may offer beside All: it also says which rows it passed over (Table does).
-type brokenTeller[K Kind[I], I Item] interface {
+// brokenRowReporter is implemented by a store whose All skips rows that it cannot decode, and can report them. [Table]
+// implements it.
+type brokenRowReporter[K Kind[I], I Item] interface {
 	AllAndBroken(kind K) (items map[string]I, broken map[string]error, err error)
 }
 
 // askAll reads a whole kind.
 func (c *Cache[K, I]) askAll(col *collection[K, I]) (got found[I], err error) {
 	var all map[string]I
-	if inner, ok := c.inner.(brokenTeller[K, I]); ok {
+	if inner, ok := c.inner.(brokenRowReporter[K, I]); ok {
 		all, got.broken, err = inner.AllAndBroken(col.kind)
 	} else {
 		all, err = c.inner.All(col.kind)
@@ -137,112 +247,155 @@ func (c *Cache[K, I]) askAll(col *collection[K, I]) (got found[I], err error) {
 	if err != nil {
 		return got, fmt.Errorf("read all %s: %w", col.kind.GetNamespace(), err)
 	}
-	got.items = make(map[string]I, len(all)) // the inner store may keep its own
+	got.items = make(map[string]I, len(all)) // the inner store may keep its own map
 	for key, item := range all {
 		if !isNone(item) {
 			got.items[key] = item
 		}
 	}
+	got.lost = c.confirmAbsentAll(col, got)
 	return got, nil
 }
 
-// end closes a flight, and says what is worth a line in the log when the lock is free again.
-func (c *Cache[K, I]) end(f *flight[I], got found[I], err error) {
+// end ends a read, and writes its log lines after it has released the lock.
+func (c *Cache[K, I]) end(f *flight[K, I], got found[I], err error) {
 	c.mu.Lock()
-	warn := c.endLocked(f, got, err)
-	forgotten := c.forgetUnknownLocked()
+	r := c.endLocked(f, got, err)
+	r.forgotten = c.forgetUnknownLocked()
 	c.mu.Unlock()
-	if warn {
-		c.options.logger.Warn("v4store: a read failed; what is known is served as it was", slog.Any("error", err))
-	}
-	if forgotten > 0 {
-		c.options.logger.Warn("v4store: forgot unknown keys; are flag keys made from data?", slog.Int("keys", forgotten))
-	}
+	r.log(c.options.logger, f.col.kind.GetNamespace())
 }
 
-// endLocked closes a flight with what it found, or as failed, and begins the next. The second end of a flight, when an
-// abandoned read comes back after all, does nothing. It reports whether to log the error.
-func (c *Cache[K, I]) endLocked(f *flight[I], got found[I], err error) (warn bool) {
-	if f.ended {
-		return false
+// endLocked ends a read with what it found, or as failed, and begins what waits for it. The second end of a read, when an
+// abandoned one returns after all, does nothing. What was found is stored before the calls that wait continue, and before
+// the next read begins.
+func (c *Cache[K, I]) endLocked(f *flight[K, I], got found[I], err error) (r report) {
+	if f.ended || c.closed {
+		return r
 	}
-	f.ended, f.err = true, err
+	e := f.entry
+	f.ended, f.err, e.flight = true, err, nil
 	f.limit.Stop()
-	c.tick++
+	c.outage.forget(f)
+	c.seq++
 	now := c.nowLocked()
-	if err == nil {
-		if c.options.ttl != 0 && c.discardedLocked(f.entry, f, now) {
+	failure, wasDown := err, c.outage.down
+	for _, lost := range got.lost {
+		failure = lost
+	}
+	if failure != nil {
+		c.stats.Errors++
+		if c.outage.fail(f, failure, c.seq, now) {
+			r.failure = failure
+		}
+	} else {
+		c.outage.succeed(f)
+		if len(got.broken) == 0 {
+			c.answered = max(c.answered, f.start)
+		} else if c.warned == (clock.Instant{}) || c.warned.Age(now) >= quiet {
+			c.warned, r.broken = now, got.broken
+		}
+	}
+	c.notifyLocked(wasDown)
+	if !wasDown {
+		c.checkLocked()
+	}
+	if err != nil {
+		e.fail(err, c.seq, c.outage.period, now)
+	} else {
+		if c.options.ttl != 0 && (f.start <= c.discardLocked(e) || f.began.Add(c.options.ttl).Reached(now)) {
 			c.stats.Discarded++
 		}
-		f.keep(got, now)
-	} else {
-		warn = c.failLocked(f, now)
+		c.keepLocked(f, got, now)
 	}
+	f.answer()
+	c.advanceLocked(f)
+	return r
+}
+
+// answer lets the calls that wait continue.
+func (f *flight[K, I]) answer() {
 	close(f.done)
-	e := f.entry
-	e.flight = nil
-	switch next := e.next; {
-	case next == nil:
-	case c.freshLocked(e, e.last, now): // a read of the collection began after all that its calls had to wait for
-		e.next, next.ended = nil, true
-		close(next.done)
-	default:
-		c.beginLocked(next)
+	for _, g := range f.followers {
+		g.start, g.err, g.ended = f.start, f.err, true
+		close(g.done)
 	}
-	return warn
 }
 
-// failLocked notes that a read failed, and reports whether to log it.
-func (c *Cache[K, I]) failLocked(f *flight[I], now instant) (warn bool) {
-	if f.spare != nil {
-		f.entry.keep(f.spare)
+// advanceLocked begins what waited for f, unless no call waits for it any more. A read of the kind that waited answers the
+// reads of items that waited too.
+func (c *Cache[K, I]) advanceLocked(f *flight[K, I]) {
+	e, col := f.entry, f.col
+	query, waiting := e.next, []*entry[K, I](nil)
+	e.next = nil
+	if e == &col.whole {
+		waiting, col.waiting = col.waiting, nil
 	}
-	f.entry.fail(f.err, c.tick, now)
-	c.stats.Errors++
-	warn = c.warned == (instant{}) || c.warned.age(now) >= time.Minute
-	if warn {
-		c.warned = now
+	if query != nil && query.callers == 0 {
+		query = nil
 	}
-	return warn
+	for _, e := range waiting {
+		next := e.next
+		e.next = nil
+		switch {
+		case query != nil:
+			query.followers = append(query.followers, next)
+		case next.callers > 0:
+			c.beginLocked(next)
+		}
+	}
+	if query != nil {
+		c.beginLocked(query)
+	}
 }
 
-// discardedLocked reports whether what a read finds for an entry is not fresh if it ends now: it is too old, or from
-// before an invalidation, an invocation's begin, or a freeze.
-func (c *Cache[K, I]) discardedLocked(e *entry[I], f *flight[I], now instant) bool {
-	return f.start <= max(e.invalid, c.invalidAll, c.woken) || f.began.plus(c.options.ttl).reached(now)
-}
-
-// keepOneLocked stores what a read of one item found.
-func (c *Cache[K, I]) keepOneLocked(col *collection[K, I], f *flight[I], got found[I], now instant) {
-	item, ok := got.items[f.entry.key]
-	f.entry.keep(c.valueLocked(f, f.entry, item, ok, now))
-	col.whole.failures = 0 // the table answers: the whole kind may be tried again
-}
-
-// keepAllLocked stores what a read of a whole kind found. Where a value is discarded for its key, and the key's own read
-// began later, that one may be what somebody waits for; it would be thrown away if this value were kept. So the value
-// is only put by, and nobody sees it unless that read fails. A row that could not be understood is a read of its key that
-// failed: it replaces nothing.
-func (c *Cache[K, I]) keepAllLocked(col *collection[K, I], f *flight[I], got found[I], now instant) {
+// keepLocked stores what a read found.
+func (c *Cache[K, I]) keepLocked(f *flight[K, I], got found[I], now clock.Instant) {
+	if e, whole := f.entry, &f.col.whole; e != whole {
+		c.keepEntryLocked(f, e, got, now)
+		return
+	}
 	for key := range got.items {
-		col.findOrAdd(key)
+		f.col.findOrAdd(key)
 	}
 	for key := range got.broken {
-		col.findOrAdd(key)
+		f.col.findOrAdd(key)
 	}
-	var none I
-	col.whole.keep(c.valueLocked(f, &col.whole, none, false, now))
-	col.each(func(e *entry[I]) {
-		if err := got.broken[e.key]; err != nil {
-			e.fail(err, c.tick, now)
-			return
+	c.keepEntryLocked(f, &f.col.whole, found[I]{}, now)
+	f.col.each(func(e *entry[K, I]) {
+		if e.flight != nil || e.ended > f.start { // the two reads overlapped: the item is left to its own
+			e.uncovered = f.start
+		} else {
+			c.keepEntryLocked(f, e, got, now)
 		}
-		item, ok := got.items[e.key]
-		v, own := c.valueLocked(f, e, item, ok, now), e.flight
-		if own != nil && own.start > f.start && c.discardedLocked(e, f, now) {
-			own.spare, e.failures = v, 0
-			return
-		}
-		e.keep(v)
 	})
+}
+
+// keepEntryLocked stores what a read found for one entry. A row that is broken or lost is a failed read of its key: its last
+// known value stays.
+func (c *Cache[K, I]) keepEntryLocked(f *flight[K, I], e *entry[K, I], got found[I], now clock.Instant) {
+	if err := got.broken[e.key]; err != nil {
+		e.fail(err, c.seq, 0, now)
+		if f.entry == e {
+			c.stats.Errors++
+			f.err = err
+		} else {
+			e.skipped = f.start
+		}
+		return
+	}
+	if err := got.lost[e.key]; err != nil {
+		e.fail(err, c.seq, c.outage.period, now)
+		return
+	}
+	e.failures = 0
+	if f.entry == e {
+		e.ended = c.seq
+	}
+	if f.start <= c.discardLocked(e) && c.freshLocked(e, now) {
+		return // a discarded value replaces no fresh one, which a call can be answered with already
+	}
+	item, ok := got.items[e.key]
+	e.last = &value[I]{item: item, found: ok, start: f.start, taken: f.began, until: f.began.Add(c.options.ttl),
+		discarded: f.start <= c.woken}
 }

@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/launchdarkly/go-server-sdk/v7/interfaces"
 	"github.com/launchdarkly/go-server-sdk/v7/subsystems"
 	"github.com/launchdarkly/go-server-sdk/v7/subsystems/ldstoreimpl"
 	"github.com/launchdarkly/go-server-sdk/v7/subsystems/ldstoretypes"
@@ -19,12 +20,18 @@ var campaign = sim.Flags()
 // simulated is what the simulator judges: it speaks LaunchDarkly's newer language, so the cache stands between two
 // adapters. What the cache does not have is left out (a status) or done as its users do it (a preload: they call All).
 // It reads the table for its callers only, and looks at the clock at each Get: Lambda or not, strict or not.
-var simulated = sim.Subject{NoStatus: true, Recovery: 6 * time.Second, New: func(s sim.Setup) sim.System {
-	core, _ := s.Table.Build(nil)
-	return &simSystem{preload: s.Preload, Cache: v4store.Cached(ld.FeatureStore(simTable{core}),
-		v4store.TTL(s.TTL), v4store.MaxStale(s.MaxStale), v4store.ReadLimit(s.ReadLimit), v4store.CacheClock(s.Hands),
-		v4store.Logger(slog.New(slog.DiscardHandler)))}
-}}
+var simulated = sim.Subject{NoStatus: true, Recovery: 6 * time.Second, ShortWait: v4store.DefaultShortWait,
+	ManyStale: 1, Forgets: true, New: func(s sim.Setup) sim.System {
+		core, _ := s.Table.Build(nil)
+		system := &simSystem{preload: s.Preload}
+		options := []v4store.CacheOption{
+			v4store.TTL(s.TTL), v4store.MaxStale(s.MaxStale), v4store.ReadLimit(s.ReadLimit), v4store.CacheClock(s.Hands),
+			v4store.Logger(slog.New(slog.DiscardHandler)), v4store.ManyStale(1), v4store.MaxUnknown(2),
+			v4store.OnOutage(func(down bool) { system.status.UpdateStatus(interfaces.DataStoreStatus{Available: !down}) }),
+		}
+		system.Cache = v4store.Cached(ld.FeatureStore(simTable{core}), options...)
+		return system
+	}}
 
 // simItem is what a read of the table found. A tombstone is an item too: the judge looks at its version.
 type simItem struct {
@@ -95,7 +102,7 @@ func (t simTable) decode(kind ld.VersionedDataKind, key string, raw ldstoretypes
 	if !raw.Deleted {
 		var err error
 		if item, err = kind.(simKind).kind().Deserialize(raw.SerializedItem); err != nil {
-			return nil, err
+			return nil, v4store.BrokenRow(err)
 		}
 	}
 	return &simItem{key, item}, nil
@@ -117,9 +124,13 @@ func (t simTable) Initialized() bool { return t.core.IsInitialized() }
 type simSystem struct {
 	*v4store.Cache[ld.VersionedDataKind, ld.VersionedData]
 	preload bool // not done yet
+	status  subsystems.DataStoreUpdateSink
 }
 
-func (s *simSystem) Build(subsystems.ClientContext) (subsystems.DataStore, error) {
+func (s *simSystem) Build(context subsystems.ClientContext) (subsystems.DataStore, error) {
+	if s.status == nil {
+		s.status = context.GetDataStoreUpdateSink()
+	}
 	if s.preload {
 		s.preload = false
 		done := make(chan struct{})

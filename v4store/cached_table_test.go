@@ -15,14 +15,15 @@ import (
 	"github.com/warmflags/warmflags/v4store"
 )
 
-const whole = "*" // in counts and holds: a read of all flags
+// The keys in counts and holds of a read of all flags, and of the marker.
+const whole, marker = "*", "$inited"
 
 var (
 	errTable  = errors.New("table is down")
-	errBroken = errors.New("the row is broken")
+	errBroken = v4store.BrokenRow(errors.New("the row is broken"))
 )
 
-// memory is a shared table of flags under test, with hooks that decide when a read's answer arrives. It knows one kind.
+// memory is a shared table of flags, with hooks that decide when a read's answer arrives. It has one kind.
 type memory struct {
 	t testing.TB
 
@@ -31,12 +32,13 @@ type memory struct {
 	reads   map[string]int // by key
 	reading map[string]int
 	holds   map[string]chan struct{} // a read of the key has seen the rows, and answers when the channel is closed
-	err     error                    // what all calls fail with
-	errs    map[string]error         // what reads of a key fail with
-	broken  map[string]bool          // keys whose rows nobody understands
+	err     error                    // the error of all calls
+	errs    map[string]error         // the errors of reads of a key
+	broken  map[string]bool          // keys whose rows cannot be decoded
 	panics  bool
 	inited  bool
-	asked   int // times that Initialized was called
+	asked   int // calls of Initialized
+	marker  bool
 }
 
 func newMemory(t testing.TB) *memory {
@@ -124,7 +126,7 @@ func (m *memory) All(kind ld.VersionedDataKind) (map[string]ld.VersionedData, er
 	return all, err
 }
 
-// AllAndBroken is as [v4store.Table]'s.
+// AllAndBroken is like [v4store.Table]'s.
 func (m *memory) AllAndBroken(ld.VersionedDataKind) (all map[string]ld.VersionedData, broken map[string]error, err error) {
 	flags, err := m.read(whole)
 	if err != nil {
@@ -164,10 +166,21 @@ func (m *memory) Delete(_ ld.VersionedDataKind, key string, _ int) error {
 	return m.err
 }
 
+// HasMarker is like [v4store.Table]'s.
+func (m *memory) HasMarker() (bool, error) {
+	_, err := m.read(marker)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.marker, err
+}
+
 func (m *memory) Initialized() bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.asked++
+	if m.panics {
+		panic("planted")
+	}
 	return m.inited
 }
 
@@ -177,7 +190,7 @@ type system struct {
 	*v4store.Cache[ld.VersionedDataKind, ld.VersionedData]
 	start time.Time
 
-	hands      sync.Mutex // guards the fields below
+	clocks     sync.Mutex // guards the fields below
 	mono, wall time.Duration
 }
 
@@ -188,24 +201,24 @@ func newSystem(t testing.TB, options ...v4store.CacheOption) *system {
 	return s
 }
 
-// now follows the bubble's time with both hands, which a test can move apart.
+// now returns the bubble's time by both clocks, which a test can move apart.
 func (s *system) now() (mono, wall time.Duration) {
-	s.hands.Lock()
-	defer s.hands.Unlock()
+	s.clocks.Lock()
+	defer s.clocks.Unlock()
 	passed := time.Since(s.start)
 	return s.mono + passed, s.wall + passed
 }
 
 func (s *system) move(mono, wall time.Duration) {
-	s.hands.Lock()
-	defer s.hands.Unlock()
+	s.clocks.Lock()
+	defer s.clocks.Unlock()
 	s.mono += mono
 	s.wall += wall
 }
 
 func (s *system) pass(d time.Duration) { s.move(d, d) }
 
-// version is what a Get returns now: 0 where the flag is unknown.
+// version returns what a Get returns now: 0 if the flag is unknown.
 func (s *system) version(key string) int {
 	item, err := s.Cache.Get(ld.Features, key)
 	require.NoError(s.t, err)
@@ -216,7 +229,7 @@ func (s *system) version(key string) int {
 	return item.GetVersion()
 }
 
-// versions is what an All returns now.
+// versions returns what an All returns now.
 func (s *system) versions() map[string]int {
 	items, err := s.Cache.All(ld.Features)
 	require.NoError(s.t, err)
@@ -231,7 +244,7 @@ func (s *system) invalidate(key string, version int) {
 	s.Invalidate(change.Change{Kind: change.KindFeatures, Key: key, Version: version})
 }
 
-// async runs f beside the test, and hands over its result.
+// async runs f in a goroutine, and returns a channel with its result.
 func async[T any](f func() T) chan T {
 	result := make(chan T, 1)
 	go func() { result <- f() }()

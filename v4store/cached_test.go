@@ -1,10 +1,8 @@
 package v4store_test
 
 import (
-	"bytes"
 	"fmt"
 	"log/slog"
-	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -38,7 +36,7 @@ func TestOneReadForAnyNumberOfMisses(t *testing.T) {
 			waiting = append(waiting, async(func() int { return s.version("flag") }))
 		}
 		synctest.Wait()
-		assert.Equal(t, 1, s.version("other"), "a slow read holds up no other key")
+		assert.Equal(t, 1, s.version("other"), "a slow read of a key delays no other key")
 		release()
 		for _, w := range waiting {
 			assert.Equal(t, 7, <-w)
@@ -143,16 +141,16 @@ func TestALateFillNeverBeatsAnInvalidation(t *testing.T) {
 
 func TestAnEntryExpiresByEitherClock(t *testing.T) {
 	cases := []struct {
-		name       string
-		ttl        time.Duration
-		mono, wall time.Duration
-		reads      int
+		name          string
+		ttl           time.Duration
+		mono, wall    time.Duration
+		gets, queries int
 	}{
-		{"before the TTL is over", time.Minute, time.Minute - 1, time.Minute - 1, 1},
-		{"the process was frozen", time.Minute, 0, time.Minute, 2},
-		{"the wall clock stepped back", time.Minute, time.Minute, -time.Hour, 2},
-		{"it never expires", -1, 1000 * time.Hour, 1000 * time.Hour, 1},
-		{"there is no cache", 0, 0, 0, 2},
+		{"before the TTL is over", time.Minute, time.Minute - 1, time.Minute - 1, 1, 1},
+		{"the process was frozen", time.Minute, 0, time.Minute, 1, 2},
+		{"the wall clock stepped back", time.Minute, time.Minute, -time.Hour, 1, 2},
+		{"it never expires", -1, 1000 * time.Hour, 1000 * time.Hour, 1, 1},
+		{"there is no cache", 0, 0, 0, 2, 2},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
@@ -164,8 +162,8 @@ func TestAnEntryExpiresByEitherClock(t *testing.T) {
 				s.move(c.mono, c.wall)
 				assert.Equal(t, 1, s.version("flag"))
 				assert.Len(t, s.versions(), 1)
-				assert.Equal(t, c.reads, s.readsOf("flag"))
-				assert.Equal(t, c.reads, s.readsOf(whole))
+				assert.Equal(t, c.gets, s.readsOf("flag"))
+				assert.Equal(t, c.queries, s.readsOf(whole))
 			})
 		})
 	}
@@ -186,239 +184,6 @@ func TestAReadFromBeforeAnInvocationDoesNotCount(t *testing.T) {
 	})
 }
 
-func TestTheLastKnownValueIsServedInAnOutage(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		var log bytes.Buffer
-		s := newSystem(t, v4store.Logger(slog.New(slog.NewTextHandler(&log, nil))))
-		s.put("flag", 1)
-		s.put("other", 1)
-		want := s.versions()
-		s.fail(errTable)
-		s.InvalidateAll()
-		for range 50 {
-			assert.Equal(t, 1, s.version("flag"))
-			assert.Equal(t, want, s.versions())
-		}
-		assert.Equal(t, 1, s.readsOf("flag"), "it is not tried again at each Get")
-		assert.Equal(t, 2, s.readsOf(whole))
-		_, err := s.Cache.Get(ld.Segments, "segment")
-		require.ErrorIs(t, err, errTable, "nothing is known of it")
-		_, err = s.Cache.All(ld.Segments)
-		require.ErrorIs(t, err, errTable)
-		assert.Equal(t, 4, s.Stats().Errors)
-		assert.Equal(t, 100, s.Stats().StaleServes)
-		synctest.Wait()
-		assert.Equal(t, 1, strings.Count(log.String(), "table is down"), "one line a minute")
-
-		s.put("flag", 2)
-		s.fail(nil)
-		s.pass(5 * time.Second)
-		assert.Equal(t, 2, s.version("flag"), "it recovers by itself")
-		assert.Equal(t, map[string]int{"flag": 2, "other": 1}, s.versions())
-	})
-}
-
-// After a whole read that failed, a message ends the pause, and so does a read of an item that succeeds.
-func TestAMessageEndsAFailedReadsPause(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := newSystem(t)
-		s.put("flag", 1)
-		s.versions()
-		s.InvalidateAll()
-		s.failOnly(whole, errTable)
-		assert.Equal(t, map[string]int{"flag": 1}, s.versions())
-		s.failOnly(whole, nil)
-		s.put("flag", 2)
-		assert.Equal(t, map[string]int{"flag": 1}, s.versions(), "it is left alone for a moment")
-		s.invalidate("flag", 2)
-		assert.Equal(t, map[string]int{"flag": 2}, s.versions())
-
-		s.InvalidateAll()
-		s.failOnly(whole, errTable)
-		s.versions()
-		s.failOnly(whole, nil)
-		s.put("flag", 3)
-		assert.Equal(t, 3, s.version("flag"))
-		s.put("other", 1)
-		assert.Equal(t, map[string]int{"flag": 3, "other": 1}, s.versions())
-	})
-}
-
-func TestManyChangedFlagsDoNotRepeatAFailedAll(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := newSystem(t)
-		want := map[string]int{}
-		for i := range 30 {
-			want[fmt.Sprint("flag", i)] = 1
-			s.put(fmt.Sprint("flag", i), 1)
-		}
-		s.versions()
-		for key := range want {
-			s.put(key, 2)
-			s.invalidate(key, 2)
-		}
-		s.failOnly(whole, errTable)
-		for range 10 {
-			assert.Equal(t, want, s.versions(), "as last known")
-		}
-		assert.Equal(t, 2, s.readsOf(whole), "it is left alone for a moment")
-		s.failOnly(whole, nil)
-		s.pass(5 * time.Second)
-		assert.Equal(t, 2, s.versions()["flag7"])
-	})
-}
-
-func TestABrokenRowReplacesNothing(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := newSystem(t)
-		s.put("flag", 1)
-		s.put("other", 1)
-		s.versions()
-		s.put("flag", 2)
-		s.put("new", 1)
-		s.mu.Lock()
-		s.broken["flag"], s.broken["new"] = true, true
-		s.mu.Unlock()
-		s.InvalidateAll()
-		for range 3 {
-			assert.Equal(t, map[string]int{"flag": 1, "other": 1}, s.versions())
-			assert.Equal(t, 1, s.version("flag"))
-			got, err := s.Cache.Get(ld.Features, "new")
-			require.NoError(t, err)
-			assert.Nil(t, got, "it was not there when it was last read")
-			s.pass(time.Minute)
-		}
-		s.mu.Lock()
-		clear(s.broken)
-		s.mu.Unlock()
-		s.InvalidateAll()
-		assert.Equal(t, map[string]int{"flag": 2, "other": 1, "new": 1}, s.versions())
-	})
-}
-
-func TestMaxStaleLimitsLastKnownValues(t *testing.T) {
-	for _, maxStale := range []time.Duration{2 * time.Hour, -1} {
-		synctest.Test(t, func(t *testing.T) {
-			s := newSystem(t, v4store.MaxStale(maxStale), v4store.Logger(slog.New(slog.DiscardHandler)))
-			s.put("flag", 1)
-			s.versions()
-			s.fail(errTable)
-			if maxStale > 0 {
-				s.move(0, maxStale)
-				assert.Equal(t, 1, s.version("flag"))
-				assert.Len(t, s.versions(), 1)
-			}
-			s.move(0, max(1, time.Hour))
-			for range 2 { // the second one does not even try
-				_, err := s.Cache.Get(ld.Features, "flag")
-				require.ErrorIs(t, err, errTable)
-				_, err = s.Cache.All(ld.Features)
-				require.ErrorIs(t, err, errTable)
-			}
-		})
-	}
-}
-
-func TestAReadThatTakesTooLongIsAbandoned(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := newSystem(t, v4store.Logger(slog.New(slog.DiscardHandler)))
-		s.put("flag", 1)
-		release := s.hold("flag")
-		begun := time.Now()
-		_, err := s.Cache.Get(ld.Features, "flag")
-		require.ErrorContains(t, err, "abandoned")
-		assert.Equal(t, 3*time.Second, time.Since(begun))
-		_, err = s.Cache.Get(ld.Features, "flag")
-		require.ErrorContains(t, err, "abandoned", "left alone for a while")
-
-		s.pass(time.Second)
-		next := s.hold("flag")
-		s.put("flag", 2)
-		second := async(func() int { return s.version("flag") })
-		synctest.Wait()
-		release() // the abandoned read ends during its successor
-		synctest.Wait()
-		next()
-		assert.Equal(t, 2, <-second)
-		assert.Equal(t, 2, s.version("flag"))
-	})
-}
-
-func TestAPanicOfTheInnerStoreIsAnError(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := newSystem(t, v4store.Logger(slog.New(slog.DiscardHandler)))
-		s.panics = true
-		_, err := s.Cache.Get(ld.Features, "flag")
-		require.ErrorContains(t, err, "store panicked: planted")
-	})
-}
-
-func TestWritesGoThroughAndAreSeen(t *testing.T) {
-	flag := func(version int) ld.VersionedData { return &ld.Flag{Key: "flag", Version: version} }
-	writes := []struct {
-		name  string
-		write func(s *system) error
-		want  map[string]int
-	}{
-		{"Init", func(s *system) error {
-			return s.Cache.Init(map[ld.VersionedDataKind]map[string]ld.VersionedData{ld.Features: {"flag": flag(5)}})
-		}, map[string]int{"flag": 5}},
-		{"Upsert", func(s *system) error { return s.Cache.Upsert(ld.Features, flag(2)) }, map[string]int{"flag": 2, "other": 1}},
-		{"Delete", func(s *system) error { return s.Cache.Delete(ld.Features, "flag", 2) }, map[string]int{"other": 1}},
-	}
-	for _, w := range writes {
-		for _, failure := range []error{nil, errTable} {
-			t.Run(fmt.Sprint(w.name, " ", failure), func(t *testing.T) {
-				synctest.Test(t, func(t *testing.T) {
-					s := newSystem(t)
-					s.put("flag", 1)
-					s.put("other", 1)
-					s.versions()
-					s.invalidate("flag", 0)
-					release := s.hold("flag")
-					early := async(func() int { return s.version("flag") })
-					synctest.Wait() // a read is under way while it is written
-					s.fail(failure)
-					require.ErrorIs(t, w.write(s), failure)
-					s.fail(nil)
-					release()
-					assert.Equal(t, 1, <-early)
-					assert.Equal(t, w.want["flag"], s.version("flag"))
-					assert.Equal(t, w.want, s.versions())
-				})
-			})
-		}
-	}
-}
-
-func TestMapsAreTheCallersOwn(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := newSystem(t)
-		s.put("flag", 1)
-		items, err := s.Cache.All(ld.Features)
-		require.NoError(t, err)
-		clear(items)
-		assert.Equal(t, map[string]int{"flag": 1}, s.versions())
-	})
-}
-
-func TestInitializedAsksUntilItIsTrue(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := newSystem(t)
-		for range 10 {
-			assert.False(t, s.Cache.Initialized())
-		}
-		assert.Equal(t, 1, s.asked, "at most once a second")
-		s.inited = true
-		s.pass(time.Second)
-		assert.True(t, s.Cache.Initialized())
-		s.inited = false
-		s.pass(time.Hour)
-		assert.True(t, s.Cache.Initialized())
-		assert.Equal(t, 2, s.asked)
-	})
-}
-
 func TestUnknownFlagsAreRememberedWithABound(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSystem(t, v4store.MaxUnknown(100), v4store.Logger(slog.New(slog.DiscardHandler)))
@@ -434,62 +199,4 @@ func TestUnknownFlagsAreRememberedWithABound(t *testing.T) {
 		s.invalidate("unknown7", 1)
 		assert.Equal(t, 1, s.version("unknown7"))
 	})
-}
-
-func TestWrongOptionsAreReportedTogether(t *testing.T) {
-	c := v4store.Cached[ld.VersionedDataKind, ld.VersionedData](nil, v4store.TTL(time.Hour), v4store.MaxStale(time.Minute),
-		v4store.Logger(nil), v4store.ReadLimit(-1))
-	_, getErr := c.Get(ld.Features, "flag")
-	_, allErr := c.All(ld.Features)
-	for _, err := range []error{
-		getErr, allErr, c.Init(nil), c.Delete(ld.Features, "flag", 1), c.Upsert(ld.Features, &ld.Flag{}),
-	} {
-		require.ErrorContains(t, err, "configure cache: no inner store")
-		require.ErrorContains(t, err, "option MaxStale(1m0s): is below the TTL of 1h0m0s")
-		require.ErrorContains(t, err, "option Logger: is nil")
-		require.ErrorContains(t, err, "option ReadLimit(-1ns): must be positive")
-	}
-	assert.False(t, c.Initialized())
-	c.InvalidateAll()
-}
-
-// plain is an item that is neither an interface nor comparable.
-type plain struct {
-	Key  string
-	Tags []string
-}
-
-func (p plain) GetKey() string  { return p.Key }
-func (p plain) GetVersion() int { return len(p.Tags) }
-func (p plain) IsDeleted() bool { return false }
-
-type plainKind string
-
-func (k plainKind) GetNamespace() string              { return string(k) }
-func (k plainKind) GetDefaultItem() any               { return new(plain) }
-func (k plainKind) MakeDeletedItem(string, int) plain { return plain{} }
-
-type plainStore map[string]plain
-
-func (s plainStore) Get(_ plainKind, key string) (plain, error) { return s[key], nil }
-func (s plainStore) All(plainKind) (map[string]plain, error)    { return s, nil }
-func (s plainStore) Init(map[plainKind]map[string]plain) error  { return nil }
-func (s plainStore) Delete(plainKind, string, int) error        { return nil }
-func (s plainStore) Upsert(plainKind, plain) error              { return nil }
-func (s plainStore) Initialized() bool                          { return true }
-
-func TestAMissingItemIsTheZeroItem(t *testing.T) {
-	c := v4store.Cached(plainStore{"a": {Key: "a"}}, v4store.TTL(-1))
-	for range 2 {
-		item, err := c.Get("things", "a")
-		require.NoError(t, err)
-		assert.Equal(t, "a", item.Key)
-		item, err = c.Get("things", "b")
-		require.NoError(t, err)
-		assert.Zero(t, item)
-		all, err := c.All("things")
-		require.NoError(t, err)
-		assert.Equal(t, map[string]plain{"a": {Key: "a"}}, all)
-	}
-	assert.Equal(t, 3, c.Stats().Reads)
 }

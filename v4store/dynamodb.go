@@ -107,7 +107,7 @@ func (t *Table[K, I]) Get(kind K, key string) (none I, err error) {
 	}
 	item, err := decode[K, I](kind, r)
 	if err != nil {
-		return none, fmt.Errorf("read row %q %q of table %q: %w", namespace, key, t.rows.table, err)
+		return none, &brokenRowError{fmt.Errorf("read row %q %q of table %q: %w", namespace, key, t.rows.table, err)}
 	}
 	if item.IsDeleted() {
 		return none, nil
@@ -118,19 +118,20 @@ func (t *Table[K, I]) Get(kind K, key string) (none I, err error) {
 // All reads all items of a kind that are not deleted, each strongly consistent. Rows that are not LaunchDarkly's are
 // skipped, with one warning that names them, and counted in [TableStats].
 func (t *Table[K, I]) All(kind K) (map[string]I, error) {
-	items, _, err := t.AllAndBroken(kind)
+	items, broken, err := t.AllAndBroken(kind)
+	if len(broken) > 0 { // one log line for all rows, because all flags can be evaluated often
+		slog.Warn("v4store: rows skipped", "table", t.rows.table, "namespace", t.rows.namespace(kind.GetNamespace()),
+			"rows", listBroken(broken))
+	}
 	return items, err
 }
 
-// AllAndBroken is [Table.All] that also returns, by key, why rows were skipped; nil if none was. [Cached] uses it to serve
-// the last known values of such rows.
+// AllAndBroken is [Table.All] that returns, by key, why rows were skipped, and logs nothing. [Cached] uses it to serve the
+// last known values of such rows, and to log them when it holds up no call.
 func (t *Table[K, I]) AllAndBroken(kind K) (items map[string]I, broken map[string]error, err error) {
-	namespace := t.rows.namespace(kind.GetNamespace())
-	items = map[string]I{}
-	err = t.rows.each(namespace, func(key string, r row) {
+	items, broken = map[string]I{}, map[string]error{}
+	err = t.rows.each(t.rows.namespace(kind.GetNamespace()), func(key string, r row) {
 		switch item, err := decode[K, I](kind, r); {
-		case err != nil && broken == nil:
-			broken = map[string]error{key: err}
 		case err != nil:
 			broken[key] = err
 		case !item.IsDeleted():
@@ -140,16 +141,24 @@ func (t *Table[K, I]) AllAndBroken(kind K) (items map[string]I, broken map[strin
 	if err != nil {
 		return nil, nil, err
 	}
-	if len(broken) > 0 { // one log line for all rows, because all flags can be evaluated often
-		t.broken.Add(int64(len(broken)))
-		var rows []string
-		for _, key := range slices.Sorted(maps.Keys(broken)) {
-			rows = append(rows, fmt.Sprintf("%q: %v", key, broken[key]))
-		}
-		slog.Warn("v4store: rows skipped", "table", t.rows.table, "namespace", namespace, "rows", strings.Join(rows, "; "))
-	}
+	t.broken.Add(int64(len(broken)))
 	return items, broken, nil
 }
+
+// listBroken returns keys in order, each with why its row is broken.
+func listBroken(broken map[string]error) string {
+	var rows []string
+	for _, key := range slices.Sorted(maps.Keys(broken)) {
+		rows = append(rows, fmt.Sprintf("%q: %v", key, broken[key]))
+	}
+	return strings.Join(rows, "; ")
+}
+
+// brokenRowError is the error of a Get whose row is not LaunchDarkly's. The table did answer.
+type brokenRowError struct{ error }
+
+// Unwrap returns what is wrong with the row.
+func (e *brokenRowError) Unwrap() error { return e.error }
 
 // Upsert writes an item if the table has no row of its key, or one of a lower version; otherwise it does nothing. An item
 // that DynamoDB cannot hold is not written: it is logged and counted in [TableStats], and its old row stays. Throttling

@@ -17,7 +17,7 @@ func TestPlantedFaults(t *testing.T) {
 		mutant.Fault("a null is no tombstone", "dynamodb.go", "if into == nil {", "if false {"),
 		mutant.Fault("tombstones are returned", "dynamodb.go", "if item.IsDeleted() {", "if false {"),
 		mutant.Fault("one page is read", "dynamodb_rows.go", "if len(out.LastEvaluatedKey) == 0 {", "if true {"),
-		mutant.Fault("the prefix is forgotten", "dynamodb_rows.go", `return r.prefix + ":" + name`, "return name"),
+		mutant.Fault("the prefix is forgotten", "dynamodb_rows.go", "layout.Namespace(r.prefix, name)", `layout.Namespace("", name)`),
 		mutant.Fault("Init removes nothing", "dynamodb_init.go", "if _, stays := items[key]; !stays {", "if false {"),
 		mutant.Fault("Init overwrites a newer row", "dynamodb_init.go", "err == nil && theirs < version", "err == nil && theirs != version+1<<20"),
 		mutant.Fault("Init keeps an older row", "dynamodb_init.go", "err == nil && theirs < version", "err == nil && theirs > version"),

@@ -257,7 +257,7 @@ func TestWrongOptions(t *testing.T) {
 	t.Setenv("AWS_CONFIG_FILE", t.TempDir()+"/none")
 	for problem, s := range map[string]*v4store.Table[ld.VersionedDataKind, ld.VersionedData]{
 		"option Client: is nil": v4store.DynamoDB[ld.VersionedDataKind, ld.VersionedData]("", v4store.Client(nil)),
-		"set AWS_REGION":    v4store.DynamoDB[ld.VersionedDataKind, ld.VersionedData](""),
+		"set AWS_REGION":        v4store.DynamoDB[ld.VersionedDataKind, ld.VersionedData](""),
 	} {
 		_, getErr := s.Get(ld.Features, "a")
 		_, allErr := s.All(ld.Features)

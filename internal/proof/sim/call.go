@@ -130,17 +130,17 @@ func (w *world) beginCall(x, kind int) *call {
 	}
 	down := w.isDown()
 	late := func(failed stamp) bool {
-		if w.subject.NoStatus {
-			failed = w.lastFailure // the retry of one key delays that of another
+		if w.subject.NoStatus { // the retry of one key delays that of another
+			return !w.outage && !w.reading() && now.mono-w.lastFailure.mono > w.subject.Recovery
 		}
 		return !w.outage && now.mono-failed.mono > w.subject.Recovery
 	}
-	w.failing[kind] = w.failing[kind] && !late(w.failed[kind])
+	w.failing[kind] = w.failing[kind] && (w.subject.NoStatus || !late(w.failed[kind]))
 	for y, i := range w.items {
 		c.floor[y], c.inv[y] = i.floor, i.invalidated.n
-		i.failing = i.failing && !late(i.failed)
+		i.failing = i.failing && (w.subject.NoStatus || !late(i.failed))
 		c.garbled[y] = i.failing && i.garbled
-		c.excused[y] = down || w.unreachable || i.failing || x < 0 && w.failing[kind]
+		c.excused[y] = down || w.unreachable || i.failing && !late(i.failed) || x < 0 && w.failing[kind] && !late(w.failed[kind])
 	}
 	for _, r := range w.flying {
 		if !r.done && r.kind == kind {

@@ -1,0 +1,26 @@
+package v4store
+
+import (
+	"log/slog"
+)
+
+// report is what the end of a read adds to the log.
+type report struct {
+	failure   error            // of the first read of a failing period
+	broken    map[string]error // rows that could not be decoded
+	forgotten int              // unknown keys
+}
+
+// log writes the report. It is called without a lock, because a logger can evaluate a flag.
+func (r report) log(logger *slog.Logger, kind string) {
+	if r.failure != nil {
+		logger.Warn("v4store: reads of the table fail; last known values are served", slog.Any("error", r.failure))
+	}
+	if len(r.broken) > 0 {
+		logger.Warn("v4store: rows cannot be decoded; their last known values are served",
+			slog.String("kind", kind), slog.String("rows", listBroken(r.broken)))
+	}
+	if r.forgotten > 0 {
+		logger.Warn("v4store: forgot unknown keys; are flag keys made from data?", slog.Int("keys", r.forgotten))
+	}
+}
