@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"math"
+	"slices"
 	"time"
 
 	gocache "github.com/patrickmn/go-cache"
@@ -117,7 +118,19 @@ func (c *Cache[K, I]) allLocked(a *all[K, I]) error {
 		}
 		stale = c.staleLocked(a, c.nowLocked())
 	}
-	return c.readStaleLocked(a, stale)
+	// While it waits, the read of the kind that another call waits for can replace a fresh value by a discarded one.
+	for tried := map[*entry[K, I]]bool{}; len(stale) > 0; {
+		for _, e := range stale {
+			tried[e] = true
+		}
+		if err := c.readStaleLocked(a, stale); err != nil {
+			return err
+		}
+		stale = slices.DeleteFunc(c.staleLocked(a, c.nowLocked()), func(e *entry[K, I]) bool {
+			return tried[e] || e.last == nil || !e.last.discarded
+		})
+	}
+	return nil
 }
 
 // staleLocked returns the entries whose last known value does not answer the call. A value whose read began after the call

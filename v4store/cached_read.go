@@ -392,8 +392,11 @@ func (c *Cache[K, I]) keepEntryLocked(f *flight[K, I], e *entry[K, I], got found
 	if f.entry == e {
 		e.ended = c.seq
 	}
-	if f.start <= c.discardLocked(e) && c.freshLocked(e, now) {
-		return // a discarded value replaces no fresh one, which a call can be answered with already
+	if e == &f.col.whole && f.start <= c.discardLocked(e) && c.freshLocked(e, now) {
+		fresh := *e.last // which keys there are stays fresh
+		fresh.taken = f.began
+		e.last = &fresh
+		return
 	}
 	item, ok := got.items[e.key]
 	e.last = &value[I]{item: item, found: ok, start: f.start, taken: f.began, until: f.began.Add(c.options.ttl),
