@@ -55,7 +55,8 @@ func genHistory(t *rapid.T) history {
 	})
 	step := rapid.Custom(func(t *rapid.T) round {
 		return round{
-			writes: rapid.IntRange(0, 120).Draw(t, "writes"), batch: rapid.IntRange(1, 200).Draw(t, "batch"),
+			writes:   rapid.SampledFrom([]int{0, 3, 20, 120}).Draw(t, "writes"), // rapid.IntRange prefers small numbers
+			batch:    rapid.SampledFrom([]int{1, 10, 60, 200}).Draw(t, "batch"),
 			fail:     rapid.SliceOfN(rapid.IntRange(1, 9), 0, 4).Draw(t, "fail"),
 			failFrom: max(rapid.IntRange(-6, 6).Draw(t, "fail from"), 0),
 			passOnFails: rapid.SliceOfN(rapid.SampledFrom([]bool{false, false, false, false, false, true}), 3, 3).Draw(t,
@@ -112,7 +113,10 @@ func (w *world) run() error {
 	next := 0
 	for _, r := range w.rounds {
 		for range r.writes {
-			w.write(w.writes[next%len(w.writes)])
+			x := w.writes[next%len(w.writes)]
+			// rapid prefers small numbers: spread them, so that prefixes have enough items for several messages.
+			x.prefix, x.key = (x.prefix+next/7)%3, (x.key+next)%20
+			w.write(x)
 			next++
 		}
 		w.fails, w.failFrom, w.passOnFail = r.fail, r.failFrom, r.passOnFails

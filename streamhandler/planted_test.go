@@ -9,7 +9,7 @@ import (
 )
 
 func TestPlantedFaults(t *testing.T) {
-	histories := []string{"-rapid.seed=1", "-rapid.checks=400", "-rapid.shrinktime=0s", "-rapid.nofailfile"}
+	histories := []string{"-rapid.seed=1", "-rapid.checks=150", "-rapid.shrinktime=0s", "-rapid.nofailfile"}
 	mutant.Check(t, mutant.Suite{Package: ".", Run: "^TestConsumersEndWithTheTable$", Args: histories,
 		Mutants: []mutant.Mutant{
 			mutant.Fault("the first record instead of the last", "batch.go", "\t\tit.record(row, r)",
