@@ -126,7 +126,7 @@ func TestOnePlaceNamesTheProcessor(t *testing.T) {
 		for architecture, want := range map[string]string{"[arm64]": "GOARCH=arm64", "[x86_64]": "GOARCH=amd64", "[riscv]": "must have", "[!Ref Processor]": "must have"} {
 			text := strings.Replace(string(data), "Architectures: [arm64]", "Architectures: "+architecture, 1)
 			require.NoError(t, os.WriteFile(file, []byte(text), 0o600))
-			command := exec.Command("make", "--dry-run", "--makefile", c.makefile, c.target, "ARTIFACTS_DIR=out", "TEMPLATE="+file) //nolint:gosec // the test's own words
+			command := exec.Command("make", "--dry-run", "--makefile", c.makefile, c.target, "ARTIFACTS_DIR=out", "TEMPLATE="+file)
 			command.Dir = folder
 			said, err := command.CombinedOutput()
 			assert.Equal(t, want == "must have", err != nil, fmt.Sprint(err))
