@@ -14,6 +14,8 @@ DYNAMODB_PACKAGE := amplify-dynamodb-simulator@2.9.30
 DYNAMODB_SHA256  := 3503ffac19f183407909fecdacf4db51ab1fdad1da7b2f177016670b2d80e4b9
 DYNAMODB         := $(OTHERS)/$(DYNAMODB_PACKAGE)
 MINISTACK        := $(OTHERS)/venv/bin/ministack
+RIE_VERSION      := v0.0.0-20261030222936-bef5c4ba774d
+RIE              := $(OTHERS)/aws-lambda-rie-$(RIE_VERSION)
 OPENFEATURE      := $(OTHERS)/node/node_modules/.package-lock.json
 
 # The race detector needs a C compiler.
@@ -119,7 +121,7 @@ sim: ## Run long histories: SIMSEEDS=100000 seeds of 100 steps for each cache, 1
 	go -C v4store test . -run '^TestSim$$' -sim.seeds=$(SIMSEEDS) -v -count=1 -timeout $(TIMEOUT)
 
 .PHONY: integration
-integration: $(DYNAMODB) $(MINISTACK) $(OPENFEATURE) ## Test with DynamoDB Local, MiniStack, and LaunchDarkly's and OpenFeature's SDKs
+integration: $(DYNAMODB) $(MINISTACK) $(OPENFEATURE) $(RIE) ## Test with DynamoDB Local, MiniStack, and LaunchDarkly's and OpenFeature's SDKs
 	go -C test vet ./...
 	go -C test mod tidy -diff
 	go -C test test $(RACE) -count=1 -timeout $(TIMEOUT) -v $$(go -C test list ./... | grep -v /e2e$$)
@@ -210,6 +212,12 @@ $(MINISTACK): test/requirements.txt
 	$(PYTHON) -m venv --clear $(OTHERS)/venv
 	$(call persist,$(OTHERS)/venv/bin/pip $(PIP) --requirement test/requirements.txt)
 	@touch $@
+
+# AWS's Runtime Interface Emulator, which runs functions and extensions as Lambda does, but does not freeze them.
+$(RIE):
+	mkdir -p $(OTHERS)
+	$(call persist,GOBIN=$(OTHERS) go install github.com/aws/aws-lambda-runtime-interface-emulator/cmd/aws-lambda-rie@$(RIE_VERSION))
+	mv $(OTHERS)/aws-lambda-rie $@
 
 # OpenFeature for Node.js resolves its packages from where the script is.
 $(OPENFEATURE): test/node/package.json test/node/package-lock.json test/node/evaluate.js

@@ -27,7 +27,7 @@ func TestPlantedFaults(t *testing.T) {
 		mutant.Fault("never wake", "invocation.go", "waker.Wake()", "_ = waker"),
 		mutant.Fault("append whatever the sequence is", "writer.go", `"#e = :e AND #s = :s"`, `"#e = :e OR #s = :s"`),
 		mutant.Fault("tell the same changes twice", "poll.go",
-			"	f.known = found\n	if all {", "	if all {\n		f.known = found"),
+			"	f.known = found\n	f.stats.", "	if all {\n		f.known = found\n	}\n	f.stats."),
 		mutant.Fault("take falling behind for nothing new", "row.go", "		return nil, false\n", "		return nil, true\n"),
 		mutant.Fault("ignore another history", "poll.go", "|| known.diverges(found) ", ""),
 		mutant.Fault("no larger budget after a pause", "poll.go", "f.latest.began.Age(now) >= longPause", "false"),

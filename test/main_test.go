@@ -7,4 +7,9 @@ import (
 	"github.com/warmflags/warmflags/test/emulator"
 )
 
-func TestMain(m *testing.M) { os.Exit(emulator.Main(m)) }
+func TestMain(m *testing.M) {
+	if events := os.Getenv(rieEvents); events != "" {
+		rieFunction(events)
+	}
+	os.Exit(emulator.Main(m))
+}
