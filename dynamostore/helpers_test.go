@@ -31,10 +31,6 @@ func item(key string, version int) st.SerializedItemDescriptor {
 	return st.SerializedItemDescriptor{Version: version, SerializedItem: fmt.Appendf(nil, `{"key":%q,"version":%d,"salt":"s"}`, key, version)}
 }
 
-func tombstone(version int) st.SerializedItemDescriptor {
-	return st.SerializedItemDescriptor{Version: version, Deleted: true, SerializedItem: fmt.Appendf(nil, `{"version":%d,"deleted":true}`, version)}
-}
-
 func keyed(key string, i st.SerializedItemDescriptor) st.KeyedSerializedItemDescriptor {
 	return st.KeyedSerializedItemDescriptor{Key: key, Item: i}
 }

@@ -3,6 +3,7 @@ package dynamostore_test
 import (
 	"context"
 	"errors"
+	"maps"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -22,6 +23,7 @@ import (
 	"github.com/warmflags/warmflags/dynamostore"
 	localaws "github.com/warmflags/warmflags/internal/local/aws"
 	"github.com/warmflags/warmflags/internal/proof/spy"
+	"github.com/warmflags/warmflags/internal/table"
 )
 
 // The suite by which LaunchDarkly judges every persistent store.
@@ -104,6 +106,36 @@ func TestANullItemIsATombstone(t *testing.T) {
 	got, err := s.Get(features, "gone")
 	require.NoError(t, err)
 	assert.Equal(t, []any{5, true}, []any{got.Version, got.Deleted})
+}
+
+// A version as text, as a fraction or missing: LaunchDarkly's SDKs read such rows by the JSON's version.
+func TestRowsOfOtherWriters(t *testing.T) {
+	for name, attributes := range map[string]table.Row{
+		"text": {"version": str("7")}, "fraction": {"version": num("6.5")}, "missing": {},
+	} {
+		t.Run(name, func(t *testing.T) {
+			api := spy.New()
+			s := open(t, api, "")
+			put := func() {
+				row := table.Row{"item": str(`{"key":"a","version":7,"salt":"s"}`)}
+				maps.Copy(row, attributes)
+				api.Put(t, "features", "a", row)
+			}
+			put()
+			got, err := s.Get(features, "a")
+			require.NoError(t, err)
+			assert.Equal(t, 7, got.Version)
+			assert.Equal(t, map[string]int{"a": 7}, flags(t, s))
+			assert.Zero(t, s.Stats().BrokenRows)
+
+			updated, err := s.Upsert(features, "a", item("a", 8))
+			require.NoError(t, err)
+			assert.True(t, updated)
+			put()
+			require.NoError(t, open(t, api, "").Init(data("a:7")))
+			assert.Equal(t, num("7"), api.Row(t, "features", "a")["version"], "such a row is never equal")
+		})
+	}
 }
 
 func TestBrokenRowsAreNamedAndLoseNothingElse(t *testing.T) {

@@ -1,25 +1,26 @@
-// Package flagsync makes a DynamoDB table equal to a LaunchDarkly environment.
+// Package flagsync makes a DynamoDB table equal to a LaunchDarkly environment. The table holds each flag and segment as the JSON
+// that LaunchDarkly sent. The package reads LaunchDarkly's streaming protocol itself and does not import its server SDK.
 //
 // [Syncer.Sync] is one sync. In this order, it
 //
-//  1. takes the table's fence ([table.Environment.TakeToken]), one higher than any before;
-//  2. fetches the environment with the LaunchDarkly SDK's own streaming client, so that transport,
-//     authentication, proxies and endpoints are the SDK's;
-//  3. reads the table, and checks the difference against the guards below;
-//  4. writes what differs, and nothing else. Every transaction checks that the fence is still the newest, and where
-//     there is nothing to write, the fence is read;
-//  5. listens a little longer, and writes what arrives: LaunchDarkly's stream may trail its webhook. Such a patch
-//     costs one read of its own row and one transaction.
+//  1. takes the environment's fencing token ([table.Environment.TakeToken]), one higher than any before;
+//  2. connects to LaunchDarkly's stream and waits for the whole environment, the put;
+//  3. reads the table, and checks the difference against the guards;
+//  4. writes what differs, and nothing else. Every transaction checks that the token is still the newest; if there is nothing to
+//     write, the token is read;
+//  5. listens a little longer and writes the patches that arrive: LaunchDarkly's stream may trail its webhook. A patch costs one
+//     read of its row and one transaction.
 //
-// As the fence is taken before the data is asked for, payloads are ordered by when they were asked for: a sync
-// that was paused, or that holds an old payload, fails with [table.ErrTokenLost] and undoes nothing. After
-// a crash the next sync completes what is left. Syncing twice costs a few reads and one write, the fence.
+// The token is taken before the data is requested, so payloads are ordered by when they were requested: a sync that was paused, or
+// that holds an old payload, fails with [table.ErrTokenLost] and overwrites nothing. After a crash the next sync completes the
+// rest.
 //
-// Guards, all lifted by [Force]: a payload without flags is refused, and so is one that would remove more than a
-// share of a kind's items ([MaxRemovals], a third by default) and more than 10: [ErrGuard]. An item whose version is
-// lower than the table's is held back, and the rest goes on. A guard that holds keeps holding, loudly, until somebody
-// looks: it is an error or a warning in the log, and a metric, of every sync.
+// The guards, all lifted by [Force]: a payload without flags over a table that has some is refused, and so is one that would remove more
+// than a share of a kind's items ([MaxRemovals], a third by default) and more than 10: [ErrGuard]. An item whose version is lower
+// than its row's is held back, unless the row is a tombstone, and the rest is written.
 //
-// [Handler] is the Lambda function: a batch of requests from a queue is one sync of each environment.
-// [Syncer.Watch] is for those without webhooks: one process that streams. What operators may meet is in docs/syncing.md.
+// The files: stream.go is one connection, event.go the protocol's events, inbox.go what came and was not written yet, feed.go connects
+// again and again; evaluator.go has what depends on LaunchDarkly's data model; guard.go, flagsync.go and result.go are the sync;
+// watch.go is [Syncer.Watch], for those without webhooks; handler.go and all.go are [Handler], the Lambda function. What operators
+// may meet is in docs/syncing.md.
 package flagsync

@@ -94,7 +94,7 @@ func HTTPClient(client *http.Client) Option { return func(o *options) { o.connec
 // Force lifts the guards: an empty payload, many removals and lower versions are written. Default: no.
 func Force() Option { return func(o *options) { o.force = true } }
 
-// DryRun fetches and compares, but takes no fence and writes nothing. Default: no.
+// DryRun fetches and compares, but takes no fencing token and writes nothing. Default: no.
 func DryRun() Option { return func(o *options) { o.dryRun = true } }
 
 // Logger gets one line a sync, one more for each batch of a [Handler], and the warnings of LaunchDarkly's client. Default,
@@ -108,7 +108,7 @@ func Logger(l *slog.Logger) Option {
 }
 
 // Progress is called before a payload's first transaction and after each, with the number of rows that are written
-// and of all that will be. Default: nobody is told.
+// and of all that will be. Default: none.
 func Progress(f func(done, total int)) Option { return func(o *options) { o.progress = f } }
 
 // Syncer syncs one LaunchDarkly environment to its rows in a table. It is safe for concurrent use: of two syncs
@@ -136,24 +136,24 @@ func New(environment *table.Environment, keys Keys, options ...Option) *Syncer {
 // the payload looks wrong and nothing of it was written, or [table.ErrTokenLost] when a newer sync has begun.
 // The Result of a sync that failed says what was found to differ, as far as it came.
 func (s *Syncer) Sync(ctx context.Context) (Result, error) {
-	t := newTally()
+	b := newResultBuilder()
 	err := errors.Join(s.problems...)
 	if err == nil {
-		err = s.end(ctx, t, s.withKey(ctx, func(key string) error { return s.sync(ctx, key, t) }))
+		err = s.end(ctx, b, s.withKey(ctx, func(key string) error { return s.sync(ctx, key, b) }))
 	}
 	err = s.named(err)
-	s.log(ctx, t, err)
-	return t.result(), err
+	s.log(ctx, b, err)
+	return b.result(), err
 }
 
 // end records in the table that the sync succeeded, or was held, unless a newer sync has begun. It returns the sync's error, and
 // why that could not be recorded.
-func (s *Syncer) end(ctx context.Context, t *tally, err error) error {
+func (s *Syncer) end(ctx context.Context, b *resultBuilder, err error) error {
 	held := isFinal(err)
-	if t.token == 0 || err != nil && !held {
+	if b.token == 0 || err != nil && !held {
 		return err
 	}
-	return errors.Join(err, s.environment.EndSync(ctx, t.token, t.start, held))
+	return errors.Join(err, s.environment.EndSync(ctx, b.token, b.start, held))
 }
 
 // named says in an error which sync it was.
@@ -164,18 +164,18 @@ func (s *Syncer) named(err error) error {
 	return fmt.Errorf("sync prefix %q of table %q: %w", s.environment.Prefix, s.environment.Table, err)
 }
 
-// sync is one try of Sync with one key. It may be made again, with another key: then that one takes a fence of its own, in
-// the same tally.
-func (s *Syncer) sync(ctx context.Context, key string, t *tally) error {
-	f, err := s.begin(ctx, key, t)
+// sync is one attempt of Sync with one key. After it a second one, with another key, takes a token of its own, and adds to the same
+// result.
+func (s *Syncer) sync(ctx context.Context, key string, b *resultBuilder) error {
+	f, err := s.begin(ctx, key, b)
 	if err != nil {
 		return err
 	}
 	defer func() {
-		t.ignored += f.takeIgnored()
+		b.ignored += f.takeIgnored()
 		f.close()
 	}()
-	if err := s.write(ctx, f, t); err != nil || s.dryRun || s.linger < 0 {
+	if err := s.write(ctx, f, b); err != nil || s.dryRun || s.linger < 0 {
 		return err
 	}
 	// LaunchDarkly's webhook can be faster than its stream: then the payload does not have the change yet that the
@@ -190,18 +190,18 @@ func (s *Syncer) sync(ctx context.Context, key string, t *tally) error {
 		if !news {
 			break
 		}
-		if err := s.write(ctx, f, t); err != nil {
+		if err := s.write(ctx, f, b); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// begin takes the fence and waits for the first payload. Its caller closes the feed.
-func (s *Syncer) begin(ctx context.Context, key string, t *tally) (f *feed, err error) {
-	// First the fence, then the data: whoever takes a higher fence also holds newer data.
+// begin takes the fencing token and waits for the first payload. Its caller closes the feed.
+func (s *Syncer) begin(ctx context.Context, key string, b *resultBuilder) (f *feed, err error) {
+	// First the token, then the data: a sync with a higher token also holds newer data.
 	if !s.dryRun {
-		if t.token, err = s.environment.TakeToken(ctx); err != nil {
+		if b.token, err = s.environment.TakeToken(ctx); err != nil {
 			return nil, err
 		}
 	}
@@ -214,9 +214,9 @@ func (s *Syncer) begin(ctx context.Context, key string, t *tally) (f *feed, err 
 }
 
 // write brings what is new in the feed into the table: a payload as a whole, or patches one by one.
-func (s *Syncer) write(ctx context.Context, f *feed, t *tally) error {
+func (s *Syncer) write(ctx context.Context, f *feed, b *resultBuilder) error {
 	data, whole := f.take()
-	t.ignored += f.takeIgnored()
+	b.ignored += f.takeIgnored()
 	compare := s.environment.CompareItems
 	if whole {
 		compare = s.environment.Compare
@@ -225,9 +225,9 @@ func (s *Syncer) write(ctx context.Context, f *feed, t *tally) error {
 	if err != nil {
 		return err
 	}
-	t.compared(d, s.force) // before the guards: an operator wants to know what is held
+	b.compared(d, s.force) // before the guards: an operator wants to know what is held
 	// A payload that LaunchDarkly's client brings after it connected again is judged like the first one.
-	if whole && !s.force { // a patch cannot empty an environment: somebody made each of them
+	if whole && !s.force { // patches are not checked: a person made each of them
 		if err := guard(data, d, s.removals); err != nil {
 			return err
 		}
@@ -238,8 +238,8 @@ func (s *Syncer) write(ctx context.Context, f *feed, t *tally) error {
 	if whole {
 		s.announce(ctx, d)
 	}
-	written, err := s.environment.Write(ctx, d, table.WriteOptions{Token: t.token, Lower: s.force, Progress: s.progress})
-	t.written(written)
+	written, err := s.environment.Write(ctx, d, table.WriteOptions{Token: b.token, Lower: s.force, Progress: s.progress})
+	b.written(written)
 	return err
 }
 

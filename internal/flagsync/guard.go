@@ -36,10 +36,9 @@ func MaxRemovals(share float64) Option {
 	}
 }
 
-// guard refuses payloads that are more likely an accident (a wrong key, a wrong project, a broken proxy) than
-// a change. They look at the payload as a whole: a wrong one is refused as a whole, because the items that it does
-// have are no more to be trusted than those that it lacks. Deletions that the stream sends one by one are not
-// counted: somebody made each of them.
+// guard refuses payloads that are more likely an accident (a wrong key, a wrong project, a broken proxy) than a change. It refuses
+// a payload as a whole, because the items that it has are no more trustworthy than those that it lacks. Deletions that
+// the stream sends one by one are not counted: a person made each of them.
 func guard(data []table.Collection, d *table.Difference, share float64) error {
 	flags := 0
 	for _, c := range data {
@@ -49,7 +48,7 @@ func guard(data []table.Collection, d *table.Difference, share float64) error {
 	}
 	removed, rows := map[string]int{}, map[string]int{}
 	for _, i := range d.Removed {
-		if !i.Deleted { // a tombstone's removal removes nothing that anybody could see
+		if !i.Deleted { // removing a tombstone changes nothing for readers
 			removed[i.Kind]++
 			rows[i.Kind]++
 		}

@@ -27,85 +27,85 @@ type inbox struct {
 func newInbox() *inbox { return &inbox{news: make(chan struct{}, 1), items: map[string][]table.Item{}} }
 
 // put replaces everything that the stream brought before.
-func (b *inbox) put(u update) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.whole, b.items, b.versions = true, u.items, map[string]map[string]int{}
+func (in *inbox) put(u update) {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	in.whole, in.items, in.versions = true, u.items, map[string]map[string]int{}
 	for kind, items := range u.items {
 		versions := make(map[string]int, len(items))
 		for _, item := range items {
 			versions[strings.Clone(item.Key)] = item.Version // a clone, so that this does not keep the whole payload in memory
 		}
-		b.versions[kind] = versions
+		in.versions[kind] = versions
 	}
-	b.notify()
+	in.notify()
 }
 
 // patch adds an item, or a deleted item's tombstone. An item that is not newer than what the stream brought before is ignored, as
 // LaunchDarkly's SDKs do: it came late, or twice.
-func (b *inbox) patch(u update) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
+func (in *inbox) patch(u update) {
+	in.mu.Lock()
+	defer in.mu.Unlock()
 	for kind, items := range u.items {
-		if b.versions[kind] == nil {
-			b.versions[kind] = map[string]int{}
+		if in.versions[kind] == nil {
+			in.versions[kind] = map[string]int{}
 		}
 		for _, item := range items {
-			if version, known := b.versions[kind][item.Key]; item.Reason == "" {
+			if version, known := in.versions[kind][item.Key]; item.Reason == "" {
 				if known && item.Version <= version {
 					continue
 				}
-				b.versions[kind][strings.Clone(item.Key)] = item.Version
+				in.versions[kind][strings.Clone(item.Key)] = item.Version
 			}
-			b.items[kind] = append(b.items[kind], item)
-			b.notify()
+			in.items[kind] = append(in.items[kind], item)
+			in.notify()
 		}
 	}
 }
 
 // putSeen reports whether a put ever came.
-func (b *inbox) putSeen() bool {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.versions != nil
+func (in *inbox) putSeen() bool {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	return in.versions != nil
 }
 
 // ignore counts an event that is not for us.
-func (b *inbox) ignore() {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.ignored++
+func (in *inbox) ignore() {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	in.ignored++
 }
 
 // takeIgnored returns how many events were ignored since the last call.
-func (b *inbox) takeIgnored() int {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	n := b.ignored
-	b.ignored = 0
+func (in *inbox) takeIgnored() int {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	n := in.ignored
+	in.ignored = 0
 	return n
 }
 
-// notify wakes who waits for news. The caller holds mu, so that no value stays for something that was taken already.
-func (b *inbox) notify() {
+// notify wakes wait. The caller holds mu, so that no value stays for something that was taken already.
+func (in *inbox) notify() {
 	select {
-	case b.news <- struct{}{}:
+	case in.news <- struct{}{}:
 	default:
 	}
 }
 
 // take returns what came since the last take: the whole environment if a put came, otherwise the items that changed.
-func (b *inbox) take() (all []table.Collection, whole bool) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
+func (in *inbox) take() (all []table.Collection, whole bool) {
+	in.mu.Lock()
+	defer in.mu.Unlock()
 	select {
-	case <-b.news:
+	case <-in.news:
 	default:
 	}
 	for _, kind := range []string{segments, features} {
-		all = append(all, table.Collection{Kind: kind, Items: b.items[kind]})
+		all = append(all, table.Collection{Kind: kind, Items: in.items[kind]})
 	}
-	whole = b.whole
-	b.whole, b.items = false, map[string][]table.Item{}
+	whole = in.whole
+	in.whole, in.items = false, map[string][]table.Item{}
 	return all, whole
 }

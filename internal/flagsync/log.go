@@ -19,11 +19,11 @@ const keysLogged = 20
 
 // log writes the one line of a sync, which CloudWatch also reads as metrics, told apart by the function's name and the
 // dimension Prefix.
-func (s *Syncer) log(ctx context.Context, t *tally, err error) {
-	r := t.result()
-	took := t.took // without the time that it lingered: that would say nothing about how soon a change was there
+func (s *Syncer) log(ctx context.Context, b *resultBuilder, err error) {
+	r := b.result()
+	took := b.took // without the time that it lingered: that would say nothing about how soon a change was there
 	if err != nil || took == 0 {
-		took = time.Since(t.start)
+		took = time.Since(b.start)
 	}
 	level, message := slog.LevelInfo, "flags synced"
 	switch {

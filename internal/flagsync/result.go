@@ -36,15 +36,15 @@ type Result struct {
 // Changed says whether the table differed in anything that was written (in a dry run: would be).
 func (r Result) Changed() bool { return r.Marker || len(r.Added)+len(r.Updated)+len(r.Removed) > 0 }
 
-// tally gathers the Result of a sync that compares and writes more than once: the payload first, then late patches. An item
-// has one fate in it, so that each is in one list of the Result. It belongs to the sync's goroutine.
-type tally struct {
+// resultBuilder gathers the Result of a sync that compares and writes more than once: the payload first, then late patches. Each
+// item has one outcome, so that it is in one list of the Result. It belongs to the sync's goroutine.
+type resultBuilder struct {
 	start        time.Time
 	took         time.Duration // from start until the first payload was written; 0: it was not
 	token        int64
 	transactions int
 	marker       bool
-	fates        map[name]fate
+	outcomes     map[name]outcome
 	unparsable   map[name]table.Entry
 	ignored      int
 }
@@ -52,18 +52,18 @@ type tally struct {
 // name is an item's place in the table, without the prefix.
 type name struct{ kind, key string }
 
-// fate is what became of an item so far, as it was when that was found.
-type fate struct {
-	verdict verdict
-	item    table.Entry
+// outcome is what became of an item so far, with the item as it was then.
+type outcome struct {
+	list list
+	item table.Entry
 }
 
-// verdict is the list of the Result that an item ends up in.
-type verdict int
+// list is a list of the Result.
+type list int
 
 const (
-	unchanged verdict = iota
-	added             // from here on: written, or in a dry run to be written
+	unchanged list = iota
+	added          // from here on: written, or in a dry run to be written
 	updated
 	removed
 	refused // from here on: not written
@@ -71,76 +71,76 @@ const (
 	kept
 )
 
-func newTally() *tally {
-	return &tally{start: time.Now(), fates: map[name]fate{}, unparsable: map[name]table.Entry{}}
+func newResultBuilder() *resultBuilder {
+	return &resultBuilder{start: time.Now(), outcomes: map[name]outcome{}, unparsable: map[name]table.Entry{}}
 }
 
-// set gives items a verdict. Of several, the last counts; but what we wrote earlier in the sync, and now find
-// unchanged, is still ours.
-func (t *tally) set(v verdict, items []table.Entry) {
+// set puts items into a list. Of several lists the last counts, except that an item that was written earlier in the sync, and is now
+// unchanged, stays written.
+func (b *resultBuilder) set(to list, items []table.Entry) {
 	for _, i := range items {
 		n := name{i.Kind, i.Key}
-		was, seen := t.fates[n]
-		if seen && v == unchanged && was.verdict != refused && was.verdict != heldBack {
+		was, seen := b.outcomes[n]
+		if seen && to == unchanged && was.list != refused && was.list != heldBack {
 			continue // it is unchanged since our own write
 		}
-		now := v
-		if seen && v == updated && was.verdict == added {
+		now := to
+		if seen && to == updated && was.list == added {
 			now = added // new to the table as a whole
 		}
-		t.fates[n] = fate{now, i}
+		b.outcomes[n] = outcome{now, i}
 	}
 }
 
 // compared notes how the table differs. The writes are taken for made: when Write fails, the Result says what was found.
-func (t *tally) compared(d *table.Difference, force bool) {
-	t.marker = t.marker || d.Marker
-	t.set(unchanged, d.Unchanged)
-	t.set(added, d.Added)
-	t.set(updated, d.Updated)
-	t.set(removed, d.Removed)
-	t.set(refused, d.Refused)
+func (b *resultBuilder) compared(d *table.Difference, force bool) {
+	b.marker = b.marker || d.Marker
+	b.set(unchanged, d.Unchanged)
+	b.set(added, d.Added)
+	b.set(updated, d.Updated)
+	b.set(removed, d.Removed)
+	b.set(refused, d.Refused)
 	written := slices.Concat(d.Added, d.Updated)
 	if force {
-		t.set(updated, d.Lower)
+		b.set(updated, d.Lower)
 		written = append(written, d.Lower...)
 	} else {
-		t.set(heldBack, d.Lower)
+		b.set(heldBack, d.Lower)
 	}
 	for _, e := range written {
-		delete(t.unparsable, name{e.Kind, e.Key}) // an earlier form of it
+		delete(b.unparsable, name{e.Kind, e.Key}) // an earlier form of it
 	}
 	for _, e := range unparsable(written) {
-		t.unparsable[name{e.Kind, e.Key}] = e
+		b.unparsable[name{e.Kind, e.Key}] = e
 	}
 }
 
 // written notes what a Write did, also one that failed part way. It comes after compared: what was kept was not written.
-func (t *tally) written(w table.Written) {
-	if t.took == 0 {
-		t.took = time.Since(t.start)
+func (b *resultBuilder) written(w table.Written) {
+	if b.took == 0 {
+		b.took = time.Since(b.start)
 	}
-	t.transactions += w.Transactions
-	t.set(kept, w.Kept)
+	b.transactions += w.Transactions
+	b.set(kept, w.Kept)
 }
 
-// result sorts the fates into lists. The tally can go on after it.
-func (t *tally) result() Result {
+// result sorts the fates into lists. The resultBuilder can go on after it.
+func (b *resultBuilder) result() Result {
 	r := Result{
-		Token: t.token, Marker: t.marker, Transactions: t.transactions, Ignored: t.ignored,
-		Unparsable: slices.Collect(maps.Values(t.unparsable)),
+		Token: b.token, Marker: b.marker, Transactions: b.transactions, Ignored: b.ignored,
+		Unparsable: slices.Collect(maps.Values(b.unparsable)),
 	}
-	lists := map[verdict]*[]table.Entry{
+	lists := map[list]*[]table.Entry{
 		unchanged: &r.Unchanged, added: &r.Added, updated: &r.Updated, removed: &r.Removed,
 		refused: &r.Refused, heldBack: &r.HeldBack, kept: &r.Kept,
 	}
 	sorted := slices.Concat(slices.Collect(maps.Values(lists)), []*[]table.Entry{&r.Unparsable})
-	for _, f := range t.fates {
-		list := lists[f.verdict]
-		*list = append(*list, f.item)
+	for _, f := range b.outcomes {
+		l := lists[f.list]
+		*l = append(*l, f.item)
 	}
-	for _, list := range sorted {
-		slices.SortFunc(*list, func(a, b table.Entry) int {
+	for _, l := range sorted {
+		slices.SortFunc(*l, func(a, b table.Entry) int {
 			return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Key, b.Key))
 		})
 	}

@@ -45,7 +45,7 @@ type connection struct {
 	client      *http.Client // nil: one of its own
 }
 
-// check reports a URI that can never work.
+// checkURI reports a URI that can never work.
 func checkURI(uri string) error {
 	u, err := url.Parse(uri)
 	if err != nil {
@@ -130,9 +130,9 @@ type limitedBody struct {
 }
 
 // Read implements [io.Reader].
-func (b *limitedBody) Read(p []byte) (int, error) {
-	n, err := b.ReadCloser.Read(p)
-	if b.left.Add(-int64(n)) < 0 {
+func (l *limitedBody) Read(p []byte) (int, error) {
+	n, err := l.ReadCloser.Read(p)
+	if l.left.Add(-int64(n)) < 0 {
 		return 0, final{fmt.Errorf("an event has more than %d bytes", maxEventBytes)}
 	}
 	return n, err

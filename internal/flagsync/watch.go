@@ -9,11 +9,11 @@ import (
 	"github.com/warmflags/warmflags/internal/table"
 )
 
-// A watch is a row of sessions. Each has a fence and a connection of its own, takes them as a sync does, and ends with
-// the first error, because then it does not know any more what the table holds. The next session compares all, so
-// nothing that was missed between two sessions stays missed.
+// A watch is one session after the other. Each has a fencing token and a feed of its own, as a sync does, and ends with the first
+// error, because then it no longer knows what the table holds. The next session compares everything, so nothing that was missed
+// between two sessions stays missed.
 
-// A watch that fails begins again after a pause, which doubles from the first to the last while it goes on failing.
+// A watch that fails starts again after a pause, which doubles from the first to the last while it keeps failing.
 const (
 	firstPause = time.Second
 	lastPause  = time.Minute
@@ -23,12 +23,11 @@ const (
 // payload as Sync does, and each patch when it comes. It logs a line and calls report (which may be nil) for the
 // payload and for each write after it that changed something; report's Result is of that write alone.
 //
-// When the connection breaks, LaunchDarkly's client connects again, and its next payload is written whole. That is
-// under the same fence, which was taken before the payload was asked for. When the fence is lost to another sync, or
-// anything else fails, Watch begins again with a new fence and a new connection, at first after a second, later after
-// up to a minute; so a guard that holds is logged once a minute. It returns an error only when LaunchDarkly refuses the
-// key, or before it has written its first payload: then somebody is there who can look. [Force] and [DryRun] are errors:
-// a watch without guards would be one for good.
+// When the connection breaks, the feed connects again, and the next payload is compared and written whole, under the same token:
+// it was taken before that payload was requested. When the token is lost to another sync, or anything else fails, Watch starts
+// again with a new token and a new feed, after a second at first and up to a minute later; so a guard that holds is logged once a
+// minute. It returns an error only when LaunchDarkly refuses the key, or before it has written its first payload, when a person is
+// still looking. [Force] and [DryRun] are errors: a watch with Force would have no guards for as long as it runs.
 func (s *Syncer) Watch(ctx context.Context, report func(Result)) error {
 	problems := errors.Join(s.problems...)
 	if s.force || s.dryRun {
@@ -40,8 +39,8 @@ func (s *Syncer) Watch(ctx context.Context, report func(Result)) error {
 	if report == nil {
 		report = func(Result) {}
 	}
-	// Once a payload was written, the key, the table and the permissions were right: what fails later will heal, or
-	// wants somebody who reads the log. Until then it is more likely a mistake in the call.
+	// Once a payload was written, the key, the table and the permissions were right: later failures pass, or need an operator who
+	// reads the log. Until then a failure is more likely a mistake in the call.
 	began := false
 	for pause := firstPause; ; pause = min(2*pause, lastPause) {
 		err := s.withKey(ctx, func(key string) error {
@@ -54,7 +53,7 @@ func (s *Syncer) Watch(ctx context.Context, report func(Result)) error {
 		if refused || !began && !errors.Is(err, table.ErrTokenLost) {
 			return s.named(err)
 		}
-		wait := time.NewTimer(pause/2 + rand.N(pause/2)) // two watches that take the fence from each other must not do it in step
+		wait := time.NewTimer(pause/2 + rand.N(pause/2)) // so that two watches do not take the token from each other in step
 		select {
 		case <-wait.C:
 		case <-ctx.Done():
@@ -64,40 +63,39 @@ func (s *Syncer) Watch(ctx context.Context, report func(Result)) error {
 	}
 }
 
-// session is a watch on one connection, under one fence. It ends with an error, which it has logged, unless it is ctx's:
-// to be stopped is no failure.
+// session is a watch on one feed, under one token. It ends with an error, which it has logged unless ctx ended.
 func (s *Syncer) session(ctx context.Context, key string, report func(Result)) error {
-	t := newTally()
-	err := s.watch(ctx, key, &t, report)
+	b := newResultBuilder()
+	err := s.watch(ctx, key, &b, report)
 	if ctx.Err() == nil {
-		s.log(ctx, t, s.named(err))
+		s.log(ctx, b, s.named(err))
 	}
 	return err
 }
 
-// watch writes payloads and patches as they come, until something fails. It leaves the tally of the latest write in t, from
+// watch writes payloads and patches as they come, until something fails. It leaves the result of the latest write in b, from
 // which session logs what failed.
-func (s *Syncer) watch(ctx context.Context, key string, t **tally, report func(Result)) error {
-	f, err := s.begin(ctx, key, *t)
+func (s *Syncer) watch(ctx context.Context, key string, b **resultBuilder, report func(Result)) error {
+	f, err := s.begin(ctx, key, *b)
 	if err != nil {
 		return err
 	}
 	defer f.close()
 	for first := true; ; first = false {
-		if err := s.write(ctx, f, *t); err != nil {
+		if err := s.write(ctx, f, *b); err != nil {
 			return err
 		}
-		// A patch that changed nothing came a second time, or was in the table already: nobody needs a line for it.
-		if r := (*t).result(); first || r.Changed() || len(r.Refused)+len(r.HeldBack) > 0 {
-			s.log(ctx, *t, nil)
+		// A patch that changed nothing was in the table already: it needs no line.
+		if r := (*b).result(); first || r.Changed() || len(r.Refused)+len(r.HeldBack) > 0 {
+			s.log(ctx, *b, nil)
 			report(r)
 		}
 		if _, err := f.wait(ctx, nil); err != nil {
 			return err
 		}
-		// The next write has a tally of its own, so that reports do not repeat each other.
-		token := (*t).token
-		*t = newTally()
-		(*t).token = token
+		// The next write has a result of its own, so that reports do not repeat each other.
+		token := (*b).token
+		*b = newResultBuilder()
+		(*b).token = token
 	}
 }

@@ -176,7 +176,7 @@ func TestRowsChangedMeanwhile(t *testing.T) {
 	})
 }
 
-// race compares, lets somebody change the table, and writes.
+// race compares, lets another program change the table, and writes.
 func race(t *testing.T, api *spy.Client, meanwhile func(*testing.T, *table.Environment), ours []string) (table.Written, map[string]int) {
 	s := open(api, "")
 	require.NoError(t, initialize(t, s, data("a:1", "b:1")))
@@ -264,7 +264,7 @@ func TestLostAnswers(t *testing.T) {
 		require.NoError(t, err)
 		written, err := s.Write(t.Context(), d, table.WriteOptions{})
 		require.NoError(t, err)
-		assert.Empty(t, written.Kept, "our own rows are not somebody else's")
+		assert.Empty(t, written.Kept, "our own rows are not those of another program")
 		assert.Equal(t, map[string]int{"a": 1, "b": 1}, flags(t, s))
 		fence, err := s.TakeToken(t.Context())
 		require.NoError(t, err)

@@ -54,7 +54,7 @@ func (h *history) judge(a *actor, before map[name]row, newest int64) {
 			h.known[n] = known{change: is.version}
 			// Where another SDK, whose stream is ahead, wrote a tombstone, an older payload brings the item back: a key that
 			// was created again has a lower version too, and must not be held back. The next sync removes it.
-			if is.version < was.version && !(held.foreign && isTombstone(n, was)) {
+			if again := held.foreign && isTombstone(n, was); is.version < was.version && !again {
 				h.wrong("%s lowered %v from %d to %d", a.name, n, was.version, is.version)
 			}
 			if was == (row{}) && is.version < held.change {
