@@ -12,15 +12,15 @@ type report struct {
 }
 
 // log writes the report. It is called without a lock, because a logger can evaluate a flag.
-func (r report) log(logger *slog.Logger, kind string) {
-	if r.failure != nil {
-		logger.Warn("v4store: reads of the table fail; last known values are served", slog.Any("error", r.failure))
+func (p report) log(logger *slog.Logger, kind string) {
+	if p.failure != nil {
+		logger.Warn("v4store: reads of the table fail; last known values are served", slog.Any("error", p.failure))
 	}
-	if len(r.broken) > 0 {
+	if len(p.broken) > 0 {
 		logger.Warn("v4store: rows cannot be decoded; their last known values are served",
-			slog.String("kind", kind), slog.String("rows", listBroken(r.broken)))
+			slog.String("kind", kind), slog.String("rows", listBroken(p.broken)))
 	}
-	if r.forgotten > 0 {
-		logger.Warn("v4store: forgot unknown keys; are flag keys made from data?", slog.Int("keys", r.forgotten))
+	if p.forgotten > 0 {
+		logger.Warn("v4store: forgot unknown keys; are flag keys made from data?", slog.Int("keys", p.forgotten))
 	}
 }

@@ -12,7 +12,7 @@ import (
 	"github.com/warmflags/warmflags/v4store"
 )
 
-// odd is an inner store that nobody should write.
+// odd is an inner store that returns nil pointers and panics.
 type odd struct {
 	ld.FeatureStore // panics
 	item            ld.VersionedData
@@ -46,7 +46,7 @@ func TestNilItemsAreNone(t *testing.T) {
 
 func TestInitMakesItInitialized(t *testing.T) {
 	cache := v4store.Cached[ld.VersionedDataKind, ld.VersionedData](&odd{})
-	assert.False(t, cache.Initialized(), "a store that panics is a no")
+	assert.False(t, cache.Initialized(), "a panic means no")
 	require.NoError(t, cache.Init(nil))
 	assert.True(t, cache.Initialized(), "at once")
 }

@@ -17,9 +17,9 @@ import (
 
 var campaign = sim.Flags()
 
-// simulated is what the simulator judges: it speaks LaunchDarkly's newer language, so the cache stands between two
-// adapters. What the cache does not have is left out (a status) or done as its users do it (a preload: they call All).
-// It reads the table for its callers only, and looks at the clock at each Get: Lambda or not, strict or not.
+// simulated is what the simulator judges. The simulator uses the interfaces of SDK v7, so the cache is between two adapters.
+// A preload is a call of All, as users do it. The cache reads the table only for its callers, and reads the clock at
+// each Get, in Lambda or not, strict or not.
 var simulated = sim.Subject{NoStatus: true, Recovery: 6 * time.Second, ShortWait: v4store.DefaultShortWait,
 	ManyStale: 1, Forgets: true, New: func(s sim.Setup) sim.System {
 		core, _ := s.Table.Build(nil)
@@ -58,8 +58,7 @@ func (k simKind) kind() ldstoretypes.DataKind {
 	return nil
 }
 
-// simTable is the simulator's table as go-client.v4 would see it: JSON that is broken is an error for a Get, and passed over
-// for a whole kind.
+// simTable is the simulator's table as a store of go-client.v4: broken JSON is an error of a Get, and skipped by All.
 type simTable struct {
 	core subsystems.PersistentDataStore
 }

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	v2 "github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
@@ -18,6 +19,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/warmflags/warmflags/change"
 	localaws "github.com/warmflags/warmflags/internal/local/aws"
 	"github.com/warmflags/warmflags/internal/proof/v4test/ld"
 	"github.com/warmflags/warmflags/internal/proof/v4test/suite"
@@ -229,6 +231,21 @@ func TestTombstonesOfOtherLanguages(t *testing.T) {
 	require.NoError(t, err)
 	assert.Nil(t, got, "the deletion stands")
 	assert.Empty(t, log.String())
+
+	// A cache reads it once, although the message about it says that it is there.
+	now := time.Hour
+	cache := v4store.Cached(s, v4store.CacheClock(func() (mono, wall time.Duration) { return now, now }))
+	_, err = cache.Get(ld.Features, "gone")
+	require.NoError(t, err)
+	cache.Invalidate(change.Change{Kind: change.KindFeatures, Key: "gone", Version: 5})
+	reads := w.cloud.Calls("GetItem")
+	for range 60 {
+		got, err = cache.Get(ld.Features, "gone")
+		require.NoError(t, err)
+		assert.Nil(t, got)
+		now += time.Second
+	}
+	assert.Equal(t, 1, w.cloud.Calls("GetItem")-reads)
 }
 
 func TestRefusedItemsAreNamedAndCounted(t *testing.T) {

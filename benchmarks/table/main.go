@@ -72,7 +72,6 @@ func measure(benchtime string, rounds int, out string) error {
 		fmt.Fprintf(os.Stderr, "round %d of %d\n", round+1, rounds)
 		for _, p := range []part{
 			{"^Benchmark(Get|GetParallel|GetAll|BoolVariation|AllFlagsState|Invalidate1Percent|Miss|KeyMap)$", benchtime, rounds},
-			{"^BenchmarkColdStart$", "15x", rounds},
 			{"Once$", "1x", 2},
 		} {
 			if round >= p.rounds {
