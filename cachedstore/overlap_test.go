@@ -6,6 +6,8 @@ import (
 	"testing/synctest"
 
 	"github.com/stretchr/testify/assert"
+
+	"github.com/warmflags/warmflags/cachedstore"
 )
 
 // Two reads of one row that overlap cannot be ordered: the one that ends second could bring back an older value than
@@ -163,5 +165,50 @@ func TestGetAllAfterManyInvalidationsIsFresh(t *testing.T) {
 			want["flag7"] = got["flag7"]
 			assert.Equal(t, want, got)
 		})
+	})
+}
+
+// An entry whose own read ended during a read of the collection keeps that from being stored for it, so it is not forgotten.
+func TestAnEntryIsKeptWhileAReadOfTheCollectionMustPassItOver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSystem(t, newTable(t), cachedstore.Sizes(25, 1))
+		release := s.hold("unknown")
+		own := async(func() int { return s.version("unknown") })
+		synctest.Wait()
+		releaseAll := s.hold(all)
+		whole := async(s.versions)
+		synctest.Wait()
+		release()
+		assert.Equal(t, -1, <-own)
+		other := async(func() int { return s.version("other") }) // forgets unknown keys
+		synctest.Wait()
+		assert.Equal(t, 2, s.store.Stats().Entries)
+		releaseAll()
+		assert.Equal(t, -1, <-other)
+		assert.Empty(t, <-whole)
+		s.version("third")
+		assert.Equal(t, 1, s.store.Stats().Entries, "now they are")
+	})
+}
+
+// A read of the collection that is discarded leaves alone what another read made fresh.
+func TestADiscardedReadDisplacesNoHit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSystem(t, newTable(t), cachedstore.Sizes(1, 10))
+		for _, key := range []string{"a", "b", "c"} {
+			s.put(key, 1)
+		}
+		s.versions()
+		s.invalidate("a", 0)
+		s.invalidate("b", 0)
+		release := s.hold(all)
+		whole := async(s.versions)
+		synctest.Wait()
+		s.store.Wake()
+		release()
+		<-whole
+		reads := s.store.Stats().Reads
+		assert.Equal(t, 1, s.version("c"))
+		assert.Equal(t, reads, s.store.Stats().Reads)
 	})
 }

@@ -42,8 +42,6 @@ var inSimulations = []mutant.Mutant{
 		"fresh := f.start > max(c.invalidAll, c.woken) && !c.frozenLocked(f, now)", "fresh := f.start > 0"),
 	mutant.Fault("an invalidation during a read of the collection is lost", "collections.go",
 		"fresh && f.start > e.invalid, now)", "fresh, now)"),
-	mutant.Fault("a discarded read displaces a hit", "collections.go",
-		" || !fresh && e.hit(now) != nil {", " {"),
 	mutant.Fault("an abandoned read is kept", "flight.go",
 		"	if f.ended {\n		return\n	}\n	f.ended, f.err", "	f.ended, f.err"),
 	mutant.Fault("a read is never abandoned", "flight.go",
@@ -55,8 +53,6 @@ var inSimulations = []mutant.Mutant{
 	mutant.Fault("GetAll joins a Query from before many invalidations, and believes it", "collections.go",
 		"case joined > 0 && e.last != nil && e.last.start >= joined && e.last.start > e.invalid:",
 		"case joined > 0 && e.last != nil && e.last.start >= joined:"),
-	mutant.Fault("an unknown key is forgotten while a read of the collection would bring it back", "collections.go",
-		"(coll.flight == nil || e.ended < coll.flight.start)", "true"),
 	mutant.Fault("a key that was invalidated is forgotten", "items.go",
 		"if !unknown || invalid || !coll.droppable(e) {", "if !unknown || !coll.droppable(e) && !invalid {"),
 
@@ -88,7 +84,7 @@ var inSimulations = []mutant.Mutant{
 	mutant.Fault("a value is served past its TTL", "expiry.go",
 		"		now = now.Add(sweepAhead)\n", ""),
 	mutant.Fault("the short wait applies after a pause", "items.go",
-		" && c.settled > c.paused\n", "\n"),
+		" && c.settled > c.paused", ""),
 	mutant.Fault("the short wait applies to what was invalidated", "items.go",
 		"		e.last.start > max(e.invalid, c.invalidAll) && ", "		"),
 
@@ -104,7 +100,7 @@ var inSimulations = []mutant.Mutant{
 	mutant.Fault("clients are not notified of an outage", outageFile,
 		"	if wasAnnounced != announced || announced {", "	if wasAnnounced && !announced {"),
 	mutant.Fault("clients are not notified of its end", outageFile,
-		"	if wasAnnounced != announced || announced {", "	if announced {"),
+		"	if wasAnnounced != announced || announced {", "	if announced || wasAnnounced && announced {"),
 	mutant.Fault("an outage does not end the pauses of single keys", outageFile,
 		"		o.config.Ended()\n", ""),
 	mutant.Fault("a reader writes to the table", "engine.go",
@@ -114,6 +110,10 @@ var inSimulations = []mutant.Mutant{
 }
 
 var single = []mutant.Mutant{
+	mutant.Fault("a discarded read displaces a hit", "collections.go",
+		" || !fresh && e.hit(now) != nil {", " {"),
+	mutant.Fault("an unknown key is forgotten while a read of the collection would bring it back", "collections.go",
+		"(coll.flight == nil || e.ended < coll.flight.start)", "true"),
 	mutant.Fault("a table that hangs costs a wait for each key", outageFile,
 		"	o.setLocked(max(to, o.level()))\n", "	_ = to\n"),
 	mutant.Fault("an expired value waits for ReadLimit", "flight.go",
