@@ -31,6 +31,7 @@ type collection struct {
 	until        clock.Instant // fresh until then
 	expiry       clock.Instant // nothing of the collection expires before
 	added        int           // entries added since unknown keys were last forgotten
+	discarded    bool          // the latest read was never fresh: an invalidation of everything or a pause came during it
 }
 
 func newCollection(kind ldstoretypes.DataKind) *collection {
@@ -48,7 +49,7 @@ type view struct {
 func (coll *collection) addEntry(key string) *entry {
 	e := &entry{key: key}
 	if coll.start > 0 {
-		e.last = &value{item: notFound, start: coll.start, taken: coll.taken, until: coll.taken}
+		e.last = &value{item: notFound, start: coll.start, taken: coll.taken, until: coll.taken, discarded: coll.discarded}
 	}
 	coll.entries.Store(key, e)
 	return e
@@ -92,7 +93,8 @@ func (c *cache) getAll(coll *collection) ([]ldstoretypes.KeyedItemDescriptor, er
 	query := !c.wholeLocked(coll, now) || len(stale.entries) > c.options.manyStale
 	known := func(now clock.Instant) (servable, expired bool) {
 		servable = coll.start > 0 && c.servable(&value{taken: coll.taken}, now)
-		return servable, servable && stale.expired && coll.start > c.invalidAll && c.settled > c.paused
+		return servable, servable && stale.expired && !coll.discarded &&
+			coll.start > c.invalidAll && c.settled > c.paused
 	}
 	servable, expired := known(now)
 	switch {
@@ -130,7 +132,7 @@ func (c *cache) getAll(coll *collection) ([]ldstoretypes.KeyedItemDescriptor, er
 			return c.lastWholeLocked(coll, err, now)
 		}
 		for i, f := range flights {
-			if f.err != nil && c.missingLocked(entries[i], now) {
+			if f.err != nil && c.missingLocked(entries[i], f.err, now) {
 				return nil, f.err
 			}
 		}
@@ -175,7 +177,7 @@ func (c *cache) staleLocked(coll *collection, begun, joined uint64, now clock.In
 		case e.hit(now) != nil:
 		case e.last != nil && e.last.start > begun:
 		case joined > 0 && e.last != nil && e.last.start >= joined && e.last.start > e.invalid:
-		case e.pausing(now) && !c.missingLocked(e, now): // as last known, or left out
+		case e.pausing(now) && !c.missingLocked(e, e.failure, now): // as last known, or left out
 		case e.pausing(now) && e.flight == nil:
 			stale.err = e.failure
 		default:
@@ -188,10 +190,10 @@ func (c *cache) staleLocked(coll *collection, begun, joined uint64, now clock.In
 
 // missingLocked reports whether the table may have a key of which nothing is known that may be served: a GetAll
 // without it would say that it is gone. A row that cannot be decoded is left out.
-func (c *cache) missingLocked(e *entry, now clock.Instant) bool {
+func (c *cache) missingLocked(e *entry, failure error, now clock.Instant) bool {
 	if e.last == nil {
 		var broken *decodeError
-		return !errors.As(e.failure, &broken)
+		return !errors.As(failure, &broken)
 	}
 	return !c.servable(e.last, now)
 }
@@ -201,7 +203,7 @@ func (c *cache) missingLocked(e *entry, now clock.Instant) bool {
 func (c *cache) lastWholeLocked(coll *collection, err error, now clock.Instant) ([]ldstoretypes.KeyedItemDescriptor, error) {
 	servable := !errors.Is(err, errClosed) && coll.start > 0 && c.servable(&value{taken: coll.taken}, now)
 	for _, e := range coll.entries.AllRelaxed() {
-		if e.hit(now) == nil && c.missingLocked(e, now) {
+		if e.hit(now) == nil && c.missingLocked(e, e.failure, now) {
 			servable = false
 			err = cmp.Or(err, e.failure, errTooOld)
 		}
@@ -302,7 +304,7 @@ func (c *cache) keepWholeLocked(f *flight, found *contents, now clock.Instant) {
 	coll.reset()
 	coll.view.Store(nil)
 	fresh := f.start > max(c.invalidAll, c.woken) && !c.frozenLocked(f, now)
-	if !fresh {
+	if coll.discarded = !fresh; !fresh {
 		c.stats.Discarded++
 		coll.until = f.began // known, but not fresh
 	}

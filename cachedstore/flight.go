@@ -178,9 +178,6 @@ func (c *cache) finish(f *flight, keep func(now clock.Instant), err error) {
 
 // failLocked notes that a read failed.
 func (c *cache) failLocked(f *flight, now clock.Instant) {
-	if c.closed {
-		return
-	}
 	c.stats.Errors++
 	if f.entry == nil {
 		f.coll.note(f.err, now)

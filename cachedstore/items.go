@@ -40,8 +40,8 @@ func (c *cache) get(coll *collection, key string) (ldstoretypes.ItemDescriptor, 
 	case e.last == nil || e.last.start < f.start: // dropped as unknown while a read of the collection answered
 		e = c.entryLocked(coll, key, now)
 	}
-	if e.last == nil { // its row is broken
-		return notFound, e.failure
+	if e.last == nil || e.last.start < f.start { // its row is broken, or is gone with the marker
+		return c.lastKnownLocked(e, cmp.Or(e.failure, errTooOld), now)
 	}
 	return e.last.item, nil
 }

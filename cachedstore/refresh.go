@@ -114,6 +114,9 @@ func (c *cache) beginDueLocked(flights []*flight) []*flight {
 				flights = append(flights, c.joinWholeLocked(j.coll, max(c.invalidAll, c.woken), now))
 			}
 		default:
+			if e, ok := j.coll.entries.Load(j.entry.key); !ok || e != j.entry {
+				continue // forgotten: a read of it could overlap one of the entry that replaced it
+			}
 			if v := j.entry.hit(now); v == nil || c.agingLocked(v.until, now) {
 				flights = append(flights, c.joinLocked(j.coll, j.entry, c.discardLocked(j.entry), now))
 			}

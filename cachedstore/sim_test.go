@@ -16,7 +16,7 @@ var campaign = sim.Flags()
 // simulated is what the simulator judges.
 var simulated = sim.Subject{
 	Tick: cachedstore.SweepInterval, Early: 200 * time.Millisecond, Notice: outage.LastCheck + time.Second,
-	ShortWait: cachedstore.DefaultShortWait, ManyStale: 1, Forgets: true,
+	ShortWait: cachedstore.DefaultShortWait, ManyStale: 1, Forgets: true, Marker: true,
 	New: newSimulated,
 }
 

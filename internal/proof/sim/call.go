@@ -133,7 +133,7 @@ func (w *world) beginCall(x, kind int) *call {
 		if w.subject.NoStatus { // the retry of one key delays that of another
 			return !w.outage && !w.reading() && now.mono-w.lastFailure.mono > w.subject.Recovery
 		}
-		return !w.outage && now.mono-failed.mono > w.subject.Recovery
+		return !w.outage && !w.wiped && now.mono-failed.mono > w.subject.Recovery
 	}
 	w.failing[kind] = w.failing[kind] && (w.subject.NoStatus || !late(w.failed[kind]))
 	for y, i := range w.items {

@@ -107,6 +107,39 @@ func (w *world) write(x, way int) {
 	}
 }
 
+// wipe removes all rows and the marker, as an operator does who creates a table again, or puts the marker back.
+func (w *world) wipe() {
+	if !w.subject.Marker {
+		return
+	}
+	w.wiped = !w.wiped
+	w.tracef("the table has lost its marker: %v", w.wiped)
+	for x := range w.items {
+		if w.wiped {
+			w.put(x, row{})
+		}
+	}
+	w.heal()
+}
+
+// knewLive says whether the cache certainly knew that item x was live when the read r of it began.
+func (w *world) knewLive(r *read, x int) bool {
+	i := w.items[x]
+	var latest *read
+	for _, q := range i.over {
+		if q.begin.n >= r.begin.n {
+			break
+		}
+		if !q.done || q.end.step >= r.begin.step || q.item < 0 && w.overlapped(q, x) {
+			return false
+		}
+		if !q.failed && q.pos[x] >= 0 {
+			latest = q
+		}
+	}
+	return latest != nil && i.rows[latest.pos[x]].state == live
+}
+
 // put makes the table hold a row. The stream says its version where it rose, as streamhandler does.
 func (w *world) put(x int, r row) {
 	i := w.items[x]

@@ -55,6 +55,8 @@ func (w *world) objection(c *call, r *read, x int) (promise int, why string) {
 		return 1, "from a read that had been abandoned or failed"
 	case w.place(r, x) < c.floor[x]:
 		return 1, "older than what a call returned that ended before"
+	case r.vanished[x]:
+		return 4, "though the table had lost its marker"
 	case c.garbled[x]:
 		return 0, "" // MaxStale is for a table that cannot be reached
 	case c.excused[x] && (w.servable(r, c.begin) || w.servable(r, c.end)):

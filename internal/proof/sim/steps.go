@@ -34,6 +34,10 @@ func (w *world) do(s Step) {
 		w.sleep([...]time.Duration{time.Millisecond, second, second, readLimit / 2, readLimit, ttl / 2, ttl - 1, ttl}[s.A%8])
 	case Freeze, Wake, Back:
 		w.clock(s)
+	case Wipe:
+		w.mu.Lock()
+		w.wipe()
+		w.mu.Unlock()
 	case Clients:
 		w.mu.Lock()
 		last := len(w.clients) - 1

@@ -40,6 +40,7 @@ type read struct {
 	wakes     [2]int      // as freezes: calls of Wake
 	contested [items]bool // a read of the other sort ended while this one was under way
 	discarded [items]bool // an invalidation came while it was under way
+	vanished  [items]bool // it found nothing where the cache knew a live item, and the marker was gone
 }
 
 func (r *read) covers(x int) bool { return r.item == x || r.item < 0 && kindOf[x] == r.kind }
@@ -126,15 +127,17 @@ func (t table) IsInitialized() bool {
 	t.w.mu.Lock()
 	defer t.w.mu.Unlock()
 	t.w.settled = t.w.event().n
-	return true
+	t.w.sawMarker = t.w.sawMarker || !t.w.wiped
+	return !t.w.wiped
 }
 
 func (t table) IsStoreAvailable() bool {
 	t.w.mu.Lock()
 	defer t.w.mu.Unlock()
-	t.w.sawWell = t.w.sawWell || !t.w.outage
-	t.w.suspect(t.w.outage)
-	if t.w.outage {
+	lost := t.w.outage || t.w.wiped && t.w.sawMarker
+	t.w.sawWell = t.w.sawWell || !lost
+	t.w.suspect(lost)
+	if lost {
 		t.w.sawFailure, t.w.lastFailure = true, t.w.event()
 	}
 	return !t.w.outage
@@ -223,6 +226,11 @@ func (w *world) endRead(r *read, answer verdict) verdict {
 	w.flying = slices.DeleteFunc(w.flying, func(other *read) bool { return other == r })
 	w.tracef("read %d ends, %v", r.id, [...]string{"well", "with an error", "broken", "in a panic"}[answer])
 	if !r.abandoned {
+		for x, i := range w.items {
+			if p := r.pos[x]; w.wiped && w.sawMarker && r.covers(x) && p >= 0 && i.rows[p].state == absent {
+				r.maybe, r.vanished[x] = true, w.knewLive(r, x)
+			}
+		}
 		r.failed = answer == fails || answer == panics || answer == breaks && !r.maybe
 		w.finish(r, now)
 		if w.outage && answer == fails && !w.mustTell {
@@ -286,9 +294,9 @@ func (w *world) finish(r *read, now stamp) {
 		w.noteFailure(r, now)
 	} else {
 		w.sawWell, w.mustTell = true, false
-		if r.begin.n > w.paused {
-			w.settled = r.begin.n
-		}
+	}
+	if !r.failed && r.begin.n > w.paused {
+		w.settled = r.begin.n
 	}
 	if r.item < 0 && !r.failed && r.after(w.failed[r.kind]) {
 		w.failing[r.kind] = false

@@ -49,6 +49,7 @@ type Subject struct {
 	// are. Forgets says that the cache may forget an item that the table does not have.
 	ManyStale int
 	Forgets   bool
+	Marker    bool          // it does not believe that an item is gone from a table which has lost its marker
 	Notice    time.Duration // within which clients are notified of an outage; 0 is at once
 	// NoStatus says that it has no data store status, and finds out by reads for its callers that the table answers
 	// again. It tells the first client of outages all the same, but only a read of the same thing, or Recovery
@@ -107,6 +108,7 @@ type world struct {
 	broken   *Broken // the first broken promise
 
 	held, late, outage bool
+	wiped, sawMarker   bool // the table has no marker; the cache has seen one
 	lag                int
 	healed             time.Duration // when reads were last neither held nor failing, or -1
 	sawWell            bool          // since the store was last told to be down
@@ -309,7 +311,7 @@ func (w *world) hold(held, late bool) {
 
 // heal notes since when the table answers well.
 func (w *world) heal() {
-	switch well := !w.held && !w.outage; {
+	switch well := !w.held && !w.outage && !w.wiped; {
 	case !well:
 		w.healed = -1
 	case w.healed < 0:
@@ -336,7 +338,7 @@ func (w *world) rest() time.Duration {
 // once more, as if in steps of their own.
 func (w *world) finale() {
 	w.mu.Lock()
-	w.step, w.outage, w.lag, w.mustTell = len(w.script.Steps), false, 0, false
+	w.step, w.outage, w.lag, w.mustTell, w.wiped = len(w.script.Steps), false, 0, false, false
 	held := slices.Clone(w.flying)
 	w.mu.Unlock()
 	w.hold(false, false)
