@@ -29,8 +29,9 @@ func isConfiguration(err error) bool {
 	return errors.As(err, &configuration)
 }
 
-// checkTable reads the marker that says that the table holds the flags of the prefix. It returns a *configurationError if
-// it does not, or if the table does not exist or cannot be read as it is configured; any other error may pass.
+// checkTable reads the marker that says that the table holds the flags of the prefix. It returns a
+// *configurationError if it does not, or if the table does not exist or cannot be read as it is configured; any
+// other error may pass.
 func (s settings) checkTable(ctx context.Context) error {
 	filled, err := s.holdsData(ctx, s.prefix)
 	if err != nil {
@@ -45,9 +46,8 @@ func (s settings) checkTable(ctx context.Context) error {
 			hint = "it holds flags without a prefix; remove PREFIX to use them"
 		}
 	}
-	return &configurationError{
-		problem: fmt.Sprintf("table %q holds no flags for prefix %q", s.table, s.prefix), hint: hint, cause: cachedstore.ErrNoData,
-	}
+	problem := fmt.Sprintf("table %q holds no flags for prefix %q", s.table, s.prefix)
+	return &configurationError{problem: problem, hint: hint, cause: cachedstore.ErrNoData}
 }
 
 // holdsData reports whether the table holds the flags of a prefix.
@@ -64,7 +64,7 @@ func (s settings) holdsData(ctx context.Context, prefix string) (bool, error) {
 // hints are for the error codes that no retry can fix.
 var hints = map[string]string{
 	"ResourceNotFoundException":   "check TABLE_NAME, the AWS region and the AWS account",
-	"AccessDeniedException":       "allow dynamodb:GetItem and dynamodb:Query on the table, for example with the stack's ReaderPolicy",
+	"AccessDeniedException":       "allow dynamodb:GetItem and dynamodb:Query, for example with the stack's ReaderPolicy",
 	"ValidationException":         "the table needs the string keys namespace (partition) and key (sort)",
 	"UnrecognizedClientException": "check the AWS credentials",
 }

@@ -59,20 +59,20 @@ func Journal(options ...journal.Option) Option {
 	return func(s *settings) { s.journal = append(s.journal, options...) }
 }
 
-// Logger sets where Open and the journal's follower log. Default, also for nil: [slog.Default]. LaunchDarkly's client and
-// the cache log to the loggers in [LaunchDarkly].
+// Logger sets where Open and the journal's follower log. Default, also for nil: [slog.Default]. LaunchDarkly's
+// client and the cache log to the loggers in [LaunchDarkly].
 func Logger(logger *slog.Logger) Option { return func(s *settings) { s.logger = logger } }
 
-// OnChange sets a function that is called after items were invalidated, by the journal or by another source that delivers to
-// the [Flags]: with the changes, or without any if every item may have changed. An evaluation that starts then sees the
-// new values. It delays the source until it returns. With several sources its calls can overlap. Default, also for nil:
-// none.
+// OnChange sets a function that is called after items were invalidated, by the journal or by another source that
+// delivers to the [Flags]: with the changes, or without any if every item may have changed. An evaluation that
+// starts then sees the new values. It delays the source until it returns. With several sources its calls can
+// overlap. Default, also for nil: none.
 func OnChange(notify func(changes ...change.Change)) Option {
 	return func(s *settings) { s.onChange = notify }
 }
 
-// WrapDataStore sets a function that wraps the data store from which LaunchDarkly's client reads flags and segments, for
-// example to trace its reads. Open calls it once. Default, also for nil: no wrapper.
+// WrapDataStore sets a function that wraps the data store from which LaunchDarkly's client reads flags and
+// segments, for example to trace its reads. Open calls it once. Default, also for nil: no wrapper.
 func WrapDataStore(wrap func(subsystems.DataStore) subsystems.DataStore) Option {
 	return func(s *settings) { s.wrap = wrap }
 }
@@ -118,7 +118,7 @@ func newSettings(options []Option) settings {
 // problems returns all that is wrong with the configuration.
 func (s settings) problems() (problems []error) {
 	if s.table == "" {
-		problems = append(problems, errors.New("TABLE_NAME is not set: set it to the flag table's name, or use the option Table"))
+		problems = append(problems, errors.New("TABLE_NAME is not set: set it to the flag table's name, or use Table"))
 		s.table = "(not set)" // so that only their own problems are left to the cache and the journal
 	}
 	if s.clientErr != nil {
@@ -126,7 +126,8 @@ func (s settings) problems() (problems []error) {
 		s.client = dynamodb.New(dynamodb.Options{Region: "(not set)"})
 	}
 	if s.launchDarkly.DataStore != nil || s.launchDarkly.DataSource != nil {
-		problems = append(problems, errors.New("option LaunchDarkly: DataStore and DataSource must be nil: Open sets them"))
+		problems = append(problems,
+			errors.New("option LaunchDarkly: DataStore and DataSource must be nil: Open sets them"))
 	}
 	store := s.newStore()
 	for _, err := range []error{store.Err(), journal.Follow(s.table, store, s.journalOptions()...).Err()} {

@@ -30,6 +30,8 @@ func TestPlantedFaults(t *testing.T) {
 		mutant.Fault("the first problem hides the others", "options.go", "	if s.clientErr != nil {\n", "	if s.clientErr != nil && len(problems) == 0 {\n"),
 		mutant.Fault("OnChange is called before the cache is invalidated", "warmflags.go",
 			"		f.store.Invalidate(changes...)\n		f.onChange(changes...)", "		f.onChange(changes...)\n		f.store.Invalidate(changes...)"),
+		mutant.Fault("the client waits for the connection", "warmflags.go",
+			"go func() { polled <- f.follower.Refresh(ctx) }()", "polled <- f.follower.Refresh(ctx)"),
 		mutant.Fault("Close does not wait", "warmflags.go", "case err := <-closed:", "case err := <-make(chan error):"),
 	}})
 }

@@ -17,8 +17,8 @@
 //	}
 //	defer flags.Close(ctx)
 //
-// [Open] connects the packages dynamostore, cachedstore and journal with LaunchDarkly's client. Each of them can be used
-// alone.
+// [Open] connects the packages dynamostore, cachedstore and journal with LaunchDarkly's client. Each of them can be
+// used alone.
 package warmflags
 
 import (
@@ -66,13 +66,14 @@ var _ change.Sink = (*Flags)(nil)
 
 // Open starts LaunchDarkly's client over the flag table, and keeps what it caches up to date.
 //
-// The environment variable TABLE_NAME names the table, PREFIX the LaunchDarkly environment in it (default: no prefix), and
-// LD_SDK_KEY is LaunchDarkly's SDK key, which is needed only to send events (default: none are sent). Options override
-// them. In Lambda the AWS region and credentials are those of the function; elsewhere pass [AWSConfig].
+// The environment variable TABLE_NAME names the table, PREFIX the LaunchDarkly environment in it (default: no
+// prefix), and LD_SDK_KEY is LaunchDarkly's SDK key, which is needed only to send events (default: none are sent).
+// Options override them. In Lambda the AWS region and credentials are those of the function; elsewhere pass
+// [AWSConfig].
 //
-// A Lambda function must wrap its handler with [Flags.Handler]: then each invocation begins with a poll of the journal, at
-// most one in each interval ([journal.Interval], by default 1 second). On Lambda Managed Instances and in a service, a
-// timer polls once in each interval.
+// A Lambda function must wrap its handler with [Flags.Handler]: then each invocation begins with a poll of the
+// journal, at most one in each interval ([journal.Interval], by default 1 second). On Lambda Managed Instances and
+// in a service, a timer polls once in each interval.
 //
 // Open waits for the table, 3 seconds at most. It returns an error if the configuration is wrong, with all problems at
 // once, and one that wraps [cachedstore.ErrNoData] if the table holds no flags for the prefix. If the table cannot be
@@ -101,8 +102,8 @@ func Open(ctx context.Context, options ...Option) (*Flags, error) {
 	return f, nil
 }
 
-// check returns an error if the table holds no flags for the prefix, or cannot be read as it is configured. A journal is
-// proof enough that there are flags, and spares each cold start a read.
+// check returns an error if the table holds no flags for the prefix, or cannot be read as it is configured. A
+// journal is proof enough that there are flags, and spares each cold start a read.
 func (f *Flags) check(ctx context.Context, s settings, pollErr error) error {
 	if f.follower.Stats().InvalidateAll > 0 { // the first poll found a journal
 		return nil
@@ -118,7 +119,8 @@ func (f *Flags) check(ctx context.Context, s settings, pollErr error) error {
 	return nil
 }
 
-// sink returns what the follower delivers to. Only the cache of a process that is frozen between invocations must be woken.
+// sink returns what the follower delivers to. Only the cache of a process that is frozen between invocations must
+// be woken.
 func (f *Flags) sink() change.Sink {
 	if lambdaenv.Freezes() {
 		return waker{f}
@@ -146,10 +148,10 @@ func (f *Flags) start(ctx context.Context, s settings) {
 	}
 }
 
-// Handler wraps a Lambda handler. It takes what lambda.Start takes, and lambda.Start takes what it returns. Before each
-// invocation it polls the journal if the last poll began more than an interval ago, and waits for it no longer than
-// [journal.Budget]. The handler's context, answers, errors and panics pass through unchanged, except that an answer that is
-// an io.Reader is read completely before it is sent.
+// Handler wraps a Lambda handler. It takes what lambda.Start takes, and lambda.Start takes what it returns. Before
+// each invocation it polls the journal if the last poll began more than an interval ago, and waits for it no longer
+// than [journal.Budget]. The handler's context, answers, errors and panics pass through unchanged, except that an
+// answer that is an io.Reader is read completely before it is sent.
 func (f *Flags) Handler(h any) lambda.Handler {
 	return handler{f, f.follower.Handler(lambda.NewHandler(h))}
 }
@@ -165,8 +167,9 @@ func (h handler) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 	return h.inner.Invoke(ctx, payload)
 }
 
-// checkWrapped logs, once, that an invocation evaluates flags and is not wrapped by Handler: in a process that is frozen
-// between invocations, nothing else keeps flags fresh. aws-lambda-go sets the variable before each invocation.
+// checkWrapped logs, once, that an invocation evaluates flags and is not wrapped by Handler: in a process that is
+// frozen between invocations, nothing else keeps flags fresh. aws-lambda-go sets the variable before each
+// invocation.
 func (f *Flags) checkWrapped() {
 	if f.wrapped.Load() {
 		return
@@ -177,13 +180,14 @@ func (f *Flags) checkWrapped() {
 	}
 }
 
-// Refresh polls the journal, or joins a poll, if the last poll began more than an interval ago ([journal.Interval]). When
-// it returns nil, evaluations are at most that old. It waits no longer than [journal.Budget]. [Flags.Handler] calls it;
-// call it too in an invocation that takes long. It returns why the journal was not read in time; the log has the cause.
+// Refresh polls the journal, or joins a poll, if the last poll began more than an interval ago
+// ([journal.Interval]). When it returns nil, evaluations are at most that old. It waits no longer than
+// [journal.Budget]. [Flags.Handler] calls it; call it too in an invocation that takes long. It returns why the
+// journal was not read in time; the log has the cause.
 func (f *Flags) Refresh(ctx context.Context) error { return f.follower.RefreshWithinBudget(ctx) }
 
-// Ready reads the table, and reports why flags cannot be evaluated: it cannot be read, or it holds no flags for the prefix
-// ([cachedstore.ErrNoData]). It returns ctx's error if ctx ends first.
+// Ready reads the table, and reports why flags cannot be evaluated: it cannot be read, or it holds no flags for the
+// prefix ([cachedstore.ErrNoData]). It returns ctx's error if ctx ends first.
 func (f *Flags) Ready(ctx context.Context) error { return f.store.Ready(ctx) }
 
 // Invalidate implements [change.Sink]: evaluations that start after it returned see these items as the table holds them
@@ -212,8 +216,8 @@ func (f *Flags) Stats() Stats {
 	return Stats{Cache: f.store.Stats(), Journal: f.follower.Stats()}
 }
 
-// Close ends the polling, sends the events that were recorded, and closes the client. It returns ctx's error if ctx ends
-// first; closing goes on then. Calling it again is allowed.
+// Close ends the polling, sends the events that were recorded, and closes the client. It returns ctx's error if ctx
+// ends first; closing goes on then. Calling it again is allowed.
 func (f *Flags) Close(ctx context.Context) error {
 	f.stop()
 	closed := make(chan error, 1)

@@ -208,6 +208,26 @@ func TestAStartReadsOnce(t *testing.T) {
 	assert.Equal(t, 2, s.Calls("GetItem")-before)
 }
 
+// The first poll, which opens the connection, and LaunchDarkly's client start side by side.
+func TestTheConnectionOpensWhileTheClientStarts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStack(t)
+		polling, made := make(chan struct{}), make(chan struct{})
+		s.Intercept(func(context.Context, string, any) error {
+			close(polling)
+			<-made // a poll that ended before would have the client wait for it
+			s.Intercept(nil)
+			return nil
+		})
+		flags := s.open(warmflags.WrapDataStore(func(store subsystems.DataStore) subsystems.DataStore {
+			<-polling // a client that is made before the poll begins would hold it up
+			close(made)
+			return store
+		}))
+		require.NoError(t, flags.Close(t.Context()))
+	})
+}
+
 func TestAPrefixWithoutDataIsAnError(t *testing.T) {
 	s := newStack(t)
 	for _, wrong := range []string{"staging", ""} {

@@ -3,14 +3,8 @@
 package test
 
 import (
-	"bufio"
 	"fmt"
-	"io"
-	"net/http"
-	"os/exec"
 	"path/filepath"
-	"strings"
-	"syscall"
 	"testing"
 	"time"
 
@@ -21,6 +15,7 @@ import (
 
 	"github.com/warmflags/warmflags/dynamostore"
 	"github.com/warmflags/warmflags/test/emulator"
+	"github.com/warmflags/warmflags/test/example"
 )
 
 // A process of examples/queue subscribes a queue of its own to the topic, sees a flip, and unsubscribes before it ends.
@@ -39,31 +34,8 @@ func TestTheQueueExample(t *testing.T) {
 	}
 	flip(1, false)
 
-	command := exec.Command(filepath.Join(h.folder, "queue"))
-	command.Env = append(emulator.Environment(), "TABLE_NAME="+p.table, "PREFIX="+prefix, "TOPIC_ARN="+p.topic, "ADDRESS=127.0.0.1:0")
-	log, err := command.StderrPipe()
-	require.NoError(t, err)
-	require.NoError(t, command.Start())
-	url := ""
-	for lines := bufio.NewScanner(log); url == "" && lines.Scan(); {
-		if _, address, ok := strings.Cut(lines.Text(), "listening on "); ok {
-			url = "http://" + address + "/?user=ada"
-		}
-	}
-	require.NotEmpty(t, url)
-	copied := make(chan struct{})
-	go func() {
-		defer close(copied)
-		_, _ = io.Copy(t.Output(), log)
-	}()
-	evaluate := func() string {
-		response, err := http.Get(url)
-		require.NoError(t, err)
-		defer response.Body.Close()
-		body, err := io.ReadAll(response.Body)
-		require.NoError(t, err)
-		return strings.TrimSpace(string(body))
-	}
+	evaluate, stop := example.Start(t, filepath.Join(h.folder, "queue"),
+		append(emulator.Environment(), "TABLE_NAME="+p.table, "PREFIX="+prefix, "TOPIC_ARN="+p.topic)...)
 	subscriptions := func() string {
 		out, err := emulator.SNS().ListSubscriptionsByTopic(t.Context(), &sns.ListSubscriptionsByTopicInput{TopicArn: &p.topic})
 		require.NoError(t, err)
@@ -73,9 +45,7 @@ func TestTheQueueExample(t *testing.T) {
 	require.Equal(t, "false", evaluate())
 	flip(2, true)
 	await(t, "true", evaluate)
-	require.NoError(t, command.Process.Signal(syscall.SIGTERM))
-	<-copied
-	require.NoError(t, command.Wait())
+	stop()
 	assert.Equal(t, "0", subscriptions())
 }
 

@@ -6,8 +6,9 @@
 //
 //	go -C benchmarks run ./coldstart
 //
-// It prints tables in Markdown. It measures with and without TLS, at full speed, and limited to 7 % of a core by a control
-// group, which is what a function of 128 MB gets after its start. The limit needs root; without it its columns are left out.
+// It prints tables in Markdown. It measures with and without TLS, at full speed, and limited to 7 % of a core by a
+// control group, which is what a function of 128 MB gets after its start. The limit needs root; without it its
+// columns are left out.
 package main
 
 import (
@@ -96,7 +97,8 @@ type condition struct {
 	starts      int
 }
 
-// measure returns the medians of each program. The programs take turns, so that what else the machine does hits them alike.
+// measure returns the medians of each program. The programs take turns, so that what else the machine does hits
+// them alike.
 func (c condition) measure(folder string) ([]stages, error) {
 	all := make([][]stages, len(programs))
 	for round := range c.starts + 1 {

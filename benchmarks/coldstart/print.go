@@ -23,8 +23,8 @@ func ms(d time.Duration) string { return fmt.Sprintf("%.1f ms", float64(d)/1e6) 
 // dollarsPerSecond is what AWS bills for a function of 128 MB (x86, us-east-1, https://aws.amazon.com/lambda/pricing/).
 const dollarsPerSecond = 0.0000166667 * 128 / 1024
 
-// printTotals prints how long each program takes to its first flag, under each condition, and over the rival; and what a
-// million of these starts cost.
+// printTotals prints how long each program takes to its first flag, under each condition, and over the rival; and
+// what a million of these starts cost.
 func printTotals(conditions []condition, columns [][]stages) {
 	printTable("process start to the first flag", conditions, func(column, row int) string {
 		total := columns[column][row].total()

@@ -48,7 +48,7 @@ func median(all []stages) stages {
 func run(program string, environment []string, g *group) (stages, error) {
 	command := exec.Command(program)
 	if g != nil {
-		command = exec.Command("/bin/sh", "-c", `read go; exec "$0"`, program) //nolint:gosec // just built
+		command = exec.Command("/bin/sh", "-c", `read go; exec "$0"`, program)
 	}
 	var stdout, stderr bytes.Buffer
 	command.Env, command.Stdout, command.Stderr = environment, &stdout, &stderr
@@ -80,8 +80,8 @@ func run(program string, environment []string, g *group) (stages, error) {
 	}, nil
 }
 
-// The limit of a group, and the period in which it is enforced: a process that has used its share stands still until the
-// period is over.
+// The limit of a group, and the period in which it is enforced: a process that has used its share stands still
+// until the period is over.
 const (
 	percent = 7
 	period  = 20 * time.Millisecond

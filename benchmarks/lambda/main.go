@@ -5,8 +5,8 @@
 //
 //	go -C benchmarks run ./lambda
 //
-// It prints a table in Markdown. An invocation's time is from its event's delivery to its answer. An invocation is late if
-// it evaluated an old flag, because its poll took longer than the budget.
+// It prints a table in Markdown. An invocation's time is from its event's delivery to its answer. An invocation is
+// late if it evaluated an old flag, because its poll took longer than the budget.
 package main
 
 import (
@@ -45,8 +45,9 @@ const (
 	never     = "100000h" // no invocation does
 )
 
-// latencies are what the table takes to answer: DynamoDB takes one to several milliseconds. Where an answer came at once, the
-// AWS SDK would lose some with their connections, and try again (https://github.com/aws/aws-sdk-go-v2/issues/2737).
+// latencies are what the table takes to answer: DynamoDB takes one to several milliseconds. Where an answer came at
+// once, the AWS SDK would lose some with their connections, and try again
+// (https://github.com/aws/aws-sdk-go-v2/issues/2737).
 var latencies = []time.Duration{time.Millisecond, 5 * time.Millisecond}
 
 func main() {

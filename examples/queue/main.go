@@ -1,5 +1,5 @@
-// Queue is the service with a queue of its own: a flip reaches it as soon as SNS delivers it, not with the next poll. Besides
-// reading the table, it needs what the stack's SubscriberPolicy allows.
+// Queue is the service with a queue of its own: a flip reaches it as soon as SNS delivers it, not with the next
+// poll. Besides reading the table, it needs what the stack's SubscriberPolicy allows.
 //
 //	TABLE_NAME, PREFIX, LD_SDK_KEY, ADDRESS   as in ../service
 //	TOPIC_ARN                                 the stack's topic
@@ -38,14 +38,16 @@ func main() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	server := &http.Server{ReadHeaderTimeout: time.Second, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	serve := func(w http.ResponseWriter, r *http.Request) {
 		on, _ := flags.Client.BoolVariation("new-checkout", ldcontext.New(r.FormValue("user")), false)
 		_, _ = fmt.Fprintln(w, on) //nolint:gosec // a bool is no script
-	})}
+	}
+	server := &http.Server{ReadHeaderTimeout: time.Second, Handler: http.HandlerFunc(serve)}
 	go func() { log.Println(server.Serve(listener)) }()
 	log.Println("listening on", listener.Addr())
 	// Creates a queue for this process, and deletes it when ctx ends.
-	queue := subscriber.Queue(os.Getenv("TOPIC_ARN"), flags, subscriber.Prefix(os.Getenv("PREFIX")), subscriber.AWSConfig(cfg))
+	topic, prefix := os.Getenv("TOPIC_ARN"), os.Getenv("PREFIX")
+	queue := subscriber.Queue(topic, flags, subscriber.Prefix(prefix), subscriber.AWSConfig(cfg))
 	if err := queue.Run(ctx); err != nil {
 		log.Print(err)
 	}

@@ -1,5 +1,6 @@
-// Service evaluates flags from memory. It polls the journal once a second, so a flip is seen within that second. It needs
-// dynamodb:GetItem and dynamodb:Query on the flag table: no queue, and no call to LaunchDarkly except for events.
+// Service evaluates flags from memory. It polls the journal once a second, so a flip is seen within that second. It
+// needs dynamodb:GetItem and dynamodb:Query on the flag table: no queue, and no call to LaunchDarkly except for
+// events.
 //
 //	TABLE_NAME   the flag table
 //	PREFIX       the LaunchDarkly environment in it; empty if it has no prefix
@@ -39,10 +40,11 @@ func main() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	server := &http.Server{ReadHeaderTimeout: time.Second, Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	serve := func(w http.ResponseWriter, r *http.Request) {
 		on, _ := flags.Client.BoolVariation("new-checkout", ldcontext.New(r.FormValue("user")), false)
 		_, _ = fmt.Fprintln(w, on) //nolint:gosec // a bool is no script
-	})}
+	}
+	server := &http.Server{ReadHeaderTimeout: time.Second, Handler: http.HandlerFunc(serve)}
 	go func() { log.Println(server.Serve(listener)) }()
 	log.Println("listening on", listener.Addr())
 	<-ctx.Done()

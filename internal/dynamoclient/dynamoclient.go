@@ -12,15 +12,16 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 )
 
-// New returns a client made from cfg, or from Lambda's environment if cfg is nil. It calls nothing. The client opens its
-// connections itself and shares them between all of its users.
+// New returns a client made from cfg, or from Lambda's environment if cfg is nil. It calls nothing. The client
+// opens its connections itself and shares them between all of its users.
 //
 // From the environment it takes
 //   - the region: AWS_REGION, or AWS_DEFAULT_REGION;
 //   - credentials: AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN, or the endpoint in
-//     AWS_CONTAINER_CREDENTIALS_FULL_URI (with AWS_CONTAINER_AUTHORIZATION_TOKEN), which Lambda sets instead in a process
-//     that it restores from a snapshot;
-//   - the endpoint: AWS_ENDPOINT_URL_DYNAMODB, or AWS_ENDPOINT_URL; AWS_USE_FIPS_ENDPOINT and AWS_USE_DUALSTACK_ENDPOINT.
+//     AWS_CONTAINER_CREDENTIALS_FULL_URI (with AWS_CONTAINER_AUTHORIZATION_TOKEN), which Lambda sets instead in a
+//     process that it restores from a snapshot;
+//   - the endpoint: AWS_ENDPOINT_URL_DYNAMODB, or AWS_ENDPOINT_URL; AWS_USE_FIPS_ENDPOINT;
+//     AWS_USE_DUALSTACK_ENDPOINT.
 //
 // It returns an error if the region or the credentials are missing.
 func New(cfg *aws.Config) (*dynamodb.Client, error) {
@@ -28,7 +29,7 @@ func New(cfg *aws.Config) (*dynamodb.Client, error) {
 		return fromEnvironment()
 	}
 	if cfg.Region == "" {
-		return nil, errors.New("the aws.Config has no region: set AWS_REGION, or a region in the profile that it was loaded from")
+		return nil, errors.New("the aws.Config has no region: set AWS_REGION, or a region in its profile")
 	}
 	return dynamodb.NewFromConfig(*cfg), nil
 }
@@ -45,7 +46,8 @@ func fromEnvironment() (*dynamodb.Client, error) {
 		problems = append(problems, errors.New("AWS_ACCESS_KEY_ID is not set"))
 	}
 	if problems != nil {
-		problems = append(problems, errors.New("outside of Lambda, which sets both, pass an aws.Config, for example from config.LoadDefaultConfig"))
+		problems = append(problems, errors.New(
+			"outside of Lambda, which sets both, pass an aws.Config, for example from config.LoadDefaultConfig"))
 		return nil, errors.Join(problems...)
 	}
 	if endpoint := first("AWS_ENDPOINT_URL_DYNAMODB", "AWS_ENDPOINT_URL"); endpoint != "" {

@@ -109,8 +109,8 @@ func TestWhatIsMissingIsSaidAtOnce(t *testing.T) {
 	assert.Equal(t, "eu-west-1", client.Options().Region)
 }
 
-// The packages that a Lambda function imports do not import what only a configuration file needs. make lint has the same
-// check.
+// The packages that a Lambda function imports do not import what only a configuration file needs. make lint has the
+// same check.
 func TestConfigIsNotImported(t *testing.T) {
 	out, err := exec.Command("go", "list", "-deps", "../../dynamostore", "../../journal", "../../cachedstore").CombinedOutput()
 	require.NoError(t, err, "%s", out)

@@ -18,13 +18,13 @@ import (
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 )
 
-// Before its first TLS connection a Go program parses all certificates that the machine trusts, about 140. That takes
-// longer than everything else in the connection. DynamoDB's certificates are signed by Amazon, so a dialer first verifies
-// the server with the few of these certificates that name Amazon, and with all of them only if that fails. So it trusts
-// exactly what the machine trusts.
+// Before its first TLS connection a Go program parses all certificates that the machine trusts, about 140. That
+// takes longer than everything else in the connection. DynamoDB's certificates are signed by Amazon, so a dialer
+// first verifies the server with the few of these certificates that name Amazon, and with all of them only if that
+// fails. So it trusts exactly what the machine trusts.
 
-// certificateFiles are the places where Linux distributions keep the certificates, as crypto/x509 has them. The first is
-// that of Amazon Linux.
+// certificateFiles are the places where Linux distributions keep the certificates, as crypto/x509 has them. The
+// first is that of Amazon Linux.
 var certificateFiles = []string{
 	"/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/certs/ca-certificates.crt", "/etc/ssl/cert.pem",
 }
@@ -46,9 +46,9 @@ var amazonRoots = sync.OnceValue(func() *x509.CertPool {
 	return nil
 })
 
-// namingAmazon returns those certificates of a bundle that name Amazon; nil if there are none. It looks for the name in
-// the encoded certificates, since decoding them all takes half as long as parsing them. A name that a line break splits in
-// every place is missed; then all certificates are used.
+// namingAmazon returns those certificates of a bundle that name Amazon; nil if there are none. It looks for the
+// name in the encoded certificates, since decoding them all takes half as long as parsing them. A name that a line
+// break splits in every place is missed; then all certificates are used.
 func namingAmazon(bundle []byte) *x509.CertPool {
 	begin := []byte("-----BEGIN CERTIFICATE-----")
 	pool, found := x509.NewCertPool(), false
@@ -75,8 +75,8 @@ func namingAmazon(bundle []byte) *x509.CertPool {
 	return pool
 }
 
-// base64Forms returns the three ways in which a name can appear in base64, which encodes three bytes as four characters:
-// without the characters at its ends that depend on the bytes around it.
+// base64Forms returns the three ways in which a name can appear in base64, which encodes three bytes as four
+// characters: without the characters at its ends that depend on the bytes around it.
 func base64Forms(name string) (forms [][]byte) {
 	for before := range 3 {
 		encoded := base64.StdEncoding.AppendEncode(nil, append(make([]byte, before), name...))
@@ -87,9 +87,9 @@ func base64Forms(name string) (forms [][]byte) {
 
 // tlsDialer makes the TLS connections of a transport.
 type tlsDialer struct {
-	dial    func(ctx context.Context, network, address string) (net.Conn, error) // the transport's own, without TLS
+	dial    func(ctx context.Context, network, address string) (net.Conn, error) // the transport's own
 	config  *tls.Config                                                          // the transport's own
-	useFull atomic.Bool                                                          // a server was not signed by Amazon: verify with all roots at once
+	useFull atomic.Bool                                                          // Amazon's roots did not do
 }
 
 // newHTTPClient returns the AWS SDK's default HTTP client with a tlsDialer.

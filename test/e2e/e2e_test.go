@@ -305,27 +305,11 @@ func TestAdoptedTable(t *testing.T) {
 		"TableName": "adopted", "Key": map[string]any{"namespace": key, "key": key},
 	}, &journal))
 	assert.NotEmpty(t, journal.Item, "warm Lambdas have a journal, whoever writes the table")
-	t.Run("the example's stack evaluates a flag", func(t *testing.T) { example(t, store) })
+	t.Run("the examples evaluate a flag", func(t *testing.T) { examples(t, store, stack["TopicArn"]) })
 	stop()
 	_, err = sam(t.Context(), "delete", "--stack-name", "adopting", "--no-prompts", "--region", emulator.Region)
 	require.NoError(t, err)
 	require.NoError(t, boto(t.Context(), "dynamodb", "describe_table", map[string]any{"TableName": "adopted"}, nil))
-}
-
-// example deploys examples/consumer beside the adopting stack, and invokes its function.
-func example(t *testing.T, store *dynamostore.Store) {
-	_, err := store.Upsert(ldstoreimpl.Features(), "new-checkout", st.SerializedItemDescriptor{Version: 1, SerializedItem: []byte(
-		`{"key":"new-checkout","version":1,"on":true,"fallthrough":{"variation":0},"variations":[true,false],"salt":"s"}`)})
-	require.NoError(t, err)
-	built := filepath.Join(world.dir, "consumer")
-	require.NoError(t, buildTemplate(t.Context(), filepath.Join(root(), "examples", "consumer", "template.yaml"), built))
-	_, err = deployBuilt(t, built, "example", "WarmflagsStack=adopting", "Prefix=staging")
-	require.NoError(t, err)
-	said, err := sam(t.Context(), "remote", "invoke", "EvaluateFunction", "--stack-name", "example", "--event", `"somebody"`)
-	require.NoError(t, err)
-	assert.Contains(t, said, "the new checkout")
-	_, err = sam(t.Context(), "delete", "--stack-name", "example", "--no-prompts", "--region", emulator.Region)
-	require.NoError(t, err)
 }
 
 // The functions are small, for a quick start.

@@ -30,8 +30,8 @@ func Config(store subsystems.ComponentConfigurer[subsystems.DataStore]) ld.Confi
 	}
 }
 
-// Run makes a client, evaluates a flag, and prints three times in nanoseconds since 1970: when it was called, when there
-// was a client, and when the flag was evaluated.
+// Run makes a client, evaluates a flag, and prints three times in nanoseconds since 1970: when it was called, when
+// there was a client, and when the flag was evaluated.
 func Run(open func() (*ld.LDClient, error)) {
 	began := time.Now()
 	client, err := open()

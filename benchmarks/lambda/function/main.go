@@ -1,4 +1,5 @@
-// Command function is a Lambda function in daemon mode that evaluates ten flags and answers with the value of the first.
+// Command function is a Lambda function in daemon mode that evaluates ten flags and answers with the value of the
+// first.
 //
 //	TABLE_NAME   the flag table
 //	INTERVAL     of the journal's polls; without it there are none, and only the TTL keeps flags fresh

@@ -27,8 +27,8 @@ const (
 	journalRegion  = "us-east-1"
 )
 
-// poller is a consumer that is made with warmflags.Open: a service that polls on a timer, or a warm Lambda function that
-// polls in its invocations and is frozen between them.
+// poller is a consumer that is made with warmflags.Open: a service that polls on a timer, or a warm Lambda function
+// that polls in its invocations and is frozen between them.
 type poller struct {
 	*consumer
 	open *warmflags.Flags
