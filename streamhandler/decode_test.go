@@ -80,7 +80,7 @@ func requireAgreement(t rapid.TB, payload []byte, fail ...int) {
 		return
 	}
 	e, err := decodeByLibrary(payload)
-	if err != nil || hasOddNames(payload) {
+	if err != nil || hasOddNames(payload) || !canBeEncoded(e) {
 		skipped := 0
 		for _, n := range got.stats.Skipped {
 			skipped += n
@@ -89,6 +89,17 @@ func requireAgreement(t rapid.TB, payload []byte, fail ...int) {
 		return
 	}
 	require.Equal(t, handled(t, e, fail...), got)
+}
+
+// canBeEncoded is true for what Lambda's library writes as it has read it: it counts nanoseconds in 64 bits.
+func canBeEncoded(e events.DynamoDBEvent) bool {
+	for _, r := range e.Records {
+		if at := r.Change.ApproximateCreationDateTime.Time; !at.IsZero() && (at.Year() < 1700 || at.Year() > 2200) {
+			return false
+		}
+	}
+	_, err := json.Marshal(e)
+	return err == nil
 }
 
 // hasOddNames is true for events in which an object has the same name twice, or a name of AWS's in another case:
@@ -355,37 +366,5 @@ func TestInvokeReadsWhatEventsMayBe(t *testing.T) {
 			}
 			requireAgreement(t, []byte(test.payload))
 		})
-	}
-}
-
-// A time that no message can carry is left out.
-func TestTimesThatNoMessageCanCarry(t *testing.T) {
-	for number, want := range map[string]time.Time{
-		"1479499740": time.Unix(1479499740, 0).UTC(), "1.479499740E9": time.Unix(1479499740, 0).UTC(),
-		"1479499740.9": time.Unix(1479499740, 0).UTC(),
-		"0":            {}, "-5": {}, "1e18": {}, "1e400": {}, "999999999999": {}, `"1479499740"`: {}, "null": {}, "{}": {},
-	} {
-		got := invoked(t, []byte(`{"Records":[{"dynamodb":{"ApproximateCreationDateTime":`+number+`,"Keys":{"namespace":{"S":"features"},"key":{"S":"a"}}}}]}`))
-		require.Empty(t, got.err, number)
-		assert.Equal(t, want, got.messages[0].Changes[0].Time, number)
-	}
-}
-
-// What other JSON parsers get wrong: pairs of surrogates, duplicate names, large numbers, invalid UTF-8.
-func TestTextsAreReadAsTheyAre(t *testing.T) {
-	for quoted, want := range map[string]string{
-		`"\ud83d\ude00"`: "\U0001F600", `"\ud83d\ude00\ud83d\ude00"`: "\U0001F600\U0001F600", `"\u00e9"`: "é", `"é"`: "é",
-		`"a\/b"`: "a/b", `"\"\\\t"`: "\"\\\t",
-		`"\ud83d"`: "", `"\ude00\ud83d"`: "", "\"\xff\"": "", `"\ufffd"`: "", // no message can carry these: they are skipped
-	} {
-		got := invoked(t, []byte(`{"Records":[{"dynamodb":{"Keys":{"namespace":{"S":"features"},"key":{"S":"x"},"key":{"S":`+quoted+`}},
-			"NewImage":{"item":{"S":"{}"},"version":{"N":"1"},"version":{"N":"9007199254740993"}}},"eventName":"INSERT"}]}`))
-		require.Empty(t, got.err, quoted)
-		if want == "" {
-			assert.Equal(t, 1, got.stats.Skipped[streamhandler.SkippedMalformed], quoted)
-			continue
-		}
-		assert.Equal(t, want, got.messages[0].Changes[0].Key, quoted)
-		assert.Equal(t, 9007199254740993, got.messages[0].Changes[0].Version)
 	}
 }

@@ -21,6 +21,8 @@ func FuzzInvoke(f *testing.F) {
 	f.Add([]byte(`{"Records":[{"eventName":"INSERT","dynamodb":{"Keys":{"namespace":{"S":"a:b:c"},"key":{"S":"\u0000"}}}}]}`), false)
 	f.Add([]byte(`{"Records":[{"dynamodb":{"Keys":{"namespace":{"S":"features"},"key":{"S":"a"}},"NewImage":{"item":{"S":""},"version":{"N":"1"}}}}]}`), true)
 	f.Add([]byte(`{"Records":[{"dynamodb":{"NewImage":{"x":{"BS":[1]},"item":{"S":"{\"deleted\":true}"}},"Keys":null}}]} `), false)
+	f.Add([]byte(`{"Records":[{"dynamodb":{"ApproximateCreationDateTime":1e15,"Keys":{"namespace":{"S":"features"},`+
+		`"key":{"S":"a"}},"NewImage":{"item":null,"version":{"N":"1"}}}}]}`), false)
 	f.Fuzz(func(t *testing.T, payload []byte, down bool) {
 		if down {
 			requireAgreement(t, payload, 1, 3)
