@@ -40,11 +40,13 @@ func TestPlantedFaults(t *testing.T) {
 // What the simulation does not notice, or not for sure, the tests of single rules do.
 func TestPlantedFaultsOfSingleRules(t *testing.T) {
 	tests := mutant.Suite{Package: ".", Timeout: time.Minute,
-		Run: "^Test(AnOlder|Answers|APoll|Overlapping|Restored|ARestored|AWriterThat|Polls|Close|RunPolls|SeveralWriters|AnOld)"}
+		Run: "^Test(AtMostOne|AnOlder|Answers|APoll|Overlapping|Restored|ARestored|AWriterThat|Polls|Close|RunPolls|SeveralWriters|AnOld)"}
 	tests.Mutants = []mutant.Mutant{
 		mutant.Fault("cancel a poll that takes longer than the interval", "poll.go",
 			"	if len(f.polls) == maxPolls {\n		f.polls[maxPolls-1].cancel()\n		f.polls = f.polls[:maxPolls-1]",
 			"	if len(f.polls) > 0 {\n		f.polls[0].cancel()\n		f.polls = nil"),
+		mutant.Fault("poll in each invocation", "poll.go",
+			"f.latest != nil && f.latest.began.Age(now) < f.latest.good", "false"),
 		mutant.Fault("any number of polls", "poll.go", "	if len(f.polls) == maxPolls {", "	if false {"),
 		mutant.Fault("believe a lower number at once", "poll.go",
 			"found.seq < known.seq && found.consistent", "found.seq < known.seq"),
