@@ -97,6 +97,24 @@ func TestCloseDoesNotWaitForAStoreThatHangs(t *testing.T) {
 	})
 }
 
+// A check of the table that ends because the cache is closed is no outage.
+func TestCloseDuringACheckReportsNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSystem(t, newTable(t))
+		s.failOnly("flag", errTable)
+		release := s.hold("available")
+		_, err := s.client.Get(features, "flag")
+		require.Error(t, err)
+		synctest.Wait()
+		require.NoError(t, s.client.Close())
+		release()
+		synctest.Wait()
+		require.Len(t, s.log.GetOutput(ldlog.Warn), 1)
+		assert.Contains(t, s.log.GetOutput(ldlog.Warn)[0], "had not returned")
+		assert.Empty(t, s.status)
+	})
+}
+
 // evaluating is a logger that reads a flag and invalidates one before it writes a line.
 type evaluating struct{ s *system }
 

@@ -93,7 +93,7 @@ func (c *cache) getAll(coll *collection) ([]ldstoretypes.KeyedItemDescriptor, er
 	query := !c.wholeLocked(coll, now) || len(stale.entries) > c.options.manyStale
 	known := func(now clock.Instant) (servable, expired bool) {
 		servable = coll.start > 0 && c.servable(&value{taken: coll.taken}, now)
-		return servable, servable && stale.expired && !coll.discarded &&
+		return servable, servable && stale.expired && !coll.discarded && c.options.ttl > 0 &&
 			coll.start > c.invalidAll && c.settled > c.paused
 	}
 	servable, expired := known(now)
