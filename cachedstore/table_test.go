@@ -332,9 +332,11 @@ func newSystem(t testing.TB, x *table, opts ...cachedstore.Option) *system {
 }
 
 func (s *system) build() subsystems.DataStore {
-	client, err := s.store.Build(subsystems.BasicClientContext{
-		DataStoreUpdateSink: s.status, Logging: subsystems.LoggingConfiguration{Loggers: s.log.Loggers},
-	})
+	logging := subsystems.LoggingConfiguration{Loggers: ldlog.NewDisabledLoggers()}
+	if s.log != nil {
+		logging.Loggers = s.log.Loggers
+	}
+	client, err := s.store.Build(subsystems.BasicClientContext{DataStoreUpdateSink: s.status, Logging: logging})
 	require.NoError(s.t, err)
 	return client
 }
