@@ -11,20 +11,21 @@ import (
 )
 
 // Cache keeps what a [FeatureStore] holds in memory, and is one itself; other processes may write the table below it.
-// It keeps the promises of cachedstore (see the package's link), except that a hit takes a lock and reads the clocks, and
-// that go-client.v4 is not told of an outage, because it has no data store status. The log is, once per failing period.
+// It keeps the promises of cachedstore (see the package's link), except that a hit takes a lock and reads the clocks,
+// and that go-client.v4 is not told of an outage, because it has no data store status. The log is, once per failing
+// period.
 //
 // A source of changes delivers to it: a Get that starts after Invalidate returned sees what the table held then or
 // later, while the table can be reached, and waits for two reads at most. A process that can be frozen calls Wake.
 //
 // While the table cannot be reached the last known value is served. An item that merely expired waits for its read for
-// 250 ms ([ShortWait]), one that was invalidated until the read ends or [ReadLimit] runs out. After the first failure no
-// call that has a last known value waits: Wake, or a Get after a pause of 50 ms to 5 s, begins one read as a probe. So after the
-// table has recovered, values can be stale for at most that pause, the probe's read and one Get; longer only if the cache
-// is not used. A row that cannot be decoded is served from its last known value too.
+// 250 ms ([ShortWait]), one that was invalidated until the read ends or [ReadLimit] runs out. After the first failure
+// no call that has a last known value waits: Wake, or a Get after a pause of 50 ms to 5 s, begins one read as a probe.
+// So after the table has recovered, values can be stale for at most that pause, the probe's read and one Get; longer
+// only if the cache is not used. A row that cannot be decoded is served from its last known value too.
 //
-// Reads run beside their callers: a read that takes longer than [ReadLimit] is abandoned, and its result is neither kept nor
-// returned.
+// Reads run beside their callers: a read that takes longer than [ReadLimit] is abandoned, and its result is neither
+// kept nor returned.
 //
 // All methods are safe for concurrent use. The items that it returns are shared, and must not be changed; maps belong
 // to the caller.
@@ -40,7 +41,7 @@ type Cache[K Kind[I], I Item] struct {
 	marker  marker
 	closing chan struct{} // closed by Close
 
-	mu          sync.Mutex                   // guards the fields below, and those of collection, entry, flight and outage
+	mu          sync.Mutex                   // guards the fields below, and those of collection, entry, flight, outage
 	collections map[string]*collection[K, I] // by the kind's namespace
 	seq         uint64                       // the number of the latest event
 	invalidAll  uint64                       // seq of the latest InvalidateAll
@@ -53,8 +54,8 @@ type Cache[K Kind[I], I Item] struct {
 	closed      bool
 }
 
-// Cached returns a cache over inner, such as a [Table]. It reads nothing. All wrong options are reported together, by each
-// method that can return an error.
+// Cached returns a cache over inner, such as a [Table]. It reads nothing. All wrong options are reported together, by
+// each method that can return an error.
 func Cached[K Kind[I], I Item](inner FeatureStore[K, I], options ...CacheOption) *Cache[K, I] {
 	c := &Cache[K, I]{
 		inner: inner, options: defaultCacheOptions(), collections: map[string]*collection[K, I]{},
@@ -68,9 +69,9 @@ func Cached[K Kind[I], I Item](inner FeatureStore[K, I], options ...CacheOption)
 	return c
 }
 
-// Get returns an item. An item that is missing or deleted is the zero I and no error. A hit reads nothing. If the read fails
-// Get returns the last known value, and an error only if there is none, or none that [MaxStale] allows. After Close it
-// returns an error.
+// Get returns an item. An item that is missing or deleted is the zero I and no error. A hit reads nothing. If the read
+// fails Get returns the last known value, and an error only if there is none, or none that [MaxStale] allows. After
+// Close it returns an error.
 func (c *Cache[K, I]) Get(kind K, key string) (none I, err error) {
 	if c.wrong != nil {
 		return none, c.wrong
@@ -108,8 +109,8 @@ func (c *Cache[K, I]) Get(kind K, key string) (none I, err error) {
 	return e.last.item, nil
 }
 
-// readLocked waits for a read that answers a Get of e. It returns an error if the read failed, if there is none now, or if
-// the call does not wait for it any longer.
+// readLocked waits for a read that answers a Get of e. It returns an error if the read failed, if there is none now, or
+// if the call does not wait for it any longer.
 func (c *Cache[K, I]) readLocked(col *collection[K, I], e *entry[K, I], begun uint64, now clock.Instant) error {
 	servable := c.servable(e.last, now)
 	if c.blockedLocked(e, now) && (servable || e.flight == nil) {
@@ -185,8 +186,8 @@ func (c *Cache[K, I]) invalidateLocked(col *collection[K, I], key string) {
 	e.invalid = c.seq
 }
 
-// InvalidateAll implements [change.Sink]: everything is read again when a call needs it, a kind that was cached as a whole
-// by one read.
+// InvalidateAll implements [change.Sink]: everything is read again when a call needs it, a kind that was cached as a
+// whole by one read.
 func (c *Cache[K, I]) InvalidateAll() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -208,8 +209,9 @@ func (c *Cache[K, I]) Wake() {
 	}
 }
 
-// Close ends the cache: calls that wait, and all later ones, return an error. It does not wait for reads, and it closes the
-// inner store if that is an [io.Closer]. go-server-sdk.v4 calls it when its client is closed; go-client.v4 does not.
+// Close ends the cache: calls that wait, and all later ones, return an error. It does not wait for reads, and it closes
+// the inner store if that is an [io.Closer]. go-server-sdk.v4 calls it when its client is closed; go-client.v4 does
+// not.
 func (c *Cache[K, I]) Close() error {
 	c.mu.Lock()
 	if c.closed {

@@ -47,8 +47,8 @@ func (col *collection[K, I]) find(key string) *entry[K, I] {
 	return nil
 }
 
-// add adds an entry for a key that has none. If the whole kind was read, it did not have the key: that is the last known
-// value.
+// add adds an entry for a key that has none. If the whole kind was read, it did not have the key: that is the last
+// known value.
 func (col *collection[K, I]) add(key string) *entry[K, I] {
 	e := &entry[K, I]{key: key, last: col.whole.last}
 	col.entries.Set(key, e, gocache.NoExpiration)
@@ -69,10 +69,10 @@ func (col *collection[K, I]) each(f func(*entry[K, I])) {
 	}
 }
 
-// All returns all items of a kind in a map that belongs to the caller. In steps: (1) it reads the whole kind, unless that is
-// cached and few items are stale; (2) it reads each item that is still stale, because it was invalidated since; (3) it
-// returns the known values. If a read fails they are the last known ones; it is an error if there are none, or none that
-// [MaxStale] allows. After Close it returns an error.
+// All returns all items of a kind in a map that belongs to the caller. In steps: (1) it reads the whole kind, unless
+// that is cached and few items are stale; (2) it reads each item that is still stale, because it was invalidated since;
+// (3) it returns the known values. If a read fails they are the last known ones; it is an error if there are none, or
+// none that [MaxStale] allows. After Close it returns an error.
 func (c *Cache[K, I]) All(kind K) (map[string]I, error) {
 	if c.wrong != nil {
 		return nil, c.wrong
@@ -133,9 +133,9 @@ func (c *Cache[K, I]) allLocked(a *all[K, I]) error {
 	return nil
 }
 
-// staleLocked returns the entries whose last known value does not answer the call. A value whose read began after the call
-// answers it, whatever came after that; so does the value of the read of the whole kind that the call waited for, unless
-// its key was invalidated during that read.
+// staleLocked returns the entries whose last known value does not answer the call. A value whose read began after the
+// call answers it, whatever came after that; so does the value of the read of the whole kind that the call waited for,
+// unless its key was invalidated during that read.
 func (c *Cache[K, I]) staleLocked(a *all[K, I], now clock.Instant) (stale []*entry[K, I]) {
 	a.col.each(func(e *entry[K, I]) {
 		answered := e.last != nil &&
@@ -147,8 +147,8 @@ func (c *Cache[K, I]) staleLocked(a *all[K, I], now clock.Instant) (stale []*ent
 	return stale
 }
 
-// readWholeLocked waits for a read of the whole kind, which must be newer than all stale items if the kind is cached and
-// there are many of them. The short wait applies if all of them only expired.
+// readWholeLocked waits for a read of the whole kind, which must be newer than all stale items if the kind is cached
+// and there are many of them. The short wait applies if all of them only expired.
 func (c *Cache[K, I]) readWholeLocked(a *all[K, I], cached bool, stale []*entry[K, I], now clock.Instant) error {
 	whole := &a.col.whole
 	servable := c.servable(whole.last, now)
@@ -183,14 +183,15 @@ func (c *Cache[K, I]) readWholeLocked(a *all[K, I], cached bool, stale []*entry[
 	return err
 }
 
-// lastAllLocked answers the call with what is known, because of err. It returns an error if a value may not be served: to
-// leave its key out would mean that the item is gone.
+// lastAllLocked answers the call with what is known, because of err. It returns an error if a value may not be served:
+// to leave its key out would mean that the item is gone.
 func (c *Cache[K, I]) lastAllLocked(a *all[K, I], err error) error {
 	now := c.nowLocked()
 	whole := a.col.whole.last
 	a.lastKnown = err != errClosed && c.servable(whole, now)
 	a.col.each(func(e *entry[K, I]) {
-		a.lastKnown = a.lastKnown && (c.freshLocked(e, now) || c.servable(e.last, now) || e.last == nil && e.skipped == whole.start)
+		skipped := e.last == nil && whole != nil && e.skipped == whole.start
+		a.lastKnown = a.lastKnown && (c.freshLocked(e, now) || c.servable(e.last, now) || skipped)
 	})
 	if !a.lastKnown {
 		return err
@@ -198,8 +199,8 @@ func (c *Cache[K, I]) lastAllLocked(a *all[K, I], err error) error {
 	return nil
 }
 
-// readStaleLocked waits for reads of these entries. A row of which nothing is known, and that cannot be decoded, is left
-// out.
+// readStaleLocked waits for reads of these entries. A row of which nothing is known, and that cannot be decoded, is
+// left out.
 func (c *Cache[K, I]) readStaleLocked(a *all[K, I], stale []*entry[K, I]) error {
 	now, longest, servable := c.nowLocked(), time.Duration(0), true
 	var flights []*flight[K, I]
@@ -248,9 +249,9 @@ func (col *collection[K, I]) items() map[string]I {
 }
 
 // forgetUnknownLocked bounds how many keys are remembered that the table does not have: each time that the maximum of
-// entries was added by Gets of a kind, those without an item are deleted. An entry stays while it is being read, because it
-// orders the reads, and if it was invalidated since the whole kind was read, because the kind's read says that there is no
-// item. It returns how many were deleted.
+// entries was added by Gets of a kind, those without an item are deleted. An entry stays while it is being read,
+// because it orders the reads, and if it was invalidated since the whole kind was read, because the kind's read says
+// that there is no item. It returns how many were deleted.
 func (c *Cache[K, I]) forgetUnknownLocked() (forgotten int) {
 	for _, col := range c.collections {
 		if col.asked < c.options.unknown || col.whole.flight != nil || col.whole.next != nil {

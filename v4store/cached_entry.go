@@ -6,8 +6,8 @@ import (
 	"github.com/warmflags/warmflags/internal/clock"
 )
 
-// value is what a read found for one key, or the fact that a whole kind was read. It never changes after it was created,
-// except over.
+// value is what a read found for one key, or the fact that a whole kind was read. It never changes after it was
+// created, except over.
 type value[I Item] struct {
 	item  I             // the zero I if there is none
 	found bool          // there is an item
@@ -19,8 +19,8 @@ type value[I Item] struct {
 	discarded bool // it was never fresh: an invocation began or a freeze was noticed during its read
 }
 
-// entry holds one key, or the reads of a whole kind. go-cache stores entries and never expires them: an entry decides itself
-// whether its value is fresh. Guarded by Cache.mu.
+// entry holds one key, or the reads of a whole kind. go-cache stores entries and never expires them: an entry decides
+// itself whether its value is fresh. Guarded by Cache.mu.
 //
 // The race that a cache of a shared table must win, in steps:
 //
@@ -31,7 +31,8 @@ type value[I Item] struct {
 //  4. a Get after step 2 did not join A. It waits for next, which begins as soon as A has ended.
 //
 // A read of the whole kind covers all its keys, except those that are being read when it begins: two reads that overlap
-// cannot be ordered. A key that it covers is not read until it has ended. So the value that was read last is the newest.
+// cannot be ordered. A key that it covers is not read until it has ended. So the value that was read last is the
+// newest.
 type entry[K Kind[I], I Item] struct {
 	key     string
 	last    *value[I] // the last known value; nil before the first read was kept
@@ -49,8 +50,8 @@ type entry[K Kind[I], I Item] struct {
 	failure  error         // its error
 }
 
-// freshLocked reports whether the last known value may be served without a read. A value that expired once stays expired,
-// also if the wall clock steps back.
+// freshLocked reports whether the last known value may be served without a read. A value that expired once stays
+// expired, also if the wall clock steps back.
 func (c *Cache[K, I]) freshLocked(e *entry[K, I], now clock.Instant) bool {
 	v := e.last
 	if v == nil || v.over || v.discarded || c.invalidatedLocked(e) || c.options.ttl == 0 {

@@ -10,15 +10,15 @@ import (
 )
 
 // errEmptied is the failure of a read that found nothing where an item was known, after the marker was removed as well.
-var errEmptied = errors.New("the marker $inited is gone: the table was emptied, and counts as unreachable until it returns")
+var errEmptied = errors.New("the marker $inited is gone: the table was emptied, and counts as unreachable")
 
 // markerReader is implemented by a store that can read the marker of a complete data set. [Table] implements it.
 type markerReader interface {
 	HasMarker() (bool, error)
 }
 
-// marker tracks whether this process has seen the marker. Only a marker that was seen can vanish: some writers never write
-// one.
+// marker tracks whether this process has seen the marker. Only a marker that was seen can vanish: some writers never
+// write one.
 type marker struct {
 	mu    sync.Mutex    // guards the fields below; never held while the store is called
 	asked bool          // a read of the marker has succeeded, or is in progress
@@ -116,8 +116,8 @@ func (c *Cache[K, I]) confirmAbsent(e *entry[K, I]) error {
 	return c.marker.vanished(c.inner)
 }
 
-// confirmAbsentAll is confirmAbsent for all items that a read of a whole kind did not find: an error by key. It reads the
-// marker once at most.
+// confirmAbsentAll is confirmAbsent for all items that a read of a whole kind did not find: an error by key. It reads
+// the marker once at most.
 func (c *Cache[K, I]) confirmAbsentAll(col *collection[K, I], got found[I]) (lost map[string]error) {
 	c.mu.Lock()
 	col.each(func(e *entry[K, I]) {

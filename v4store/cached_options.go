@@ -65,9 +65,10 @@ func TTL(d time.Duration) CacheOption { return func(o *cacheOptions) { o.ttl = d
 // known value. A positive value below the TTL is an error.
 func MaxStale(d time.Duration) CacheOption { return func(o *cacheOptions) { o.maxStale = d } }
 
-// ReadLimit sets how long a Get waits for one read of the table, and an All for a whole kind. A read that takes longer is
-// abandoned. The default is 3 seconds ([DefaultReadLimit]), and 1 second in a Lambda function ([DefaultReadLimitLambda]).
-// It must be positive. Raise it if All of thousands of flags takes longer on a small Lambda function.
+// ReadLimit sets how long a Get waits for one read of the table, and an All for a whole kind. A read that takes longer
+// is abandoned. The default is 3 seconds ([DefaultReadLimit]), and 1 second in a Lambda function
+// ([DefaultReadLimitLambda]). It must be positive. Raise it if All of thousands of flags takes longer on a small Lambda
+// function.
 func ReadLimit(d time.Duration) CacheOption { return func(o *cacheOptions) { o.readLimit = d } }
 
 // ShortWait sets how long a Get or All waits for the read of an item that merely expired, before it returns the last
@@ -75,8 +76,8 @@ func ReadLimit(d time.Duration) CacheOption { return func(o *cacheOptions) { o.r
 // not wait. It does not apply to an item that was invalidated.
 func ShortWait(d time.Duration) CacheOption { return func(o *cacheOptions) { o.shortWait = d } }
 
-// Logger sets the logger for failed reads, once per failing period, for rows that cannot be decoded, at most once a minute,
-// and for unknown keys that are forgotten. The default is [slog.Default]. Nil is an error.
+// Logger sets the logger for failed reads, once per failing period, for rows that cannot be decoded, at most once a
+// minute, and for unknown keys that are forgotten. The default is [slog.Default]. Nil is an error.
 func Logger(logger *slog.Logger) CacheOption { return func(o *cacheOptions) { o.logger = logger } }
 
 // validate returns all wrong options in one error.

@@ -13,19 +13,19 @@ const quiet = time.Minute
 //
 // A first failure, of a key or a kind whose last read did not fail, means that the table is down: from then on no call
 // that has a last known value waits, and one read at a time is a probe, after a backoff. The first read that succeeds
-// ends that, and so does a check of the marker, which begins with the first failure and with each probe. Keys that failed
-// themselves are retried one at a time after the same backoff, until one of those retries succeeds: so 500 throttled keys
-// cost few reads, and do not delay keys whose reads succeed.
+// ends that, and so does a check of the marker, which begins with the first failure and with each probe. Keys that
+// failed themselves are retried one at a time after the same backoff, until one of those retries succeeds: so 500
+// throttled keys cost few reads, and do not delay keys whose reads succeed.
 type outage[K Kind[I], I Item] struct {
 	down     bool          // a first read failed, and none has succeeded since
 	began    chan struct{} // closed when down becomes true, and replaced when it becomes false
 	failures int           // failed attempts in this period; reads that overlapped count as one
-	period   uint64        // number of the failing period, from 1; it ends with a successful retry or after a quiet minute
+	period   uint64        // number of the failing period, from 1; a successful retry or a quiet minute ends it
 	last     clock.Instant // when the latest read failed
 	err      error         // its error
 	counted  uint64        // seq of the latest attempt in failures
 	next     clock.Instant // when the next retry may begin
-	partial  clock.Instant // until then a first failure does not mean that the table is down, because its marker was read
+	partial  clock.Instant // until then the table is not down after a first failure: its marker was read
 	checking bool          // the marker is being read
 	retry    *flight[K, I] // the retry in progress
 	slow     *flight[K, I] // a read in progress that took longer than an expired value waits
@@ -95,9 +95,9 @@ func (o *outage[K, I]) fail(f *flight[K, I], err error, seq uint64, now clock.In
 	return begins
 }
 
-// blockedLocked reports whether no call may begin a read of an entry now: its last read failed, or the table is down, and
-// the backoff is not over or, if there is a last known value to serve, a retry is in progress that does not cover it. An invalidation after
-// the failure ends this, unless the table is down.
+// blockedLocked reports whether no call may begin a read of an entry now: its last read failed, or the table is down,
+// and the backoff is not over or, if there is a last known value to serve, a retry is in progress that does not cover
+// it. An invalidation after the failure ends this, unless the table is down.
 func (c *Cache[K, I]) blockedLocked(e *entry[K, I], now clock.Instant) bool {
 	o := &c.outage
 	switch {
@@ -110,8 +110,8 @@ func (c *Cache[K, I]) blockedLocked(e *entry[K, I], now clock.Instant) bool {
 	return !o.next.Reached(now) || o.retry != nil && (o.down || !o.retry.covers(e)) && c.servable(e.last, now)
 }
 
-// checkLocked reads the marker, in a goroutine, if the table is down and the inner store can. If it can be read then only
-// some reads fail, and the table is not down.
+// checkLocked reads the marker, in a goroutine, if the table is down and the inner store can. If it can be read then
+// only some reads fail, and the table is not down.
 func (c *Cache[K, I]) checkLocked() {
 	if _, ok := c.inner.(markerReader); !ok || !c.outage.down || c.outage.checking {
 		return
@@ -145,13 +145,13 @@ func (c *Cache[K, I]) reasonLocked(e *entry[K, I]) error {
 	return e.failure
 }
 
-// waitLocked returns how long a call waits for a read of e, if it can be answered with the last known value. Negative is
-// until the read has ended or was abandoned.
+// waitLocked returns how long a call waits for a read of e, if it can be answered with the last known value. Negative
+// is until the read has ended or was abandoned.
 //
 //   - While the table is down: not at all.
-//   - For a value that expired: the short wait, or not at all while another read has exceeded it. It does not apply to a
-//     value that was invalidated or discarded, nor before a read has succeeded since the process was frozen, because the first read
-//     after a pause can need a new connection.
+//   - For a value that expired: the short wait, or not at all while another read has exceeded it. It does not apply to
+//     a value that was invalidated or discarded, nor before a read has succeeded since the process was frozen, because
+//     the first read after a pause can need a new connection.
 func (c *Cache[K, I]) waitLocked(e *entry[K, I], now clock.Instant) time.Duration {
 	switch short := c.options.shortWait; {
 	case !c.servable(e.last, now) || c.options.ttl == 0:

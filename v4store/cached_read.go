@@ -2,8 +2,6 @@ package v4store
 
 import (
 	"errors"
-	"fmt"
-	"reflect"
 	"time"
 
 	"github.com/warmflags/warmflags/internal/clock"
@@ -16,8 +14,8 @@ var (
 	errSlow      = errors.New("the read takes longer than a call waits for an expired value")
 )
 
-// flight is one read of the inner store and the calls that wait for it. Its fields are guarded by Cache.mu until done is
-// closed, and never change after. Start is 0 until it begins: any call may wait for a flight that has not begun.
+// flight is one read of the inner store and the calls that wait for it. Its fields are guarded by Cache.mu until done
+// is closed, and never change after. Start is 0 until it begins: any call may wait for a flight that has not begun.
 type flight[K Kind[I], I Item] struct {
 	col   *collection[K, I]
 	entry *entry[K, I]  // the collection's whole if all items are read
@@ -38,15 +36,8 @@ func (f *flight[K, I]) covers(e *entry[K, I]) bool {
 	return f.entry == e || f.entry == &f.col.whole && f.col.covers(e) && f.col.find(e.key) == e
 }
 
-// found is what a read of the inner store found.
-type found[I Item] struct {
-	items  map[string]I
-	broken map[string]error // by key, why a row could not be decoded; its last known value stays
-	lost   map[string]error // by key, why the absence of a row is not believed; its last known value stays
-}
-
-// needLocked returns the seq after which a read must have begun to answer a call that began at seq begun. Without a cache
-// (TTL 0) it must have begun after the call.
+// needLocked returns the seq after which a read must have begun to answer a call that began at seq begun. Without a
+// cache (TTL 0) it must have begun after the call.
 func (c *Cache[K, I]) needLocked(e *entry[K, I], begun uint64) uint64 {
 	if c.options.ttl == 0 {
 		return begun
@@ -54,8 +45,8 @@ func (c *Cache[K, I]) needLocked(e *entry[K, I], begun uint64) uint64 {
 	return c.discardLocked(e)
 }
 
-// discardLocked returns the seq up to which a read that began is discarded for an entry: the entry was invalidated since,
-// or an invocation began.
+// discardLocked returns the seq up to which a read that began is discarded for an entry: the entry was invalidated
+// since, or an invocation began.
 func (c *Cache[K, I]) discardLocked(e *entry[K, I]) uint64 {
 	return max(e.invalid, c.invalidAll, c.woken)
 }
@@ -65,12 +56,13 @@ func joinable[K Kind[I], I Item](f *flight[K, I], need uint64) bool {
 	return f != nil && f.start > need
 }
 
-// joinLocked returns the flight that answers a call which needs a read of e that began after seq need: one in progress, one
-// that waits to begin, or a new one. A kind that was cached as a whole and is not fresh any more is read by one read of the
-// kind.
+// joinLocked returns the flight that answers a call which needs a read of e that began after seq need: one in progress,
+// one that waits to begin, or a new one. A kind that was cached as a whole and is not fresh any more is read by one
+// read of the kind.
 func (c *Cache[K, I]) joinLocked(col *collection[K, I], e *entry[K, I], need uint64, now clock.Instant) *flight[K, I] {
 	whole, covered := &col.whole, col.covers(e)
-	// A read of the kind pays if it makes the kind fresh. One in progress that will is not followed by another for one key.
+	// A read of the kind pays if it makes the kind fresh. One in progress that will is not followed by another for one
+	// key.
 	query := c.options.ttl != 0 && whole.last != nil && !c.freshLocked(whole, now) && !c.outage.failing(whole) &&
 		e.flight == nil && !joinable(whole.flight, c.discardLocked(whole))
 	switch {
@@ -135,8 +127,8 @@ func (c *Cache[K, I]) beginLocked(f *flight[K, I]) {
 	}()
 }
 
-// awaitLocked waits until flights have ended, without the lock while it waits. It returns errSlow if they have not after
-// wait, unless that is negative; errDown if an outage begins and the call is servable, which means that it can be
+// awaitLocked waits until flights have ended, without the lock while it waits. It returns errSlow if they have not
+// after wait, unless that is negative; errDown if an outage begins and the call is servable, which means that it can be
 // answered with a last known value; or errClosed. The error of a read is in its flight.
 func (c *Cache[K, I]) awaitLocked(wait time.Duration, servable bool, flights ...*flight[K, I]) error {
 	if wait == 0 {
@@ -187,76 +179,6 @@ func (c *Cache[K, I]) selectLocked(f *flight[K, I], tooLong <-chan time.Time, do
 	}
 }
 
-// guarded turns a panic of the inner store into an error, so that callers do not wait for nothing.
-func guarded[I Item](ask func() (found[I], error)) (got found[I], err error) {
-	defer func() {
-		if p := recover(); p != nil {
-			err = fmt.Errorf("store panicked: %v", p)
-		}
-	}()
-	return ask()
-}
-
-// ask reads from the inner store, without the lock.
-func (c *Cache[K, I]) ask(f *flight[K, I]) (found[I], error) {
-	if f.entry == &f.col.whole {
-		return c.askAll(f.col)
-	}
-	return c.askOne(f.col, f.entry)
-}
-
-// askOne reads one item. An item that is missing is not in the map.
-func (c *Cache[K, I]) askOne(col *collection[K, I], e *entry[K, I]) (got found[I], err error) {
-	item, err := c.inner.Get(col.kind, e.key)
-	switch {
-	case errors.As(err, new(*brokenRowError)):
-		got.broken = map[string]error{e.key: err}
-		return got, nil
-	case err != nil:
-		return got, fmt.Errorf("read %s %q: %w", col.kind.GetNamespace(), e.key, err)
-	case !isNone(item):
-		got.items = map[string]I{e.key: item}
-		return got, nil
-	}
-	return got, c.confirmAbsent(e)
-}
-
-// isNone reports whether there is no item: the zero I, or a nil pointer in an interface.
-func isNone[I Item](item I) bool {
-	v := reflect.ValueOf(&item).Elem()
-	if v.Kind() == reflect.Interface {
-		v = v.Elem()
-	}
-	return !v.IsValid() || v.IsZero()
-}
-
-// brokenRowReporter is implemented by a store whose All skips rows that it cannot decode, and can report them. [Table]
-// implements it.
-type brokenRowReporter[K Kind[I], I Item] interface {
-	AllAndBroken(kind K) (items map[string]I, broken map[string]error, err error)
-}
-
-// askAll reads a whole kind.
-func (c *Cache[K, I]) askAll(col *collection[K, I]) (got found[I], err error) {
-	var all map[string]I
-	if inner, ok := c.inner.(brokenRowReporter[K, I]); ok {
-		all, got.broken, err = inner.AllAndBroken(col.kind)
-	} else {
-		all, err = c.inner.All(col.kind)
-	}
-	if err != nil {
-		return got, fmt.Errorf("read all %s: %w", col.kind.GetNamespace(), err)
-	}
-	got.items = make(map[string]I, len(all)) // the inner store may keep its own map
-	for key, item := range all {
-		if !isNone(item) {
-			got.items[key] = item
-		}
-	}
-	got.lost = c.confirmAbsentAll(col, got)
-	return got, nil
-}
-
 // end ends a read, and writes its log lines after it has released the lock.
 func (c *Cache[K, I]) end(f *flight[K, I], got found[I], err error) {
 	c.mu.Lock()
@@ -266,9 +188,9 @@ func (c *Cache[K, I]) end(f *flight[K, I], got found[I], err error) {
 	r.log(c.options.logger, f.col.kind.GetNamespace())
 }
 
-// endLocked ends a read with what it found, or as failed, and begins what waits for it. The second end of a read, when an
-// abandoned one returns after all, does nothing. What was found is stored before the calls that wait continue, and before
-// the next read begins.
+// endLocked ends a read with what it found, or as failed, and begins what waits for it. The second end of a read, when
+// an abandoned one returns after all, does nothing. What was found is stored before the calls that wait continue, and
+// before the next read begins.
 func (c *Cache[K, I]) endLocked(f *flight[K, I], got found[I], err error) (r report) {
 	if f.ended || c.closed {
 		return r
@@ -322,8 +244,8 @@ func (f *flight[K, I]) answer() {
 	}
 }
 
-// advanceLocked begins what waited for f, unless no call waits for it any more. A read of the kind that waited answers the
-// reads of items that waited too.
+// advanceLocked begins what waited for f, unless no call waits for it any more. A read of the kind that waited answers
+// the reads of items that waited too.
 func (c *Cache[K, I]) advanceLocked(f *flight[K, I]) {
 	e, col := f.entry, f.col
 	query, waiting := e.next, []*entry[K, I](nil)
@@ -371,8 +293,8 @@ func (c *Cache[K, I]) keepLocked(f *flight[K, I], got found[I], now clock.Instan
 	})
 }
 
-// keepEntryLocked stores what a read found for one entry. A row that is broken or lost is a failed read of its key: its last
-// known value stays.
+// keepEntryLocked stores what a read found for one entry. A row that is broken or lost is a failed read of its key: its
+// last known value stays.
 func (c *Cache[K, I]) keepEntryLocked(f *flight[K, I], e *entry[K, I], got found[I], now clock.Instant) {
 	if err := got.broken[e.key]; err != nil {
 		e.fail(err, c.seq, 0, now)

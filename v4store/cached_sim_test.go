@@ -17,9 +17,9 @@ import (
 
 var campaign = sim.Flags()
 
-// simulated is what the simulator judges. The simulator uses the interfaces of SDK v7, so the cache is between two adapters.
-// A preload is a call of All, as users do it. The cache reads the table only for its callers, and reads the clock at
-// each Get, in Lambda or not, strict or not.
+// simulated is what the simulator judges. The simulator uses the interfaces of SDK v7, so the cache is between two
+// adapters. A preload is a call of All, as users do it. The cache reads the table only for its callers, and reads the
+// clock at each Get, in Lambda or not, strict or not.
 var simulated = sim.Subject{NoStatus: true, Recovery: 6 * time.Second, ShortWait: v4store.DefaultShortWait,
 	ManyStale: 1, Forgets: true, New: func(s sim.Setup) sim.System {
 		core, _ := s.Table.Build(nil)
