@@ -1,3 +1,5 @@
+//go:build prove
+
 package mutant_test
 
 import (
@@ -18,7 +20,7 @@ func edit(old, replacement string) []mutant.Edit {
 
 var suite = mutant.Suite{Package: folder, Run: "^TestSum$"}
 
-func TestCheckPlantsEachFault(t *testing.T) {
+func TestPlantedFaultsAreEachNoticed(t *testing.T) {
 	before, err := os.ReadFile(folder + "/ledger.go")
 	require.NoError(t, err)
 	t.Run("suite", func(t *testing.T) {
@@ -35,7 +37,7 @@ func TestCheckPlantsEachFault(t *testing.T) {
 	assert.Equal(t, string(before), string(after), "the checkout is left alone")
 }
 
-func TestTryTellsWhatBecameOfAMutant(t *testing.T) {
+func TestPlantedFaultsThatSurviveAreErrors(t *testing.T) {
 	cases := []struct {
 		name   string
 		edits  []mutant.Edit
@@ -60,7 +62,7 @@ func TestTryTellsWhatBecameOfAMutant(t *testing.T) {
 	}
 }
 
-func TestATestThatHangsCountsAsFailed(t *testing.T) {
+func TestPlantedFaultsMayHangTheTest(t *testing.T) {
 	s := suite
 	s.Timeout = 1
 	caught, err := s.Try(t.Context(), mutant.Mutant{Edits: edit("total := 0", "total := 0; for {}")}, t.TempDir())
@@ -68,7 +70,7 @@ func TestATestThatHangsCountsAsFailed(t *testing.T) {
 	assert.Contains(t, caught, "panic: test timed out")
 }
 
-func TestAPatternThatMatchesItsOwnTestIsRefused(t *testing.T) {
+func TestPlantedFaultsAreNotPlantedByThemselves(t *testing.T) {
 	t.Setenv("WARMFLAGS_MUTANT", "1")
 	_, err := suite.Try(t.Context(), mutant.Mutant{Edits: edit("+=", "-=")}, t.TempDir())
 	require.ErrorContains(t, err, "matches the test that plants the faults")
