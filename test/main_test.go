@@ -11,5 +11,8 @@ func TestMain(m *testing.M) {
 	if events := os.Getenv(rieEvents); events != "" {
 		rieFunction(events)
 	}
+	if address := os.Getenv(rieAgent); address != "" {
+		askingFunction(address)
+	}
 	os.Exit(emulator.Main(m))
 }

@@ -91,7 +91,11 @@ func freeAddress(t *testing.T) string {
 	return listener.Addr().String()
 }
 
-func startRIE(t *testing.T, env ...string) *rie {
+func startRIE(t *testing.T, env ...string) *rie { return startRIEWith(t, "", env...) }
+
+// startRIEWith starts the emulator with a folder as its /opt, unless that is empty, in namespaces of its own, so that
+// all processes end with it.
+func startRIEWith(t *testing.T, opt string, env ...string) *rie {
 	programs, err := filepath.Glob(filepath.Join(emulator.Home(), "aws-lambda-rie-*"))
 	require.NoError(t, err)
 	require.NotEmpty(t, programs, "make integration installs it")
@@ -99,8 +103,13 @@ func startRIE(t *testing.T, env ...string) *rie {
 	require.NoError(t, err)
 	address := freeAddress(t)
 	r := &rie{url: "http://" + address + "/2015-03-31/functions/function/invocations", exited: make(chan struct{})}
-	r.process = exec.Command(programs[len(programs)-1], "--runtime-interface-emulator-address", address,
-		"--runtime-api-address", freeAddress(t), binary)
+	command := []string{
+		programs[len(programs)-1], "--runtime-interface-emulator-address", address, "--runtime-api-address", freeAddress(t), binary,
+	}
+	if opt != "" {
+		command = append([]string{"unshare", "--mount", "--pid", "--fork", "--kill-child", "sh", "-c", `mount --bind "$0" /opt && exec "$@"`, opt}, command...)
+	}
+	r.process = exec.Command(command[0], command[1:]...)
 	r.process.Env = append(append(os.Environ(), "AWS_LAMBDA_FUNCTION_TIMEOUT=900", "LOG_LEVEL=warn"), env...)
 	r.process.Stdout, r.process.Stderr = t.Output(), t.Output()
 	r.process.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}

@@ -1,0 +1,66 @@
+//go:build unix
+
+package test
+
+import (
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/aws/aws-lambda-go/lambda"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/warmflags/warmflags/test/emulator"
+)
+
+// rieAgent makes this test's binary a function that asks the agent there.
+const rieAgent = "TEST_RIE_AGENT"
+
+// askingFunction is a function that knows nothing but OFREP.
+func askingFunction(address string) {
+	lambda.Start(func() (string, error) {
+		response, err := http.Post("http://"+address+"/ofrep/v1/evaluate/flags/flag", "application/json",
+			strings.NewReader(`{"context":{"targetingKey":"ada"}}`))
+		if err != nil {
+			return "", err
+		}
+		defer response.Body.Close()
+		body, err := io.ReadAll(response.Body)
+		return string(body), err
+	})
+}
+
+// AWS's Runtime Interface Emulator starts the layer that sam build makes, as an external extension, and accepts what the
+// agent does: it registers, ends the INIT phase, and takes the invocations.
+func TestRIERunsTheAgentsLayer(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("the emulator looks for extensions in /opt: only root can mount a folder there")
+	}
+	layer := t.TempDir()
+	build := exec.Command("make", "--file", "sam/Makefile", "build-AgentLayerVersion", "ARTIFACTS_DIR="+layer)
+	build.Dir = ".."
+	output, err := build.CombinedOutput()
+	require.NoError(t, err, "%s", output)
+	require.FileExists(t, filepath.Join(layer, "extensions", "warmflags-agent"))
+
+	table := newFlagTable(t)
+	store := openStore(t, table, "")
+	require.NoError(t, store.Init(environment()))
+	written := item("flag", 2)
+	written.SerializedItem = []byte(strings.Replace(string(written.SerializedItem), `"salt"`,
+		`"on":true,"fallthrough":{"variation":0},"variations":["from the table"],"salt"`, 1))
+	_, err = store.Upsert(features, "flag", written)
+	require.NoError(t, err)
+
+	address := freeAddress(t)
+	r := startRIEWith(t, layer, append(emulator.Environment(), rieAgent+"="+address,
+		"TABLE_NAME="+table, "WARMFLAGS_ADDRESS="+address, "AWS_LAMBDA_FUNCTION_NAME=function")...)
+	for range 3 {
+		assert.Contains(t, r.invoke(t), "from the table")
+	}
+}
