@@ -132,8 +132,12 @@ func (c *cache) getAll(coll *collection) ([]ldstoretypes.KeyedItemDescriptor, er
 			return c.lastWholeLocked(coll, err, now)
 		}
 		for i, f := range flights {
-			if f.err != nil && c.missingLocked(entries[i], f.err, now) {
-				return nil, f.err
+			e, err := entries[i], f.err
+			if err == nil && (e.last == nil || e.last.start < f.start) { // a Query found its row broken, or gone with the marker
+				err = cmp.Or(e.failure, errTooOld)
+			}
+			if err != nil && c.missingLocked(e, err, now) {
+				return nil, err
 			}
 		}
 	}

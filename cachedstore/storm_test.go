@@ -139,6 +139,7 @@ func TestARowThatCannotBeDecodedIsLoggedWithAReason(t *testing.T) {
 				_, err := s.client.Get(features, "flag")
 				require.ErrorContains(t, err, `decode features "flag": `)
 				s.versions()
+				synctest.Wait() // lines are written after the calls were freed
 				lines := s.log.GetOutput(ldlog.Warn)
 				require.Len(t, lines, 2, "a Get and a GetAll")
 				for _, line := range lines {
