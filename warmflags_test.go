@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/smithy-go"
 	ldevents "github.com/launchdarkly/go-sdk-events/v3"
 	ld "github.com/launchdarkly/go-server-sdk/v7"
@@ -172,7 +173,7 @@ func TestAllConfigurationProblemsAtOnce(t *testing.T) {
 	_, err := warmflags.Open(t.Context(), warmflags.LaunchDarkly(ld.Config{DataSource: ldcomponents.ExternalUpdatesOnly()}),
 		warmflags.Cache(cachedstore.ReadLimit(-1)), warmflags.Journal(journal.Interval(-1)))
 	for _, want := range []string{
-		"TABLE_NAME is not set", "AWS_REGION is not set", "AWS_ACCESS_KEY_ID is not set", "pass an aws.Config",
+		"TABLE_NAME is not set", "make a DynamoDB client: AWS_REGION is not set", "AWS_ACCESS_KEY_ID is not set", "pass an aws.Config",
 		"DataSource must be nil", "ReadLimit(-1ns)", "Interval(-1ns)",
 	} {
 		assert.ErrorContains(t, err, want)
@@ -286,6 +287,20 @@ func TestATableThatCannotBeReachedIsLogged(t *testing.T) {
 			})
 		})
 	}
+}
+
+// Where there is no journal, the marker decides; if it cannot be read, the start goes on and says so.
+func TestAMarkerThatCannotBeReadIsLogged(t *testing.T) {
+	s := newStack(t)
+	s.Intercept(func(_ context.Context, _ string, input any) error {
+		if in, ok := input.(*dynamodb.GetItemInput); ok && aws.ToBool(in.ConsistentRead) {
+			return errors.New("connection reset")
+		}
+		return nil
+	})
+	flags := s.open(warmflags.Journal(journal.Region("us-east-1")))
+	defer flags.Close(t.Context())
+	assert.Equal(t, 1, strings.Count(s.log.String(), "the flag table cannot be read"), s.log.String())
 }
 
 // hangingEvents is LaunchDarkly when it does not take events: closing a client waits for it.
