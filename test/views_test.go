@@ -2,7 +2,6 @@ package test
 
 import (
 	"context"
-	"errors"
 	"strings"
 	"sync"
 	"testing"
@@ -196,7 +195,7 @@ func TestAJournalOfALongPrefixIsRefused(t *testing.T) {
 	err := writer.Append(t.Context(), []change.Message{message})
 	require.Error(t, err)
 	var refused interface{ ErrorCode() string }
-	require.True(t, errors.As(err, &refused), err)
+	require.ErrorAs(t, err, &refused)
 	assert.Equal(t, "ValidationException", refused.ErrorCode())
 	message.Prefix = strings.Repeat("p", 512)
 	require.NoError(t, writer.Append(t.Context(), []change.Message{message}))
