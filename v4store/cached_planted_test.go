@@ -27,20 +27,14 @@ var cacheFaults = []mutant.Mutant{
 		"	case covered:\n", "	case false:\n"),
 	mutant.Fault("All undoes a newer Get", "cached_read.go",
 		"e.flight != nil || e.ended > f.start {", "false {"),
-	mutant.Fault("All returns a discarded value that replaced a fresh one", "cached_all.go",
-		"			return tried[e] ||", "			return true ||"),
 	mutant.Fault("an abandoned read is kept", "cached_read.go",
 		"	if f.ended || c.closed {\n", "	if f.ended || c.closed {\n		if err == nil {\n			c.keepLocked(f, got, c.nowLocked())\n		}\n"),
-	mutant.Fault("a read begins that no call waits for", "cached_read.go",
-		"case next.callers > 0:", "default:"),
 
 	// What a message does.
 	mutant.Fault("InvalidateAll is lost on a collection in flight", "cached.go",
 		"	c.invalidAll = c.seq\n",
 		"	c.invalidAll = c.seq\n	c.seq++\n	for _, col := range c.collections {\n"+
 			"		if f := col.whole.flight; f != nil {\n			f.start = c.seq\n		}\n	}\n"),
-	mutant.Fault("InvalidateAll costs a read of each key", "cached_read.go",
-		"	query := c.options.ttl != 0 &&", "	query := c.options.ttl < 0 && c.options.ttl > 0 &&"),
 	mutant.Fault("a flag that the collection does not list stays unknown", "cached.go",
 		"if col.whole.last == nil && col.whole.flight == nil {", "if true {"),
 	mutant.Fault("the collection is forgotten when a key is invalidated", "cached.go",
@@ -76,6 +70,8 @@ var cacheFaults = []mutant.Mutant{
 // TestPlantedFaultsInThePromises proves that the tests which force the order of events can fail.
 func TestPlantedFaultsInThePromises(t *testing.T) {
 	mutant.Check(t, mutant.Suite{Package: ".", Run: "^Test[^S]", Mutants: []mutant.Mutant{
+		mutant.Fault("InvalidateAll costs a read of each key", "cached_read.go",
+			"	query := c.options.ttl != 0 &&", "	query := c.options.ttl < 0 && c.options.ttl > 0 &&"),
 		mutant.Fault("each key is retried by itself", "cached_outage.go",
 			"return !o.next.Reached(now) || o.retry != nil && (o.down || !o.retry.covers(e)) && c.servable(e.last, now)",
 			"return e.failed.Age(now) < backoff(max(e.failures, 1))"),
