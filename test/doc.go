@@ -1,5 +1,5 @@
-// Package test holds warmflags to other people's programs: LaunchDarkly's own test suite for stores, Amazon's DynamoDB
-// Local, MiniStack's SNS and SQS, LaunchDarkly's Python SDK. It has no code of its own but tests; `make integration`
-// installs what they need and runs them. It is a module of its own, so that nobody who uses warmflags gets its
-// dependencies.
+// Package test holds warmflags to other people's programs: LaunchDarkly's own test suite for stores, Amazon's
+// DynamoDB Local, MiniStack's SNS and SQS, AWS's Runtime Interface Emulator, LaunchDarkly's Python SDK. It contains
+// only tests; `make integration` installs what they need and runs them. It is a module of its own, so that nobody who
+// uses warmflags gets its dependencies.
 package test
