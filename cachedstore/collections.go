@@ -229,13 +229,14 @@ func (c *cache) assembleLocked(coll *collection) []ldstoretypes.KeyedItemDescrip
 	items := make([]ldstoretypes.KeyedItemDescriptor, 0, coll.entries.Size())
 	until, fresh := coll.until, c.wholeLocked(coll, now)
 	for _, e := range coll.entries.AllRelaxed() {
-		if v := e.hit(now); v != nil {
+		v := e.hit(now)
+		if v != nil {
 			until = until.Earlier(v.until)
 		} else {
-			fresh = false
+			fresh, v = false, e.last
 		}
-		if e.last != nil && e.last.found() {
-			items = append(items, ldstoretypes.KeyedItemDescriptor{Key: e.key, Item: e.last.item})
+		if v != nil && v.found() {
+			items = append(items, ldstoretypes.KeyedItemDescriptor{Key: e.key, Item: v.item})
 		}
 	}
 	if fresh {
@@ -313,8 +314,8 @@ func (c *cache) keepWholeLocked(f *flight, found *contents, now clock.Instant) {
 		coll.until = f.began // known, but not fresh
 	}
 	for key, e := range coll.entries.AllRelaxed() {
-		if e.flight != nil || e.ended > f.start || !fresh && e.hit(now) != nil {
-			continue // it is being read (see covers), or a hit, which a discarded read must not displace
+		if e.flight != nil || e.ended > f.start {
+			continue // see covers
 		}
 		if err := found.broken[key]; err != nil {
 			e.note(err, now)
@@ -324,7 +325,11 @@ func (c *cache) keepWholeLocked(f *flight, found *contents, now clock.Instant) {
 		if d == nil {
 			d = &decoded{item: notFound}
 		}
+		hit := e.hit(now)
 		c.storeLocked(f, e, d, fresh && f.start > e.invalid, now)
+		if !fresh {
+			e.fresh.Store(hit) // a discarded read does not displace it; last is served when it is no hit any more
+		}
 	}
 	if found.failed != nil {
 		c.outage.Failed(found.failed, false, now)

@@ -30,7 +30,7 @@ func (v *value) found() bool { return v.item.Version >= 0 }
 // entry began before the drop.
 type entry struct {
 	key   string
-	fresh atomic.Pointer[value]   // a hit, always equal to last; nil: take the slow path. Written under cache.mu
+	fresh atomic.Pointer[value]   // a hit: last, or older; nil: take the slow path. Written under cache.mu
 	read  atomic.Pointer[decoded] // what was decoded last, kept or not. Written under cache.mu, read by reads without it
 
 	last         *value  // the last known value; nil before the first read succeeded

@@ -33,7 +33,7 @@ var inSimulations = []mutant.Mutant{
 	mutant.Fault("a call that waits for the next read is lost", "flight.go",
 		"			c.beginLocked(next)\n		}\n		return\n", "		}\n		return\n"),
 	mutant.Fault("a read of the collection speaks for an item that is being read", "collections.go",
-		"e.flight != nil || e.ended > f.start ||", "e.flight != nil && f.start == 0 ||"),
+		"e.flight != nil || e.ended > f.start {", "e.flight != nil && f.start == 0 {"),
 	mutant.Fault("an item is read while its collection is", "collections.go",
 		"	return coll.flight != nil && e.flight == nil && e.ended < coll.flight.start\n", "	return coll.flight == nil && e == nil\n"),
 	mutant.Fault("a discarded read is kept as fresh", "items.go",
@@ -111,7 +111,7 @@ var inSimulations = []mutant.Mutant{
 
 var single = []mutant.Mutant{
 	mutant.Fault("a discarded read displaces a hit", "collections.go",
-		" || !fresh && e.hit(now) != nil {", " {"),
+		"			e.fresh.Store(hit) // a", "			_ = hit // a"),
 	mutant.Fault("an unknown key is forgotten while a read of the collection would bring it back", "collections.go",
 		"(coll.flight == nil || e.ended < coll.flight.start)", "true"),
 	mutant.Fault("a table that hangs costs a wait for each key", outageFile,

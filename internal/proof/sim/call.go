@@ -176,6 +176,11 @@ func (w *world) endCall(c *call, found [items]row, err error) {
 		if other == c {
 			w.calls = append(w.calls[:n], w.calls[n+1:]...)
 			w.left = append(w.left, c)
+			for _, r := range w.flying { // it may have had another begin after one of these
+				if !r.done && r.kind == c.kind {
+					c.ahead = append(c.ahead, r)
+				}
+			}
 			break
 		}
 	}
