@@ -113,6 +113,7 @@ planted: ## Plant faults in copies of the source: a test must notice each one
 sim: ## Run long histories: SIMSEEDS=100000 seeds of 100 steps for each cache, 1,000 containers, Inits and syncs
 	go test ./dynamostore -run '^TestHistories$$' -sim.seeds=400 -v -count=1
 	go test ./internal/proof/synchistory -run '^TestHistories$$' -sync.seeds=400 -v -count=1
+	go test ./streamhandler -run '^TestConsumersEndWithTheTable$$' -rapid.checks=400 -v -count=1 -timeout $(TIMEOUT)
 	go test ./journal -run '^TestContainersAreFreshWithinTheInterval$$' -sim.full -v -count=1 -timeout $(TIMEOUT)
 	@mkdir -p $(TOOLS)
 	go test ./cachedstore -run '^TestSim$$' -sim.seeds=$(SIMSEEDS) -v -count=1 -timeout $(TIMEOUT) -coverprofile $(COVERAGE)

@@ -3,6 +3,7 @@ package streamhandler_test
 import (
 	"context"
 	"errors"
+	commandline "flag"
 	"fmt"
 	"slices"
 	"strconv"
@@ -67,6 +68,13 @@ func genHistory(t *rapid.T) history {
 		writes: rapid.SliceOfN(one, 1, 200).Draw(t, "writes"), rounds: rapid.SliceOfN(step, 1, 8).Draw(t, "rounds"),
 		start:   rapid.SampledFrom([]int64{1, 95, 999_999_999_999_999_990}).Draw(t, "start"),
 		batches: rapid.Bool().Draw(t, "batches"), poison: rapid.IntRange(-1, 3).Draw(t, "poison"),
+	}
+}
+
+// Histories are slow with the race detector: make test plays 20 of them, make sim and the planted faults 400.
+func init() {
+	if err := commandline.Set("rapid.checks", "20"); err != nil {
+		panic(err)
 	}
 }
 
