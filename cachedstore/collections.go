@@ -122,9 +122,11 @@ func (c *cache) getAll(coll *collection) ([]ldstoretypes.KeyedItemDescriptor, er
 	if stale.err != nil {
 		return nil, stale.err
 	}
-	for entries := stale.entries; len(entries) > 0; entries = coll.unread() {
+	waited := map[*entry]bool{}
+	for entries := stale.entries; len(entries) > 0; entries = coll.unread(waited) {
 		flights := make([]*flight, len(entries))
 		for i, e := range entries {
+			waited[e] = true
 			flights[i] = c.joinLocked(coll, e, c.needLocked(e, begun), now)
 		}
 		err := c.awaitLocked(known, flights...)
@@ -144,10 +146,11 @@ func (c *cache) getAll(coll *collection) ([]ldstoretypes.KeyedItemDescriptor, er
 	return c.assembleLocked(coll), nil
 }
 
-// unread returns the entries of which nothing is known until their own read has ended: see covers.
-func (coll *collection) unread() (entries []*entry) {
+// unread returns the entries of which nothing is known until their own read has ended (see covers), except those that were
+// waited for.
+func (coll *collection) unread(waited map[*entry]bool) (entries []*entry) {
 	for _, e := range coll.entries.AllRelaxed() {
-		if e.last == nil && e.flight != nil {
+		if e.last == nil && e.flight != nil && !waited[e] {
 			entries = append(entries, e)
 		}
 	}
