@@ -155,25 +155,30 @@ func (s settings) journalOptions() []journal.Option {
 
 // clientConfig is that of a client in daemon mode. Its diagnostic events would be one call to LaunchDarkly at each cold
 // start.
-func (s settings) clientConfig(f *Flags) ld.Config {
+func (s settings) clientConfig(f *Flags, polled <-chan struct{}) ld.Config {
 	config := s.launchDarkly
 	config.DataSource = ldcomponents.ExternalUpdatesOnly()
 	config.DiagnosticOptOut = true
 	if !s.sendsEvents() {
 		config.Events = ldcomponents.NoEvents()
 	}
-	config.DataStore = wrappedStore{f, s.wrap}
+	config.DataStore = wrappedStore{f, s.wrap, polled}
 	return config
 }
 
-// wrappedStore makes the client's data store.
+// wrappedStore makes the client's data store. A cache that is preloaded waits for the first poll of the journal, which
+// invalidates everything: otherwise it would be read twice.
 type wrappedStore struct {
-	flags *Flags
-	wrap  func(subsystems.DataStore) subsystems.DataStore // nil means no wrapper
+	flags  *Flags
+	wrap   func(subsystems.DataStore) subsystems.DataStore // nil means no wrapper
+	polled <-chan struct{}                                 // closed when the first poll has ended
 }
 
 // Build implements [subsystems.ComponentConfigurer].
 func (w wrappedStore) Build(clientContext subsystems.ClientContext) (subsystems.DataStore, error) {
+	if w.flags.store.Preloads() {
+		<-w.polled
+	}
 	store, err := w.flags.store.Build(clientContext)
 	if err != nil {
 		return nil, err

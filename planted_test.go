@@ -15,6 +15,7 @@ func TestPlantedFaults(t *testing.T) {
 		{File: "journal/invocation.go", Old: "f.invoking == 1", New: "f.invoking >= 1"},
 	}}
 	mutant.Check(t, mutant.Suite{Package: ".", Run: "^Test", Timeout: 5 * time.Minute, Mutants: []mutant.Mutant{
+		mutant.Fault("preload before the first poll", "options.go", "	if w.flags.store.Preloads() {", "	if false {"),
 		woken,
 		mutant.Fault("a wrapped invocation does not poll", "warmflags.go", "f.follower.Handler(lambda.NewHandler(h))", "lambda.NewHandler(h)"),
 		mutant.Fault("a service does not poll", "warmflags.go", "_ = f.follower.Run(life)", "<-life.Done()"),

@@ -87,10 +87,14 @@ func Open(ctx context.Context, options ...Option) (*Flags, error) {
 	f.follower = journal.Follow(s.table, f.sink(), s.journalOptions()...)
 	ctx, cancel := context.WithTimeout(ctx, startLimit)
 	defer cancel()
-	polled := make(chan error, 1)
-	go func() { polled <- f.follower.Refresh(ctx) }() // opens the connection while the client starts
-	client, err := ld.MakeCustomClient(s.sdkKey, s.clientConfig(f), 0)
-	pollErr := <-polled
+	var pollErr error
+	polled := make(chan struct{})
+	go func() { // opens the connection while the client starts
+		pollErr = f.follower.Refresh(ctx)
+		close(polled)
+	}()
+	client, err := ld.MakeCustomClient(s.sdkKey, s.clientConfig(f, polled), 0)
+	<-polled
 	if err != nil {
 		return nil, fmt.Errorf("open warmflags: start LaunchDarkly's client: %w", err)
 	}

@@ -18,6 +18,7 @@ import (
 	ld "github.com/launchdarkly/go-server-sdk/v7"
 	"github.com/launchdarkly/go-server-sdk/v7/ldcomponents"
 	"github.com/launchdarkly/go-server-sdk/v7/subsystems"
+	"github.com/launchdarkly/go-server-sdk/v7/subsystems/ldstoreimpl"
 	"github.com/launchdarkly/go-server-sdk/v7/subsystems/ldstoretypes"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -352,6 +353,27 @@ func TestRefreshBringsAChangeWithoutAnInvocation(t *testing.T) {
 		<-time.After(journal.DefaultInterval)
 		require.NoError(t, flags.Refresh(t.Context()))
 		require.True(t, evaluate(t, flags))
+	})
+}
+
+// The first poll of the journal invalidates everything, and comes before the cache is filled.
+func TestPreloadIsPaidOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStack(t)
+		s.Intercept(func(_ context.Context, operation string, _ any) error {
+			if operation == "GetItem" {
+				<-time.After(time.Second) // the journal is slower than the client's start
+			}
+			return nil
+		})
+		before := s.Calls("Query")
+		flags := s.open(warmflags.Cache(cachedstore.TTL(day), cachedstore.Preload()))
+		defer flags.Close(t.Context())
+		synctest.Wait()
+		require.False(t, evaluate(t, flags))
+		_ = flags.Client.AllFlagsState(user)
+		synctest.Wait()
+		require.Equal(t, len(ldstoreimpl.AllKinds()), s.Calls("Query")-before, "one for each kind")
 	})
 }
 

@@ -146,6 +146,9 @@ func (c *cache) beginLocked(f *flight) {
 	})
 }
 
+// timerSlack is how late the timer of a read may be before the process counts as having stood still.
+const timerSlack = 100 * time.Millisecond
+
 // finish ends a flight, with keep or as failed, and begins what waits for it. The second end of a flight, when an
 // abandoned read returns after all, does nothing. All of it is one hold of the lock: what was found is stored before
 // the calls that wait are freed and before the next read begins.
@@ -176,20 +179,27 @@ func (c *cache) finish(f *flight, keep func(now clock.Instant), err error) {
 	c.advanceLocked(f)
 }
 
-// failLocked notes that a read failed.
+// failLocked notes that a read failed. A read that was discarded anyway keeps no later one waiting. A read that was
+// abandoned because the process stood still says nothing of the table: its timer ran while nothing else did.
 func (c *cache) failLocked(f *flight, now clock.Instant) {
 	c.stats.Errors++
-	if f.entry == nil {
+	switch {
+	case f.entry == nil && f.start > max(c.invalidAll, c.woken):
 		f.coll.note(f.err, now)
-	} else {
+	case f.entry != nil && f.start > c.discardLocked(f.entry):
 		f.entry.note(f.err, now)
+	}
+	abandoned := errors.Is(f.err, errAbandoned)
+	late := f.began.Age(now) > c.options.readLimit+timerSlack
+	if abandoned && (late || f.start <= c.paused || c.frozenLocked(f, now)) {
+		return
 	}
 	var broken *decodeError
 	if errors.As(f.err, &broken) { // the table answers
 		c.warnLocked("%s; its last known value is served", f.err)
 		return
 	}
-	c.outage.Failed(f.err, errors.Is(f.err, errAbandoned), now)
+	c.outage.Failed(f.err, abandoned, now)
 }
 
 // advanceLocked begins what waited for f to end. A read of the collection that waited answers the item reads that

@@ -144,6 +144,9 @@ func (s *Store) Ready(ctx context.Context) error {
 // Err returns what is wrong with the options, as [Store.Build] does, without building anything; nil if nothing is.
 func (s *Store) Err() error { return s.options.validate() }
 
+// Preloads reports whether the option [Preload] is set.
+func (s *Store) Preloads() bool { return s.options.preload }
+
 // Stats returns the counts so far. They are zero while no client uses the store.
 func (s *Store) Stats() Stats {
 	c := s.current()
