@@ -212,7 +212,9 @@ func (c *cache) preload() {
 	c.mu.Lock()
 	var flights []*flight
 	for _, coll := range c.collections {
-		flights = append(flights, c.joinWholeLocked(coll, c.invalidAll, c.nowLocked()))
+		f := c.joinWholeLocked(coll, c.invalidAll, c.nowLocked())
+		f.waiters++
+		flights = append(flights, f)
 	}
 	c.unlock()
 	for _, f := range flights {

@@ -27,6 +27,7 @@ type flight struct {
 	freezes   int           // freezes seen when it began
 	limit     *time.Timer   // abandons it
 	ended     bool
+	waiters   int       // calls that wait for it
 	followers []*flight // item reads that this read of the collection answers, because they had not begun
 	value     *value    // what a read of one item found
 	err       error
@@ -34,6 +35,15 @@ type flight struct {
 
 func newFlight(coll *collection, e *entry) *flight {
 	return &flight{coll: coll, entry: e, done: make(chan struct{})}
+}
+
+// waitersLocked returns how many calls wait for the read.
+func (f *flight) waitersLocked() int {
+	n := f.waiters
+	for _, g := range f.followers {
+		n += g.waiters
+	}
+	return n
 }
 
 // answer frees the calls that wait.
@@ -146,9 +156,6 @@ func (c *cache) beginLocked(f *flight) {
 	})
 }
 
-// timerSlack is how late the timer of a read may be before the process counts as having stood still.
-const timerSlack = 100 * time.Millisecond
-
 // finish ends a flight, with keep or as failed, and begins what waits for it. The second end of a flight, when an
 // abandoned read returns after all, does nothing. All of it is one hold of the lock: what was found is stored before
 // the calls that wait are freed and before the next read begins.
@@ -179,20 +186,20 @@ func (c *cache) finish(f *flight, keep func(now clock.Instant), err error) {
 	c.advanceLocked(f)
 }
 
-// failLocked notes that a read failed. A read that was discarded anyway keeps no later one waiting. A read that was
-// abandoned because the process stood still says nothing of the table: its timer ran while nothing else did.
+// failLocked notes that a read failed. A read that was discarded anyway keeps no later one waiting. In a process that is
+// frozen between invocations, an abandoned read that no call waits for says nothing of the table: its timer ran out while
+// the process stood still.
 func (c *cache) failLocked(f *flight, now clock.Instant) {
 	c.stats.Errors++
+	abandoned := errors.Is(f.err, errAbandoned)
+	if abandoned && c.options.freezes && f.waitersLocked() == 0 {
+		return
+	}
 	switch {
 	case f.entry == nil && f.start > max(c.invalidAll, c.woken):
 		f.coll.note(f.err, now)
 	case f.entry != nil && f.start > c.discardLocked(f.entry):
 		f.entry.note(f.err, now)
-	}
-	abandoned := errors.Is(f.err, errAbandoned)
-	late := f.began.Age(now) > c.options.readLimit+timerSlack
-	if abandoned && (late || f.start <= c.paused || c.frozenLocked(f, now)) {
-		return
 	}
 	var broken *decodeError
 	if errors.As(f.err, &broken) { // the table answers
@@ -236,6 +243,10 @@ type known func(now clock.Instant) (servable, expired bool)
 // they have ended: because the table is down, or is taken to be and a last known value is servable, or because that
 // value has only expired and ShortWait is over.
 func (c *cache) awaitLocked(known known, flights ...*flight) error {
+	for _, f := range flights {
+		f.waiters++
+		defer func() { f.waiters-- }() // mu is held again
+	}
 	expired := true
 	for waited := c.options.shortWait == 0; ; {
 		raised := c.outage.Raised() // before Excuses is asked

@@ -6,6 +6,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/launchdarkly/go-sdk-common/v3/ldlog"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -192,5 +193,24 @@ func TestAfterAFreezeADownTableIsCheckedWithoutWake(t *testing.T) {
 		assert.Equal(t, 1, s.version("flag"), "this Get has the table checked")
 		synctest.Wait()
 		assert.Equal(t, 2, s.version("flag"))
+	})
+}
+
+// A read that was in progress when a Lambda function was frozen runs out of time before anything else runs. No call waits
+// for it, and it is no reason to serve a value that was invalidated.
+func TestAReadFromBeforeAFreezeIsNoOutage(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSystem(t, newTable(t))
+		releaseMarker, releaseCheck := s.hold("marker"), s.hold("available")
+		defer releaseCheck()
+		defer releaseMarker()
+		s.put("flag", 1)
+		require.Equal(t, 1, s.version("flag")) // it begins to read the marker
+		<-time.After(time.Minute)
+		s.store.Wake()
+		s.put("flag", 2)
+		s.invalidate("flag", 2)
+		assert.Equal(t, 2, s.version("flag"))
+		assert.Empty(t, s.log.GetOutput(ldlog.Warn))
 	})
 }

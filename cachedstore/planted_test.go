@@ -158,6 +158,8 @@ var single = []mutant.Mutant{
 		"(opts.ttl < 0 || opts.ttl >= 10*sweepInterval)", "true"),
 	mutant.Fault("a table that is down is checked by the timer alone", outageFile,
 		"	if o.checkedAt.Age(now) >= o.pause {\n		o.hurryLocked()\n	}\n", "	_ = now\n"),
+	mutant.Fault("a read from before a freeze is an outage", "flight.go",
+		"	if abandoned && c.options.freezes && f.waitersLocked() == 0 {", "	if false {"),
 	mutant.Fault("recovery is noticed late in Lambda", "engine.go",
 		"		lastDown = lastDownLambda\n", "		lastDown = 30 * time.Second\n"),
 	mutant.Fault("a lost write is not announced", outageFile,
