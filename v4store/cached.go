@@ -2,6 +2,7 @@ package v4store
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"io"
 	"sync"
@@ -101,7 +102,7 @@ func (c *Cache[K, I]) Get(kind K, key string) (none I, err error) {
 		err = e.failure
 	}
 	if err != nil {
-		if err == errClosed || !c.servable(e.last, c.nowLocked()) {
+		if errors.Is(err, errClosed) || !c.servable(e.last, c.nowLocked()) {
 			return none, fmt.Errorf("read %s %q: %w", col.kind.GetNamespace(), key, err)
 		}
 		c.stats.StaleServes++
@@ -122,7 +123,7 @@ func (c *Cache[K, I]) readLocked(col *collection[K, I], e *entry[K, I], begun ui
 	}
 	f := c.joinLocked(col, e, c.needLocked(e, begun), now)
 	err := c.awaitLocked(wait, servable, f)
-	if err == errSlow && !c.servable(e.last, c.nowLocked()) { // it reached MaxStale meanwhile
+	if errors.Is(err, errSlow) && !c.servable(e.last, c.nowLocked()) { // it reached MaxStale meanwhile
 		err = c.awaitLocked(-1, false, f)
 	}
 	return cmp.Or(err, f.err)

@@ -2,6 +2,7 @@ package v4store
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -174,7 +175,7 @@ func (c *Cache[K, I]) readWholeLocked(a *all[K, I], cached bool, stale []*entry[
 	}
 	f := c.joinWholeLocked(a.col, need)
 	err := c.awaitLocked(wait, servable, f)
-	if err == errSlow && !c.servable(whole.last, c.nowLocked()) { // it reached MaxStale meanwhile
+	if errors.Is(err, errSlow) && !c.servable(whole.last, c.nowLocked()) { // it reached MaxStale meanwhile
 		err = c.awaitLocked(-1, false, f)
 	}
 	if err == nil {
@@ -188,7 +189,7 @@ func (c *Cache[K, I]) readWholeLocked(a *all[K, I], cached bool, stale []*entry[
 func (c *Cache[K, I]) lastAllLocked(a *all[K, I], err error) error {
 	now := c.nowLocked()
 	whole := a.col.whole.last
-	a.lastKnown = err != errClosed && c.servable(whole, now)
+	a.lastKnown = !errors.Is(err, errClosed) && c.servable(whole, now)
 	a.col.each(func(e *entry[K, I]) {
 		skipped := e.last == nil && whole != nil && e.skipped == whole.start
 		a.lastKnown = a.lastKnown && (c.freshLocked(e, now) || c.servable(e.last, now) || skipped)
@@ -220,7 +221,7 @@ func (c *Cache[K, I]) readStaleLocked(a *all[K, I], stale []*entry[K, I]) error 
 			longest = math.MaxInt64
 		}
 	}
-	if err := c.awaitLocked(longest, servable, flights...); err == errClosed {
+	if err := c.awaitLocked(longest, servable, flights...); errors.Is(err, errClosed) {
 		return err
 	}
 	now = c.nowLocked()

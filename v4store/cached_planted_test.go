@@ -58,7 +58,7 @@ var cacheFaults = []mutant.Mutant{
 
 	// Outages.
 	mutant.Fault("the last known value is not served", "cached.go",
-		"if err == errClosed || !c.servable(e.last, c.nowLocked()) {", "if err != nil {"),
+		"if errors.Is(err, errClosed) || !c.servable(e.last, c.nowLocked()) {", "if err != nil {"),
 	mutant.Fault("MaxStale does not limit", "cached_entry.go",
 		"return v.taken.Age(now) <= c.options.maxStale", "return true"),
 	mutant.Fault("what failed is never tried again", "cached_outage.go",

@@ -149,10 +149,10 @@ func (c *Cache[K, I]) awaitLocked(wait time.Duration, servable bool, flights ...
 	}
 	for i, f := range flights {
 		err := c.selectLocked(f, tooLong, down)
-		if err == nil || err != errClosed && f.ended {
+		if err == nil || !errors.Is(err, errClosed) && f.ended {
 			continue
 		}
-		if err == errSlow {
+		if errors.Is(err, errSlow) {
 			c.outage.slow = f
 		}
 		for _, f := range flights[i:] {

@@ -102,9 +102,14 @@ func lambdaV7(sdkKey string, handle func(context.Context, string) (bool, error))
 		DataStore:  store,
 		DataSource: ldcomponents.ExternalUpdatesOnly(), // daemon mode
 	}, 5*time.Second)
-	err = follower.FlushEvents(context.Background(), client) // after each answer
+	if err != nil {
+		return err
+	}
+	if err := follower.FlushEvents(context.Background(), client); err != nil { // after each answer
+		return err
+	}
 	lambda.Start(journal.Wrap(follower, handle))
-	return err
+	return nil
 }
 
 func bigSegmentsV7(config v7.Config) v7.Config {
