@@ -32,7 +32,7 @@ func TestPlantedFaults(t *testing.T) {
 		mutant.Fault("OnChange is called before the cache is invalidated", "warmflags.go",
 			"		f.store.Invalidate(changes...)\n		f.onChange(changes...)", "		f.onChange(changes...)\n		f.store.Invalidate(changes...)"),
 		mutant.Fault("the client waits for the connection", "warmflags.go",
-			"go func() { polled <- f.follower.Refresh(ctx) }()", "polled <- f.follower.Refresh(ctx)"),
+			"	client, err := ld.MakeCustomClient(", "	<-polled\n	client, err := ld.MakeCustomClient("),
 		mutant.Fault("Close does not wait", "warmflags.go", "case err := <-closed:", "case err := <-make(chan error):"),
 	}})
 }
