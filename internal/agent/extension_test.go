@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -126,11 +127,31 @@ func TestAnExtensionsLife(t *testing.T) {
 	assert.NotContains(t, s.log.String(), "level=ERROR")
 }
 
+// calledBy reports whether a function is among the callers. (What started the goroutine is not.)
+func calledBy(function string) bool {
+	callers := make([]uintptr, 100)
+	frames := runtime.CallersFrames(callers[:runtime.Callers(0, callers)])
+	for {
+		frame, more := frames.Next()
+		if strings.HasSuffix(frame.Function, function) {
+			return true
+		}
+		if !more {
+			return false
+		}
+	}
+}
+
 // A flush is over before the extension asks for its next event, so that Lambda does not freeze it half way.
 func TestTheNextEventWaitsForTheFlush(t *testing.T) {
 	s, api := newSystem(t), newLambdaAPI(t)
 	flushing := make(chan struct{})
-	s.events.flush = func() bool { flushing <- struct{}{}; <-flushing; return true }
+	s.events.flush = func() bool {
+		assert.True(t, calledBy("agent.Extension.serve"), "the goroutine that asks for events")
+		flushing <- struct{}{}
+		<-flushing
+		return true
+	}
 	run(t, s, api, agent.Extension{Freezes: true}, s.opening)
 	<-api.registered
 	<-api.next
