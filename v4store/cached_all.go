@@ -148,8 +148,8 @@ func (c *Cache[K, I]) staleLocked(a *all[K, I], now clock.Instant) (stale []*ent
 	return stale
 }
 
-// readWholeLocked waits for a read of the whole kind, which must be newer than all stale items if the kind is cached
-// and there are many of them. The short wait applies if all of them only expired.
+// readWholeLocked waits for a read of the whole kind, which must be newer than all stale items if there are many of
+// them. The short wait applies if all of them only expired.
 func (c *Cache[K, I]) readWholeLocked(a *all[K, I], cached bool, stale []*entry[K, I], now clock.Instant) error {
 	whole := &a.col.whole
 	servable := c.servable(whole.last, now)
@@ -159,7 +159,7 @@ func (c *Cache[K, I]) readWholeLocked(a *all[K, I], cached bool, stale []*entry[
 	need, wait := c.needLocked(whole, a.begun), c.waitLocked(whole, now)
 	missed, latest := 0, uint64(0) // by the read of the kind in progress
 	for _, e := range stale {
-		if cached && whole.flight != nil && e.invalid >= whole.flight.start {
+		if whole.flight != nil && e.invalid >= whole.flight.start {
 			missed++
 		}
 		latest = max(latest, e.invalid)
@@ -170,7 +170,7 @@ func (c *Cache[K, I]) readWholeLocked(a *all[K, I], cached bool, stale []*entry[
 	if wait == 0 && !c.outage.down { // another read is slow already
 		return errSlow
 	}
-	if cached && (!joinable(whole.flight, need) || missed > c.options.stale) {
+	if missed > c.options.stale || cached && !joinable(whole.flight, need) {
 		need = max(need, latest)
 	}
 	f := c.joinWholeLocked(a.col, need)

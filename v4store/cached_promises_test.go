@@ -112,6 +112,31 @@ func TestInvalidateAllCostsOneReadOfACachedKind(t *testing.T) {
 	})
 }
 
+// An All that finds many items stale while an older read of the kind is in flight waits for one more, and reads no item
+// by itself.
+func TestAllJoinsNoReadThatIsOlderThanManyStaleItems(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSystem(t)
+		s.fill(500, 1)
+		s.versions()
+		s.InvalidateAll()
+		query := s.hold(whole)
+		older := async(s.versions)
+		synctest.Wait() // its read has seen version 1
+		want := s.fill(500, 2)
+		for key := range want {
+			s.invalidate(key, 2)
+		}
+		all := async(s.versions)
+		synctest.Wait()
+		query()
+		<-older
+		assert.Equal(t, want, <-all)
+		assert.Equal(t, 3, s.readsOf(whole))
+		assert.Zero(t, s.readsOf("flag3"))
+	})
+}
+
 func TestAnEmptiedTableIsAnOutage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSystem(t, v4store.Logger(slog.New(slog.DiscardHandler)))
