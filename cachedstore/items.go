@@ -122,7 +122,8 @@ func (c *cache) servable(v *value, now clock.Instant) bool {
 
 // forgetUnknownLocked bounds the memory for keys that the table does not have: each time a Get has added maxUnknown
 // entries, those without a value are dropped. An entry stays while a call waits for its own read, and while it records
-// that the key was invalidated, or the absence that the collection shows would be believed again.
+// that the key was invalidated or was read after the collection: otherwise what the collection showed would be believed
+// again.
 func (c *cache) forgetUnknownLocked(coll *collection) {
 	coll.added++
 	if coll.added < c.options.maxUnknown {
@@ -133,7 +134,7 @@ func (c *cache) forgetUnknownLocked(coll *collection) {
 	for key, e := range coll.entries.AllRelaxed() {
 		unknown := e.last == nil && coll.start == 0 || e.last != nil && !e.last.found()
 		invalid := e.invalid > c.invalidAll && (e.last == nil || e.last.start < e.invalid)
-		if !unknown || invalid || !coll.droppable(e) {
+		if !unknown || invalid || !coll.droppable(e) || coll.start > 0 && e.last != nil && e.last.start > coll.start {
 			continue
 		}
 		coll.entries.Delete(key)
