@@ -1,6 +1,7 @@
 package cachedstore_test
 
 import (
+	"errors"
 	"fmt"
 	"testing"
 	"testing/synctest"
@@ -305,5 +306,27 @@ func TestUnknownFlagsAreRememberedWithABound(t *testing.T) {
 		s.put("another", 1)
 		s.pass(time.Hour)
 		assert.Equal(t, 1, s.version("another"), "for as long as the collection is fresh")
+	})
+}
+
+// A key that was read after its collection is not forgotten: the older absence would count instead, and its age.
+func TestAKeyThatWasReadAfterItsCollectionIsNotForgotten(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSystem(t, newTable(t), cachedstore.TTL(90*time.Second), cachedstore.MaxStale(90*time.Second))
+		s.put("flag", 1)
+		s.versions()
+		s.pass(time.Minute)
+		s.remove("flag")
+		s.invalidate("flag", 0)
+		require.Equal(t, -1, s.version("flag"))
+		for i := range cachedstore.MaxUnknown + 1 {
+			require.Equal(t, -1, s.version(fmt.Sprint("unknown", i)))
+		}
+		s.pass(time.Minute)
+		s.fail(errors.New("planted"))
+		s.store.InvalidateAll()
+		item, err := s.client.Get(features, "flag")
+		require.NoError(t, err, "its own read is a minute old")
+		assert.Equal(t, -1, item.Version)
 	})
 }
