@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"iter"
 	"strings"
+	"unicode/utf8"
 )
 
 // IsObject reports whether valid JSON is an object.
@@ -45,7 +46,7 @@ func Unquote(valid string) (string, bool) {
 }
 
 func unquote(quoted string) string {
-	if !strings.ContainsRune(quoted, '\\') {
+	if !strings.ContainsRune(quoted, '\\') && utf8.ValidString(quoted) { // encoding/json replaces invalid UTF-8
 		return quoted[1 : len(quoted)-1]
 	}
 	var s string

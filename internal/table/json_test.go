@@ -49,7 +49,7 @@ func TestSameJSON(t *testing.T) {
 
 // FuzzMembers compares Members with encoding/json for whatever is valid JSON.
 func FuzzMembers(f *testing.F) {
-	for _, s := range []string{`{}`, `{"a":1}`, ` {"a" : "\\\"", "b":[{"c":"}"}],"a":-1.5e3 }`, `[{"a":1}]`, `"a"`, `{"\u0061":true,"":null}`} {
+	for _, s := range []string{`{}`, `{"a":1}`, ` {"a" : "\\\"", "b":[{"c":"}"}],"a":-1.5e3 }`, `[{"a":1}]`, `"a"`, `{"\u0061":true,"":null}`, "{\"\xcd\":0}"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
