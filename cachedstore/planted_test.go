@@ -54,7 +54,7 @@ var inSimulations = []mutant.Mutant{
 		"case joined > 0 && e.last != nil && e.last.start >= joined && e.last.start > e.invalid:",
 		"case joined > 0 && e.last != nil && e.last.start >= joined:"),
 	mutant.Fault("a key that was invalidated is forgotten", "items.go",
-		"if !unknown || invalid || !coll.droppable(e) {", "if !unknown || !coll.droppable(e) && !invalid {"),
+		"if !unknown || invalid || !coll.droppable(e) ||", "if !unknown || !coll.droppable(e) && !invalid ||"),
 
 	// What a message does.
 	mutant.Fault("an unknown flag stays unknown", "entry.go",
