@@ -213,10 +213,14 @@ func TestTheConnectionOpensWhileTheClientStarts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newStack(t)
 		polling, made := make(chan struct{}), make(chan struct{})
-		s.Intercept(func(context.Context, string, any) error {
+		s.Intercept(func(ctx context.Context, _ string, _ any) error {
+			s.Intercept(nil) // only the first read waits
 			close(polling)
-			<-made // a poll that ended before would have the client wait for it
-			s.Intercept(nil)
+			select {
+			case <-made:
+			case <-ctx.Done():
+				t.Error("the client was not made while the first poll was open")
+			}
 			return nil
 		})
 		flags := s.open(warmflags.WrapDataStore(func(store subsystems.DataStore) subsystems.DataStore {
