@@ -69,7 +69,7 @@ test: ## Vet and test, with the race detector where there is a C compiler
 	@echo "make test: all passed, $(if $(RACE),with,without) the race detector."
 
 .PHONY: lint
-lint: $(LINT) $(SAM) $(CHECKOV) ## Check format, style, modules, imports, and the SAM templates
+lint: texts $(LINT) $(SAM) $(CHECKOV) ## Check format, style, modules, imports, and the SAM templates
 	@unformatted=$$(gofmt -l $$(go list -f '{{.Dir}}' ./...) v4store); \
 		if [ -n "$$unformatted" ]; then echo "Not formatted, run gofmt -w:" $$unformatted; exit 1; fi
 	go vet -tags prove ./...
@@ -108,6 +108,11 @@ PLANT      := -tags prove -run '^TestPlantedFaults' -v -count=1 -timeout $(TIMEO
 planted: ## Plant faults in copies of the source: a test must notice each one
 	go test $(PLANT) -p 1 $(PLANTED)
 	go -C v4store test $(PLANT) .
+
+.PHONY: texts
+texts: # The text that each planted fault replaces is still in the source; builds and plants nothing
+	go test -short $(PLANT:-v=) $(PLANTED)
+	go -C v4store test -short $(PLANT:-v=) .
 
 .PHONY: sim
 sim: ## Run long histories: SIMSEEDS=100000 seeds of 100 steps for each cache, 1,000 containers, Inits and syncs
