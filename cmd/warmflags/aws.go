@@ -13,12 +13,15 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ssm"
 
 	"github.com/warmflags/warmflags/dynamostore"
+	"github.com/warmflags/warmflags/internal/operate"
 	"github.com/warmflags/warmflags/internal/parameter"
 	"github.com/warmflags/warmflags/subscriber"
 )
 
 // clients are those of AWS that the commands use.
 type clients struct {
+	aws        aws.Config
+	describe   func(ctx context.Context, stack string) (*operate.Stack, error)
 	db         dynamostore.API
 	parameters parameter.Client
 	queues     subscriber.ReaperSQS
@@ -35,7 +38,7 @@ func loadAWS(ctx context.Context, region string) (aws.Config, error) {
 		return cfg, fmt.Errorf("load AWS configuration: %w", err)
 	}
 	if cfg.Region == "" {
-		return cfg, errors.New("there is no AWS region: set AWS_REGION, or a region in the profile")
+		return cfg, withHint(errors.New("there is no AWS region"), "pass --region, or set AWS_REGION, or a region in the profile")
 	}
 	return cfg, nil
 }
@@ -47,6 +50,10 @@ func connectAWS(ctx context.Context, region string) (clients, error) {
 		return clients{}, err
 	}
 	return clients{
+		aws: cfg,
+		describe: func(ctx context.Context, name string) (*operate.Stack, error) {
+			return operate.Describe(ctx, cfg, name)
+		},
 		db: dynamodb.NewFromConfig(cfg), parameters: ssm.NewFromConfig(cfg),
 		queues: sqs.NewFromConfig(cfg), topics: sns.NewFromConfig(cfg),
 	}, nil

@@ -3,7 +3,6 @@ package main
 import (
 	"fmt"
 	"io"
-	"os"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -11,11 +10,9 @@ import (
 	"github.com/warmflags/warmflags/internal/local/demo"
 )
 
-func demoCommand() *cobra.Command {
+func demoCommand(target *targetFlags) *cobra.Command {
 	config := demo.Defaults()
-	var asJSON bool
 	var sabotage string
-	var stack stackFlags
 	cmd := &cobra.Command{
 		Use:   "demo",
 		Short: "Run the whole path in this process, flip flags, and measure how soon all clients see them",
@@ -33,14 +30,14 @@ Exit code 1 means that a flip was lost or an evaluation stale, or that the demo 
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			config.Sabotage = demo.Sabotage(sabotage)
-			if bar := cmd.ErrOrStderr(); !asJSON && isTerminal(bar) {
+			if bar := cmd.ErrOrStderr(); !target.json && isTerminal(bar) {
 				config.Progress = func(done, total int) { drawProgress(bar, done, total) }
 			}
-			report, err := stack.run(cmd, config)
+			report, err := runDemo(cmd, target, config)
 			if err != nil {
 				return err
 			}
-			if asJSON {
+			if target.json {
 				err = printJSON(cmd.OutOrStdout(), report)
 			} else {
 				_, err = report.WriteTo(cmd.OutOrStdout())
@@ -51,13 +48,11 @@ Exit code 1 means that a flip was lost or an evaluation stale, or that the demo 
 			return judge(cmd.ErrOrStderr(), report)
 		},
 	}
-	stack.add(cmd)
 	flags := cmd.Flags()
 	flags.IntVar(&config.Changes, "changes", config.Changes, "how many flips; at least half of them travel alone")
 	flags.IntVar(&config.Consumers, "consumers", config.Consumers, "how many LaunchDarkly clients, each with a queue")
 	flags.IntVar(&config.Flags, "flags", config.Flags, "how many flags in the environment")
 	flags.Uint64Var(&config.Seed, "seed", config.Seed, "seed of the order of the flips")
-	flags.BoolVar(&asJSON, "json", false, "print one JSON object")
 	names := make([]string, 0, 3)
 	for _, s := range demo.Sabotages() {
 		names = append(names, string(s))
@@ -80,15 +75,6 @@ func judge(w io.Writer, report *demo.Report) error {
 		_, _ = fmt.Fprintf(w, "warmflags: %d lost, %d stale reads, %d failed evaluations\n", report.Lost, report.Stale, report.Failures)
 	}
 	return errReported
-}
-
-func isTerminal(w io.Writer) bool {
-	f, ok := w.(*os.File)
-	if !ok {
-		return false
-	}
-	info, err := f.Stat()
-	return err == nil && info.Mode()&os.ModeCharDevice != 0
 }
 
 func drawProgress(w io.Writer, done, total int) {

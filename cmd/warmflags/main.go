@@ -1,5 +1,5 @@
-// Command warmflags shows what warmflags does (demo), makes a table equal to LaunchDarkly by hand (sync), and removes the
-// queues that killed processes left behind (reap).
+// Command warmflags is for the person on call: it shows what warmflags does, whether a deployment works, and repairs it.
+// docs/cli.md describes every command.
 package main
 
 import (
@@ -12,5 +12,5 @@ import (
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
+	os.Exit(program{os.Stdout, os.Stderr, os.Getenv, connectAWS}.run(ctx, os.Args[1:]...))
 }

@@ -8,7 +8,6 @@ import (
 	"text/tabwriter"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws/arn"
 	"github.com/spf13/cobra"
 
 	"github.com/warmflags/warmflags/subscriber"
@@ -18,13 +17,13 @@ import (
 
 // reapFlags are the command's.
 type reapFlags struct {
-	topic        string
-	deadAfter    time.Duration
-	dryRun, json bool
+	*targetFlags
+	deadAfter time.Duration
+	dryRun    bool
 }
 
-func reapCommand(connect connector) *cobra.Command {
-	var f reapFlags
+func reapCommand(target *targetFlags) *cobra.Command {
+	f := reapFlags{targetFlags: target}
 	cmd := &cobra.Command{
 		Use:   "reap --topic arn",
 		Short: "Remove the queues that killed processes left behind",
@@ -35,26 +34,20 @@ older than --dead-after, with their subscriptions, and subscriptions whose queue
 Credentials and endpoints are the AWS SDK's: AWS_PROFILE, AWS_ENDPOINT_URL. The region is the topic's.`,
 		Example: `  warmflags reap --topic arn:aws:sns:eu-west-1:123456789012:warmflags-ChangeTopic-1A2B --dry-run`,
 		Args:    cobra.NoArgs,
-		RunE:    func(cmd *cobra.Command, _ []string) error { return f.run(cmd, connect) },
+		RunE:    func(cmd *cobra.Command, _ []string) error { return f.run(cmd) },
 	}
 	flags := cmd.Flags()
-	flags.StringVar(&f.topic, "topic", "", "the ARN of the stack's topic, its output TopicArn (required)")
 	flags.DurationVar(&f.deadAfter, "dead-after", subscriber.DefaultOrphanAfter, "how old a dead process's heartbeat is")
 	flags.BoolVar(&f.dryRun, "dry-run", false, "remove nothing, and print what would be removed")
-	flags.BoolVar(&f.json, "json", false, "print a JSON list")
 	return cmd
 }
 
-func (f *reapFlags) run(cmd *cobra.Command, connect connector) error {
-	topic, err := arn.Parse(f.topic)
-	if err != nil {
-		return errors.New("--topic is missing, or no ARN: the stack's output TopicArn")
-	}
-	aws, err := connect(cmd.Context(), topic.Region)
+func (f *reapFlags) run(cmd *cobra.Command) error {
+	t, err := f.open(cmd.Context(), needTopic)
 	if err != nil {
 		return err
 	}
-	reaper := subscriber.Reaper{SQS: aws.queues, SNS: aws.topics, TopicARN: f.topic, OrphanAfter: f.deadAfter, DryRun: f.dryRun}
+	reaper := subscriber.Reaper{SQS: t.queues, SNS: t.topics, TopicARN: t.TopicARN, OrphanAfter: f.deadAfter, DryRun: f.dryRun}
 	dead, err := reaper.Reap(cmd.Context())
 	if err != nil && len(dead) == 0 {
 		return err

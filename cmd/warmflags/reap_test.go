@@ -1,6 +1,7 @@
 package main
 
 import (
+	"os"
 	"strings"
 	"testing"
 
@@ -25,7 +26,7 @@ func TestReap(t *testing.T) {
 	}
 	reap := func(args ...string) (code int, out, problems string) {
 		var stdout, stderr strings.Builder
-		code = runOn(t.Context(), a.connect, append([]string{"reap", "--topic", *topic.TopicArn}, args...), &stdout, &stderr)
+		code = program{&stdout, &stderr, os.Getenv, a.connect}.run(t.Context(), append([]string{"reap", "--topic", *topic.TopicArn}, args...)...)
 		return code, stdout.String(), stderr.String()
 	}
 	code, out, _ := reap("--dry-run")
@@ -43,6 +44,6 @@ func TestReap(t *testing.T) {
 	assert.Equal(t, 1, code)
 	assert.Contains(t, problems, "use 2 hours at least")
 	code, _, problems = reap("--topic", "flags")
-	assert.Equal(t, 1, code)
-	assert.Contains(t, problems, "--topic is missing, or no ARN")
+	assert.Equal(t, 2, code)
+	assert.Contains(t, problems, "the topic is not an ARN: flags")
 }

@@ -2,31 +2,22 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
+	"strings"
 
 	"github.com/spf13/cobra"
 )
 
-// errReported ends a command with exit code 1 after it has printed why.
-var errReported = errors.New("reported")
-
-// printJSON prints v for programs, and for people who look at it.
-func printJSON(out io.Writer, v any) error {
-	encoder := json.NewEncoder(out)
-	encoder.SetIndent("", "  ")
-	return encoder.Encode(v)
+// program is what a run of the program works with. The specifications in testdata/ replace all of it.
+type program struct {
+	stdout, stderr io.Writer
+	getenv         func(string) string
+	connect        connector
 }
 
-// run is the program: arguments in, exit code out.
-func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
-	return runOn(ctx, connectAWS, args, stdout, stderr)
-}
-
-// runOn is run on an AWS account.
-func runOn(ctx context.Context, connect connector, args []string, stdout, stderr io.Writer) int {
+// run runs the command that the arguments name, and returns the exit code.
+func (p program) run(ctx context.Context, args ...string) int {
 	root := &cobra.Command{
 		Use:           "warmflags",
 		Short:         "Feature flags that are in memory when a Lambda wakes up, and fresh after a flip",
@@ -34,17 +25,40 @@ func runOn(ctx context.Context, connect connector, args []string, stdout, stderr
 		SilenceErrors: true,
 	}
 	root.SetArgs(args)
-	root.SetOut(stdout)
-	root.SetErr(stderr)
-	root.AddCommand(demoCommand(), syncCommand(connect), reapCommand(connect))
-	err := root.ExecuteContext(ctx)
-	switch {
-	case err == nil:
-		return 0
-	case errors.Is(err, errDiffers):
-		return 3
-	case !errors.Is(err, errReported):
-		_, _ = fmt.Fprintf(stderr, "warmflags: %v\nTry: warmflags --help\n", err)
+	root.SetOut(p.stdout)
+	root.SetErr(p.stderr)
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{plain(err)} })
+	f := &targetFlags{program: p}
+	f.add(root)
+	root.AddCommand(demoCommand(f), syncCommand(f), reapCommand(f))
+	checkArguments(root)
+	cmd, err := root.ExecuteContextC(ctx)
+	if err != nil && cmd == root { // the only error that cobra itself makes is an unknown command
+		err = usageError{err}
 	}
-	return 1
+	return finish(cmd, p.stderr, err)
+}
+
+// checkArguments makes wrong arguments of every command a usage error.
+func checkArguments(cmd *cobra.Command) {
+	if check := cmd.Args; check != nil {
+		cmd.Args = func(cmd *cobra.Command, args []string) error {
+			if err := check(cmd, args); err != nil {
+				return usageError{err}
+			}
+			return nil
+		}
+	}
+	for _, sub := range cmd.Commands() {
+		checkArguments(sub)
+	}
+}
+
+// plain removes what strconv says of a flag's value.
+func plain(err error) error {
+	text, _, found := strings.Cut(err.Error(), ": strconv.")
+	if !found {
+		return err
+	}
+	return errors.New(text + ": it must be a number")
 }

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -24,22 +23,20 @@ import (
 
 // The command reads flags and variables, makes the parts, and prints. What a sync does is in package flagsync.
 
-// errDiffers ends a sync with exit code 3: what was printed is not in the table as LaunchDarkly has it.
-var errDiffers = errors.New("the table differs from LaunchDarkly")
-
 // keyVariable holds the SDK key. There is no flag for it: whoever may list processes reads their arguments, and shells
 // keep them in their history.
 const keyVariable = "LD_SDK_KEY"
 
 // syncFlags are the command's.
 type syncFlags struct {
-	table, prefix, parameter, stream, filter string
-	dryRun, watch, force, json               bool
-	removals                                 float64
+	*targetFlags
+	prefix, parameter, stream, filter string
+	dryRun, watch, force              bool
+	removals                          float64
 }
 
-func syncCommand(connect connector) *cobra.Command {
-	var f syncFlags
+func syncCommand(target *targetFlags) *cobra.Command {
+	f := syncFlags{targetFlags: target}
 	cmd := &cobra.Command{
 		Use:   "sync --table name [--prefix environment]",
 		Short: "Make a table equal to a LaunchDarkly environment, once or for as long as it runs",
@@ -57,10 +54,9 @@ found something to change, or because items were held back, refused, or kept as 
   warmflags sync --table flags --prefix production --sdk-key-parameter /warmflags/sdk-key
   warmflags sync --table flags --watch`,
 		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return f.run(cmd, connect) },
+		RunE: func(cmd *cobra.Command, _ []string) error { return f.run(cmd) },
 	}
 	flags := cmd.Flags()
-	flags.StringVar(&f.table, "table", "", "the DynamoDB table (required)")
 	flags.StringVar(&f.prefix, "prefix", "", "the environment's name in the table")
 	flags.StringVar(&f.parameter, "sdk-key-parameter", "", "SSM parameter with the SDK key; default: the key is in "+keyVariable)
 	flags.StringVar(&f.stream, "stream-uri", "", "LaunchDarkly's streaming URI, such as https://stream.eu.launchdarkly.com or a Relay Proxy's; default: https://stream.launchdarkly.com")
@@ -69,24 +65,23 @@ found something to change, or because items were held back, refused, or kept as 
 	flags.BoolVar(&f.watch, "watch", false, "go on, and write each change when LaunchDarkly streams it")
 	flags.BoolVar(&f.force, "force", false, "lift the guards: an empty payload, many removals, lower versions")
 	flags.Float64Var(&f.removals, "max-removals", 0, "the share of a kind's items, from 0 to 1, that may be removed without --force, if it is more than 10 items; 0: a third")
-	flags.BoolVar(&f.json, "json", false, "print JSON: one object, or with --watch one a line")
 	return cmd
 }
 
-func (f *syncFlags) run(cmd *cobra.Command, connect connector) error {
+func (f *syncFlags) run(cmd *cobra.Command) error {
 	if err := f.check(); err != nil {
-		return err
+		return usageError{err}
 	}
 	ctx, out := cmd.Context(), cmd.OutOrStdout()
-	aws, err := connect(ctx, "")
+	t, err := f.open(ctx, needTable)
 	if err != nil {
 		return err
 	}
-	keys, err := f.keys(aws.parameters)
+	keys, err := f.keys(t.parameters)
 	if err != nil {
 		return err
 	}
-	environment := &table.Environment{Client: aws.db, Table: f.table, Prefix: f.prefix}
+	environment := &table.Environment{Client: t.db, Table: t.Table, Prefix: f.prefix}
 	log := &notices{w: cmd.ErrOrStderr(), watch: f.watch}
 	syncer := flagsync.New(environment, keys, f.options(cmd.ErrOrStderr(), log)...)
 	if f.watch { // until main's signals end ctx
@@ -101,24 +96,21 @@ func (f *syncFlags) run(cmd *cobra.Command, connect connector) error {
 		return errors.Join(err, printed)
 	}
 	if err == nil && (f.dryRun && result.Changed() || len(result.HeldBack)+len(result.Refused)+len(result.Kept) > 0) {
-		return errDiffers
+		return errProblem
 	}
 	return err
 }
 
 // check reports all wrong combinations at once.
 func (f *syncFlags) check() error {
-	var problems []error
-	if f.table == "" {
-		problems = append(problems, errors.New("--table is missing: the DynamoDB table to write to"))
-	}
+	problems := f.missing(needTable)
 	if f.watch && f.dryRun {
 		problems = append(problems, errors.New("--watch with --dry-run: choose one"))
 	}
 	if f.watch && f.force {
 		problems = append(problems, errors.New("--watch with --force would have no guards for good: sync once with --force, then --watch"))
 	}
-	if f.parameter == "" && os.Getenv(keyVariable) == "" {
+	if f.parameter == "" && f.getenv(keyVariable) == "" {
 		problems = append(problems, errors.New("no SDK key: set "+keyVariable+", or name an SSM parameter with --sdk-key-parameter"))
 	}
 	return errors.Join(problems...)
@@ -129,7 +121,7 @@ func (f *syncFlags) keys(parameters parameter.Client) (flagsync.Keys, error) {
 	if f.parameter != "" {
 		return flagsync.ParameterKeys(parameters, f.parameter), nil
 	}
-	keys, err := flagsync.ParseKeys(os.Getenv(keyVariable))
+	keys, err := flagsync.ParseKeys(f.getenv(keyVariable))
 	if err != nil {
 		return nil, fmt.Errorf("read SDK key from %s: %w", keyVariable, err)
 	}

@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
-	"errors"
 	"io"
 	"os"
 	"strings"
@@ -13,51 +12,20 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	dynamodbtypes "github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
-	"github.com/aws/aws-sdk-go-v2/service/ssm"
-	"github.com/aws/aws-sdk-go-v2/service/ssm/types"
 	"github.com/launchdarkly/go-server-sdk/v7/subsystems/ldstoreimpl"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/warmflags/warmflags/dynamostore"
-	localaws "github.com/warmflags/warmflags/internal/local/aws"
 	"github.com/warmflags/warmflags/internal/local/launchdarkly"
 )
-
-const testKey = "sdk-secret-1"
-
-// account is an AWS account and a LaunchDarkly.
-type account struct {
-	cloud     *localaws.Cloud
-	ld        *launchdarkly.Environment
-	parameter string
-}
-
-func newAccount(t *testing.T, flags int) *account {
-	a := &account{cloud: localaws.New(), ld: launchdarkly.Start(testKey, flags, 1), parameter: `{"production": "` + testKey + `"}`}
-	a.cloud.CreateFlagTable("flags")
-	t.Cleanup(func() { a.ld.Close(); a.cloud.Close() })
-	t.Setenv(keyVariable, testKey)
-	return a
-}
-
-func (a *account) GetParameter(_ context.Context, in *ssm.GetParameterInput, _ ...func(*ssm.Options)) (*ssm.GetParameterOutput, error) {
-	if *in.Name != "/warmflags/sdk-key" {
-		return nil, errors.New("no such parameter")
-	}
-	return &ssm.GetParameterOutput{Parameter: &types.Parameter{Value: aws.String(a.parameter)}}, nil
-}
-
-func (a *account) connect(context.Context, string) (clients, error) {
-	return clients{db: a.cloud.DynamoDB, parameters: a, queues: a.cloud.SQS, topics: a.cloud.SNS}, nil
-}
 
 // sync runs the command.
 func (a *account) sync(t *testing.T, args ...string) (code int, out, problems string) {
 	t.Helper()
 	var stdout, stderr strings.Builder
 	args = append([]string{"sync", "--table", "flags", "--stream-uri", a.ld.URL()}, args...)
-	code = runOn(t.Context(), a.connect, args, &stdout, &stderr)
+	code = program{&stdout, &stderr, os.Getenv, a.connect}.run(t.Context(), args...)
 	assert.NotContains(t, stdout.String()+stderr.String(), testKey)
 	return code, stdout.String(), stderr.String()
 }
@@ -204,8 +172,8 @@ func TestSyncWithAWrongURIFailsAtOnce(t *testing.T) {
 func TestSyncWithWrongFlags(t *testing.T) {
 	t.Setenv(keyVariable, "")
 	var out, problems strings.Builder
-	assert.Equal(t, 1, run(t.Context(), []string{"sync", "--watch", "--dry-run", "--force"}, &out, &problems))
-	for _, want := range []string{"--table is missing", "--watch with --dry-run", "--watch with --force", "no SDK key: set " + keyVariable} {
+	assert.Equal(t, 2, program{&out, &problems, os.Getenv, connectAWS}.run(t.Context(), "sync", "--watch", "--dry-run", "--force"))
+	for _, want := range []string{"no table", "--watch with --dry-run", "--watch with --force", "no SDK key: set " + keyVariable} {
 		assert.Contains(t, problems.String(), want)
 	}
 	t.Setenv(keyVariable, testKey)
@@ -214,7 +182,7 @@ func TestSyncWithWrongFlags(t *testing.T) {
 	}
 	t.Setenv("AWS_CONFIG_FILE", os.DevNull)
 	problems.Reset()
-	assert.Equal(t, 1, run(t.Context(), []string{"sync", "--table", "flags"}, &out, &problems))
+	assert.Equal(t, 1, program{&out, &problems, os.Getenv, connectAWS}.run(t.Context(), "sync", "--table", "flags"))
 	assert.Contains(t, problems.String(), "there is no AWS region")
 }
 
@@ -234,7 +202,7 @@ func TestSyncWatch(t *testing.T) {
 			var problems strings.Builder
 			code := make(chan int, 1)
 			go func() {
-				code <- runOn(ctx, a.connect, append([]string{"sync", "--watch", "--table", "flags", "--stream-uri", a.ld.URL()}, c.args...), to, &problems)
+				code <- program{to, &problems, os.Getenv, a.connect}.run(ctx, append([]string{"sync", "--watch", "--table", "flags", "--stream-uri", a.ld.URL()}, c.args...)...)
 			}()
 			printed := bufio.NewScanner(out)
 			require.True(t, printed.Scan())

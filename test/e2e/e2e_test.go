@@ -216,10 +216,10 @@ func update(t *testing.T, e *environment, consumers []*consumer, parameters []st
 
 // measure runs the command line's demo against the stack.
 func measure(t *testing.T) {
-	command := exec.CommandContext(t.Context(), "go", "run", "./cmd/warmflags", "demo", "--stack", "whole", "--endpoint", world.gate.server.URL,
+	command := exec.CommandContext(t.Context(), "go", "run", "./cmd/warmflags", "demo", "--stack", "whole",
 		"--changes", "10", "--consumers", "2", "--json")
 	command.Dir = root()
-	command.Env = append(os.Environ(), world.cloud.Environment()...)
+	command.Env = append(append(os.Environ(), world.cloud.Environment()...), "AWS_ENDPOINT_URL="+world.gate.server.URL)
 	var problems bytes.Buffer
 	command.Stderr = &problems
 	said, err := command.Output()

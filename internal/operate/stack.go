@@ -1,0 +1,79 @@
+package operate
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/cloudformation"
+	"github.com/aws/smithy-go"
+)
+
+// ErrNoStack is the cause of [Describe]'s error when the account has no such stack in the region.
+var ErrNoStack = errors.New("there is no such stack in this account and region")
+
+// Stack is what a command needs to know of a deployment. Without a stack, a command fills in what its flags name;
+// an empty field is not known.
+type Stack struct {
+	Name                  string            `json:"name,omitempty"`
+	Region                string            `json:"region,omitempty"`
+	Status                string            `json:"status,omitempty"` // CloudFormation's, such as UPDATE_COMPLETE
+	Table                 string            `json:"table,omitempty"`
+	TableStreamARN        string            `json:"table_stream_arn,omitempty"`
+	TopicARN              string            `json:"topic_arn,omitempty"`
+	WebhookURL            string            `json:"webhook_url,omitempty"`
+	RequestQueueURL       string            `json:"request_queue_url,omitempty"`
+	StreamFailureQueueURL string            `json:"stream_failure_queue_url,omitempty"`
+	LogGroup              string            `json:"log_group,omitempty"`
+	Parameters            map[string]string `json:"-"` // the template's parameters, such as SdkKeyParameter
+	Resources             map[string]string `json:"-"` // physical by logical name, such as StreamhandlerFunction
+}
+
+// Describe reads the stack's outputs, parameters and resources. It returns an error that wraps [ErrNoStack] if there is
+// no such stack, and an error if the stack is not one of warmflags.
+func Describe(ctx context.Context, cfg aws.Config, name string) (*Stack, error) {
+	client := cloudformation.NewFromConfig(cfg)
+	described, err := client.DescribeStacks(ctx, &cloudformation.DescribeStacksInput{StackName: &name})
+	if err != nil {
+		// CloudFormation has no error of its own for it: https://docs.aws.amazon.com/AWSCloudFormation/latest/APIReference/API_DescribeStacks.html
+		if problem := smithy.APIError(nil); errors.As(err, &problem) && problem.ErrorCode() == "ValidationError" &&
+			strings.Contains(problem.ErrorMessage(), "does not exist") {
+			err = ErrNoStack
+		}
+		return nil, fmt.Errorf("describe stack %q in region %q: %w", name, cfg.Region, err)
+	}
+	if len(described.Stacks) == 0 {
+		return nil, fmt.Errorf("describe stack %q in region %q: %w", name, cfg.Region, ErrNoStack)
+	}
+	found := described.Stacks[0]
+	s := &Stack{
+		Name: name, Region: cfg.Region, Status: string(found.StackStatus),
+		Parameters: map[string]string{}, Resources: map[string]string{},
+	}
+	outputs := map[string]*string{
+		"TableName": &s.Table, "TableStreamArn": &s.TableStreamARN, "TopicArn": &s.TopicARN, "WebhookUrl": &s.WebhookURL,
+		"RequestQueueUrl": &s.RequestQueueURL, "StreamFailureQueueUrl": &s.StreamFailureQueueURL, "LogGroup": &s.LogGroup,
+	}
+	for _, o := range found.Outputs {
+		if field := outputs[aws.ToString(o.OutputKey)]; field != nil {
+			*field = aws.ToString(o.OutputValue)
+		}
+	}
+	if s.Table == "" || s.TopicARN == "" {
+		return nil, fmt.Errorf("stack %q has no outputs TableName and TopicArn: it is not a warmflags stack, or is not deployed completely (%s)",
+			name, s.Status)
+	}
+	for _, p := range found.Parameters {
+		s.Parameters[aws.ToString(p.ParameterKey)] = aws.ToString(p.ParameterValue)
+	}
+	resources, err := client.DescribeStackResources(ctx, &cloudformation.DescribeStackResourcesInput{StackName: &name})
+	if err != nil {
+		return nil, fmt.Errorf("describe resources of stack %q: %w", name, err)
+	}
+	for _, r := range resources.StackResources {
+		s.Resources[aws.ToString(r.LogicalResourceId)] = aws.ToString(r.PhysicalResourceId)
+	}
+	return s, nil
+}
