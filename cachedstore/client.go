@@ -13,11 +13,11 @@ import (
 // client is the data store of one LaunchDarkly client. Several may share a cache.
 type client struct {
 	cache   atomic.Pointer[cache] // nil after Close
-	ignore  func()                // ends notifications of outages; nil if there are none
+	ignore  func()                // stops the notifications of outages; nil if the client gets none
 	release func() error          // called once, by Close
 }
 
-// newClient returns the data store of one more client. Sink is notified of outages; it may be nil.
+// newClient returns the data store of one client. Sink is notified of outages; it may be nil.
 func newClient(c *cache, sink subsystems.DataStoreUpdateSink, release func() error) *client {
 	cl := &client{release: release}
 	cl.cache.Store(c)
@@ -29,8 +29,8 @@ func newClient(c *cache, sink subsystems.DataStoreUpdateSink, release func() err
 
 // Get implements [subsystems.DataStore]. After Close it returns an error.
 //
-// A hit takes no lock: it loads the value first and swept second. A Get that runs during the first Wake can so load a
-// value that is just being removed. It began before Wake returned, and its answer is one that it could have had then.
+// A hit takes no lock. It loads the value before it loads swept, so a Get that runs during the first Wake can return a
+// value that this Wake removes. That is correct, because the Get started before Wake returned.
 func (cl *client) Get(kind ldstoretypes.DataKind, key string) (ldstoretypes.ItemDescriptor, error) {
 	c := cl.cache.Load()
 	if c == nil {
@@ -59,7 +59,7 @@ func (cl *client) GetAll(kind ldstoretypes.DataKind) ([]ldstoretypes.KeyedItemDe
 	return c.getAll(coll)
 }
 
-// Init implements [subsystems.DataStore] for a client that is not in daemon mode: it writes through.
+// Init implements [subsystems.DataStore] for a client that is not in daemon mode. It writes to the inner store.
 func (cl *client) Init(all []ldstoretypes.Collection) error {
 	c := cl.cache.Load()
 	if c == nil {
@@ -74,7 +74,7 @@ func (cl *client) Init(all []ldstoretypes.Collection) error {
 		serialized[i] = ldstoretypes.SerializedCollection{Kind: coll.Kind, Items: items}
 	}
 	err := c.inner.core.Init(serialized)
-	c.invalidateEverything() // also after an error: part of it may have been written
+	c.invalidateEverything() // also after an error: some items may have been written
 	if err != nil {
 		c.outage.WriteFailed(err)
 		return fmt.Errorf("write all flags: %w", err)
@@ -83,7 +83,7 @@ func (cl *client) Init(all []ldstoretypes.Collection) error {
 	return nil
 }
 
-// Upsert implements [subsystems.DataStore] for a client that is not in daemon mode: it writes through.
+// Upsert implements [subsystems.DataStore] for a client that is not in daemon mode. It writes to the inner store.
 func (cl *client) Upsert(kind ldstoretypes.DataKind, key string, item ldstoretypes.ItemDescriptor) (bool, error) {
 	c := cl.cache.Load()
 	if c == nil {
@@ -98,7 +98,7 @@ func (cl *client) Upsert(kind ldstoretypes.DataKind, key string, item ldstoretyp
 	return updated, nil
 }
 
-// serialize writes an item as LaunchDarkly's wrapper does; one that is nil is a tombstone.
+// serialize encodes an item as LaunchDarkly's wrapper does. A nil Item is a tombstone.
 func serialize(kind ldstoretypes.DataKind, item ldstoretypes.ItemDescriptor) ldstoretypes.SerializedItemDescriptor {
 	return ldstoretypes.SerializedItemDescriptor{
 		Version: item.Version, Deleted: item.Item == nil, SerializedItem: kind.Serialize(item),
@@ -111,11 +111,12 @@ func (cl *client) IsInitialized() bool {
 	return c != nil && c.initialized()
 }
 
-// IsStatusMonitoringEnabled implements [subsystems.DataStore]: clients are notified of outages.
+// IsStatusMonitoringEnabled implements [subsystems.DataStore]. It is true: clients are notified of outages.
 func (cl *client) IsStatusMonitoringEnabled() bool { return true }
 
-// DropCache releases what is cached. LaunchDarkly's client with the FDv2 data system calls it once its own memory
-// holds all flags and this store is only written to. Other clients of the same [Store] read the table again.
+// DropCache removes all cached values. LaunchDarkly's client calls it when it uses the FDv2 data system and its own
+// memory holds all flags, so that it only writes to this store. Other clients of the same [Store] then read the table
+// again.
 func (cl *client) DropCache() {
 	if c := cl.cache.Load(); c != nil {
 		c.forget()

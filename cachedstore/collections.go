@@ -15,60 +15,62 @@ import (
 	"github.com/warmflags/warmflags/internal/clock"
 )
 
-// collection holds what is cached of one kind of data. Get and GetAll read entries and view without a lock; cache.mu
-// guards everything else.
+// collection is the cache of one kind of data. Get and GetAll read entries and view without a lock. cache.mu guards all
+// other fields.
 type collection struct {
 	kind    ldstoretypes.DataKind      // never changes
 	name    string                     // kind's name
 	entries *xsync.Map[string, *entry] // written under cache.mu
-	view    atomic.Pointer[view]       // a hit of GetAll; nil: take the slow path. Written under cache.mu
+	view    atomic.Pointer[view]       // a hit of GetAll, or nil. Written under cache.mu
 
-	flight, next *flight       // the read of the whole collection in progress, and the one that waits to begin
+	flight, next *flight       // the read of the whole collection in progress, and the read that starts after it
 	waiting      []*entry      // entries whose next read waits for flight to end
 	backoff                    // of reads of the whole collection
-	start        uint64        // seq at which the latest of them that succeeded began; 0: none did
-	taken        clock.Instant // when it began
-	until        clock.Instant // fresh until then
-	expiry       clock.Instant // nothing of the collection expires before
-	added        int           // entries added since unknown keys were last forgotten
-	discarded    bool          // the latest read was never fresh: an invalidation of everything or a pause came during it
+	start        uint64        // seq at which the latest successful read of the collection started; 0: no such read
+	taken        clock.Instant // when that read started
+	until        clock.Instant // the collection is fresh until then
+	expiry       clock.Instant // nothing in the collection expires before this
+	added        int           // entries added since unknown keys were last removed
+	discarded    bool          // that read was never fresh: an InvalidateAll, a Wake or a freeze came during it
 }
 
 func newCollection(kind ldstoretypes.DataKind) *collection {
 	return &collection{kind: kind, name: kind.GetName(), entries: xsync.NewMap[string, *entry](), expiry: clock.Never}
 }
 
-// view is the answer to GetAll. It never changes after it is made, and callers share its items.
+// view is the result of GetAll. It is immutable, and callers share its items.
 type view struct {
 	items []ldstoretypes.KeyedItemDescriptor
-	until clock.Instant // the earliest of its items' and its collection's
+	until clock.Instant // when the first item or the collection expires
 }
 
-// addEntry adds an entry for a key that has none. If the whole collection was read, the last known value is that it
-// does not have the key.
+// addEntry adds an entry for a key that has none. If the whole collection was read, the last known value of the new
+// entry is "not found".
 func (coll *collection) addEntry(key string) *entry {
 	e := &entry{key: key}
 	if coll.start > 0 {
-		e.last = &value{item: notFound, start: coll.start, taken: coll.taken, until: coll.taken, discarded: coll.discarded}
+		e.last = &value{
+			item: notFound, start: coll.start, taken: coll.taken, until: coll.taken, discarded: coll.discarded,
+		}
 	}
 	coll.entries.Store(key, e)
 	return e
 }
 
-// covers reports whether the read of the collection in progress also reads e. It says nothing of an entry whose own
-// read was in progress when it began: two reads that overlap cannot be ordered.
+// covers reports whether the read of the collection in progress also counts as a read of e. It does not if a read of e
+// was in progress when it started: two reads that overlap cannot be ordered.
 func (coll *collection) covers(e *entry) bool {
 	return coll.flight != nil && e.flight == nil && e.ended < coll.flight.start
 }
 
-// droppable reports whether e may be forgotten: no read will be stored in it, and it does not keep a read of the
-// collection in progress from being stored.
+// droppable reports whether e may be removed from the map: no read will store a value in it, and it does not exclude
+// its key from a read of the collection in progress.
 func (coll *collection) droppable(e *entry) bool {
 	return e.flight == nil && e.next == nil && (coll.flight == nil || e.ended < coll.flight.start)
 }
 
-// wholeLocked reports whether the latest read of the whole collection still says which keys there are. What expired
-// once has expired for good.
+// wholeLocked reports whether the latest read of the whole collection still determines which keys exist. Once expired,
+// a collection stays expired until it is read again, even if the wall clock is set back.
 func (c *cache) wholeLocked(coll *collection, now clock.Instant) bool {
 	if coll.until.Reached(now) {
 		coll.until = coll.taken
@@ -76,13 +78,13 @@ func (c *cache) wholeLocked(coll *collection, now clock.Instant) bool {
 	return c.options.ttl != 0 && coll.start > c.invalidAll && !coll.until.Reached(now)
 }
 
-// getAll is a GetAll that was no hit:
+// getAll is the slow path of GetAll:
 //
-//  1. it waits for a read of the whole collection, unless the latest is still good and few keys are stale;
-//  2. it waits for a read of each key that is still stale: those that were invalidated during the first read;
-//  3. it assembles the known values.
+//  1. It waits for a read of the whole collection, unless the latest one is fresh and few keys are stale.
+//  2. It waits for a read of each key that is still stale, because it was invalidated during the first read.
+//  3. It assembles the known values.
 //
-// It holds the lock except while it waits. What is invalidated while it waits need not be in its answer.
+// It holds the lock except while it waits. Its result need not include changes that were invalidated while it waits.
 func (c *cache) getAll(coll *collection) ([]ldstoretypes.KeyedItemDescriptor, error) {
 	c.mu.Lock()
 	defer c.unlock()
@@ -135,7 +137,8 @@ func (c *cache) getAll(coll *collection) ([]ldstoretypes.KeyedItemDescriptor, er
 		}
 		for i, f := range flights {
 			e, err := entries[i], f.err
-			if err == nil && (e.last == nil || e.last.start < f.start) { // a Query found its row broken, or gone with the marker
+			// A Query could not decode its row, or did not find the row and the marker.
+			if err == nil && (e.last == nil || e.last.start < f.start) {
 				err = cmp.Or(e.failure, errTooOld)
 			}
 			if err != nil && c.missingLocked(e, err, now) {
@@ -146,8 +149,8 @@ func (c *cache) getAll(coll *collection) ([]ldstoretypes.KeyedItemDescriptor, er
 	return c.assembleLocked(coll), nil
 }
 
-// unread returns the entries of which nothing is known until their own read has ended (see covers), except those that were
-// waited for.
+// unread returns the entries without a last known value whose own read is in progress, except those in waited. A read
+// of the collection does not cover them (see covers).
 func (coll *collection) unread(waited map[*entry]bool) (entries []*entry) {
 	for _, e := range coll.entries.AllRelaxed() {
 		if e.last == nil && e.flight != nil && !waited[e] {
@@ -160,11 +163,11 @@ func (coll *collection) unread(waited map[*entry]bool) (entries []*entry) {
 // staleEntries are the entries of a collection that a GetAll has to read.
 type staleEntries struct {
 	entries []*entry
-	expired bool  // all have only expired
-	err     error // a key may not be served, and not be read yet either
+	expired bool  // all of them have expired, and none was invalidated
+	err     error // why a key can neither be served nor be read yet; nil if there is no such key
 }
 
-// after returns how many of them were invalidated after seq.
+// after returns the number of entries that were invalidated after seq.
 func (stale *staleEntries) after(seq uint64) (n int) {
 	for _, e := range stale.entries {
 		if e.invalid > seq {
@@ -174,9 +177,9 @@ func (stale *staleEntries) after(seq uint64) (n int) {
 	return n
 }
 
-// staleLocked lists the entries whose last known value is not good for a call that began at seq begun and waited for
-// the read of the collection which began at seq joined (0: it waited for none). What was read since the call began is
-// good, whatever came after that.
+// staleLocked lists the entries whose last known value does not satisfy a GetAll. The call started at seq begun and
+// waited for the read of the collection that started at seq joined (0: it did not wait for one). A value that was read
+// after the call started satisfies it, even if it was invalidated since.
 func (c *cache) staleLocked(coll *collection, begun, joined uint64, now clock.Instant) staleEntries {
 	stale := staleEntries{expired: true}
 	for _, e := range coll.entries.AllRelaxed() {
@@ -184,7 +187,7 @@ func (c *cache) staleLocked(coll *collection, begun, joined uint64, now clock.In
 		case e.hit(now) != nil:
 		case e.last != nil && e.last.start > begun:
 		case joined > 0 && e.last != nil && e.last.start >= joined && e.last.start > e.invalid:
-		case e.pausing(now) && !c.missingLocked(e, e.failure, now): // as last known, or left out
+		case e.pausing(now) && !c.missingLocked(e, e.failure, now): // its last known value is served, or it is omitted
 		case e.pausing(now) && e.flight == nil:
 			stale.err = e.failure
 		default:
@@ -195,8 +198,8 @@ func (c *cache) staleLocked(coll *collection, begun, joined uint64, now clock.In
 	return stale
 }
 
-// missingLocked reports whether the table may have a key of which nothing is known that may be served: a GetAll
-// without it would say that it is gone. A row that cannot be decoded is left out.
+// missingLocked reports whether the table may have the key although there is no value that may be served. To omit the
+// key from a GetAll would tell the client that the flag does not exist. A row that cannot be decoded is omitted.
 func (c *cache) missingLocked(e *entry, failure error, now clock.Instant) bool {
 	if e.last == nil {
 		var broken *decodeError
@@ -205,9 +208,11 @@ func (c *cache) missingLocked(e *entry, failure error, now clock.Instant) bool {
 	return !c.servable(e.last, now)
 }
 
-// lastWholeLocked answers a GetAll with what is known, because a read failed or is not waited for. It returns an error
-// if one key's value may not be served: to leave the key out would say that it is gone.
-func (c *cache) lastWholeLocked(coll *collection, err error, now clock.Instant) ([]ldstoretypes.KeyedItemDescriptor, error) {
+// lastWholeLocked returns the last known values for a GetAll whose read failed or is not waited for. It returns an
+// error if there is a key that missingLocked reports.
+func (c *cache) lastWholeLocked(
+	coll *collection, err error, now clock.Instant,
+) ([]ldstoretypes.KeyedItemDescriptor, error) {
 	servable := !errors.Is(err, errClosed) && coll.start > 0 && c.servable(&value{taken: coll.taken}, now)
 	for _, e := range coll.entries.AllRelaxed() {
 		if e.hit(now) == nil && c.missingLocked(e, e.failure, now) {
@@ -222,8 +227,8 @@ func (c *cache) lastWholeLocked(coll *collection, err error, now clock.Instant) 
 	return c.assembleLocked(coll), nil
 }
 
-// assembleLocked puts the last known values together, in no order. The result is a hit for later calls if the
-// collection and every entry are fresh, until the first of them expires.
+// assembleLocked returns the last known values, in no particular order. If the collection and every entry are fresh,
+// the result is a hit for later calls until the first of them expires.
 func (c *cache) assembleLocked(coll *collection) []ldstoretypes.KeyedItemDescriptor {
 	now := c.nowLocked()
 	if v := coll.view.Load(); v != nil && !v.until.Reached(now) {
@@ -249,21 +254,22 @@ func (c *cache) assembleLocked(coll *collection) []ldstoretypes.KeyedItemDescrip
 	return items
 }
 
-// contents is what a read of a whole collection found.
+// contents is the result of a read of a whole collection.
 type contents struct {
 	items  map[string]*decoded
-	broken map[string]error // rows that were not understood, or are gone with the marker: their last known values stay
-	failed error            // why live items are gone
+	broken map[string]error // rows that could not be decoded, or are missing like the marker: last known values stay
+	failed error            // why the absence of live items is not accepted
 }
 
-// readWhole reads and decodes all rows of a kind, without the lock. A row that cannot be decoded affects no other.
+// readWhole reads and decodes all rows of a kind, without the lock. A row that cannot be decoded does not affect
+// others.
 func (c *cache) readWhole(ctx context.Context, coll *collection) (*contents, error) {
 	raw, broken, err := c.inner.getAll(ctx, coll.kind)
 	if err != nil {
 		return nil, err
 	}
 	found := &contents{items: make(map[string]*decoded, len(raw)), broken: map[string]error{}}
-	for key, err := range broken { // the inner store has logged it
+	for key, err := range broken { // already logged by the inner store
 		found.broken[key] = err
 	}
 	for _, item := range raw {
@@ -290,8 +296,8 @@ func (c *cache) readWhole(ctx context.Context, coll *collection) (*contents, err
 	return found, nil
 }
 
-// keepWholeLocked stores what a read of the whole collection found for each key. A key that it did not find is gone:
-// that is a value like any other.
+// keepWholeLocked stores the result of a read of the whole collection. For a known key that the read did not find it
+// stores "not found", which is a value like any other.
 func (c *cache) keepWholeLocked(f *flight, found *contents, now clock.Instant) {
 	coll := f.coll
 	for key := range found.items {
@@ -314,7 +320,7 @@ func (c *cache) keepWholeLocked(f *flight, found *contents, now clock.Instant) {
 	fresh := f.start > max(c.invalidAll, c.woken) && !c.frozenLocked(f, now)
 	if coll.discarded = !fresh; !fresh {
 		c.stats.Discarded++
-		coll.until = f.began // known, but not fresh
+		coll.until = f.began // not fresh
 	}
 	for key, e := range coll.entries.AllRelaxed() {
 		if e.flight != nil || e.ended > f.start {
@@ -331,7 +337,7 @@ func (c *cache) keepWholeLocked(f *flight, found *contents, now clock.Instant) {
 		hit := e.hit(now)
 		c.storeLocked(f, e, d, fresh && f.start > e.invalid, now)
 		if !fresh {
-			e.fresh.Store(hit) // a discarded read does not displace it; last is served when it is no hit any more
+			e.fresh.Store(hit) // a discarded read does not replace a hit; last is served once the hit has expired
 		}
 	}
 	if found.failed != nil {
@@ -341,27 +347,27 @@ func (c *cache) keepWholeLocked(f *flight, found *contents, now clock.Instant) {
 	c.stats.BrokenRows += len(found.broken)
 }
 
-// decoded is an item and what it was made of. It never changes after it is made.
+// decoded is an item and a hash of its JSON. It is immutable.
 type decoded struct {
 	version int
 	sum     [sha256.Size]byte // of the JSON
 	item    ldstoretypes.ItemDescriptor
 }
 
-// found reports whether the table has a row.
+// found reports whether the table has a row for the key, which may be a tombstone.
 func (d *decoded) found() bool { return d.item.Version >= 0 }
 
 // live reports whether the table has a row that is not a tombstone. The receiver may be nil.
 func (d *decoded) live() bool { return d != nil && d.item.Item != nil }
 
-// decodeError is an item that was read but not understood: the table can be reached.
+// decodeError is the failure of a read that reached the table but could not decode the item.
 type decodeError struct{ cause error }
 
 func (err *decodeError) Error() string { return err.cause.Error() }
 func (err *decodeError) Unwrap() error { return err.cause }
 
-// decode makes an item of what the table holds, as LaunchDarkly's own wrapper does. JSON that equals what was decoded
-// before is not decoded again: after InvalidateAll, or a TTL, most items are equal.
+// decode decodes a row, as LaunchDarkly's own wrapper does. JSON that equals the JSON last decoded for the key is not
+// decoded again: after an InvalidateAll or the TTL, most items are unchanged.
 func (coll *collection) decode(key string, raw ldstoretypes.SerializedItemDescriptor) (*decoded, error) {
 	if raw.Deleted || raw.SerializedItem == nil {
 		return &decoded{item: ldstoretypes.ItemDescriptor{Version: raw.Version}}, nil
@@ -374,13 +380,13 @@ func (coll *collection) decode(key string, raw ldstoretypes.SerializedItemDescri
 	}
 	item, err := coll.kind.Deserialize(raw.SerializedItem)
 	if err != nil {
-		if err.Error() == "" { // as LaunchDarkly's reader says of an unknown word
+		if err.Error() == "" { // LaunchDarkly's JSON reader returns an empty error for an unknown literal
 			err = cmp.Or(json.Unmarshal(raw.SerializedItem, new(any)), err)
 		}
 		return nil, &decodeError{fmt.Errorf("decode %s %q: %w", coll.name, key, err)}
 	}
 	if raw.Version != 0 {
-		item.Version = raw.Version // the table's own version, where it differs from the JSON's
+		item.Version = raw.Version // the version attribute takes precedence over the version in the JSON
 	}
 	return &decoded{raw.Version, sum, item}, nil
 }

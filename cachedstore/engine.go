@@ -21,46 +21,47 @@ import (
 // cache is the engine of a [Store], from its first client's Build to its last client's Close. The package comment
 // explains how it orders events.
 //
-// A hit reads only atomic pointers to values that never change after they are stored. Everything else runs under mu.
-// Nothing is called while mu is held: not the inner store, not a client, not the logger (see unlock).
+// A hit reads only atomic pointers to immutable values. Everything else runs under mu. The inner store, clients and the
+// logger are never called while mu is held (see unlock).
 type cache struct {
 	inner   inner
 	options options
 	loggers ldlog.Loggers
-	life    context.Context // ends at close
+	life    context.Context // canceled by close
 	endLife context.CancelFunc
-	running goroutines     // those that close waits for
-	outage  *outage.Outage // its lock is taken after mu
+	running goroutines     // the goroutines that close waits for
+	outage  *outage.Outage // its lock may be taken while mu is held, not the reverse
 
-	inited   atomic.Bool // the table holds data; never becomes false again
-	swept    atomic.Bool // the sweeper removes what expires, so a hit reads no clock; never becomes false again
+	inited   atomic.Bool // the table holds data; never reset
+	swept    atomic.Bool // the sweeper removes expired values, so a hit reads no clock; never reset
 	flags    *collection // LaunchDarkly's features; never changes
 	segments *collection // never changes
-	markers  *collection // holds marker alone; never changes
+	markers  *collection // contains only marker; never changes
 	marker   *entry      // the table's marker; never changes
 
-	mu          sync.Mutex    // guards the fields below and, unless they say otherwise, those of collection, entry and flight
+	// mu guards the fields below, and those of collection, entry and flight except where their comments differ.
+	mu          sync.Mutex
 	collections []*collection // one per kind
 	seq         uint64        // number of the latest event
 	invalidAll  uint64        // seq of the latest InvalidateAll
 	woken       uint64        // seq of the latest Wake
-	paused      uint64        // seq when the process was last known to have stood still; a Wake counts
-	settled     uint64        // seq at which the latest read that succeeded began
+	paused      uint64        // seq of the latest freeze or Wake
+	settled     uint64        // seq at which the latest successful read started
 	latest      clock.Instant // the latest reading of the clock
-	freezes     int           // freezes seen so far
-	askedInited clock.Instant // when the table was last asked whether it holds data
+	freezes     int           // number of freezes detected
+	askedInited clock.Instant // when the inner store was last asked whether the table holds data
 	refresher   refresher
 	sweeping    bool // the sweeper was started
 	stats       Stats
-	lines       []string // warnings to write when mu is released
+	lines       []string // warnings to log after mu is released
 	closed      bool
 }
 
-// lastDownLambda is the longest pause between checks of a table that is down in a Lambda function, whose time stands
-// still between invocations.
+// lastDownLambda is the longest pause between checks of an unreachable table in a Lambda function. It is shorter than
+// in a service, because the function is frozen between invocations.
 const lastDownLambda = time.Second
 
-// newCache returns an engine with a collection for each kind that the SDK has today. In a service the sweeper starts at
+// newCache returns an engine with a collection for each of the SDK's current kinds. In a service the sweeper starts at
 // once; in Lambda it starts at the first Wake.
 func newCache(core subsystems.PersistentDataStore, opts options, loggers ldlog.Loggers) *cache {
 	c := &cache{inner: inner{core: core}, options: opts, loggers: loggers, latest: opts.clock()}
@@ -88,7 +89,7 @@ func newCache(core subsystems.PersistentDataStore, opts options, loggers ldlog.L
 	return c
 }
 
-// nowLocked reads the clock and notes whether the process stood still since the last reading.
+// nowLocked reads the clock and records whether the process was frozen since the last reading.
 func (c *cache) nowLocked() clock.Instant {
 	now := c.options.clock()
 	if c.latest.Frozen(now) {
@@ -99,12 +100,13 @@ func (c *cache) nowLocked() clock.Instant {
 	return now
 }
 
-// warnLocked notes a line for the log.
+// warnLocked queues a line for the log.
 func (c *cache) warnLocked(format string, args ...any) {
 	c.lines = append(c.lines, fmt.Sprintf("cachedstore: "+format, args...))
 }
 
-// unlock releases mu, then writes the lines that were noted: a logger may evaluate a flag.
+// unlock releases mu, then logs the queued lines. The logger is called without the lock, because it may evaluate a
+// flag.
 func (c *cache) unlock() {
 	lines := c.lines
 	c.lines = nil
@@ -114,8 +116,8 @@ func (c *cache) unlock() {
 	}
 }
 
-// collection returns the collection of a kind, without the lock for the two kinds that evaluations read. Comparing
-// names is cheaper than comparing interfaces.
+// collection returns the collection of a kind, without the lock for the two kinds that evaluations read. It compares
+// names because that is faster than comparing interfaces.
 func (c *cache) collection(kind ldstoretypes.DataKind) *collection {
 	switch kind.GetName() {
 	case c.flags.name:
@@ -126,7 +128,7 @@ func (c *cache) collection(kind ldstoretypes.DataKind) *collection {
 	return c.makeCollection(kind)
 }
 
-// makeCollection returns the collection of a kind, and makes it if there is none.
+// makeCollection returns the collection of a kind, and creates it if there is none.
 func (c *cache) makeCollection(kind ldstoretypes.DataKind) *collection {
 	c.mu.Lock()
 	defer c.unlock()
@@ -140,8 +142,8 @@ func (c *cache) makeCollection(kind ldstoretypes.DataKind) *collection {
 	return coll
 }
 
-// invalidate assigns one seq to all these changes: reads that began before it are discarded for their keys. A kind
-// without a collection is skipped: nothing of it is cached or being read.
+// invalidate assigns one seq to all the changes. For their keys, reads that started before it will be discarded. A kind
+// without a collection is skipped, because nothing of it is cached or being read.
 func (c *cache) invalidate(changes []change.Change) {
 	c.mu.Lock()
 	defer c.unlock()
@@ -156,8 +158,8 @@ func (c *cache) invalidate(changes []change.Change) {
 	}
 }
 
-// invalidateLocked invalidates one key. A key without an entry gets one if its absence is known (the collection was
-// read) or a read of the collection is in progress, which may have seen the key before the change.
+// invalidateLocked invalidates one key. It adds an entry for an unknown key if the collection was read, so that the key
+// is known to be absent, or is being read, because that read may have passed the key before the change.
 func (c *cache) invalidateLocked(coll *collection, key string) {
 	e, ok := coll.entries.Load(key)
 	if !ok {
@@ -168,14 +170,14 @@ func (c *cache) invalidateLocked(coll *collection, key string) {
 	}
 	e.invalidate(c.seq)
 	coll.view.Store(nil)
-	coll.reset() // GetAll must not wait for a backoff to read this key
-	// Only what was cached is read in the background: the key, or the collection, of which a new key is a part.
+	coll.reset() // a backoff of the collection must not delay the next GetAll
+	// Only cached data is read again in the background. A new key is part of a cached collection.
 	if e.last != nil || coll.start > 0 {
 		c.refreshLocked(job{coll, e}, refreshSpread)
 	}
 }
 
-// invalidateEverything discards all reads that began before it and removes every hit.
+// invalidateEverything removes every hit. Reads that started before it will be discarded.
 func (c *cache) invalidateEverything() {
 	c.mu.Lock()
 	defer c.unlock()
@@ -192,8 +194,8 @@ func (c *cache) invalidateEverything() {
 	}
 }
 
-// wake removes what expired while the process was frozen, and has reads that began before it discarded: an answer that
-// was in flight during a freeze may be hours old.
+// wake removes the values that expired while the process was frozen. Reads that started before it will be discarded: a
+// response that was in flight during a freeze may be hours old.
 func (c *cache) wake() {
 	c.mu.Lock()
 	c.seq++
@@ -206,8 +208,8 @@ func (c *cache) wake() {
 	c.outage.Hurry(now)
 }
 
-// preload reads every collection and waits for the reads. A read that fails is reported by the outage; its items are
-// read when a client asks for them.
+// preload reads every collection and waits for the reads. If a read fails, the outage logs it, and the items are read
+// when a client asks for them.
 func (c *cache) preload() {
 	c.mu.Lock()
 	var flights []*flight
@@ -222,12 +224,12 @@ func (c *cache) preload() {
 	}
 }
 
-// forget removes what is cached, except entries that a read in progress will answer. Later calls read the table again.
+// forget removes all entries except those that a read in progress refers to. Later calls read the table again.
 func (c *cache) forget() {
 	c.mu.Lock()
 	defer c.unlock()
 	c.seq++
-	c.invalidAll = c.seq // a read in progress may be older than an invalidation that is forgotten
+	c.invalidAll = c.seq // a read in progress may be older than an invalidation that the removed entries recorded
 	for _, coll := range c.collections {
 		coll.view.Store(nil)
 		coll.start, coll.until = 0, clock.Instant{}
@@ -239,8 +241,8 @@ func (c *cache) forget() {
 	}
 }
 
-// ready asks the table in a goroutine, because not every inner store takes a context: when ctx ends first, the
-// goroutine goes on and its answer is dropped.
+// ready calls the inner store in a goroutine, because some inner stores do not accept a context. If ctx ends first, the
+// goroutine's result is discarded.
 func (c *cache) ready(ctx context.Context) error {
 	answer := make(chan error, 1)
 	asks := c.running.start(func() {
@@ -260,12 +262,12 @@ func (c *cache) ready(ctx context.Context) error {
 	case err := <-answer:
 		return err
 	case <-ctx.Done():
-		return fmt.Errorf("cachedstore: ask the table: %w", ctx.Err())
+		return fmt.Errorf("cachedstore: check the table: %w", ctx.Err())
 	}
 }
 
-// initialized asks the table at most once a second until it holds data: a client that is not initialized asks at every
-// evaluation. In daemon mode the SDK does not ask.
+// initialized asks the inner store at most once a second until the table holds data, because a client that is not
+// initialized calls this at every evaluation. In daemon mode the SDK does not call it.
 func (c *cache) initialized() bool {
 	if c.inited.Load() {
 		return true
@@ -285,10 +287,10 @@ func (c *cache) initialized() bool {
 	return c.inited.Load()
 }
 
-// closeGrace is how long close waits for calls into an inner store that ignores its context.
+// closeGrace is how long close waits for calls to an inner store that ignores its context.
 const closeGrace = 100 * time.Millisecond
 
-// close cancels all reads and frees the calls that wait for them. Afterwards no goroutine starts.
+// close cancels all reads and releases the calls that wait for them. After that no goroutine starts.
 func (c *cache) close() error {
 	c.mu.Lock()
 	c.closed = true
@@ -305,12 +307,12 @@ func (c *cache) close() error {
 
 // goroutines starts goroutines until it is stopped.
 type goroutines struct {
-	mu      sync.Mutex // guards stopped, and that wg grows only before
+	mu      sync.Mutex // guards stopped; nothing is added to wg after stopped is set
 	stopped bool
 	wg      sync.WaitGroup
 }
 
-// start runs f in a goroutine. It reports whether it did.
+// start runs f in a goroutine, unless g is stopped. It reports whether it did.
 func (g *goroutines) start(f func()) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -320,7 +322,7 @@ func (g *goroutines) start(f func()) bool {
 	return !g.stopped
 }
 
-// stop waits until all have returned, and reports whether they did within the limit.
+// stop waits for the goroutines, for at most limit, and reports whether all have returned.
 func (g *goroutines) stop(limit time.Duration) bool {
 	g.mu.Lock()
 	g.stopped = true
@@ -340,7 +342,7 @@ func (g *goroutines) stop(limit time.Duration) bool {
 	}
 }
 
-// resetBackoffs allows every key and collection to be read at once, whatever pause it was in.
+// resetBackoffs ends the backoff of every key and collection.
 func (c *cache) resetBackoffs() {
 	c.mu.Lock()
 	defer c.unlock()
@@ -353,8 +355,8 @@ func (c *cache) resetBackoffs() {
 	c.outage.Retried()
 }
 
-// available asks the table for as long as a read may take. An answer that comes later is dropped. A table that has
-// lost a marker which this process has seen counts as unreachable: it is being emptied or filled.
+// available checks the table, for at most readLimit. A table without its marker counts as unreachable if this process
+// has seen the marker: the table is being emptied or filled.
 func (c *cache) available() bool {
 	ctx, cancel := context.WithTimeout(c.life, c.options.readLimit)
 	defer cancel()

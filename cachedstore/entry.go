@@ -9,46 +9,46 @@ import (
 	"github.com/warmflags/warmflags/internal/clock"
 )
 
-// notFound is the answer for a key that the table does not have. It is cached like any other value.
+// notFound is the value of a key that the table does not have. It is cached like any other value.
 var notFound = ldstoretypes.ItemDescriptor{}.NotFound()
 
-// value is what a read found for one key. It never changes after it is made.
+// value is the result of a read of one key. It is immutable.
 type value struct {
 	item      ldstoretypes.ItemDescriptor
-	start     uint64        // seq at which its read began
-	taken     clock.Instant // when its read began: its age counts from there
+	start     uint64        // seq at which its read started
+	taken     clock.Instant // when its read started; its age counts from then
 	until     clock.Instant // fresh until then
-	discarded bool          // it was never fresh: an invalidation or a pause came during its read
+	discarded bool          // it was never fresh: an invalidation, a Wake or a freeze came during its read
 }
 
 // found reports whether the table has a row for the key, which may be a tombstone. The SDK's NotFound has version -1.
 func (v *value) found() bool { return v.item.Version >= 0 }
 
-// entry holds what is known of one key. Get reads fresh without a lock; cache.mu guards everything else.
+// entry is the cache of one key. Get reads fresh without a lock. cache.mu guards all other fields.
 //
-// A collection finds an entry by its key until forgetUnknownLocked or forget drops it. A Get that still holds a dropped
-// entry began before the drop.
+// A collection maps a key to its entry until forgetUnknownLocked or forget removes the entry. Only a Get that started
+// before the removal can still use it.
 type entry struct {
 	key   string
-	fresh atomic.Pointer[value]   // a hit: last, or older; nil: take the slow path. Written under cache.mu
-	read  atomic.Pointer[decoded] // what was decoded last, kept or not. Written under cache.mu, read by reads without it
+	fresh atomic.Pointer[value]   // a hit, or nil: last, or an older value that is still fresh. Written under cache.mu
+	read  atomic.Pointer[decoded] // the latest read's result, even if discarded. Written under cache.mu
 
-	last         *value  // the last known value; nil before the first read succeeded
+	last         *value  // the last known value; nil until a read has succeeded
 	invalid      uint64  // seq of the latest invalidation
-	flight, next *flight // its read in progress, and the one that waits to begin
+	flight, next *flight // its read in progress, and the read that starts after it
 	ended        uint64  // seq at which its latest read ended
 	backoff              // of its reads
 }
 
-// invalidate removes the hit. Reads that began before seq are discarded.
+// invalidate removes the hit. Reads that started before seq will be discarded.
 func (e *entry) invalidate(seq uint64) {
 	e.invalid = seq
 	e.fresh.Store(nil)
 	e.reset()
 }
 
-// store keeps the value of a read that ended. Reads of a key never overlap, so v is the newest in the table's history.
-// Its version does not matter: the table may have been reset to an older one, and is followed.
+// store stores the value of a read that ended. Reads of a key never overlap, so v is the newest value in the table's
+// history, whatever its version: the table may have been reset to older data.
 func (e *entry) store(v *value, fresh bool) {
 	e.last = v
 	e.reset()
@@ -59,8 +59,8 @@ func (e *entry) store(v *value, fresh bool) {
 	}
 }
 
-// hit returns the value that a Get may have without a read, or nil. A value that expired once has expired for good,
-// although the wall clock may step back, so hit removes it.
+// hit returns the fresh value, or nil. It removes a value that has expired, so that the value stays expired even if the
+// wall clock is set back.
 func (e *entry) hit(now clock.Instant) *value {
 	v := e.fresh.Load()
 	if v != nil && v.until.Reached(now) {
@@ -70,31 +70,32 @@ func (e *entry) hit(now clock.Instant) *value {
 	return v
 }
 
-// The pauses after failed reads of one thing, doubled from the first to the last.
+// The pause after consecutive failed reads of one key or collection doubles from firstPause to lastPause.
 const (
 	firstPause = 50 * time.Millisecond
 	lastPause  = 5 * time.Second
 )
 
-// backoff tracks consecutive read failures of one key or collection and when the next attempt is allowed. Each has its
-// own, so that one row that cannot be read does not keep others from being read. Guarded by cache.mu.
+// backoff tracks consecutive read failures of one key or collection and when the next attempt is allowed. One
+// unreadable row does not delay reads of other keys. Guarded by cache.mu.
 type backoff struct {
 	failures int
-	failedAt clock.Instant // when the latest failed
+	failedAt clock.Instant // when the latest read failed
 	failure  error         // its error
-	over     bool          // the pause after it is over, and stays over though the wall clock may step back
+	over     bool          // the pause has ended, and stays ended even if the wall clock is set back
 }
 
-// note adds a failure.
+// note records a failure.
 func (b *backoff) note(err error, now clock.Instant) {
 	b.failures++
 	b.failure, b.failedAt, b.over = err, now, false
 }
 
-// reset allows an attempt at once: a read succeeded, a message came, or an outage ended.
+// reset allows the next attempt at once: a read succeeded, an invalidation arrived, or an outage ended.
 func (b *backoff) reset() { b.failures, b.failure = 0, nil }
 
-// pausing reports whether the last read failed so recently that no attempt is made yet. A freeze ends the pause.
+// pausing reports whether the latest read failed so recently that the next attempt is not allowed yet. A freeze counts
+// as time that has passed.
 func (b *backoff) pausing(now clock.Instant) bool {
 	if b.failures == 0 || b.over {
 		return false

@@ -6,21 +6,21 @@ import (
 	"github.com/warmflags/warmflags/internal/clock"
 )
 
-// sweepInterval is the sweeper's pause. It is at most a tenth of any TTL that is swept.
+// sweepInterval is the interval of the sweeper. It is at most a tenth of any TTL for which the sweeper runs.
 const sweepInterval = 100 * time.Millisecond
 
-// sweepAhead is how long before the end of its TTL a value is removed: a sweep that comes one interval late is still in
-// time.
+// sweepAhead is how long before the end of its TTL a value is removed. A sweep that runs one interval late still
+// removes the value in time.
 const sweepAhead = 2 * sweepInterval
 
-// sweeps reports whether a sweeper removes what expires, so that hits need not read the clock.
+// sweeps reports whether the sweeper removes expired values, so that hits need not read the clock.
 func (opts *options) sweeps() bool {
 	return !opts.strict && (opts.ttl < 0 || opts.ttl >= 10*sweepInterval)
 }
 
-// startSweeperLocked starts the sweeper, once, and reports whether it did. It runs in a service, and in Lambda from
-// the first Wake. It sweeps before the mode changes: a hit that reads no clock takes what it finds. With StrictClock
-// it only runs for RefreshAhead.
+// startSweeperLocked starts the sweeper, once, and reports whether it did. The sweeper runs in a service, and in Lambda
+// from the first Wake. With StrictClock it runs only for RefreshAhead. The first sweep runs before swept is set,
+// because from then on a hit reads no clock.
 func (c *cache) startSweeperLocked() bool {
 	ahead := c.options.refreshAhead && !c.options.freezes
 	if c.sweeping || !c.options.sweeps() && !ahead {
@@ -49,9 +49,9 @@ func (c *cache) startSweeperLocked() bool {
 	return c.sweeping
 }
 
-// sweepLocked removes what expires within sweepAhead. A collection's expiry is a lower bound of all that is fresh in
-// it, so most sweeps compare one instant per kind and visit no entry. Whatever makes something fresh lowers it; only
-// this raises it.
+// sweepLocked removes values that expire within sweepAhead. A collection's expiry is a lower bound for everything fresh
+// in it, so most sweeps compare one instant per kind and visit no entry. Storing a fresh value lowers expiry; only
+// sweepLocked raises it.
 func (c *cache) sweepLocked(now clock.Instant) {
 	if c.options.sweeps() {
 		now = now.Add(sweepAhead)
@@ -62,7 +62,7 @@ func (c *cache) sweepLocked(now clock.Instant) {
 		}
 		coll.expiry = clock.Never
 		if coll.until.Reached(now) {
-			coll.until = coll.taken // else the last moments of a small collection would be read item by item
+			coll.until = coll.taken // expired: otherwise the entries, removed early, would be read one by one
 		}
 		if v := coll.view.Load(); v != nil {
 			if v.until.Reached(now) {

@@ -15,21 +15,21 @@ var (
 	errTooOld    = errors.New("the last known value is older than MaxStale, and the table cannot be read")
 )
 
-// flight is one read of the table and the calls that wait for it. Its fields are guarded by cache.mu until done is
-// closed and never change after. Start is 0 until it begins: any call may wait for a flight that has not begun.
+// flight is one read of the table and the calls that wait for it. cache.mu guards its fields until done is closed;
+// after that they never change. A call may wait for a flight that has not started yet.
 type flight struct {
 	coll  *collection
 	entry *entry        // nil: the whole collection
-	done  chan struct{} // closed when the read ended
+	done  chan struct{} // closed when the read has ended
 
-	start     uint64        // seq at which it began
-	began     clock.Instant // when it began
-	freezes   int           // freezes seen when it began
+	start     uint64        // seq at which it started; 0: it has not started
+	began     clock.Instant // when it started
+	freezes   int           // cache.freezes when it started
 	limit     *time.Timer   // abandons it
 	ended     bool
-	waiters   int       // calls that wait for it
-	followers []*flight // item reads that this read of the collection answers, because they had not begun
-	value     *value    // what a read of one item found
+	waiters   int       // number of calls that wait for it
+	followers []*flight // pending reads of single items that this read of the collection replaces
+	value     *value    // the result of a read of one item
 	err       error
 }
 
@@ -37,7 +37,7 @@ func newFlight(coll *collection, e *entry) *flight {
 	return &flight{coll: coll, entry: e, done: make(chan struct{})}
 }
 
-// waitersLocked returns how many calls wait for the read.
+// waitersLocked returns the number of calls that wait for the read.
 func (f *flight) waitersLocked() int {
 	n := f.waiters
 	for _, g := range f.followers {
@@ -46,7 +46,7 @@ func (f *flight) waitersLocked() int {
 	return n
 }
 
-// answer frees the calls that wait.
+// answer releases the waiting calls.
 func (f *flight) answer() {
 	close(f.done)
 	for _, g := range f.followers {
@@ -55,23 +55,23 @@ func (f *flight) answer() {
 	}
 }
 
-// frozenLocked reports whether the process stood still since the read began: its answer is as old as that. Now must
-// come from nowLocked, which counts a freeze that has just ended.
+// frozenLocked reports whether the process was frozen since the read started: the response may be as old as the freeze.
+// Now must come from nowLocked, which detects a freeze that has just ended.
 func (c *cache) frozenLocked(f *flight, now clock.Instant) bool {
 	return f.freezes < c.freezes || f.began.Frozen(now)
 }
 
-// joinableLocked reports whether a flight in progress is good for a call that needs a read which began after seq need.
+// joinableLocked reports whether a flight in progress satisfies a call that needs a read which started after seq need.
 func (c *cache) joinableLocked(f *flight, need uint64, now clock.Instant) bool {
 	return f != nil && f.start > need && !c.frozenLocked(f, now)
 }
 
-// joinLocked returns the flight that answers a call which needs a read of e that began after seq need: one in
-// progress, one that waits to begin, or a new one. What was cached as a whole and is not fresh any more is read by
-// one Query.
+// joinLocked returns the flight for a call that needs a read of e which started after seq need: a flight in progress, a
+// pending flight, or a new one. If the whole collection was read before and is no longer fresh, the flight is a Query
+// of the collection.
 func (c *cache) joinLocked(coll *collection, e *entry, need uint64, now clock.Instant) *flight {
 	covered := coll.covers(e)
-	// A Query pays if it makes the collection fresh: one in progress that will is not followed by another for one key.
+	// If a Query in progress will make the collection fresh, no other Query follows it for one key.
 	query := c.options.ttl != 0 && coll.start > 0 && !c.wholeLocked(coll, now) && !coll.pausing(now) &&
 		e.flight == nil && !c.joinableLocked(coll.flight, max(c.invalidAll, c.woken), now)
 	switch {
@@ -116,8 +116,8 @@ func (c *cache) joinWholeLocked(coll *collection, need uint64, now clock.Instant
 	return f
 }
 
-// beginLocked starts the read of f. Its age and its order count from here, before the table is asked: whatever the
-// table answers is from then or later. In a closed cache it fails at once.
+// beginLocked starts the read of f. The read's age and its place in the order count from before the request, because
+// the response shows the table's state at that time or later. In a closed cache the read fails at once.
 func (c *cache) beginLocked(f *flight) {
 	c.seq++
 	now := c.nowLocked()
@@ -140,7 +140,7 @@ func (c *cache) beginLocked(f *flight) {
 	}
 	ctx, cancel := context.WithCancel(c.life)
 	f.limit = time.AfterFunc(c.options.readLimit, func() {
-		// In this order: otherwise a store that heeds ctx would end the flight first, with "context canceled".
+		// Finish before cancel: otherwise a store that uses ctx could end the flight first, with "context canceled".
 		c.finish(f, nil, errAbandoned)
 		cancel()
 	})
@@ -156,9 +156,9 @@ func (c *cache) beginLocked(f *flight) {
 	})
 }
 
-// finish ends a flight, with keep or as failed, and begins what waits for it. The second end of a flight, when an
-// abandoned read returns after all, does nothing. All of it is one hold of the lock: what was found is stored before
-// the calls that wait are freed and before the next read begins.
+// finish ends a flight, either with keep or with err, and starts the reads that wait for it. It does nothing for a
+// flight that has ended: an abandoned read may still return. All of it happens under one hold of the lock, so the
+// result is stored before the waiting calls are released and before the next read starts.
 func (c *cache) finish(f *flight, keep func(now clock.Instant), err error) {
 	c.mu.Lock()
 	defer c.unlock()
@@ -186,9 +186,9 @@ func (c *cache) finish(f *flight, keep func(now clock.Instant), err error) {
 	c.advanceLocked(f)
 }
 
-// failLocked notes that a read failed. A read that was discarded anyway keeps no later one waiting. In a process that is
-// frozen between invocations, an abandoned read that no call waits for says nothing of the table: its timer ran out while
-// the process stood still.
+// failLocked records that a read failed. The failure of a discarded read starts no backoff. In a process that is frozen
+// between invocations, an abandoned read that no call waits for is not counted as an outage: its timer may have run out
+// because of a freeze.
 func (c *cache) failLocked(f *flight, now clock.Instant) {
 	c.stats.Errors++
 	abandoned := errors.Is(f.err, errAbandoned)
@@ -202,15 +202,15 @@ func (c *cache) failLocked(f *flight, now clock.Instant) {
 		f.entry.note(f.err, now)
 	}
 	var broken *decodeError
-	if errors.As(f.err, &broken) { // the table answers
+	if errors.As(f.err, &broken) { // the table was reached
 		c.warnLocked("%s; its last known value is served", f.err)
 		return
 	}
 	c.outage.Failed(f.err, abandoned, now)
 }
 
-// advanceLocked begins what waited for f to end. A read of the collection that waited answers the item reads that
-// waited too.
+// advanceLocked starts the reads that waited for f to end. A pending read of the collection also replaces the pending
+// reads of single items.
 func (c *cache) advanceLocked(f *flight) {
 	if e := f.entry; e != nil {
 		if next := e.next; next != nil {
@@ -235,23 +235,23 @@ func (c *cache) advanceLocked(f *flight) {
 	}
 }
 
-// known reports what a call can be answered with if it does not wait: whether a last known value is servable, and
-// whether that value has only expired. It is called under cache.mu.
+// known reports what a call can return without waiting: whether there is a last known value that may be served, and
+// whether that value has expired without being invalidated. It is called under cache.mu.
 type known func(now clock.Instant) (servable, expired bool)
 
-// awaitLocked waits for flights, without the lock while it waits. It returns an error if the call does not wait until
-// they have ended: because the table is down, or is taken to be and a last known value is servable, or because that
-// value has only expired and ShortWait is over.
+// awaitLocked waits for flights. It releases the lock while it waits. It returns an error if the call must not wait
+// until they have ended: the table is down; or a last known value is servable and the table is assumed to be down; or
+// that value has only expired, and ShortWait has passed.
 func (c *cache) awaitLocked(known known, flights ...*flight) error {
 	for _, f := range flights {
 		f.waiters++
-		defer func() { f.waiters-- }() // mu is held again
+		defer func() { f.waiters-- }() // mu is held when awaitLocked returns
 	}
 	expired := true
 	for waited := c.options.shortWait == 0; ; {
-		raised := c.outage.Raised() // before Excuses is asked
+		raised := c.outage.Raised() // before Excuses, so that no change of the level is missed
 		servable, only := known(c.nowLocked())
-		expired = expired && only // a freeze may have come while it waited
+		expired = expired && only // the process may have been frozen while the call waited
 		if c.outage.Excuses(servable, expired) || waited && servable && expired {
 			return cmp.Or(c.outage.Err(), errAbandoned)
 		}
@@ -267,7 +267,7 @@ func (c *cache) awaitLocked(known known, flights ...*flight) error {
 	}
 }
 
-// await waits until the flights have ended, the outage's level is raised, ShortWait is over, or the cache is closed.
+// await waits until the flights have ended, the outage's level is raised, ShortWait has passed, or the cache is closed.
 func (c *cache) await(flights []*flight, raised <-chan struct{}, short bool) (ended, tooLong bool) {
 	timer := time.NewTimer(max(c.options.shortWait, 0))
 	defer timer.Stop()

@@ -12,37 +12,37 @@ import (
 	"github.com/warmflags/warmflags/internal/clock"
 )
 
-// inner calls the wrapped store. It uses what that store offers beside LaunchDarkly's interface, and turns a panic
-// into an error, so that the calls that wait are freed.
+// inner calls the wrapped store. It uses the optional methods below if the store has them, and converts a panic into an
+// error, so that the waiting calls are released.
 type inner struct {
 	core       subsystems.PersistentDataStore
-	markerSeen atomic.Bool // this process has seen the marker; never becomes false again
+	markerSeen atomic.Bool // this process has seen the marker; never reset
 }
 
-// contextReader is what a store may offer beside Get and GetAll (dynamostore does).
+// contextReader is an optional interface of a store: Get and GetAll with a context. dynamostore implements it.
 type contextReader interface {
 	GetContext(context.Context, ldstoretypes.DataKind, string) (ldstoretypes.SerializedItemDescriptor, error)
 	GetAllContext(context.Context, ldstoretypes.DataKind) ([]ldstoretypes.KeyedSerializedItemDescriptor, error)
 }
 
-// brokenRowReporter is what a store may offer beside GetAll: it also returns why it skipped a row (dynamostore does).
+// brokenRowReporter is an optional interface of a store: GetAll that also returns the error of each row it skipped, by
+// key. dynamostore implements it.
 type brokenRowReporter interface {
 	GetAllAndBroken(
 		context.Context, ldstoretypes.DataKind,
 	) ([]ldstoretypes.KeyedSerializedItemDescriptor, map[string]error, error)
 }
 
-// markerReader is what a store may offer beside IsInitialized, whose answer it may keep once it was true: HasMarker
-// reads the marker again, strongly consistent. An error means that the table cannot be read (dynamostore does).
+// markerReader is an optional interface of a store. IsInitialized may return a cached true; HasMarker reads the marker
+// each time, strongly consistent. An error means that the table cannot be read. dynamostore implements it.
 type markerReader interface {
 	HasMarker(context.Context) (bool, error)
 }
 
-// errMarkerGone is the failure of a read that found nothing where a live item was known, in a table that has lost its
-// marker.
+// errMarkerGone is the failure of a read that did not find a known live item, in a table that no longer has its marker.
 var errMarkerGone = errors.New("the table has lost its flags and its marker ($inited)")
 
-// recovered turns a panic of the inner store into an error.
+// recovered converts a panic of the inner store into an error.
 func recovered(err *error) {
 	if p := recover(); p != nil {
 		*err = fmt.Errorf("store panicked: %v", p)
@@ -65,7 +65,7 @@ func (in *inner) get(
 	return raw, err
 }
 
-// getAll reads all rows of a kind. Broken are the rows that the store skipped, by key.
+// getAll reads all rows of a kind. It returns the errors of skipped rows by key in broken.
 func (in *inner) getAll(
 	ctx context.Context, kind ldstoretypes.DataKind,
 ) (raw []ldstoretypes.KeyedSerializedItemDescriptor, broken map[string]error, err error) {
@@ -84,7 +84,7 @@ func (in *inner) getAll(
 	return raw, broken, err
 }
 
-// initialized asks the store whether the table was ever filled. A panic is a no.
+// initialized asks the store whether the table was ever filled. It returns false if the store panics.
 func (in *inner) initialized() (yes bool) {
 	var err error
 	defer recovered(&err)
@@ -105,7 +105,7 @@ func (in *inner) marker(ctx context.Context) (present bool, err error) {
 	return present, err
 }
 
-// check asks the store whether the table can be reached, and whether it has a marker.
+// check reports whether the table can be reached, and whether it has a marker.
 func (in *inner) check(ctx context.Context) (reached, marker bool) {
 	var err error
 	defer recovered(&err)
@@ -116,9 +116,9 @@ func (in *inner) check(ctx context.Context) (reached, marker bool) {
 	return err == nil, marker
 }
 
-// confirmMarker returns an error unless a live item's absence can be believed: the marker stands, or this process
-// never saw one. Calls share a read that begins after all of them: the marker is read as an entry of a collection of
-// its own.
+// confirmMarker returns nil if the absence of a live item can be accepted: the table has its marker, or this process
+// has never seen one. The marker is read as the only entry of its own collection, so concurrent calls share a read,
+// which starts after all of them.
 func (c *cache) confirmMarker() error {
 	if !c.inner.markerSeen.Load() {
 		return nil
@@ -133,7 +133,8 @@ func (c *cache) confirmMarker() error {
 	return f.err
 }
 
-// lookForMarkerLocked reads the marker once after the first live item was read: only a marker that was seen can vanish.
+// lookForMarkerLocked reads the marker once after a live item was read. Only a marker that was seen can be missed
+// later.
 func (c *cache) lookForMarkerLocked(now clock.Instant) {
 	if e := c.marker; e.last == nil && e.flight == nil && !e.pausing(now) && !c.inner.markerSeen.Load() {
 		c.joinLocked(c.markers, e, 0, now)

@@ -10,12 +10,12 @@ import (
 	"github.com/warmflags/warmflags/internal/clock"
 )
 
-// get is a Get that was no hit:
+// get is the slow path of Get:
 //
-//  1. it looks again under the lock: another call's read may have ended, the collection may not have the key, or the
-//     last known value has to do for a while;
-//  2. it joins a read that began after needLocked, or has one begin, and waits for it without the lock;
-//  3. it returns what the read found, or the last known value if the read failed or may not be waited for.
+//  1. It checks again under the lock: another call's read may have ended, the collection may show that the key does
+//     not exist, or the last known value may have to be served.
+//  2. It joins a read that satisfies needLocked, or starts one, and waits for it without the lock.
+//  3. It returns the result of the read, or the last known value if the read failed or must not be waited for.
 func (c *cache) get(coll *collection, key string) (ldstoretypes.ItemDescriptor, error) {
 	c.mu.Lock()
 	defer c.unlock()
@@ -37,17 +37,17 @@ func (c *cache) get(coll *collection, key string) (ldstoretypes.ItemDescriptor, 
 		return c.lastKnownLocked(e, err, now)
 	case f.value != nil:
 		return f.value.item, nil
-	case e.last == nil || e.last.start < f.start: // dropped as unknown while a read of the collection answered
+	case e.last == nil || e.last.start < f.start: // its entry was removed as unknown during a read of the collection
 		e = c.entryLocked(coll, key, now)
 	}
-	if e.last == nil || e.last.start < f.start { // its row is broken, or is gone with the marker
+	if e.last == nil || e.last.start < f.start { // its row cannot be decoded, or is missing like the marker
 		return c.lastKnownLocked(e, cmp.Or(e.failure, errTooOld), now)
 	}
 	return e.last.item, nil
 }
 
-// skipReadLocked returns an error if a Get does not wait for a read: the table is taken to be down, the key's reads
-// failed and are backing off, or the last known value has only expired and reads are known to be slow.
+// skipReadLocked returns an error if a Get must not wait for a read: the table is assumed to be down, the key is in
+// backoff, or its last known value has only expired and reads are known to be slow.
 func (c *cache) skipReadLocked(e *entry, known known, now clock.Instant) error {
 	servable, expired := known(now)
 	backsOff := e.pausing(now) || e.failures > 0 && !c.outage.MayRetry(e.failedAt, now)
@@ -55,13 +55,13 @@ func (c *cache) skipReadLocked(e *entry, known known, now clock.Instant) error {
 	case c.outage.Excuses(servable, expired):
 		c.outage.Nudge(now)
 		return c.outage.Err()
-	case backsOff && (servable || e.flight == nil): // a read in progress may answer
+	case backsOff && (servable || e.flight == nil): // if not servable, wait for a read in progress
 		return e.failure
 	}
 	return nil
 }
 
-// lastKnownLocked answers with the last known value, or with err if it may not be served.
+// lastKnownLocked returns the last known value, or err if that value may not be served.
 func (c *cache) lastKnownLocked(e *entry, err error, now clock.Instant) (ldstoretypes.ItemDescriptor, error) {
 	if errors.Is(err, errClosed) || !c.servable(e.last, now) {
 		return notFound, err
@@ -70,7 +70,7 @@ func (c *cache) lastKnownLocked(e *entry, err error, now clock.Instant) (ldstore
 	return e.last.item, nil
 }
 
-// entryLocked returns the entry of a key, and makes it if there is none. If the collection is fresh, a new entry is a
+// entryLocked returns the entry of a key, and adds it if there is none. If the collection is fresh, a new entry is a
 // hit: the table does not have the key.
 func (c *cache) entryLocked(coll *collection, key string, now clock.Instant) *entry {
 	if e, ok := coll.entries.Load(key); ok {
@@ -86,8 +86,8 @@ func (c *cache) entryLocked(coll *collection, key string, now clock.Instant) *en
 	return e
 }
 
-// needLocked returns the seq after which a read must have begun to answer a call that began at seq begun. Without a
-// cache (TTL 0) no read that was in progress will do, and the calls that wait share the next one.
+// needLocked returns the seq after which a read must have started to satisfy a call that started at seq begun. With TTL
+// 0 a call does not join a read in progress; concurrent calls share the next one.
 func (c *cache) needLocked(e *entry, begun uint64) uint64 {
 	if c.options.ttl == 0 {
 		return begun
@@ -95,21 +95,21 @@ func (c *cache) needLocked(e *entry, begun uint64) uint64 {
 	return c.discardLocked(e)
 }
 
-// discardLocked returns the seq up to which a read that began is discarded for this key: the key was invalidated since,
-// or an invocation began.
+// discardLocked returns the latest seq of an invalidation of the key or a Wake. Reads of the key that started before it
+// are discarded.
 func (c *cache) discardLocked(e *entry) uint64 {
 	return max(e.invalid, c.invalidAll, c.woken)
 }
 
-// expiredLocked reports whether the last known value has only expired, so that a short wait for its read is enough: it
-// was not invalidated, and the table was read since the process last stood still.
+// expiredLocked reports whether ShortWait applies to the last known value: it has expired and was not invalidated, and
+// a read that started after the latest freeze or Wake has succeeded.
 func (c *cache) expiredLocked(e *entry) bool {
 	return c.options.ttl > 0 && e.last != nil && !e.last.discarded &&
 		e.last.start > max(e.invalid, c.invalidAll) && c.settled > c.paused
 }
 
 // servable reports whether v, which may be nil, may be served although it is not fresh: see MaxStale. Its age counts
-// from the beginning of its read, like the TTL.
+// from the start of its read, like the TTL.
 func (c *cache) servable(v *value, now clock.Instant) bool {
 	switch {
 	case v == nil || c.options.maxStale < 0:
@@ -120,10 +120,10 @@ func (c *cache) servable(v *value, now clock.Instant) bool {
 	return v.taken.Age(now) <= c.options.maxStale
 }
 
-// forgetUnknownLocked bounds the memory for keys that the table does not have: each time a Get has added maxUnknown
-// entries, those without a value are dropped. An entry stays while a call waits for its own read, and while it records
-// that the key was invalidated or was read after the collection: otherwise what the collection showed would be believed
-// again.
+// forgetUnknownLocked limits the memory used for keys that the table does not have. Each time Gets have added
+// maxUnknown entries, it removes those without a row. It keeps an entry that a read in progress refers to. It also
+// keeps an entry that records an invalidation, or a read after that of the collection: without the entry, the older
+// result of the collection would apply again.
 func (c *cache) forgetUnknownLocked(coll *collection) {
 	coll.added++
 	if coll.added < c.options.maxUnknown {
@@ -142,11 +142,11 @@ func (c *cache) forgetUnknownLocked(coll *collection) {
 	}
 	if forgotten > 0 {
 		c.stats.Forgotten += forgotten
-		c.warnLocked("forgot %d unknown keys of %s; are flag keys made from data?", forgotten, coll.name)
+		c.warnLocked("removed %d unknown keys of %s from memory; are flag keys built from data?", forgotten, coll.name)
 	}
 }
 
-// readItem reads and decodes one row, without the lock. If a live item is gone, the marker must still be there.
+// readItem reads and decodes one row, without the lock. If a live item is absent, it checks the marker.
 func (c *cache) readItem(ctx context.Context, coll *collection, e *entry) (*decoded, error) {
 	if e == c.marker {
 		return c.readMarker(ctx)
@@ -162,7 +162,8 @@ func (c *cache) readItem(ctx context.Context, coll *collection, e *entry) (*deco
 	return d, err
 }
 
-// keepItemLocked stores what a read of one key found: as fresh, or only as the last known value if it is discarded.
+// keepItemLocked stores the result of a read of one key. If the read is discarded, the result is only the last known
+// value.
 func (c *cache) keepItemLocked(f *flight, d *decoded, now clock.Instant) {
 	fresh := f.start > c.discardLocked(f.entry) && !c.frozenLocked(f, now)
 	if !fresh {
@@ -176,7 +177,7 @@ func (c *cache) keepItemLocked(f *flight, d *decoded, now clock.Instant) {
 	f.coll.view.Store(nil)
 }
 
-// storeLocked stores what f found for one key. Without a cache it is only the last known value.
+// storeLocked stores what f found for one key. With TTL 0 it is only the last known value.
 func (c *cache) storeLocked(f *flight, e *entry, d *decoded, fresh bool, now clock.Instant) {
 	fresh = fresh && c.options.ttl != 0
 	e.read.Store(d)

@@ -9,18 +9,18 @@ import (
 	"github.com/warmflags/warmflags/internal/lambdaenv"
 )
 
-// The options' defaults.
+// Defaults of the options.
 const (
 	DefaultTTL             = 5 * time.Minute
 	DefaultReadLimit       = 3 * time.Second
-	DefaultLambdaReadLimit = time.Second // in a Lambda function, whose timeout is 3 seconds by default
+	DefaultLambdaReadLimit = time.Second // in a Lambda function, whose default timeout is 3 seconds
 	DefaultShortWait       = 250 * time.Millisecond
 )
 
-// Option changes a [Store]. Wrong options are reported together by [Store.Build].
+// Option configures a [Store]. [Store.Build] reports all invalid options together.
 type Option func(*options)
 
-// options are the settings of a store. They never change after New.
+// options are the settings of a store. They do not change after New.
 type options struct {
 	ttl          time.Duration
 	maxStale     time.Duration
@@ -30,8 +30,8 @@ type options struct {
 	strict       bool
 	refreshAhead bool
 	freezes      bool // the process is a Lambda function that is frozen between invocations
-	manyStale    int  // GetAll reads this many stale keys one by one; for more, it reads the collection
-	maxUnknown   int  // keys that the table does not have are forgotten when a Get has added this many
+	manyStale    int  // GetAll reads up to this many stale keys one by one, and more by a Query
+	maxUnknown   int  // keys that the table does not have are removed each time Gets have added this many keys
 	clock        func() clock.Instant
 }
 
@@ -46,53 +46,55 @@ func defaults() options {
 	return opts
 }
 
-// TTL sets how long an item is served without a read of the table; the default is 5 minutes ([DefaultTTL]). As in
-// LaunchDarkly's own builder, 0 disables the cache (every Get begins a read, or waits for one that begins after it),
-// and with a negative value an item never expires: only an invalidation has it read again.
+// TTL sets how long an item is served without a read of the table. The default is 5 minutes ([DefaultTTL]). As in
+// LaunchDarkly's own builder, 0 disables the cache: a Get starts a read, or waits for one that starts after the Get.
+// With a negative value an item never expires, and is read again only after an invalidation.
 //
-// The TTL ends when the monotonic or the wall clock shows it. A sweeper removes an item up to 200 ms before, so that
-// a hit need not read a clock. It is served longer only if the whole process stands still without [Store.Wake]: for
-// at most 100 ms (one sweep) after the process runs again; or after a step of the wall clock: until the next sweep.
-// With a TTL below one second, and with [StrictClock], hits read the clock and there is no such exception.
+// The TTL ends when either the monotonic or the wall clock has advanced by it. A sweeper removes an item up to 200 ms
+// earlier, so that a hit need not read a clock. An item is served longer than the TTL in two cases: for at most 100 ms
+// (one sweep) after the whole process was frozen and continues without [Store.Wake], and until the next sweep after the
+// wall clock was set forward. Neither applies with [StrictClock] or a TTL below one second, because hits then read the
+// clock.
 func TTL(d time.Duration) Option { return func(opts *options) { opts.ttl = d } }
 
-// MaxStale limits for how long, counted from when it was read, a last known value is served while the table cannot be
-// reached; after that Get returns the error. The default, 0, is no limit; a negative value never serves a last known
-// value. A positive value below the TTL is an error.
+// MaxStale limits the age up to which a last known value is served while the table cannot be reached. The age counts
+// from the read of the value. After that Get returns the error. The default, 0, is no limit. With a negative value no
+// last known value is served. A positive value below the TTL is an error.
 func MaxStale(d time.Duration) Option { return func(opts *options) { opts.maxStale = d } }
 
-// ReadLimit sets how long a Get waits for one read of the table, and a GetAll for a whole Query with all its pages.
-// The default is 3 seconds ([DefaultReadLimit]), in a Lambda function 1 second ([DefaultLambdaReadLimit]). A read
-// that takes longer is abandoned: what it finds later is neither kept nor returned. Zero and negative values are
-// errors. Raise it where a GetAll of thousands of flags takes longer on a small Lambda function.
+// ReadLimit sets how long a Get waits for one read of the table, and a GetAll for a whole Query with all its pages. The
+// default is 3 seconds ([DefaultReadLimit]), and 1 second in a Lambda function ([DefaultLambdaReadLimit]). A read that
+// takes longer is abandoned, and its result is ignored. Zero and negative values are errors. Raise the limit if a
+// GetAll of thousands of flags takes longer on a small Lambda function.
 func ReadLimit(d time.Duration) Option { return func(opts *options) { opts.readLimit = d } }
 
-// ShortWait sets how long a Get waits for the read of an item that has merely expired, before it returns the expired
-// value; the default is 250 ms ([DefaultShortWait]). After the first such wait the table is checked, and until it has
-// answered other Gets of expired items do not wait. It does not apply to items that were invalidated, nor to the
-// first read after a [Store.Wake] or a freeze. With 0 an expired value is returned at once while it is read again; a
-// negative value disables the short wait: the Get waits for [ReadLimit].
+// ShortWait sets how long a Get waits for the read of an expired item before it returns the expired value. The default
+// is 250 ms ([DefaultShortWait]). After the first such wait the table is checked, and until the check has succeeded
+// other Gets of expired items do not wait. ShortWait does not apply to invalidated items, nor to the first read after a
+// [Store.Wake] or a freeze. With 0 an expired value is returned at once and read again in the meantime. A negative
+// value disables the short wait, so that the Get waits for [ReadLimit].
 func ShortWait(d time.Duration) Option { return func(opts *options) { opts.shortWait = d } }
 
-// Preload reads the whole table, one Query for each kind of data, when the client is built, which waits for them, for
-// [ReadLimit] at most. A Query that fails is logged, and its flags are read when they are asked for: [Store.Ready]
-// tells whether the table can be read. The default is to read each item when it is first asked for.
+// Preload reads the whole table when the client is built, with one Query for each kind of data. Building the client
+// waits for the Queries, at most [ReadLimit]. A Query that fails is logged, and its flags are read when they are first
+// used; [Store.Ready] reports whether the table can be read. The default is to read each item when it is first used.
 func Preload() Option { return func(opts *options) { opts.preload = true } }
 
-// RefreshAhead reads what is cached again in the background in the last tenth of its TTL, so that no Get waits for
-// the read: by one Query per TTL if the whole collection is cached, item by item otherwise. It costs these reads also
-// for flags that are not used any more. The default is to read when a Get asks. In Lambda, and without a positive
-// TTL, it does nothing. It needs a TTL of a few seconds: the last tenth must hold the sweeper's interval (100 ms), a
-// random pause and the read.
+// RefreshAhead reads cached data again in the background, in the last tenth of its TTL, so that no Get waits for the
+// read. It uses one Query per TTL if the whole collection is cached, and one read per item otherwise. Flags that are no
+// longer used are read too. The default is to read when a Get needs the item. In Lambda, and without a positive TTL, it
+// does nothing. It needs a TTL of a few seconds: the last tenth must be long enough for the sweeper's interval (100
+// ms), a random pause and the read.
 func RefreshAhead() Option { return func(opts *options) { opts.refreshAhead = true } }
 
-// StrictClock reads the clock at each Get, so that an item is never served past its TTL, not even after the whole
-// process stood still. See [TTL] for the default.
+// StrictClock makes each Get read the clock, so that an item is never served past its TTL, not even after the whole
+// process was frozen. See [TTL] for the default.
 func StrictClock() Option { return func(opts *options) { opts.strict = true } }
 
-// InLambda sets whether this process is a Lambda function that is frozen between invocations: then the store starts no
-// goroutines of its own. The default is what Lambda's environment variables show; it is false on Lambda Managed
-// Instances. Other options' defaults stay those of the environment.
+// InLambda sets whether this process is a Lambda function that is frozen between invocations. If so, the store reads
+// nothing in the background, and starts its sweeper at the first [Store.Wake]. The default is determined from Lambda's
+// environment variables; it is false on Lambda Managed Instances. Defaults of other options do not depend on InLambda,
+// but on the environment.
 func InLambda(yes bool) Option { return func(opts *options) { opts.freezes = yes } }
 
 // validate returns all problems at once, or nil.

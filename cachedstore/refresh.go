@@ -8,26 +8,27 @@ import (
 	"github.com/warmflags/warmflags/internal/clock"
 )
 
-// In a service, what was cached and is not fresh any more is read again in the background, so that the next Get is a
-// hit. In Lambda it is not: a goroutine may be frozen at any moment, and a read costs an invocation.
+// In a service, cached data that is no longer fresh is read again in the background, so that the next Get is a hit. In
+// Lambda it is not: a goroutine may be frozen at any time, and a read takes invocation time.
 //
-// Background reads are bounded and jittered: the processes of a fleet must not read one partition at the same moment. A
-// Get does not wait for them: it reads at once, and then there is nothing left to do.
+// The number of concurrent background reads is limited, and their start is random, because the processes of a fleet
+// must not all read the same partition at once. A Get does not wait for a background read. It reads at once, and the
+// background read is then skipped.
 
 const (
-	// refreshSpread is the time over which the processes of a fleet read one changed item again.
+	// refreshSpread is the time within which a process reads a changed item again, at a random moment.
 	refreshSpread = 100 * time.Millisecond
 	// refreshAllSpread is the same after InvalidateAll, which costs a Query.
 	refreshAllSpread = 2 * time.Second
-	// maxConcurrentRefreshes bounds the background reads in progress.
+	// maxConcurrentRefreshes is the maximum number of background reads in progress.
 	maxConcurrentRefreshes = 4
 )
 
-// refresher tracks what is to be read again. Guarded by cache.mu. Its goroutine looks ten times within the spread of
-// one item, so nothing has to wake it.
+// refresher tracks pending background reads. Guarded by cache.mu. Its goroutine polls ten times per refreshSpread, so
+// it needs no wake-up.
 type refresher struct {
-	due     map[job]time.Duration // not before the monotonic clock shows this
-	running bool                  // the goroutine runs: as long as something is due
+	due     map[job]time.Duration // when to start the read, by the monotonic clock
+	running bool                  // the goroutine is running
 }
 
 // job is one item, or a whole collection if entry is nil.
@@ -36,8 +37,9 @@ type job struct {
 	entry *entry
 }
 
-// refreshLocked has something read again within a time. Something that is already due by then stays due when it was:
-// many invalidations of one item do not put off its read. It does nothing in Lambda and without a cache.
+// refreshLocked schedules a background read at a random moment within the given time. A read that is already scheduled
+// for that time keeps its schedule, so that many invalidations of an item do not postpone its read. In Lambda and with
+// TTL 0 it does nothing.
 func (c *cache) refreshLocked(j job, within time.Duration) {
 	if c.options.freezes || c.options.ttl == 0 {
 		return
@@ -55,8 +57,8 @@ func (c *cache) refreshLocked(j job, within time.Duration) {
 	}
 }
 
-// refreshWholeLocked has everything of a kind that was cached read again: by one Query if it was cached as a whole,
-// item by item otherwise.
+// refreshWholeLocked schedules background reads of all cached data of a kind: one Query if it was cached as a whole,
+// otherwise one read per item.
 func (c *cache) refreshWholeLocked(coll *collection, within time.Duration) {
 	if coll.start > 0 {
 		c.refreshLocked(job{coll: coll}, within)
@@ -69,7 +71,7 @@ func (c *cache) refreshWholeLocked(coll *collection, within time.Duration) {
 	}
 }
 
-// refresh runs until nothing is due.
+// refresh runs until no background read is due or in progress.
 func (c *cache) refresh() {
 	const pause = refreshSpread / 10
 	var flights []*flight // in progress
@@ -94,9 +96,9 @@ func (c *cache) refresh() {
 	}
 }
 
-// beginDueLocked begins the reads that are due, as far as the bound allows, and drops what is fresh by now. While the
-// table is down nothing is read: what was due is left to the Gets after the outage. A read that a Get has begun is
-// joined, and counts as one in progress.
+// beginDueLocked starts the reads that are due, up to the maximum, and drops those whose data is fresh again. While the
+// table is down it drops them too: the Gets after the outage will read. It joins a read that a Get has started, and
+// counts it as one in progress.
 func (c *cache) beginDueLocked(flights []*flight) []*flight {
 	now := c.nowLocked()
 	for j, at := range c.refresher.due {
@@ -115,7 +117,7 @@ func (c *cache) beginDueLocked(flights []*flight) []*flight {
 			}
 		default:
 			if e, ok := j.coll.entries.Load(j.entry.key); !ok || e != j.entry {
-				continue // forgotten: a read of it could overlap one of the entry that replaced it
+				continue // the entry was removed: a read of it could overlap a read of the entry that replaced it
 			}
 			if v := j.entry.hit(now); v == nil || c.agingLocked(v.until, now) {
 				flights = append(flights, c.joinLocked(j.coll, j.entry, c.discardLocked(j.entry), now))
@@ -125,15 +127,15 @@ func (c *cache) beginDueLocked(flights []*flight) []*flight {
 	return flights
 }
 
-// agingLocked reports whether RefreshAhead should read again what is fresh until then: in the last tenth of the TTL.
+// agingLocked reports whether RefreshAhead should read data again that is fresh until the given instant. It should in
+// the last tenth of the TTL.
 func (c *cache) agingLocked(until, now clock.Instant) bool {
 	ahead := c.options.ttl / 10
 	return c.options.refreshAhead && ahead > 0 && until.Reached(now.Add(ahead))
 }
 
-// refreshAgingLocked has what expires soon read again before it does: within half of the tenth of the TTL that is
-// left. The sweeper calls it. What is due already is not made due again, and what failed is left alone as a Get would
-// leave it.
+// refreshAgingLocked schedules background reads of data that expires within a tenth of the TTL, at a random moment in
+// the first half of that time. The sweeper calls it. Keys and collections in backoff are skipped.
 func (c *cache) refreshAgingLocked(now clock.Instant) {
 	for _, coll := range c.collections {
 		if coll.start > 0 {

@@ -1,16 +1,16 @@
 package cachedstore
 
-// Stats are counts since the first client was built. A hit is not counted: that would cost more than the hit.
+// Stats are counts since the first client was built. Hits are not counted, because counting costs more than the hit.
 type Stats struct {
-	Misses         int // Gets and GetAlls that were no hit
-	Reads          int // reads of items and of whole collections that began
-	Errors         int // of these, reads that failed, including those that took longer than ReadLimit
-	Discarded      int // of these, reads during which an invalidation or a freeze came: kept as last known only
-	BrokenRows     int // rows that reads of a whole collection found and could not decode
+	Misses         int // Gets and GetAlls that were not a hit
+	Reads          int // reads of items and of whole collections that were started
+	Errors         int // reads that failed, including those that took longer than ReadLimit
+	Discarded      int // reads during which an invalidation, a Wake or a freeze came: not kept as fresh
+	BrokenRows     int // rows that could not be decoded by reads of a whole collection
 	StaleServes    int // Gets and GetAlls that returned a last known value: an outage, a failed read, or a short wait
-	Invalidations  int // changes that were delivered
-	InvalidateAlls int // calls of InvalidateAll
-	Forgotten      int // unknown keys that were dropped to bound memory
+	Invalidations  int // changes passed to Invalidate, or written by a client
+	InvalidateAlls int // calls of InvalidateAll, and of a client's Init
+	Forgotten      int // unknown keys that were removed to limit memory
 	Entries        int // keys in memory now, including those that the table does not have
 }
 

@@ -21,7 +21,7 @@ type Store struct {
 	build   sync.Mutex // serializes Build and the last Close; taken before mu
 	mu      sync.Mutex // guards the fields below
 	cache   *cache     // nil before the first client is built and after the last was closed
-	clients int        // that use cache
+	clients int        // number of clients that use cache
 }
 
 var (
@@ -34,11 +34,11 @@ var (
 // ErrNotBuilt is the cause of [Store.Ready]'s error while no client uses the store.
 var ErrNotBuilt = errors.New("no client has been built with this store")
 
-// ErrNoData is the cause of [Store.Ready]'s error if the table can be read and was never filled.
+// ErrNoData is the cause of [Store.Ready]'s error if the table can be read but was never filled.
 var ErrNoData = errors.New("the table holds no flags for this prefix")
 
-// New returns a cache over inner, such as dynamostore.DataStore("table"). It reads nothing and does not check the
-// options before a client is built with it.
+// New returns a cache over inner, such as dynamostore.DataStore("table"). It reads nothing. Invalid options are
+// reported by [Store.Build].
 func New(inner subsystems.ComponentConfigurer[subsystems.PersistentDataStore], opts ...Option) *Store {
 	s := &Store{inner: inner, options: defaults()}
 	for _, o := range opts {
@@ -47,8 +47,9 @@ func New(inner subsystems.ComponentConfigurer[subsystems.PersistentDataStore], o
 	return s
 }
 
-// Build is called by LaunchDarkly's client. The first client's Build opens the table; clients that are built while it
-// is open share the cache. The last client's Close closes it. Build returns all wrong options at once.
+// Build implements [subsystems.ComponentConfigurer]; LaunchDarkly's client calls it. The first client's Build opens the
+// table. Further clients share the cache, until the last client's Close closes it. Build reports all invalid options
+// together.
 func (s *Store) Build(clientContext subsystems.ClientContext) (subsystems.DataStore, error) {
 	s.build.Lock()
 	defer s.build.Unlock()
@@ -57,7 +58,7 @@ func (s *Store) Build(clientContext subsystems.ClientContext) (subsystems.DataSt
 			return nil, fmt.Errorf("build cachedstore: %w", err)
 		}
 		if s.inner == nil {
-			return nil, errors.New("build cachedstore: no inner store: pass one to New, such as dynamostore.DataStore(table)")
+			return nil, errors.New("build cachedstore: no inner store; pass dynamostore.DataStore(table) to New")
 		}
 		core, err := s.inner.Build(clientContext)
 		if err != nil {
@@ -68,7 +69,7 @@ func (s *Store) Build(clientContext subsystems.ClientContext) (subsystems.DataSt
 		s.cache = c
 		s.mu.Unlock()
 		if s.options.preload {
-			c.preload() // changes that arrive meanwhile are not lost
+			c.preload() // s.cache is set, so that changes invalidate the reads in progress
 		}
 	}
 	s.mu.Lock()
@@ -77,8 +78,8 @@ func (s *Store) Build(clientContext subsystems.ClientContext) (subsystems.DataSt
 	return newClient(s.cache, clientContext.GetDataStoreUpdateSink(), s.release), nil
 }
 
-// release is called once for each client that is closed. The last call closes the cache, after the store has dropped
-// it: a Build that waits meanwhile makes another.
+// release is called once for each client that is closed. The last call closes the cache. It first removes the cache
+// from the store, and a Build that waits for it creates a new one.
 func (s *Store) release() error {
 	s.build.Lock()
 	defer s.build.Unlock()
@@ -95,44 +96,44 @@ func (s *Store) release() error {
 	return c.close()
 }
 
-// current returns the open cache, or nil. It may be closed right after: its methods then do no harm.
+// current returns the open cache, or nil. The cache may be closed at any time; its methods are safe to call after that.
 func (s *Store) current() *cache {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.cache
 }
 
-// Invalidate implements [change.Sink]: every Get and GetAll that starts after it returned sees what the table held
-// then or later, while the table can be reached. It reads nothing itself. While no client uses the store it does
-// nothing.
+// Invalidate implements [change.Sink]. Every Get and GetAll that starts after it returned sees what the table held then
+// or later, while the table can be reached. Invalidate itself reads nothing. It does nothing while no client uses the
+// store.
 func (s *Store) Invalidate(changes ...change.Change) {
 	if c := s.current(); c != nil {
 		c.invalidate(changes)
 	}
 }
 
-// InvalidateAll does for all items what [Store.Invalidate] does for some.
+// InvalidateAll is [Store.Invalidate] for all items.
 func (s *Store) InvalidateAll() {
 	if c := s.current(); c != nil {
 		c.invalidateEverything()
 	}
 }
 
-// Wake reports that the process may have been frozen until now. What expired meanwhile is removed, reads that began
-// earlier are discarded, and a table that could not be read is checked again.
+// Wake tells the store that the process may have been frozen until now. It removes the values that expired meanwhile,
+// discards reads that started earlier, and checks an unreachable table again.
 //
-// In Lambda, call Wake at the start of every invocation, or never: after the first call, hits no longer read the
-// clock. journal's Follower calls it. Where invocations overlap, call it only when an invocation starts and no other
-// is running: each call discards the reads of all invocations.
+// In Lambda, call Wake at the start of every invocation, or never: after the first call, hits no longer read the clock.
+// journal's Follower calls it. Where invocations overlap, call it only when an invocation starts and no other is
+// running, because each call discards the reads of all invocations.
 func (s *Store) Wake() {
 	if c := s.current(); c != nil {
 		c.wake()
 	}
 }
 
-// Ready asks the table whether it can be read and holds flags for this prefix: in daemon mode a client's
-// Initialized() is true even when the table is empty. Its errors wrap [ErrNotBuilt], [ErrNoData] or ctx's error, or
-// report that the table cannot be read. It waits for the table's answer, not for flags to arrive.
+// Ready returns nil if the table can be read and holds flags for this prefix. Use it in daemon mode, where a client's
+// Initialized() is true even if the table is empty. Its errors wrap [ErrNotBuilt], [ErrNoData] or ctx's error, or
+// report that the table cannot be read. It waits for the table's response, not for flags to arrive.
 func (s *Store) Ready(ctx context.Context) error {
 	c := s.current()
 	if c == nil {
@@ -141,7 +142,7 @@ func (s *Store) Ready(ctx context.Context) error {
 	return c.ready(ctx)
 }
 
-// Err returns what is wrong with the options, as [Store.Build] does, without building anything; nil if nothing is.
+// Err returns the error of invalid options that [Store.Build] would return, or nil. It builds nothing.
 func (s *Store) Err() error { return s.options.validate() }
 
 // Preloads reports whether the option [Preload] is set.
@@ -156,7 +157,7 @@ func (s *Store) Stats() Stats {
 	return c.statistics()
 }
 
-// DescribeConfiguration implements [subsystems.DiagnosticDescription] with the inner store's description.
+// DescribeConfiguration implements [subsystems.DiagnosticDescription]. It returns the inner store's description.
 func (s *Store) DescribeConfiguration(context subsystems.ClientContext) ldvalue.Value {
 	if d, ok := s.inner.(subsystems.DiagnosticDescription); ok {
 		return d.DescribeConfiguration(context)

@@ -23,24 +23,24 @@ const (
 
 // The causes of [Parse]'s errors.
 var (
-	// ErrForeign is the cause for anything that is not a message of warmflags. A consumer that shares its queue or
-	// endpoint with other producers skips it.
+	// ErrForeign is the cause if the text is not a message of warmflags. A consumer that shares its queue or endpoint
+	// with other producers skips it.
 	ErrForeign = errors.New("not a " + EventType + " event")
-	// ErrUnreadable is the cause for a message of warmflags that cannot be read in full, for example because it was cut
-	// off. It must be handled like a message without changes: anything may have changed, in any prefix.
+	// ErrUnreadable is the cause if a message of warmflags cannot be read completely, for example because it was cut
+	// off. A consumer must handle it like a message without changes, for every prefix: any item may have changed.
 	ErrUnreadable = errors.New("unreadable " + EventType + " event")
 )
 
-// Message is the changes of one prefix, as they are published. No changes means that anything may have changed.
+// Message is a published list of changes of one prefix. An empty list means that any item may have changed.
 type Message struct {
-	// ID identifies the message. A message that is published again usually has the same ID. Do not rely on it: after a
-	// partial failure, changes may be published again in other groups, which have other IDs.
+	// ID identifies the message. A message that is published again usually has the same ID, but consumers must not rely
+	// on it: after a partial failure, changes may be grouped differently in messages with other IDs.
 	ID string
-	// Prefix identifies the LaunchDarkly environment of the changes; may be empty.
+	// Prefix identifies the LaunchDarkly environment of the changes. It may be empty.
 	Prefix string
-	// Time is when the message was created. Zero is omitted from the JSON.
+	// Time is when the message was created. The zero time is omitted from the JSON.
 	Time time.Time
-	// Changes has at most one change for each item.
+	// Changes has at most one change per item.
 	Changes []Change
 }
 
@@ -67,7 +67,7 @@ type changeJSON struct {
 
 // MarshalJSON writes the message as a CloudEvents 1.0 JSON object.
 func (m Message) MarshalJSON() ([]byte, error) {
-	// encoding/json takes several times as long, and a batch can have 10,000 changes. A test compares the two.
+	// encoding/json takes several times as long, and a batch can have 10,000 changes. A test compares the results.
 	b := make([]byte, 0, 256+len(m.Prefix)+128*len(m.Changes))
 	b = append(b, `{"specversion":"`+specVersion+`","id":`...)
 	b = appendString(b, m.ID)
@@ -94,7 +94,7 @@ func (m Message) MarshalJSON() ([]byte, error) {
 	return append(b, `]}}`...), nil
 }
 
-// appendString appends s as encoding/json writes it, and calls it only for text that is not printable ASCII.
+// appendString appends s as encoding/json encodes it. It calls encoding/json only if s is not plain printable ASCII.
 func appendString(b []byte, s string) []byte {
 	for i := 0; i < len(s); i++ {
 		if c := s[i]; c < ' ' || c > '~' || c == '"' || c == '\\' || c == '<' || c == '>' || c == '&' {
@@ -107,7 +107,7 @@ func appendString(b []byte, s string) []byte {
 	return append(b, '"')
 }
 
-// appendTime appends the member "time", or nothing for the zero time.
+// appendTime appends the member "time". It appends nothing for the zero time.
 func appendTime(b []byte, t time.Time) []byte {
 	if t.IsZero() {
 		return b
@@ -118,7 +118,7 @@ func appendTime(b []byte, t time.Time) []byte {
 }
 
 // Parse reads a message. Its error wraps [ErrForeign] or [ErrUnreadable]. Text that is not JSON is unreadable if it
-// contains [EventType], and foreign otherwise. Unknown fields are ignored, so that messages can grow.
+// contains [EventType], and foreign otherwise. Unknown fields are ignored, so that fields can be added later.
 func Parse(b []byte) (Message, error) {
 	var e envelope
 	err := json.Unmarshal(b, &e)
@@ -136,7 +136,7 @@ func Parse(b []byte) (Message, error) {
 	return m, nil
 }
 
-// message returns the message in an envelope that was decoded with err.
+// message converts an envelope. Err is the error from decoding the envelope, if any.
 func (e envelope) message(err error) (Message, error) {
 	if err != nil {
 		return Message{}, err
@@ -162,8 +162,8 @@ func (e envelope) message(err error) (Message, error) {
 	return m, nil
 }
 
-// isJSON reports whether a text is JSON, given Unmarshal's error. If only the types of fields are unexpected, Unmarshal
-// has read all other fields.
+// isJSON reports whether a text is valid JSON, given Unmarshal's error. If only a field's type is unexpected, Unmarshal
+// has still read all other fields.
 func isJSON(err error) bool {
 	var mismatch *json.UnmarshalTypeError
 	return err == nil || errors.As(err, &mismatch)

@@ -8,26 +8,27 @@ import (
 	"github.com/launchdarkly/go-server-sdk/v7/subsystems"
 )
 
-// notifier notifies clients of outages. A client blocks whoever notifies it while a status listener of the
-// application does not read its channel, so each client has a goroutine of its own, which nothing waits for: not
-// close either.
+// notifier notifies clients of outages. A client's UpdateStatus blocks while a status listener of the application does
+// not read its channel. Therefore each client has its own goroutine, and nothing waits for that goroutine, not even
+// close.
 type notifier struct {
 	mu        sync.Mutex // guards the fields below and those of the listeners
 	down      bool
 	listeners []*listener
 }
 
-// listener tracks the status last sent to a client and the status still to be sent. A client need not be notified of
-// each outage, but of an end after each: what it wrote in between was lost.
+// listener tracks the status last sent to a client and the status still to be sent. Several outages may be reported as
+// one, but after each outage the client is sent an end: its writes during the outage were lost, and it must send them
+// again.
 type listener struct {
 	sink             subsystems.DataStoreUpdateSink
-	sentDown         bool
-	ends, sentEnds   int  // ends of outages that there were, and that preceded the latest end which was sent
-	running, removed bool // its goroutine runs; it was removed
+	sentDown         bool // the last status sent was "down"
+	ends, sentEnds   int  // the number of outages that ended, and that number when an end was last sent
+	running, removed bool // its goroutine is running; it was removed
 }
 
-// Listen notifies a client from now on, also of an outage that has begun. Stop ends that; a notification in progress
-// goes on.
+// Listen notifies a client of outages from now on, including one in progress. Stop ends this; it does not wait for a
+// notification in progress.
 func (o *Outage) Listen(sink subsystems.DataStoreUpdateSink) (stop func()) {
 	n := &o.notifier
 	n.mu.Lock()
@@ -43,7 +44,7 @@ func (o *Outage) Listen(sink subsystems.DataStoreUpdateSink) (stop func()) {
 	}
 }
 
-// announce notifies all clients that an outage began or ended, and returns at once.
+// announce notifies all clients that an outage began or ended. It does not block.
 func (n *notifier) announce(down bool) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -67,7 +68,7 @@ func (n *notifier) sendLocked(l *listener) {
 	go n.send(l)
 }
 
-// send alternates between both states until the client was sent the latest.
+// send sends both states in turn until the client has the latest one.
 func (n *notifier) send(l *listener) {
 	for {
 		n.mu.Lock()
@@ -82,7 +83,7 @@ func (n *notifier) send(l *listener) {
 			l.sentEnds = l.ends
 		}
 		n.mu.Unlock()
-		// Writes of a client that is not in daemon mode may have been lost: it should send its data again.
+		// Writes of a client that is not in daemon mode may have been lost. NeedsRefresh makes it send its data again.
 		l.sink.UpdateStatus(interfaces.DataStoreStatus{Available: !down, NeedsRefresh: !down})
 	}
 }

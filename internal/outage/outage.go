@@ -1,12 +1,12 @@
 // Package outage tracks whether a table can be reached, for a cache over it, and notifies LaunchDarkly's clients.
 //
-// A failing period begins with the first read or write that fails. One goroutine, the watch, then checks the table:
-// once if it answers, and with growing pauses for as long as failures go on or the table is down, whatever number of
-// keys fail. It writes one line per failing period. It alone notifies clients, so each outage's end follows its
-// beginning.
+// A failing period begins with the first read or write that fails. One goroutine, the watch, then checks the table, no
+// matter how many keys fail. It checks once if the table responds, and with growing pauses while reads keep failing or
+// the table is down. It logs one line per failing period. Only the watch notifies clients, so each outage's end follows
+// its beginning.
 //
-// A write that failed is lost, however healthy the table is: a client that writes sends its data again only when it is
-// notified of an outage's end. So a lost write is announced as an outage too, in which reads go on.
+// A failed write is lost even if the table is healthy: a client sends its data again only when it is notified of the
+// end of an outage. Therefore a lost write is announced as an outage too, during which reads continue.
 package outage
 
 import (
@@ -18,64 +18,64 @@ import (
 	"github.com/warmflags/warmflags/internal/clock"
 )
 
-// level is how far the table is from answering. At each, what is served at the levels before it is served too.
+// level is the severity of an outage. Each level also allows what the levels before it allow.
 type level int32
 
 const (
 	reachable level = iota
-	slow            // a read outlasted the short wait: a value that only expired is served at once
-	hung            // a read ran into its limit: any last known value is served at once
-	down            // a check of the table failed: nothing is read
+	slow            // a read took longer than ShortWait: a value that has only expired is served at once
+	hung            // a read reached ReadLimit: any last known value is served at once
+	down            // a check of the table failed: no reads are started for calls
 )
 
 const (
-	// firstCheck is the pause before the second check of a failing period. It doubles up to LastCheck.
+	// firstCheck is the pause before the second check of a failing period. The pause doubles up to LastCheck.
 	firstCheck = 100 * time.Millisecond
-	// LastCheck is the longest pause between the checks of a failing period in which the table answers.
+	// LastCheck is the longest pause between the checks of a failing period while the table responds.
 	LastCheck = 5 * time.Second
-	// Steady is how long nothing must fail before a failure begins a new failing period: with a check at once and a
-	// line.
+	// Steady is the time without failures after which the next failure begins a new failing period, with an immediate
+	// check and a log line.
 	Steady = 30 * time.Second
-	// The pause between attempts to read keys whose reads failed doubles from the first to the last.
+	// After failed reads, the pause between reads of failing keys doubles from firstRetry to lastRetry.
 	firstRetry = 50 * time.Millisecond
 	lastRetry  = time.Second
 )
 
-// Config is what an outage needs of its cache. Nothing of it is called while a lock of this package is held, except
-// Start and Clock.
+// Config connects an outage to its cache. No function except Start and Clock is called while a lock of this package is
+// held.
 type Config struct {
-	Check func() bool          // asks the table; it takes as long as a read may
-	Ended func()               // an outage has ended: keys may be read again at once. Clients are notified after
-	Warn  func(line string)    // writes a line to the log
-	Start func(f func()) bool  // starts a goroutine, and reports whether it did: not after Done
-	Done  <-chan struct{}      // closed when the cache is
+	Check func() bool          // reports whether the table responds, after at most the time limit of a read
+	Ended func()               // allows keys to be read again at once. It is called before clients are notified
+	Warn  func(line string)    // logs a line
+	Start func(f func()) bool  // starts a goroutine and returns true, or returns false after Done
+	Done  <-chan struct{}      // closed when the cache is closed
 	Clock func() clock.Instant // reads the clock
-	// LastDown is the longest pause between checks while the table is down. After recovery, values are stale for this
-	// pause at most.
+	// LastDown is the longest pause between checks while the table is down. Values may stay stale for this long after
+	// the table recovers.
 	LastDown time.Duration
 }
 
-// Outage tracks whether the table can be reached. All its methods are safe for concurrent use, and none waits.
+// Outage tracks whether the table can be reached. All its methods are safe for concurrent use and do not block.
 type Outage struct {
 	config   Config
 	notifier notifier
-	hurried  chan struct{} // ends the watch's pause; buffered, 1
+	hurried  chan struct{} // ends the watch's pause; capacity 1
 	now      atomic.Int32  // the level. Written under mu
 
 	mu        sync.Mutex    // guards the fields below
 	higher    chan struct{} // closed when the level is raised
-	watching  bool          // the watch runs
-	checking  bool          // it is asking the table
-	failedNow bool          // something failed since the latest check began
-	lostWrite bool          // a write was lost, and no outage's end was announced since
-	announced bool          // clients were notified of an outage, and not of its end
-	logged    bool          // this failing period's line was written
+	watching  bool          // the watch is running
+	checking  bool          // a check is in progress
+	failedNow bool          // a read or write failed after the latest check started
+	lostWrite bool          // a write was lost, and the end of an outage was not announced since
+	announced bool          // clients were notified of an outage, but not of its end
+	logged    bool          // this failing period's line was logged
 	cause     error         // the latest failure
 	failedAt  clock.Instant // when it happened
-	checkedAt clock.Instant // when the latest check began
-	pause     time.Duration // from then to the next
-	retryAt   clock.Instant // keys whose reads failed are not read before
-	retryIn   time.Duration // the pause after the next such read
+	checkedAt clock.Instant // when the latest check started
+	pause     time.Duration // from the latest check to the next
+	retryAt   clock.Instant // failing keys are not read before this
+	retryIn   time.Duration // the pause after the latest read of a failing key
 }
 
 // New returns an Outage of a table that can be reached.
@@ -88,13 +88,14 @@ func (o *Outage) level() level { return level(o.now.Load()) }
 // Down reports whether the table is known to be down. It takes no lock.
 func (o *Outage) Down() bool { return o.level() == down }
 
-// Excuses reports whether a call is answered with what is known, instead of by a read.
+// Excuses reports whether a call returns what is known instead of waiting for a read. Servable and expired describe the
+// last known value: it may be served, and it has expired without being invalidated.
 func (o *Outage) Excuses(servable, expired bool) bool {
 	at := o.level()
 	return at == down || servable && (at == hung || at == slow && expired)
 }
 
-// Err returns why the table is not reachable, or nil before the first failure.
+// Err returns the latest failure as an error, or nil before the first failure.
 func (o *Outage) Err() error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -104,7 +105,8 @@ func (o *Outage) Err() error {
 	return fmt.Errorf("the table cannot be read: %w", o.cause)
 }
 
-// Raised returns a channel that is closed when the level is raised: calls that wait for a read ask Excuses again.
+// Raised returns a channel that is closed when the level is raised. A call that waits for a read then calls Excuses
+// again.
 func (o *Outage) Raised() <-chan struct{} {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -120,7 +122,7 @@ func (o *Outage) setLocked(to level) {
 	}
 }
 
-// Failed notes that a read of the table failed, with an error or because it ran into its limit.
+// Failed records that a read of the table failed. Limit is true if it reached its time limit.
 func (o *Outage) Failed(err error, limit bool, now clock.Instant) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -130,7 +132,7 @@ func (o *Outage) Failed(err error, limit bool, now clock.Instant) {
 	}
 }
 
-// WriteFailed notes that a write was lost.
+// WriteFailed records that a write was lost.
 func (o *Outage) WriteFailed(err error) {
 	now := o.config.Clock()
 	o.mu.Lock()
@@ -139,7 +141,7 @@ func (o *Outage) WriteFailed(err error) {
 	o.noteLocked(err, now)
 }
 
-// Suspect notes that a read takes longer than the short wait.
+// Suspect records that a read takes longer than the short wait.
 func (o *Outage) Suspect(wait time.Duration, now clock.Instant) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -149,7 +151,7 @@ func (o *Outage) Suspect(wait time.Duration, now clock.Instant) {
 	o.suspectLocked(slow, now)
 }
 
-// noteLocked notes a failure. The first of a failing period has the table checked at once.
+// noteLocked records a failure. The first failure of a failing period triggers an immediate check of the table.
 func (o *Outage) noteLocked(err error, now clock.Instant) {
 	if !o.watching && (o.cause == nil || o.failedAt.Age(now) > Steady) {
 		o.pause, o.logged = 0, false
@@ -160,8 +162,8 @@ func (o *Outage) noteLocked(err error, now clock.Instant) {
 	}
 }
 
-// suspectLocked raises the level until the next check has answered. That check must be under way or begin now, so that
-// nothing is served stale for long on a suspicion; the table is not checked for it more than once a second.
+// suspectLocked raises the level until the next check has ended. It does so only if that check is in progress or starts
+// now, so that a suspicion does not cause stale values for long. It triggers at most one check per second.
 func (o *Outage) suspectLocked(to level, now clock.Instant) {
 	if !o.checking && o.pause > 0 {
 		if o.checkedAt.Age(now) < time.Second {
@@ -176,7 +178,7 @@ func (o *Outage) suspectLocked(to level, now clock.Instant) {
 	o.setLocked(max(to, o.level()))
 }
 
-// Hurry has the table checked at once if it is known to be unreachable: an invocation began.
+// Hurry triggers a check if the table is assumed to be unreachable. It is called when an invocation starts.
 func (o *Outage) Hurry(now clock.Instant) {
 	if o.level() == reachable {
 		return
@@ -188,7 +190,7 @@ func (o *Outage) Hurry(now clock.Instant) {
 	}
 }
 
-// Nudge has the table checked if that is due by now: the watch's timer may have stood still with the process.
+// Nudge triggers a check if one is due: the watch's timer does not run while the process is frozen.
 func (o *Outage) Nudge(now clock.Instant) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -207,7 +209,7 @@ func (o *Outage) hurryLocked() {
 	}
 }
 
-// watch checks the table until it answers and nothing has failed since.
+// watch checks the table until it responds and nothing has failed since the check started.
 func (o *Outage) watch() {
 	for {
 		o.mu.Lock()
@@ -231,7 +233,7 @@ func (o *Outage) watch() {
 	}
 }
 
-// sleep waits until d is over or the watch is hurried. It reports whether the cache is still open.
+// sleep waits until d has passed or a check is triggered. It returns false if the cache was closed.
 func (o *Outage) sleep(d time.Duration) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
@@ -244,8 +246,8 @@ func (o *Outage) sleep(d time.Duration) bool {
 	return true
 }
 
-// conclude draws the conclusions from a check. It reports whether the watch ends. The level changes under the lock;
-// clients are notified and lines are written after.
+// conclude applies the result of a check. It reports whether the watch ends. It changes the level under the lock, and
+// notifies clients and logs without it.
 func (o *Outage) conclude(up bool) (ends bool) {
 	o.mu.Lock()
 	wasDown, wasAnnounced, cause := o.level() == down, o.announced, o.cause
@@ -261,7 +263,7 @@ func (o *Outage) conclude(up bool) (ends bool) {
 		o.setLocked(down)
 		o.announced = true
 		if !wasDown {
-			line = "the table cannot be read, last known values are served until it can: " + cause.Error()
+			line = "the table cannot be read; last known values are served until it can: " + cause.Error()
 		}
 	case wasAnnounced:
 		o.setLocked(reachable)
@@ -297,15 +299,15 @@ func (o *Outage) conclude(up bool) (ends bool) {
 	return ends
 }
 
-// MayRetry reports whether a key whose read failed at failedAt may be read again. Such reads follow each other with a
-// pause that grows while they fail, so that reads of a throttled table fall; a success allows the next at once.
+// MayRetry reports whether a key whose read failed at failedAt may be read again. The pause between such reads grows
+// while they fail, which reduces the load on a throttled table. After a success the next read may start at once.
 func (o *Outage) MayRetry(failedAt, now clock.Instant) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return o.retryAt.Reached(now) || failedAt.Age(now) > Steady
 }
 
-// Retrying notes that such a read begins.
+// Retrying records that a read of a failing key starts.
 func (o *Outage) Retrying(now clock.Instant) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -313,7 +315,7 @@ func (o *Outage) Retrying(now clock.Instant) {
 	o.retryAt = now.Add(o.retryIn)
 }
 
-// Retried notes that such a read succeeded.
+// Retried records that a read of a failing key succeeded.
 func (o *Outage) Retried() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
