@@ -20,10 +20,10 @@ import (
 	"github.com/warmflags/warmflags/journal"
 )
 
-// container is one Lambda container, from its cold start to its end. It is its own follower's sink and DynamoDB client.
-// All its fields that can change are guarded by world.mu.
+// container is one Lambda container, from its cold start to its end. It is the sink and the DynamoDB client of its
+// follower. world.mu guards all of its fields that can change.
 //
-// As a sink it is as careless as a cache may be: entries expire, by both hands of the clock, at Wake and only then.
+// As a sink it does the least that a cache must do: entries expire, by the monotonic or the wall clock, only at Wake.
 type container struct {
 	w      *world
 	region *simRegion
@@ -31,17 +31,17 @@ type container struct {
 	random *rand.Rand // of the polls
 	born   time.Time
 
-	frozen time.Duration // in all, up to the latest thaw
+	frozen time.Duration // in total, up to the latest thaw
 	thawed chan struct{} // closed at the next thaw; nil while it runs
 	cache  map[int]cached
-	copy   string // the journal's copy that it read first
-	bad    []time.Time
+	copy   string            // the journal's copy that it read first
+	bad    []time.Time       // when polls began that excuse a stale flag; see conditions
 	polled time.Time         // when its latest poll began
-	found  map[position]bool // what its polls found
-	known  map[position]bool // of these, what it may have been told all of
+	found  map[position]bool // positions that its polls found
+	known  map[position]bool // the positions among them up to which it may have received all changes
 }
 
-// position is a place in a journal.
+// position is an epoch and a sequence number of a journal.
 type position struct {
 	epoch string
 	seq   int
@@ -65,7 +65,7 @@ func (c *container) nowLocked() clock.Instant {
 	return clock.Instant{Mono: wall - c.frozen, Wall: wall}
 }
 
-// container is the life of one container after the other.
+// container runs one container after the other.
 func (w *world) container(n int) {
 	random := w.random(uint64(1000 + n))
 	for !isClosed(w.stop) {
@@ -74,11 +74,11 @@ func (w *world) container(n int) {
 			found: map[position]bool{}, known: map[position]bool{},
 			random: w.random(random.Uint64()),
 		}
-		f := journal.Follow(table, c, journal.Client(c), journal.Prefix(simPrefixes[c.prefix]), journal.Region(c.region.name),
-			journal.Copies(simCopies), journal.Interval(simInterval), journal.Budget(simBudget),
-			journal.ReconnectBudget(simReconnect), journal.Clock(c.now),
+		f := journal.Follow(table, c, journal.Client(c), journal.Prefix(simPrefixes[c.prefix]),
+			journal.Region(c.region.name), journal.Copies(simCopies), journal.Interval(simInterval),
+			journal.Budget(simBudget), journal.ReconnectBudget(simReconnect), journal.Clock(c.now),
 			journal.Logger(slog.New(slog.NewTextHandler(io.Discard, nil))))
-		go func() { _ = f.Refresh(context.Background()) }() // overlaps the start
+		go func() { _ = f.Refresh(context.Background()) }() // while the container starts
 		if random.IntN(4) == 0 {
 			time.Sleep(2 * time.Millisecond)
 			c.freeze(between(random, 0, 3*simTTL)) // as with provisioned concurrency
@@ -99,7 +99,7 @@ func (w *world) container(n int) {
 	}
 }
 
-// pause is how long a container waits for its next invocation: busy ones hardly.
+// pause returns the time until the container's next invocation.
 func (c *container) pause(random *rand.Rand) time.Duration {
 	switch random.IntN(20) {
 	case 0:
@@ -111,7 +111,7 @@ func (c *container) pause(random *rand.Rand) time.Duration {
 	}
 }
 
-// freeze stops the container's monotonic clock, and holds back answers to it.
+// freeze stops the container's monotonic clock and delays answers to the container for d.
 func (c *container) freeze(d time.Duration) {
 	c.w.mu.Lock()
 	c.thawed = make(chan struct{})
@@ -124,7 +124,7 @@ func (c *container) freeze(d time.Duration) {
 	c.thawed = nil
 }
 
-// serve is an invocation that began at start: a few evaluations.
+// serve runs an invocation that began at start: it evaluates some flags.
 func (c *container) serve(random *rand.Rand, start time.Time) {
 	for range 1 + random.IntN(4) {
 		for range 3 {
@@ -139,7 +139,7 @@ func (c *container) evaluate(key int, start time.Time) {
 	defer c.w.mu.Unlock()
 	h := &c.region.flags[c.prefix][key]
 	entry, ok := c.cache[key]
-	if !ok { // the table is read, strongly consistent
+	if !ok { // read the table, strongly consistent
 		entry.version = len(h.committed)
 		entry.read = c.nowLocked()
 		c.cache[key] = entry
@@ -147,7 +147,7 @@ func (c *container) evaluate(key int, start time.Time) {
 	c.judge(h, entry.version, key, start)
 }
 
-// judge is the world's judge; see the comment in sim_test.go.
+// judge checks one evaluation; the comment in sim_test.go has the rules.
 func (c *container) judge(h *history, version, key int, start time.Time) {
 	count := &c.w.count
 	count.evaluations++
@@ -164,14 +164,14 @@ func (c *container) judge(h *history, version, key int, start time.Time) {
 		return
 	}
 	count.stale++
-	next := version // index of the first version that it does not know
+	next := version // index of the first version that the container does not have
 	if limit := start.Add(-simTTL); h.committed[next].Before(limit) {
-		c.violation("flag %d at version %d: the next was committed %v before the TTL", key, version,
+		c.violation("flag %d at version %d: the next version was committed %v before the TTL began", key, version,
 			limit.Sub(h.committed[next]))
 	}
 	if limit := start.Add(-simInterval - maxLag); !excused && next < len(h.appended) && h.appended[next].Before(limit) {
-		c.violation("flag %d at version %d: the next was in the journal %v before the interval", key, version,
-			limit.Sub(h.appended[next]))
+		c.violation("flag %d at version %d: the next version was in the journal %v before the interval began", key,
+			version, limit.Sub(h.appended[next]))
 	}
 }
 
@@ -189,7 +189,7 @@ func (c *container) Invalidate(changes ...change.Change) {
 	for _, ch := range changes {
 		delete(c.cache, number(ch.Key))
 	}
-	c.w.count.told += len(changes)
+	c.w.count.notified += len(changes)
 	known := map[position]bool{}
 	for p := range c.known {
 		p.seq += len(changes)
@@ -198,7 +198,7 @@ func (c *container) Invalidate(changes ...change.Change) {
 		}
 	}
 	if len(known) == 0 {
-		c.violation("told of %d changes after %v, and its polls found %v", len(changes), c.known, c.found)
+		c.violation("received %d changes after %v, but its polls found %v", len(changes), c.known, c.found)
 	}
 	c.known = known
 }
@@ -224,7 +224,8 @@ func (c *container) Wake() {
 	}
 }
 
-// GetItem is a read of the journal: a replica's answer, late, or none. An answer waits while the container is frozen.
+// GetItem reads the journal from a replica, which can be slow, lag or fail. While the container is frozen, the answer
+// is delayed.
 func (c *container) GetItem(
 	ctx context.Context, in *dynamodb.GetItemInput, _ ...func(*dynamodb.Options),
 ) (*dynamodb.GetItemOutput, error) {
@@ -247,7 +248,7 @@ func (c *container) GetItem(
 	if down {
 		return nil, errDown
 	}
-	if err := ctx.Err(); err != nil { // as AWS's client: a read past its limit, in a freeze too, has no answer
+	if err := ctx.Err(); err != nil { // as AWS's client: a read that timed out, also during a freeze, returns an error
 		return nil, err
 	}
 	if found != nil {
@@ -257,8 +258,8 @@ func (c *container) GetItem(
 	return &dynamodb.GetItemOutput{Item: found}, nil
 }
 
-// conditions are those of one read. It is bad for the judge if it fails, takes longer than the budget, or finds what
-// was in the journal longer ago than a replica lags.
+// conditions returns the conditions of one read. The read excuses a stale flag if it fails, takes longer than the
+// budget, or is answered by a replica that lags more than maxLag.
 func (c *container) conditions(name string, consistent bool) (latency, lag time.Duration, down bool) {
 	c.w.mu.Lock()
 	defer c.w.mu.Unlock()
@@ -267,7 +268,7 @@ func (c *container) conditions(name string, consistent bool) (latency, lag time.
 		c.copy = name
 	}
 	if name != c.copy {
-		c.violation("it read %q, and before %q", name, c.copy)
+		c.violation("read copy %q after copy %q", name, c.copy)
 	}
 	budget := simBudget
 	latency, lag = between(c.random, time.Millisecond, 8*time.Millisecond), between(c.random, 0, maxLag)

@@ -15,7 +15,7 @@ import (
 	"github.com/warmflags/warmflags/journal"
 )
 
-// counter answers at once, and counts.
+// counter answers at once and counts reads.
 type counter struct{ reads int }
 
 func (c *counter) GetItem(
@@ -25,8 +25,8 @@ func (c *counter) GetItem(
 	return &dynamodb.GetItemOutput{}, nil
 }
 
-// docs/lambda.md: a container that is invoked at random, r times a second, polls 1 / (0.95 interval + 1/r)
-// times a second. That is what the prices there are made of.
+// The prices in docs/lambda.md use this formula: a container that is invoked r times a second, at random, polls
+// 1 / (0.95 interval + 1/r) times a second.
 func TestCountedReadsMatchTheFormula(t *testing.T) {
 	for _, interval := range []time.Duration{time.Second, 10 * time.Second} {
 		for _, rate := range []float64{0.01, 0.1, 1, 10, 100} {
@@ -37,7 +37,8 @@ func TestCountedReadsMatchTheFormula(t *testing.T) {
 					f := a.follow(&sink{}, journal.Client(reads), journal.Interval(interval))
 					handler := f.Handler(lambda.NewHandler(func() {}))
 					start := time.Now()
-					enough := max(20, int(1000/(1+rate*interval.Seconds()))) // more invocations an interval: less left to chance
+					// With more invocations in an interval, fewer reads are enough.
+					enough := max(20, int(1000/(1+rate*interval.Seconds())))
 					for reads.reads < enough {
 						_, _ = handler.Invoke(t.Context(), nil)
 						time.Sleep(time.Duration(random.ExpFloat64() / rate * float64(time.Second)))

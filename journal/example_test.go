@@ -11,17 +11,17 @@ import (
 	"github.com/warmflags/warmflags/journal"
 )
 
-// printer stands for a cache, such as a cachedstore.Store.
+// printer is a sink that prints its calls. Use a cachedstore.Store in its place.
 type printer struct{}
 
 func (printer) Invalidate(changes ...change.Change) { fmt.Println("invalidate", changes[0].Key) }
 func (printer) InvalidateAll()                      { fmt.Println("invalidate all") }
 
-// A function whose invocations start fresh. In Lambda, the last step is lambda.Start(handler).
+// Every invocation of this function starts with fresh flags. In Lambda, the last step is lambda.Start(handler).
 func ExampleFollow() {
-	db := localaws.New() // in Lambda: dynamodb.NewFromConfig(cfg), shared with dynamostore
+	db := localaws.New() // in Lambda: the dynamodb.Client that dynamostore uses too
 	db.CreateFlagTable("flags")
-	writer := &journal.Writer{Client: db.DynamoDB, Table: "flags", Region: "eu-west-1"} // in streamhandler
+	writer := &journal.Writer{Client: db.DynamoDB, Table: "flags", Region: "eu-west-1"} // streamhandler's writer
 	flipped := []change.Message{{Changes: []change.Change{{Kind: change.KindFeatures, Key: "checkout"}}}}
 	fmt.Println(writer.Append(context.Background(), flipped))
 

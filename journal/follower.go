@@ -12,37 +12,38 @@ import (
 	"github.com/warmflags/warmflags/internal/extension"
 )
 
-// Follower polls a table's journal and tells its sink what changed. Make one with [Follow]. Its methods are safe for
-// concurrent use. Its only goroutines are polls that are under way, and what [Follower.FlushEvents] starts;
+// Follower polls a table's journal and invalidates the changes in its sink. Create one with [Follow]. Its methods are
+// safe for concurrent use. Its only goroutines are running polls and those that [Follower.FlushEvents] starts;
 // [Follower.Close] ends them.
 type Follower struct {
 	settings
-	name    string // of the copy of the journal that this follower polls
+	name    string // key of the copy of the journal that this follower polls
 	life    context.Context
 	cancel  context.CancelFunc
-	polling sync.WaitGroup // grows under mu while not closed
+	polling sync.WaitGroup // running polls; Add is called under mu, and only while closed is false
 
-	applying sync.Mutex // serializes what polls tell the sink; mu is not held meanwhile
+	applying sync.Mutex // serializes the calls of the sink; mu is not held during these calls
 
 	mu        sync.Mutex // guards the fields below
-	polls     []*poll    // under way, in the order in which they began
+	polls     []*poll    // running polls, in the order in which they began
 	latest    *poll      // the poll that began last; nil if there was none
-	known     *state     // the journal as it was last applied: epoch, seq and marks; nil if never
-	invoking  int        // invocations that are running
-	missing   bool       // it was logged that there is no journal
-	failing   bool       // it was logged that the journal cannot be read
-	logged    bool       // it was logged that the options are wrong
+	known     *state     // the journal's state that was last applied: epoch, seq and marks; nil if none was
+	invoking  int        // number of running invocations
+	missing   bool       // "journal not found" was logged
+	failing   bool       // "cannot read the journal" was logged
+	logged    bool       // the wrong options were logged
 	extension *extension.Extension
 	closed    bool
 	stats     Stats
 }
 
-// errClosed is the outcome of calls after [Follower.Close].
+// errClosed is returned by calls after [Follower.Close].
 var errClosed = errors.New("the follower is closed")
 
-// Follow returns a follower of a table's journal, which tells sink what changed. It makes no call.
+// Follow returns a follower that invalidates in sink what changed according to the table's journal. Follow does not
+// call AWS.
 //
-// A Lambda function wraps its handler with [Follower.Handler] or [Wrap], a service calls [Follower.Run].
+// A Lambda function wraps its handler with [Follower.Handler] or [Wrap]. A service calls [Follower.Run].
 func Follow(table string, sink change.Sink, options ...Option) *Follower {
 	f := &Follower{settings: newSettings(table, sink, options)}
 	if f.err == nil {
@@ -52,16 +53,16 @@ func Follow(table string, sink change.Sink, options ...Option) *Follower {
 	return f
 }
 
-// Refresh brings the sink up to date with the journal. When it returns nil, the sink knows everything that was in the
-// journal at a moment that is at most the interval ago. (Polls are eventually consistent, so a replica may lag.) It
-// polls only if the latest poll began more than the interval ago, and concurrent calls share one poll.
+// Refresh brings the sink up to date with the journal. When it returns nil, the sink has every change that was in the
+// journal when the latest poll began, which is at most one interval ago. (Polls are eventually consistent, so a replica
+// may lag.) Refresh polls only if the latest poll began more than one interval ago. Concurrent calls share one poll.
 //
-// It waits until the poll or ctx ends. A poll goes on when no call waits for it. Refresh returns wrong options, ctx's
-// error, or why the journal could not be read; then it does not poll again before the interval is over. A table without
-// a journal is no error.
+// Refresh waits until the poll or ctx ends. A poll continues even if no call waits for it. Refresh returns an error for
+// wrong options, ctx's error, or the reason why the journal could not be read. After a failed read it does not poll
+// again until the interval is over. A table without a journal is not an error.
 //
-// Call it while the client starts, so that the first invocation need not wait for the first poll, and in invocations
-// that take minutes. [Follower.Handler], [Wrap] and [Follower.Run] call it for you.
+// Call Refresh while the client starts, so that the first invocation does not wait for the first poll, and in
+// invocations that take minutes. [Follower.Handler], [Wrap] and [Follower.Run] call it for you.
 func (f *Follower) Refresh(ctx context.Context) error {
 	p, err := f.join()
 	if err != nil {
@@ -70,9 +71,9 @@ func (f *Follower) Refresh(ctx context.Context) error {
 	return f.wait(ctx, p)
 }
 
-// RefreshWithinBudget is [Follower.Refresh], but it waits for at most [Budget], or [ReconnectBudget] if the poll may
-// need a new connection, and at most half of the time until ctx's deadline. Call it before evaluations that must not
-// wait for a slow table.
+// RefreshWithinBudget is [Follower.Refresh] with a limit on the wait: [Budget], or [ReconnectBudget] if the poll may
+// need a new connection, and never more than half of the time until ctx's deadline. Call it before evaluations that
+// must not wait for a slow table.
 func (f *Follower) RefreshWithinBudget(ctx context.Context) error {
 	p, err := f.join()
 	if err != nil {
@@ -87,7 +88,7 @@ func (f *Follower) RefreshWithinBudget(ctx context.Context) error {
 	return f.wait(ctx, p)
 }
 
-// wait waits for a poll until ctx ends. A poll that has ended counts even if ctx has ended too.
+// wait waits for a poll until ctx ends. If both have ended, it returns the poll's result.
 func (f *Follower) wait(ctx context.Context, p *poll) error {
 	select {
 	case <-p.done:
@@ -102,13 +103,13 @@ func (f *Follower) wait(ctx context.Context, p *poll) error {
 	}
 }
 
-// wrap says what err is about.
+// wrap adds the journal's name and the table to err.
 func (f *Follower) wrap(err error) error {
 	return fmt.Errorf("follow journal %q of table %q: %w", f.name, f.table, err)
 }
 
-// within returns the budget, or half of the time until ctx's deadline if that is less. The other half is for the
-// handler and its answer.
+// within returns the budget, or half of the time until ctx's deadline if that is less. The other half is left for the
+// handler.
 func within(ctx context.Context, budget time.Duration) time.Duration {
 	if deadline, ok := ctx.Deadline(); ok {
 		budget = min(budget, time.Until(deadline)/2)
@@ -116,8 +117,8 @@ func within(ctx context.Context, budget time.Duration) time.Duration {
 	return budget
 }
 
-// Close ends the follower: polls under way are canceled, and calls return an error from now on. It returns nil when all
-// of the follower's goroutines have ended, or ctx's error. It sends no events.
+// Close ends the follower. It cancels running polls, and later calls return an error. Close returns nil when all of the
+// follower's goroutines have ended, or ctx's error. It sends no events.
 func (f *Follower) Close(ctx context.Context) error {
 	f.mu.Lock()
 	f.closed = true
@@ -138,16 +139,16 @@ func (f *Follower) Close(ctx context.Context) error {
 	return err
 }
 
-// Stats are counts since the follower was made.
+// Stats are counts since the follower was created.
 type Stats struct {
 	Polls         int // polls that began
 	Errors        int // polls that failed
-	Canceled      int // of these, polls that were canceled because too many were under way, or by Close
-	Changes       int // changes that the sink was told of
-	InvalidateAll int // times that the sink was told that anything may have changed
+	Canceled      int // failed polls that were canceled, because too many were running or by Close
+	Changes       int // changes passed to the sink's Invalidate
+	InvalidateAll int // calls of the sink's InvalidateAll
 
 	LastPoll   time.Time // when the latest poll began; zero if none did
-	LastChange time.Time // when the sink was last told anything; zero if it never was
+	LastChange time.Time // when the sink was last called; zero if it never was
 }
 
 // Stats returns the counts so far.

@@ -15,8 +15,7 @@ import (
 	"github.com/warmflags/warmflags/journal"
 )
 
-// poll lets the interval pass, refreshes, and returns what the sink was told.
-
+// poll lets the interval pass, refreshes, and returns the calls of the sink.
 func poll(t *testing.T, f *journal.Follower, s *sink) []string {
 	t.Helper()
 	time.Sleep(time.Second) // virtual
@@ -51,18 +50,18 @@ func TestExactlyWhatChangedIsInvalidated(t *testing.T) {
 		assert.Equal(t, []string{"f"}, poll(t, f, s))
 
 		a.append(keys(0, 1000)...)
-		assert.Equal(t, []string{"*"}, poll(t, f, s), "it fell behind")
+		assert.Equal(t, []string{"*"}, poll(t, f, s), "more changes than the journal holds")
 		a.append("g")
 		assert.Equal(t, []string{"g"}, poll(t, f, s))
 		assert.Equal(t, journal.Stats{Polls: 9, Changes: 7, InvalidateAll: 3}, counts(f))
 	})
 }
 
-func TestFellBehindByOneEntry(t *testing.T) {
+func TestAFollowerThatMissesOneEntryInvalidatesEverything(t *testing.T) {
 	bubble(t, func(t *testing.T, a *account) {
 		each := func(from, to int) {
 			for _, key := range keys(from, to) {
-				a.append(key) // under version 1 each, so that all take the same room
+				a.append(key) // each with version 1, so that all entries have the same size
 			}
 		}
 		each(100, 500)
@@ -101,7 +100,7 @@ func (e *exact) Invalidate(changes ...change.Change) { e.changes = append(e.chan
 
 func (e *exact) InvalidateAll() {}
 
-func TestPollsAreEventuallyConsistentAndOfOneCopyForLife(t *testing.T) {
+func TestPollsAreEventuallyConsistentAndReadOneCopy(t *testing.T) {
 	bubble(t, func(t *testing.T, a *account) {
 		a.writer.Copies = 4
 		a.append("a")
@@ -140,11 +139,9 @@ func TestATableWithoutAJournal(t *testing.T) {
 		assert.Equal(t, 1, strings.Count(a.logged(), "\n"), a.logged())
 		assert.Contains(t, a.logged(), "journal not found")
 		a.append("a")
-		assert.Equal(t, []string{"*"}, poll(t, f, s), "when it begins, anything may have changed before")
+		assert.Equal(t, []string{"*"}, poll(t, f, s), "anything may have changed before the journal began")
 	})
 }
-
-// slow makes reads of the journal wait until release is called.
 
 func TestEntriesThatCannotBeReadAreAnError(t *testing.T) {
 	bubble(t, func(t *testing.T, a *account) {
@@ -159,8 +156,6 @@ func TestEntriesThatCannotBeReadAreAnError(t *testing.T) {
 		time.Sleep(time.Second)
 		require.ErrorContains(t, f.Refresh(t.Context()), "entries")
 		r.old = nil
-		assert.Equal(t, []string{"b"}, poll(t, f, s), "and nothing is missed")
+		assert.Equal(t, []string{"b"}, poll(t, f, s), "nothing is missed")
 	})
 }
-
-// stubborn does not heed its context, and answers with what it was told to when it is let go.

@@ -27,16 +27,16 @@ const (
 	region = "eu-west-1"
 )
 
-// sink writes down what it is told: keys, "*" for anything, "wake".
+// sink records its calls: the keys of Invalidate, "*" for InvalidateAll, "wake" for Wake.
 type sink struct {
-	mu   sync.Mutex // guards told
-	told []string
+	mu    sync.Mutex // guards calls
+	calls []string
 }
 
 func (s *sink) note(what string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.told = append(s.told, what)
+	s.calls = append(s.calls, what)
 }
 
 func (s *sink) Invalidate(changes ...change.Change) {
@@ -47,16 +47,16 @@ func (s *sink) Invalidate(changes ...change.Change) {
 func (s *sink) InvalidateAll() { s.note("*") }
 func (s *sink) Wake()          { s.note("wake") }
 
-// take is what it was told since the last take.
+// take returns the calls since the last take.
 func (s *sink) take() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	told := s.told
-	s.told = nil
-	return told
+	calls := s.calls
+	s.calls = nil
+	return calls
 }
 
-// account is a cloud with a table, its journal's writer, and a log.
+// account is an AWS account with a flag table, a writer of its journal, and a log.
 type account struct {
 	*localaws.Cloud
 	t      *testing.T
@@ -70,14 +70,14 @@ func newAccount(t *testing.T) *account {
 	return &account{cloud, t, &journal.Writer{Client: cloud.DynamoDB, Table: table, Region: region}, &bytes.Buffer{}}
 }
 
-// follow makes a follower of the account's journal; its interval is 1 second.
+// follow creates a follower of the account's journal; its interval is 1 second.
 func (a *account) follow(s change.Sink, options ...journal.Option) *journal.Follower {
 	return journal.Follow(table, s, append([]journal.Option{
 		journal.Client(a.DynamoDB), journal.Region(region), journal.Logger(slog.New(slog.NewTextHandler(a.log, nil))),
 	}, options...)...)
 }
 
-// append appends changes of features without a prefix, one call for all.
+// append appends changes of features without a prefix, all in one call.
 func (a *account) append(keys ...string) {
 	a.t.Helper()
 	require.NoError(a.t, a.writer.Append(a.t.Context(), []change.Message{message("", keys...)}))
@@ -86,7 +86,8 @@ func (a *account) append(keys ...string) {
 func message(prefix string, keys ...string) change.Message {
 	m := change.Message{Prefix: prefix}
 	for i, key := range keys {
-		m.Changes = append(m.Changes, change.Change{Kind: change.KindFeatures, Key: key, Version: i + 1, Time: time.Now()})
+		c := change.Change{Kind: change.KindFeatures, Key: key, Version: i + 1, Time: time.Now()}
+		m.Changes = append(m.Changes, c)
 	}
 	return m
 }
@@ -100,7 +101,7 @@ func keys(from, to int) (keys []string) {
 
 type item = map[string]types.AttributeValue
 
-// item reads a copy of a journal as it is in the table.
+// item reads the row of a copy of a journal.
 func (a *account) item(name string) item {
 	a.t.Helper()
 	out, err := a.DynamoDB.GetItem(context.Background(), &dynamodb.GetItemInput{TableName: aws.String(table), Key: item{
@@ -110,7 +111,7 @@ func (a *account) item(name string) item {
 	return out.Item
 }
 
-// read is an item taken apart.
+// read reads a copy of a journal; entries are keys.
 func (a *account) read(name string) (epoch string, seq int, entries []string) {
 	a.t.Helper()
 	found := a.item(name)
@@ -136,7 +137,7 @@ func counts(f *journal.Follower) journal.Stats {
 	return s
 }
 
-// logged returns the log, in a bubble. A poll logs after its callers were told, so it waits for the polls.
+// logged returns the log. A poll logs after its callers have returned, so logged waits until all polls are idle.
 func (a *account) logged() string {
 	synctest.Wait()
 	return a.log.String()

@@ -14,7 +14,7 @@ import (
 	"github.com/warmflags/warmflags/journal"
 )
 
-// replica answers an eventually consistent GetItem with what the item was at another time.
+// replica answers an eventually consistent GetItem with an older item.
 type replica struct {
 	journal.ReadAPI
 	old   *dynamodb.GetItemOutput
@@ -41,18 +41,18 @@ func TestAnOldReplicasAnswerIsReadAgain(t *testing.T) {
 		poll(t, f, s)
 		r.old = older
 		assert.Empty(t, poll(t, f, s))
-		assert.Equal(t, 3, r.reads, "strongly consistent")
+		assert.Equal(t, 3, r.reads, "one more read, strongly consistent")
 		a.append("c")
 		assert.Equal(t, []string{"c"}, poll(t, f, s))
 		r.old = &dynamodb.GetItemOutput{}
 		assert.Empty(t, poll(t, f, s))
 		r.old = nil
-		assert.Empty(t, poll(t, f, s), "what was known is known")
+		assert.Empty(t, poll(t, f, s), "the known state is kept")
 		assert.Equal(t, 7, r.reads)
 	})
 }
 
-// restore writes an item of the journal as a restored table has it.
+// restore writes an older item of the journal, as a restored table has it.
 func (a *account) restore(i item) {
 	a.t.Helper()
 	_, err := a.DynamoDB.PutItem(a.t.Context(), &dynamodb.PutItemInput{TableName: aws.String(table), Item: i})
@@ -63,7 +63,7 @@ func (a *account) restore(i item) {
 func TestARestoredJournalInvalidatesEverything(t *testing.T) {
 	for name, after := range map[string]struct {
 		appended  int  // changes after the restore, before the next poll
-		newWriter bool // by another process
+		newWriter bool // the changes are appended by another process
 	}{
 		"no change yet":                        {0, true},
 		"fewer than were lost":                 {19, true},
@@ -113,10 +113,10 @@ func TestAWriterThatFindsAnotherHistoryRenewsTheEpoch(t *testing.T) {
 		other := &journal.Writer{Client: a.DynamoDB, Table: table, Region: region}
 		require.NoError(t, other.Append(t.Context(), []change.Message{message("", "e", "f")}))
 		epoch, _, _ = a.read(first)
-		require.Equal(t, before, epoch, "the other writer cannot know")
+		require.Equal(t, before, epoch, "the other writer cannot detect the restore")
 		a.append("g")
 		epoch, _, _ = a.read(first)
-		assert.NotEqual(t, before, epoch, "another change with the number of its own")
+		assert.NotEqual(t, before, epoch, "another change has the sequence number of the writer's own")
 	})
 }
 
@@ -136,7 +136,7 @@ func TestSeveralWritersKeepTheEpoch(t *testing.T) {
 	})
 }
 
-// While the journal is switched off, changes are published and not appended.
+// While the journal is switched off, changes are published but not appended.
 func TestAJournalThatWasOffInvalidatesEverything(t *testing.T) {
 	bubble(t, func(t *testing.T, a *account) {
 		a.writer.Copies = 3
@@ -147,17 +147,19 @@ func TestAJournalThatWasOffInvalidatesEverything(t *testing.T) {
 		poll(t, f, s)
 		off := &journal.Writer{Client: a.DynamoDB, Table: table, Region: region}
 		for range 2 {
-			require.NoError(t, off.Remove(t.Context(), []change.Message{message("", "b"), message("", "c")}))
+			published := []change.Message{message("", "b"), message("", "c")}
+			require.NoError(t, off.AppendOrRemove(false)(t.Context(), published))
 		}
 		assert.Equal(t, 2, a.Calls("DeleteItem"))
 		assert.NotNil(t, a.item("other:"+first))
 		assert.Empty(t, poll(t, f, s))
-		a.append("d") // on again
+		on := a.writer.AppendOrRemove(true)
+		require.NoError(t, on(t.Context(), []change.Message{message("", "d")}))
 		assert.Equal(t, []string{"*"}, poll(t, f, s))
 	})
 }
 
-// An older release wrote no marks. Its followers and ours read each other's rows.
+// An older release wrote rows without marks. Followers of both releases read the rows of both.
 func TestARowWithoutMarks(t *testing.T) {
 	bubble(t, func(t *testing.T, a *account) {
 		a.append("a")
@@ -170,7 +172,7 @@ func TestARowWithoutMarks(t *testing.T) {
 		a.restore(old)
 		assert.Equal(t, []string{"b"}, poll(t, f, s))
 		a.append("c")
-		assert.Equal(t, []string{"*"}, poll(t, f, s), "the writer began an epoch")
+		assert.Equal(t, []string{"*"}, poll(t, f, s), "the writer began a new epoch")
 		a.append("d")
 		assert.Equal(t, []string{"d"}, poll(t, f, s))
 		time.Sleep(time.Second)

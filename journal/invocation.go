@@ -9,18 +9,18 @@ import (
 	"github.com/warmflags/warmflags/internal/extension"
 )
 
-// Flusher is what the follower needs of LaunchDarkly's client. [github.com/launchdarkly/go-server-sdk/v7.LDClient] is
-// one.
+// Flusher is the part of LaunchDarkly's client that the follower uses.
+// [github.com/launchdarkly/go-server-sdk/v7.LDClient] implements it.
 type Flusher = extension.Flusher
 
-// FlushEvents sends client's events after an invocation has answered, and when Lambda shuts the environment down. It
-// registers an internal Lambda extension, so call it before lambda.Start; an error means that Lambda refused it. An
-// environment stays awake for a flush for at most [FlushBudget] and until 100 ms before the invocation's deadline, and
-// not more often than each [FlushInterval]. Events that were not sent wait for a later flush. A panic, a timeout of the
-// function and a SIGKILL lose them.
+// FlushEvents arranges that the client's events are sent after an invocation has answered, and when Lambda shuts the
+// environment down. It registers an internal Lambda extension, so call it before lambda.Start. It returns wrong options
+// of the follower, or the error with which Lambda refused the registration. A flush extends an invocation by at most
+// [FlushBudget], ends 100 ms before the invocation's deadline, and happens at most once in each [FlushInterval]. Events
+// that were not sent are kept for a later flush. They are lost at a panic, a timeout of the function or a SIGKILL.
 //
-// Outside of Lambda it does nothing, and on Lambda Managed Instances it sends events only at shutdown: there the
-// process is never frozen, and the client's own timer sends them.
+// Outside of Lambda it does nothing. On Lambda Managed Instances it sends events only at shutdown, because the process
+// is never frozen there, and the client sends its events on its own timer.
 func (f *Follower) FlushEvents(ctx context.Context, client Flusher) error {
 	if f.err != nil {
 		return f.err
@@ -37,12 +37,12 @@ func (f *Follower) FlushEvents(ctx context.Context, client Flusher) error {
 	return nil
 }
 
-// Handler wraps a Lambda handler. Before an invocation it wakes the sink, if the sink is a [change.Waker] and no
-// other invocation is running, and refreshes it with [Follower.RefreshWithinBudget]. The handler's answers, errors,
-// panics and context pass through unchanged. A refresh that fails is logged, and the handler runs with the flags of
-// the cache.
+// Handler wraps a Lambda handler. Before each invocation it calls [Follower.RefreshWithinBudget]. Before that, it calls
+// the sink's Wake if the sink is a [change.Waker] and no other invocation is running. The handler's answers, errors,
+// panics and context pass through unchanged. If the refresh fails, the failure is logged and the handler runs with the
+// cached flags.
 //
-// lambda.Start takes what it returns. For functions that lambda.Start takes otherwise there is [Wrap].
+// Pass the returned handler to lambda.Start. If your handler is a function with its own types, use [Wrap].
 func (f *Follower) Handler(h lambda.Handler) lambda.Handler { return handler{f, h} }
 
 type handler struct {
@@ -50,13 +50,13 @@ type handler struct {
 	inner    lambda.Handler
 }
 
-// Invoke implements [lambda.Handler]. The end is deferred, so that it also comes after a panic.
+// Invoke implements [lambda.Handler]. The function that begin returns is deferred, so that it runs after a panic too.
 func (h handler) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 	defer h.follower.begin(ctx)()
 	return h.inner.Invoke(ctx, payload)
 }
 
-// Wrap is [Follower.Handler] for a handler that takes and returns values, as lambda.Start takes it.
+// Wrap is [Follower.Handler] for a function with its own input and output types, which lambda.Start accepts as well.
 func Wrap[In, Out any](
 	f *Follower, handle func(context.Context, In) (Out, error),
 ) func(context.Context, In) (Out, error) {
@@ -66,9 +66,10 @@ func Wrap[In, Out any](
 	}
 }
 
-// begin is called before an invocation, and returns what is called after it. The sink is woken whatever becomes of the
-// poll, since its own entries may have expired while the environment was frozen. While another invocation is running
-// the environment cannot have been frozen, and another Wake would only discard the reads of that invocation.
+// begin is called before an invocation; the function that it returns is called after it. begin calls the sink's Wake
+// even if the poll fails, because cache entries may have expired while the environment was frozen. While another
+// invocation is running, the environment cannot have been frozen, and Wake would only discard the reads of that
+// invocation.
 func (f *Follower) begin(ctx context.Context) (end func()) {
 	f.mu.Lock()
 	f.invoking++
@@ -80,9 +81,9 @@ func (f *Follower) begin(ctx context.Context) (end func()) {
 		waker.Wake()
 	}
 	if wrong {
-		f.logger.Error("the journal is not followed", "error", f.err)
+		f.logger.Error("the journal is not polled: the options are wrong", "error", f.err)
 	}
-	_ = f.RefreshWithinBudget(ctx) // finish logs what fails
+	_ = f.RefreshWithinBudget(ctx) // finish logs failures
 	return func() {
 		f.mu.Lock()
 		f.invoking--

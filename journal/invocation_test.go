@@ -18,7 +18,7 @@ import (
 	"github.com/warmflags/warmflags/journal"
 )
 
-// inside is a handler that runs f.
+// inside is a [lambda.Handler] made from a function.
 type inside func(ctx context.Context, payload []byte) ([]byte, error)
 
 func (f inside) Invoke(ctx context.Context, payload []byte) ([]byte, error) { return f(ctx, payload) }
@@ -47,11 +47,11 @@ func TestEachInvocationStartsFresh(t *testing.T) {
 			s.note("handler")
 			return []byte("answer"), nil
 		})
-		for _, told := range [][]string{{"wake", "*", "handler"}, {"wake", "handler"}} {
+		for _, calls := range [][]string{{"wake", "*", "handler"}, {"wake", "handler"}} {
 			answer, err := h.Invoke(t.Context(), nil)
 			require.NoError(t, err)
 			assert.Equal(t, "answer", string(answer))
-			assert.Equal(t, told, s.take())
+			assert.Equal(t, calls, s.take())
 		}
 		a.append("b")
 		time.Sleep(time.Second)
@@ -60,7 +60,7 @@ func TestEachInvocationStartsFresh(t *testing.T) {
 	})
 }
 
-func TestASinkNeedNotBeAWaker(t *testing.T) {
+func TestASinkWithoutWake(t *testing.T) {
 	bubble(t, func(t *testing.T, a *account) {
 		f := a.follow(&exact{})
 		_, err := f.Handler(lambda.NewHandler(func() error { return nil })).Invoke(t.Context(), nil)
@@ -88,7 +88,7 @@ func TestASlowPollGoesOnBesideTheInvocation(t *testing.T) {
 	})
 }
 
-// Each invocation is shorter than a read, so each poll ends beside a later invocation.
+// Each invocation is shorter than a read, so each poll ends during a later invocation.
 func TestASlowPollGoesOnAfterTheInvocation(t *testing.T) {
 	eachForm(t, func(t *testing.T, a *account, wrap func(*journal.Follower, inside) lambda.Handler) {
 		a.append("a")
@@ -183,7 +183,7 @@ func TestOverlappingInvocationsWakeOnce(t *testing.T) {
 				running.Go(func() { _, _ = h.Invoke(t.Context(), nil) })
 				synctest.Wait()
 			}
-			gate <- struct{}{} // one ends, another one begins
+			gate <- struct{}{} // one invocation ends and another begins
 			running.Go(func() { _, _ = h.Invoke(t.Context(), nil) })
 			synctest.Wait()
 			for range 32 {
@@ -218,7 +218,7 @@ func TestErrorsPanicsAndTheContextPassThrough(t *testing.T) {
 			}()
 			_, _ = wrap(f, func(context.Context, []byte) ([]byte, error) { return panics(failure) }).Invoke(ctx, nil)
 		}()
-		assert.Contains(t, stack, "journal_test.panics", "the place of the panic is still to be seen")
+		assert.Contains(t, stack, "journal_test.panics", "the stack still shows where the panic happened")
 	})
 }
 

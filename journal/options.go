@@ -26,7 +26,7 @@ const (
 	DefaultFlushInterval   = extension.DefaultInterval
 )
 
-// ReadAPI is the part of [dynamodb.Client] that a [Follower] uses. It must respect its context.
+// ReadAPI is the part of [dynamodb.Client] that a [Follower] uses. A call must end when its context ends.
 type ReadAPI interface {
 	GetItem(context.Context, *dynamodb.GetItemInput, ...func(*dynamodb.Options)) (*dynamodb.GetItemOutput, error)
 }
@@ -34,7 +34,7 @@ type ReadAPI interface {
 // Option sets an option of [Follow]. Wrong options are reported by [Follower.Refresh] and [Follower.Run], all at once.
 type Option func(*settings)
 
-// settings are the values of the options. They never change after Follow returned.
+// settings are the values of the options. They do not change after Follow has returned.
 type settings struct {
 	table, prefix, region      string
 	sink                       change.Sink
@@ -48,51 +48,53 @@ type settings struct {
 	err                        error // what is wrong with the options
 }
 
-// Prefix is the LaunchDarkly environment in the table. The default, "", is no prefix.
+// Prefix identifies the LaunchDarkly environment in the table. The default is "", the environment without a prefix.
 func Prefix(prefix string) Option { return func(s *settings) { s.prefix = prefix } }
 
-// Interval is the longest time for which the outcome of a poll is used; the default is 1 second ([DefaultInterval]).
-// Each poll uses 90 to 100 % of it, at random, so that processes that started together do not poll together for long.
-// With 0 each call of [Follower.Refresh] polls, and [Follower.Run] uses the default. A negative value is an error.
+// Interval is the longest time for which the result of a poll is reused; the default is 1 second ([DefaultInterval]).
+// Each poll picks a random value between 90 % and 100 % of it, so that processes that started together soon poll at
+// different times. With 0, each call of [Follower.Refresh] polls, and [Follower.Run] uses the default. A negative value
+// is an error.
 func Interval(d time.Duration) Option { return func(s *settings) { s.interval = d } }
 
-// Client is the DynamoDB client. Share it with dynamostore: another client takes time at each cold start, and a
-// connection of its own. The default is a client made from the environment that Lambda sets; outside of Lambda pass
-// one.
+// Client sets the DynamoDB client. Pass the client that dynamostore uses: a second client opens its own connection and
+// makes each cold start longer. The default is a client configured from the environment variables that Lambda sets.
+// Outside of Lambda, a client is required.
 func Client(client ReadAPI) Option { return func(s *settings) { s.client = client } }
 
-// Region is the region whose journal is polled: the region of the table that the client reads. The default is the
-// client's region, or else AWS_REGION from the environment.
+// Region sets the region whose journal is polled: the region of the table that the client reads. The default is the
+// client's region, or else AWS_REGION or AWS_DEFAULT_REGION from the environment.
 func Region(region string) Option { return func(s *settings) { s.region = region } }
 
-// Copies is the number of copies of the journal, as in the stack's parameter; the default is 1, and the maximum is
-// [MaxCopies]. A follower polls one of them, which it selects at random.
+// Copies is the number of copies of the journal: the value of the stack's parameter JournalCopies. The default is 1,
+// and the maximum is [MaxCopies]. A follower selects one copy at random and polls only that copy.
 func Copies(n int) Option { return func(s *settings) { s.copies = n } }
 
-// Budget is the longest time that an invocation waits for a poll, though at most half of the time that it has left;
-// the default is 20 milliseconds ([DefaultBudget]). With 0 it does not wait. The poll goes on beside the invocation,
-// and also after it. A negative value is an error.
+// Budget is the longest time that an invocation waits for a poll; the default is 20 milliseconds ([DefaultBudget]). An
+// invocation never waits for more than half of the time until its deadline. With 0 it does not wait. The poll itself
+// continues during the invocation, and after it. A negative value is an error.
 func Budget(d time.Duration) Option { return func(s *settings) { s.budget = d } }
 
-// ReconnectBudget is [Budget] for a poll that may need a new TLS connection: the first one, and the first one after 5
-// seconds or more without a poll. The default is 150 milliseconds ([DefaultReconnectBudget]): twice the longest of
-// 500 such polls at 7 % of a core, as in a function with 128 MB (go -C benchmarks run ./coldstart). Values below
+// ReconnectBudget replaces [Budget] for a poll that may need a new TLS connection: the first poll, and the first poll
+// after 5 seconds or more without one. The default is 150 milliseconds ([DefaultReconnectBudget]): twice the longest
+// of 500 such polls at 7 % of a core, as in a function with 128 MB (go -C benchmarks run ./coldstart). Values below
 // [Budget] have no effect. A negative value is an error.
 func ReconnectBudget(d time.Duration) Option { return func(s *settings) { s.reconnectBudget = d } }
 
-// FlushBudget is the longest time for which an environment stays awake after an answer to send events, if
-// [Follower.FlushEvents] is used. The default is 1 second ([DefaultFlushBudget]). It must be positive.
+// FlushBudget is the longest time that an invocation is extended after its answer to send events, if
+// [Follower.FlushEvents] is used. The default is 1 second ([DefaultFlushBudget]). Zero and negative values are errors.
 func FlushBudget(d time.Duration) Option { return func(s *settings) { s.flushBudget = d } }
 
 // FlushInterval is the shortest time between two flushes of events; the default is 5 seconds ([DefaultFlushInterval]).
-// It must be positive.
+// Zero and negative values are errors.
 func FlushInterval(d time.Duration) Option { return func(s *settings) { s.flushInterval = d } }
 
-// Logger gets a line when the journal is not found, cannot be read, or can be read again. The default, also for nil, is
-// [slog.Default].
+// Logger sets the logger. It gets one line when the journal is not found, when it cannot be read, and when it can be
+// read again. The default, also for nil, is [slog.Default].
 func Logger(logger *slog.Logger) Option { return func(s *settings) { s.logger = logger } }
 
-// newSettings applies the options and finds the region. What is wrong is in err, for the first call that can return it.
+// newSettings applies the options and finds the region. It stores all problems in err, for the first call that can
+// return an error.
 func newSettings(table string, sink change.Sink, options []Option) settings {
 	s := settings{
 		table: table, sink: sink, copies: 1, clock: clock.Now, interval: DefaultInterval,
@@ -121,11 +123,11 @@ func newSettings(table string, sink change.Sink, options []Option) settings {
 	return s
 }
 
-// newClient returns a client of the region, made from Lambda's environment.
+// newClient returns a client for the region, configured from Lambda's environment variables.
 func newClient(region string) (ReadAPI, error) {
 	client, err := dynamoclient.New(nil)
 	if err != nil {
-		return nil, fmt.Errorf("no Client was passed: %w", err)
+		return nil, fmt.Errorf("create the default Client: %w", err)
 	}
 	return dynamodb.New(client.Options(), func(o *dynamodb.Options) { o.Region = region }), nil
 }
@@ -144,10 +146,10 @@ func (s *settings) check(clientErr error) error {
 		problems = append(problems, err)
 	}
 	if s.sink == nil {
-		report("the sink is nil: pass what changes are delivered to, such as a cachedstore.Store")
+		report("the sink is nil: pass the change.Sink to invalidate, such as a cachedstore.Store")
 	}
 	if s.region == "" {
-		report("there is no AWS region: set AWS_REGION, or pass Region")
+		report("no AWS region: set AWS_REGION, or pass Region")
 	}
 	type duration struct {
 		name  string
@@ -158,7 +160,9 @@ func (s *settings) check(clientErr error) error {
 			report("%s(%v): must be positive", d.name, d.value)
 		}
 	}
-	for _, d := range []duration{{"Interval", s.interval}, {"Budget", s.budget}, {"ReconnectBudget", s.reconnectBudget}} {
+	for _, d := range []duration{
+		{"Interval", s.interval}, {"Budget", s.budget}, {"ReconnectBudget", s.reconnectBudget},
+	} {
 		if d.value < 0 {
 			report("%s(%v): must not be negative", d.name, d.value)
 		}
@@ -167,7 +171,7 @@ func (s *settings) check(clientErr error) error {
 		report("Copies(%d): use 1 to %d", s.copies, MaxCopies)
 	}
 	if len(problems) > 0 {
-		return fmt.Errorf("configure journal's follower of table %q: %w", s.table, errors.Join(problems...))
+		return fmt.Errorf("configure journal follower of table %q: %w", s.table, errors.Join(problems...))
 	}
 	return nil
 }

@@ -14,7 +14,7 @@ import (
 	"github.com/warmflags/warmflags/journal"
 )
 
-func TestAFollowerReportsEverythingThatIsWrong(t *testing.T) {
+func TestAFollowerReportsAllWrongOptions(t *testing.T) {
 	t.Setenv("AWS_REGION", "")
 	t.Setenv("AWS_DEFAULT_REGION", "")
 	f := journal.Follow("", nil, journal.Interval(-1), journal.Budget(-1), journal.ReconnectBudget(-1),
@@ -23,15 +23,15 @@ func TestAFollowerReportsEverythingThatIsWrong(t *testing.T) {
 		err := f.Refresh(t.Context())
 		for _, want := range []string{
 			"table's name is empty", "the sink is nil", "no AWS region", "Interval(-1ns)", "Budget(-1ns)",
-			"ReconnectBudget(-1ns)",
-			"FlushBudget(0s)", "FlushInterval(0s)", "Copies(101)", "characters that SNS refuses",
+			"ReconnectBudget(-1ns)", "FlushBudget(0s)", "FlushInterval(0s)", "Copies(101)",
+			"characters that SNS refuses",
 		} {
 			assert.ErrorContains(t, err, want)
 		}
 	}
 }
 
-func TestTheRegionIsTheClients(t *testing.T) {
+func TestTheDefaultRegionIsTheClients(t *testing.T) {
 	t.Setenv("AWS_REGION", "us-east-2")
 	name := func(options ...journal.Option) string {
 		f := journal.Follow(table, &sink{}, append(options, journal.Logger(slog.New(slog.DiscardHandler)))...)
@@ -55,8 +55,8 @@ func (failing) GetItem(
 	return nil, errors.New("fails")
 }
 
-// Without Client, the environment of a Lambda function says where the table is.
-func TestTheDefaultClientIsTheEnvironments(t *testing.T) {
+// Without Client, the region and the credentials come from the environment variables of a Lambda function.
+func TestTheDefaultClientUsesTheEnvironment(t *testing.T) {
 	a := newAccount(t)
 	server := httptest.NewServer(a.DynamoDB)
 	t.Cleanup(server.Close)

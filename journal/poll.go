@@ -16,40 +16,41 @@ import (
 
 // The rules of polls:
 //
-//   - A poll counts from its beginning, by the monotonic and the wall clock. It is joined, and its outcome is used,
-//     as long as it began less than an interval ago. After that, another poll begins, beside it if it has not ended.
-//   - No poll is canceled because it is slow, because its invocation ended or because the process was frozen. So one
-//     always completes, however slow the table is and however invocations overlap.
-//   - Answers may come in any order. One that is older than what is known changes nothing. If its epoch or history is
-//     another one, everything is invalidated twice.
-//   - At most maxPolls are under way. Before another one begins, the one that began last is canceled: the oldest one
-//     is closest to its end, and only the new one can bring what is asked for.
+//   - The age of a poll is measured from its beginning, by the monotonic and the wall clock. While a poll is younger
+//     than one interval, calls wait for it and reuse its result. After that, a new poll begins, even if the previous
+//     one is still running.
+//   - A poll is never canceled because it is slow, because its invocation ended or because the process was frozen. So
+//     some poll always completes, however slow the table is and however invocations overlap.
+//   - Answers can arrive in any order. An answer that is older than the known state is ignored. If its epoch or history
+//     differs, it invalidates everything, and so does the next answer.
+//   - At most maxPolls run at once. Before one more begins, the one that began last is canceled: the oldest one is
+//     closest to its end, and only the new one is recent enough for the caller.
 
-// maxPolls is the largest number of polls under way. In a process that is not frozen, and with the default interval, it
-// is not reached: a poll ends after pollLimit.
+// maxPolls is the largest number of running polls. A process that is not frozen does not reach it with the default
+// interval, because a poll ends after pollLimit.
 const maxPolls = 4
 
-// pollLimit is the longest time that a poll takes, by the monotonic clock. It is less than what warmflags.Open waits, so that
-// a table that is silent then is logged once.
+// pollLimit is the timeout of a poll, by the monotonic clock. It is shorter than the time that warmflags.Open waits, so
+// that a table that does not answer during Open is logged once.
 const pollLimit = 2500 * time.Millisecond
 
 // longPause is the time without a poll after which the connection may have been closed: AWS's client closes it after 90
-// seconds at the latest, and DynamoDB or a gateway may do so at any time before.
+// seconds at the latest, and DynamoDB or a gateway may close it sooner.
 const longPause = 5 * time.Second
 
-// poll is one read of the journal. Its fields never change after it began, except err, which is set before done is
+// poll is one read of the journal. Its fields do not change after it began, except err, which is set before done is
 // closed.
 type poll struct {
 	began      clock.Instant
-	good       time.Duration // how long its outcome is used, from began
+	good       time.Duration // how long its result is reused, from began
 	reconnects bool          // it may need a new connection
 	cancel     context.CancelFunc
 	done       chan struct{} // closed when it ended
 	err        error
 }
 
-// join returns the latest poll if it began less than an interval ago, and a new one otherwise. A poll that failed is
-// used like any other: a journal that cannot be read costs one read in each interval, not one in each invocation.
+// join returns the latest poll if it began less than an interval ago, and a new one otherwise. The result of a failed
+// poll is reused too, so a journal that cannot be read costs one read in each interval, not one in each invocation.
 func (f *Follower) join() (*poll, error) {
 	if f.err != nil {
 		return nil, f.err
@@ -85,8 +86,9 @@ func (f *Follower) join() (*poll, error) {
 	return p, nil
 }
 
-// read reads the journal; nil if there is none. The read is eventually consistent. If it finds less than is known, it
-// reads once more, strongly consistent: either an old replica answered, or the journal went back in time.
+// read reads the journal, or returns nil if it does not exist. The read is eventually consistent. If its sequence
+// number is lower than the known one, read repeats it strongly consistent, because either an outdated replica answered
+// or the journal went back in time.
 func (f *Follower) read(ctx context.Context, known *state) (*state, error) {
 	found, err := f.get(ctx, false)
 	if err == nil && found != nil && known != nil && found.epoch == known.epoch && found.seq < known.seq {
@@ -111,15 +113,16 @@ func (f *Follower) get(ctx context.Context, consistent bool) (*state, error) {
 	return found, err
 }
 
-// finish applies what a poll found. The sink is told before done is closed: when Refresh returns nil, the sink knows.
+// finish applies the result of a poll. It calls the sink before it closes done, so that the sink has the changes when
+// Refresh returns.
 func (f *Follower) finish(p *poll, found *state, err error, canceled bool) {
 	f.applying.Lock()
 	defer f.applying.Unlock()
-	tell := func() {}
+	notify := func() {}
 	if err == nil && found != nil {
-		tell, err = f.apply(found)
+		notify, err = f.apply(found)
 	}
-	tell()
+	notify()
 	f.mu.Lock()
 	f.polls = slices.DeleteFunc(f.polls, func(other *poll) bool { return other == p })
 	line := func() {}
@@ -129,7 +132,7 @@ func (f *Follower) finish(p *poll, found *state, err error, canceled bool) {
 	}
 	if canceled && err != nil {
 		f.stats.Canceled++
-	} else if p == f.latest { // an earlier one may fail because its connection did not survive a freeze
+	} else if p == f.latest { // an earlier poll may fail only because a freeze broke its connection
 		line = f.lineLocked(found, err)
 	}
 	f.mu.Unlock()
@@ -138,22 +141,23 @@ func (f *Follower) finish(p *poll, found *state, err error, canceled bool) {
 	line()
 }
 
-// apply takes over what a poll found, and returns the call that tells the sink what is new:
+// apply stores the state that a poll found, and returns the call of the sink:
 //
-//   - at the first poll, and in another epoch: anything may have changed;
-//   - where the history is another one than the known one, or went back: the same. Then the table was restored;
-//   - with the same number as before: nothing. With a lower one: nothing, unless the read was strongly consistent;
-//   - where the entries do not reach back to the known number: anything may have changed;
-//   - otherwise: the entries that are new.
+//   - InvalidateAll at the first poll, and in a new epoch;
+//   - InvalidateAll if the history diverges from the known one or went back, because the table was restored;
+//   - nothing if the sequence number is the known one, or is lower and the read was eventually consistent;
+//   - InvalidateAll if the entries do not reach back to the known sequence number;
+//   - otherwise Invalidate with the new entries.
 //
-// Entries are decoded only if they are needed. A state whose entries cannot be decoded is not taken over, so that
-// nothing is missed when a writer has repaired it.
-func (f *Follower) apply(found *state) (tell func(), err error) {
+// Entries are decoded only if they are needed. A state whose entries cannot be decoded is not stored, so that no change
+// is missed once a writer has repaired it.
+func (f *Follower) apply(found *state) (notify func(), err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	known := f.known
 	var changes []change.Change
-	all := known == nil || known.epoch != found.epoch || known.diverges(found) || found.seq < known.seq && found.consistent
+	all := known == nil || known.epoch != found.epoch || known.diverges(found) ||
+		found.seq < known.seq && found.consistent
 	switch {
 	case all:
 	case found.seq <= known.seq:
@@ -176,7 +180,7 @@ func (f *Follower) apply(found *state) (tell func(), err error) {
 	return func() { f.sink.Invalidate(changes...) }, nil
 }
 
-// lineLocked returns what logs that a problem with the journal began or ended.
+// lineLocked returns the function that logs that a problem with the journal began or ended.
 func (f *Follower) lineLocked(found *state, err error) func() {
 	journal := []any{slog.String("table", f.table), slog.String("journal", f.name)}
 	switch {

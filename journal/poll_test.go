@@ -51,7 +51,7 @@ func TestAFailedReadIsReportedForTheInterval(t *testing.T) {
 		a.Intercept(nil)
 		a.append("b")
 		assert.Equal(t, []string{"b"}, poll(t, f, s), "nothing was missed")
-		assert.Equal(t, 2, strings.Count(a.logged(), "\n"), "one line for each end of an outage: %s", a.logged())
+		assert.Equal(t, 2, strings.Count(a.logged(), "\n"), "one line at its start, one at its end: %s", a.logged())
 		assert.Equal(t, 2, f.Stats().Errors)
 	})
 }
@@ -123,7 +123,7 @@ func TestAPollIsBounded(t *testing.T) {
 	})
 }
 
-// Reads take longer than the interval, and there is always a call that wants a newer poll.
+// Reads take longer than the interval, and there is always a call that needs a newer poll.
 func TestAPollLongerThanTheIntervalCompletes(t *testing.T) {
 	bubble(t, func(t *testing.T, a *account) {
 		a.append("a")
@@ -148,7 +148,7 @@ func TestAPollLongerThanTheIntervalCompletes(t *testing.T) {
 	})
 }
 
-// gated is a client that ignores its context. Each read waits for an answer of its own.
+// gated is a client that ignores its context. Each read waits until the test sends its answer.
 type gated struct {
 	mu    sync.Mutex // guards reads
 	reads []chan *dynamodb.GetItemOutput
@@ -164,7 +164,7 @@ func (c *gated) GetItem(
 	return <-answer, nil
 }
 
-// begin has another poll begin, and returns how it ends.
+// begin starts a new poll. The returned channel gets the poll's result.
 func (c *gated) begin(t *testing.T, f *journal.Follower) (ended chan error) {
 	ended = make(chan error, 1)
 	time.Sleep(time.Second)
@@ -187,17 +187,17 @@ func TestAnswersMayComeInAnyOrder(t *testing.T) {
 			ended = append(ended, client.begin(t, f))
 		}
 		for _, step := range []struct {
-			read int
-			told []string
+			read  int
+			calls []string
 		}{{0, []string{"*"}}, {2, []string{"b", "c"}}, {1, nil}, {3, []string{"d"}}} {
 			client.reads[step.read] <- items[step.read]
 			require.NoError(t, <-ended[step.read])
-			assert.Equal(t, step.told, s.take(), "read %d", step.read)
+			assert.Equal(t, step.calls, s.take(), "read %d", step.read)
 		}
 	})
 }
 
-// The later one of two polls is answered by an older replica than the earlier one.
+// The replica that answers the later of two polls is behind the one that answers the earlier.
 func TestAnOlderAnswerToALaterPollChangesNothing(t *testing.T) {
 	bubble(t, func(t *testing.T, a *account) {
 		client, s := &gated{}, &sink{}
@@ -211,16 +211,16 @@ func TestAnOlderAnswerToALaterPollChangesNothing(t *testing.T) {
 		for _, step := range []struct {
 			ended      chan error
 			read, item int
-			told       []string
+			calls      []string
 		}{{known, 0, 0, []string{"*"}}, {earlier, 1, 2, []string{"b", "c"}}, {later, 2, 1, nil}} {
 			client.reads[step.read] <- items[step.item]
 			require.NoError(t, <-step.ended)
-			assert.Equal(t, step.told, s.take(), "read %d", step.read)
+			assert.Equal(t, step.calls, s.take(), "read %d", step.read)
 		}
 		next := client.begin(t, f)
 		client.reads[3] <- items[2]
 		require.NoError(t, <-next)
-		assert.Empty(t, s.take(), "what is known stays known")
+		assert.Empty(t, s.take(), "the known state is kept")
 	})
 }
 
@@ -260,18 +260,18 @@ func TestAnAnswerFromBeforeAFreezeIsNotFresh(t *testing.T) {
 		f := a.follow(s, journal.Clock(now), journal.Client(client))
 		a.append("a")
 		before := &dynamodb.GetItemOutput{Item: a.item(first)}
-		old := client.begin(t, f) // its answer is on its way
+		old := client.begin(t, f) // its answer arrives later
 		frozen = time.Hour
 		a.append("b")
 
 		fresh := make(chan error, 1)
 		go func() { fresh <- f.Refresh(t.Context()) }()
 		synctest.Wait()
-		require.Len(t, client.reads, 2, "the read from before is not joined")
+		require.Len(t, client.reads, 2, "Refresh does not join the read from before the freeze")
 		client.reads[0] <- before
 		require.NoError(t, <-old)
 		synctest.Wait()
-		assert.Empty(t, fresh, "the old answer is not what it waits for")
+		assert.Empty(t, fresh, "Refresh still waits for the new read")
 		client.reads[1] <- &dynamodb.GetItemOutput{Item: a.item(first)}
 		require.NoError(t, <-fresh)
 		assert.Equal(t, []string{"*", "b"}, s.take())

@@ -30,18 +30,21 @@ import (
 	"github.com/warmflags/warmflags/journal"
 )
 
-// In real processes that are really frozen: LaunchDarkly's client over a cachedstore, AWS's own client, and the
-// journal. The function is this test's own binary.
+// These tests run LaunchDarkly's client over a cachedstore, AWS's own client, and the journal in real processes that
+// are frozen. The function is this test binary.
+
+// asFunction is the environment variable that makes the test binary run as the function. Its value is the cache's TTL.
 const asFunction = "JOURNAL_TEST_TTL"
 
-// eventsTo is where the function's client sends its events, if anywhere.
+// eventsTo is the environment variable with the URL to which the function's client sends its events. If it is not set,
+// the client sends none.
 const eventsTo = "JOURNAL_TEST_EVENTS"
 
 const processInterval = 100 * time.Millisecond
 
 func TestMain(m *testing.M) {
 	ttl, err := time.ParseDuration(os.Getenv(asFunction))
-	if err != nil { // not set: these are the tests
+	if err != nil { // not set: run the tests
 		os.Exit(m.Run())
 	}
 	cfg, err := config.LoadDefaultConfig(context.Background())
@@ -51,7 +54,8 @@ func TestMain(m *testing.M) {
 	db := dynamodb.NewFromConfig(cfg)
 	store := cachedstore.New(dynamostore.DataStore(table).Client(db), cachedstore.TTL(ttl))
 	follower := journal.Follow(table, store, journal.Client(db), journal.Interval(processInterval),
-		journal.Budget(time.Minute), journal.FlushBudget(time.Minute), journal.FlushInterval(1)) // the machine may be busy
+		journal.Budget(time.Minute), journal.FlushBudget(time.Minute), // long, because the machine may be busy
+		journal.FlushInterval(1))
 	flags := ld.Config{
 		DataStore: store, DataSource: ldcomponents.ExternalUpdatesOnly(), Events: ldcomponents.NoEvents(),
 		DiagnosticOptOut: true,
@@ -72,12 +76,12 @@ func TestMain(m *testing.M) {
 	}))
 }
 
-// lab is a table in this process, and a function in others that reads it.
+// lab has a table in this process, and a function in other processes that reads it.
 type lab struct {
 	*account
 	*runtimeapi.Function
 	version int
-	ended   time.Time // when the latest invocation had
+	ended   time.Time // when the latest invocation ended
 }
 
 func newLab(t *testing.T, ttl time.Duration, env ...string) *lab {
@@ -103,14 +107,14 @@ func newLab(t *testing.T, ttl time.Duration, env ...string) *lab {
 // flip writes the flag's next version, which is also its value.
 func (l *lab) flip() {
 	l.version++
-	data := fmt.Sprintf(`{"key":"flag","version":%d,"on":false,"offVariation":0,"variations":[%d]}`, l.version, l.version)
+	data := fmt.Sprintf(`{"key":"flag","version":%[1]d,"on":false,"offVariation":0,"variations":[%[1]d]}`, l.version)
 	_, err := l.DynamoDB.PutItem(l.t.Context(), &dynamodb.PutItemInput{TableName: aws.String(table), Item: item{
 		"namespace": str("features"), "key": str("flag"), "version": num(fmt.Sprint(l.version)), "item": str(data),
 	}})
 	require.NoError(l.t, err)
 }
 
-// value is what an invocation evaluates.
+// value invokes the function and returns the flag's value.
 func (l *lab) value() (version int) {
 	l.t.Helper()
 	r, err := l.Invoke(l.t.Context(), []byte(`"ada"`))
@@ -121,7 +125,7 @@ func (l *lab) value() (version int) {
 	return version
 }
 
-// freeze lets a time pass in which the container is frozen: it is, since its invocation ended.
+// freeze waits until d has passed since the latest invocation ended. The container is frozen meanwhile.
 func (l *lab) freeze(d time.Duration) { <-time.After(d - time.Since(l.ended)) }
 
 func TestAThawedContainerIsFreshInItsFirstInvocation(t *testing.T) {
@@ -141,12 +145,12 @@ func TestAThawedContainerIsFreshInItsFirstInvocation(t *testing.T) {
 			l.flip()
 			require.NoError(t, l.writer.Renew(t.Context(), ""))
 			l.freeze(processInterval)
-			assert.Equal(t, l.version, l.value(), "when it is not known what changed")
+			assert.Equal(t, l.version, l.value(), "after Renew")
 		})
 	}
 }
 
-// The caller has its answer while LaunchDarkly still holds the events, and they are sent before the freeze.
+// The caller has its answer before LaunchDarkly has accepted the events. They are sent before the container is frozen.
 func TestEventsAreSentAfterTheAnswer(t *testing.T) {
 	arrived, release := make(chan string, 10), make(chan struct{})
 	events := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -183,7 +187,7 @@ func TestWithoutTheJournalTheTTLIsTheLimit(t *testing.T) {
 			l.freeze(ttl)
 		}
 	})
-	t.Run("long", func(t *testing.T) { // so it is the journal that made the others fresh
+	t.Run("long", func(t *testing.T) { // proves that the journal made the flags fresh in the other tests
 		l := newLab(t, time.Hour)
 		require.Equal(t, 1, l.value())
 		l.flip()

@@ -11,8 +11,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 )
 
-// The pause before a conflicting write is repeated is random, at most firstPause and doubled each time, up to
-// lastPause.
+// The pause before a write is repeated after a conflict is random. Its maximum is firstPause, and doubles with each
+// attempt up to lastPause.
 const (
 	firstPause = 5 * time.Millisecond
 	lastPause  = time.Second
@@ -38,9 +38,9 @@ func withRetry(ctx context.Context, f func() error) error {
 	}
 }
 
-// isConflict reports whether a write failed because of another one, or because the table was too busy for a
-// transaction: then it is worth while to read again. Throttling of a single put is not among these, since AWS's
-// client has retried that already.
+// isConflict reports whether a write failed because of another write, or because a transaction was throttled. The
+// caller then reads and writes again. A throttled single put is not a conflict, because AWS's client has already
+// retried it.
 func isConflict(err error) bool {
 	var failed *types.ConditionalCheckFailedException
 	var conflict *types.TransactionConflictException
@@ -53,7 +53,8 @@ func isConflict(err error) bool {
 	}
 	for _, reason := range canceled.CancellationReasons {
 		switch aws.ToString(reason.Code) {
-		case "", "None", "ConditionalCheckFailed", "TransactionConflict", "ProvisionedThroughputExceeded", "ThrottlingError":
+		case "", "None", "ConditionalCheckFailed", "TransactionConflict", "ProvisionedThroughputExceeded",
+			"ThrottlingError":
 		default:
 			return false // such as a validation error
 		}

@@ -21,8 +21,9 @@ const (
 	attrMarks   = "marks"
 )
 
-// maxBytes is the largest size of the row, as DynamoDB counts: one eventually consistent read of it takes half a read
-// unit (https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/read-write-operations.html).
+// maxBytes is the largest size of the row, in bytes as DynamoDB counts them: up to this size, an eventually consistent
+// read takes half a read unit
+// (https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/read-write-operations.html).
 const maxBytes = 4096
 
 // markBytes is the length of an entry's mark: 20 random bits.
@@ -31,25 +32,25 @@ const markBytes = 4
 // row is an item of the table.
 type row = map[string]types.AttributeValue
 
-// state is a journal's content. One that was read has encoded, and entries after decode. One that is to be written has
-// entries. It never changes once a follower knows it.
+// state is a journal's content. A state that was read has encoded, and has entries after decode. A state to be written
+// has entries. It does not change after a follower has stored it.
 type state struct {
 	epoch      string
-	seq        int64   // number of the latest change in this epoch; the first one is 1
-	entries    []entry // the latest changes, oldest first; the last one has the number seq
-	encoded    string  // entries as they were read
+	seq        int64   // sequence number of the latest change in this epoch; the first one is 1
+	entries    []entry // the latest changes, oldest first; the last one has the sequence number seq
+	encoded    string  // the entries as they were read
 	marks      string  // the marks of the entries; empty in a row of an older release
-	consistent bool    // it was read strongly consistent
+	consistent bool    // the read was strongly consistent
 }
 
-// entry is one change. It leaves out the time, which no follower needs.
+// entry is one change without its time, which no follower needs.
 type entry struct {
 	Key     string `json:"n"`
 	Kind    string `json:"k,omitempty"` // empty means features
 	Version int    `json:"v,omitempty"`
 	Deleted bool   `json:"d,omitempty"`
 
-	mark string // random; two histories with the same epoch and sequence number differ in it
+	mark string // random, so that it differs in two histories with the same epoch and sequence number
 }
 
 // newEntry returns the entry of a change, with a new mark.
@@ -61,7 +62,7 @@ func newEntry(c change.Change) entry {
 	return e
 }
 
-// change returns the change of an entry, without a time.
+// change returns the entry as a change without a time.
 func (e entry) change() change.Change {
 	c := change.Change{Kind: e.Kind, Key: e.Key, Version: e.Version, Deleted: e.Deleted}
 	if c.Kind == "" {
@@ -70,8 +71,8 @@ func (e entry) change() change.Change {
 	return c
 }
 
-// since returns the changes after the number seq, oldest first, and false if the oldest of them are no longer there.
-// The state must be decoded, and seq must not be larger than its own.
+// since returns the changes after sequence number seq, oldest first, and false if the oldest of them are no longer in
+// the journal. The state must be decoded, and seq must not be larger than the state's own.
 func (j *state) since(seq int64) ([]change.Change, bool) {
 	missed := j.seq - seq
 	if missed > int64(len(j.entries)) {
@@ -84,7 +85,7 @@ func (j *state) since(seq int64) ([]change.Change, bool) {
 	return changes, true
 }
 
-// mark returns the mark of the change with the number seq; "" if the state does not hold it.
+// mark returns the mark of the change with sequence number seq, or "" if the state does not contain that change.
 func (j *state) mark(seq int64) string {
 	end := int64(len(j.marks)) - (j.seq-seq)*markBytes
 	if end < markBytes || seq > j.seq {
@@ -93,15 +94,15 @@ func (j *state) mark(seq int64) string {
 	return j.marks[end-markBytes : end]
 }
 
-// diverges reports whether two states of the same epoch belong to different histories: another change has the number
-// of the latest one that both hold. So one of them was written to after the table had been restored.
+// diverges reports whether two states of the same epoch belong to different histories: the latest sequence number in
+// both has different marks. Then one of the two was written after the table had been restored.
 func (j *state) diverges(other *state) bool {
 	seq := min(j.seq, other.seq)
 	a, b := j.mark(seq), other.mark(seq)
 	return a != "" && b != "" && a != b
 }
 
-// name returns the namespace, and the key, of a journal's copy.
+// name returns the namespace of a copy of the journal, which is also its key.
 func name(prefix, region string, number int) string {
 	return layout.Namespace(prefix, layout.MarkerJournal+"/"+region+"/"+strconv.Itoa(number))
 }
@@ -116,21 +117,23 @@ func number(n int64) types.AttributeValue {
 	return &types.AttributeValueMemberN{Value: strconv.FormatInt(n, 10)}
 }
 
-// makeRow returns the row of a state under a name, with as many of the latest entries as fit. It counts as DynamoDB
-// does: the bytes of all names and values
+// makeRow returns the row of a state under a name, with as many of the latest entries as fit. The size is counted as
+// DynamoDB does: the bytes of all names and values
 // (https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/CapacityUnitCalculations.html).
 func makeRow(name string, j *state) row {
 	r := rowKey(name)
 	r[attrEpoch], r[attrSeq] = text(j.epoch), number(j.seq)
-	free := maxBytes - len(layout.AttrNamespace+name+layout.AttrKey+name+attrEpoch+j.epoch+attrSeq+attrEntries+attrMarks)
-	free -= len(strconv.FormatInt(j.seq, 10))/2 + 2 // DynamoDB's size of a number, or a little more
+	free := maxBytes - len(layout.AttrNamespace+name+layout.AttrKey+name)
+	free -= len(attrEpoch + j.epoch + attrSeq + attrEntries + attrMarks)
+	free -= len(strconv.FormatInt(j.seq, 10))/2 + 2 // at least DynamoDB's size of the number
 	entries, marks := encodeEntries(j.entries, free)
 	r[attrEntries], r[attrMarks] = text(entries), text(marks)
 	return r
 }
 
-// encodeEntries encodes the latest entries that fit into so many bytes with their marks: the entries as a JSON array,
-// oldest first, and the marks one after the other. Both may be empty. Then every follower has fallen behind.
+// encodeEntries encodes as many of the latest entries as fit, with their marks, into free bytes: the entries as a JSON
+// array, oldest first, and the marks one after the other. If not even the latest entry fits, both are empty, and every
+// follower invalidates everything.
 func encodeEntries(entries []entry, free int) (encoded, marks string) {
 	texts, first, size := make([][]byte, len(entries)), len(entries), len("[]")
 	for i := len(entries) - 1; i >= 0; i-- {
@@ -151,7 +154,7 @@ func encodeEntries(entries []entry, free int) (encoded, marks string) {
 	return string(append(b, ']')), marks
 }
 
-// parseRow reads a row, all but its entries; nil for no row.
+// parseRow reads a row except its entries. It returns nil if there is no row.
 func parseRow(r row) (*state, error) {
 	if len(r) == 0 {
 		return nil, nil
@@ -173,8 +176,8 @@ func parseRow(r row) (*state, error) {
 	return j, nil
 }
 
-// decode reads the entries of a state that was read. Most polls find nothing new and need none. The first change of an
-// epoch has the number 1, so there cannot be more entries than seq.
+// decode decodes the entries of a state that was read. Most polls find nothing new and do not need them. The first
+// change of an epoch has sequence number 1, so there cannot be more entries than seq.
 func (j *state) decode() error {
 	if err := json.Unmarshal([]byte(j.encoded), &j.entries); err != nil {
 		return fmt.Errorf("entries: %w", err)
@@ -182,7 +185,7 @@ func (j *state) decode() error {
 	if j.seq < int64(len(j.entries)) {
 		return fmt.Errorf("seq %d is less than its %d entries", j.seq, len(j.entries))
 	}
-	if j.marks == "" { // of an older release
+	if j.marks == "" { // written by an older release
 		return nil
 	}
 	if len(j.marks) != markBytes*len(j.entries) {

@@ -5,10 +5,10 @@ import (
 	"time"
 )
 
-// Run polls the journal at once and then in each interval, until ctx ends. It is for processes that are never frozen:
-// services, and functions on Lambda Managed Instances. Failures are logged, and the next poll tries again.
+// Run polls the journal at once and then once in each interval, until ctx ends. It is for processes that are never
+// frozen: services, and functions on Lambda Managed Instances. A failed poll is logged; the next poll is the retry.
 //
-// It returns wrong options at once, and otherwise ctx's error.
+// Run returns an error for wrong options at once, and otherwise ctx's error.
 func (f *Follower) Run(ctx context.Context) error {
 	if f.err != nil {
 		return f.err
@@ -29,5 +29,6 @@ func (f *Follower) Run(ctx context.Context) error {
 	}
 }
 
-// Err returns what is wrong with the options, as [Follower.Refresh] does, without a read; nil if nothing is.
+// Err returns all problems with the options in one error, as [Follower.Refresh] does, but without a read. It returns
+// nil if there are none.
 func (f *Follower) Err() error { return f.err }

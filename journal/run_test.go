@@ -12,7 +12,7 @@ import (
 	"github.com/warmflags/warmflags/journal"
 )
 
-// A service needs no invocations: whenever a change is written, the sink knows of it within an interval and a half.
+// A service needs no invocations: the sink gets each change within one and a half intervals.
 func TestRunPollsEachInterval(t *testing.T) {
 	bubble(t, func(t *testing.T, a *account) {
 		const interval = 10 * time.Second
@@ -25,7 +25,7 @@ func TestRunPollsEachInterval(t *testing.T) {
 		synctest.Wait()
 		require.Equal(t, []string{"*"}, s.take(), "at once")
 		for i := range 20 {
-			// Later in the interval each time, from its beginning to its end.
+			// Append later in the interval in each round, from its beginning to its end.
 			<-time.After(interval*time.Duration(i)/20 + time.Millisecond)
 			a.append("flag")
 			<-time.After(interval * 3 / 2)
@@ -41,7 +41,7 @@ func TestRunPollsEachInterval(t *testing.T) {
 	})
 }
 
-// With an interval of 0 each Refresh polls, and the timer does not spin.
+// With an interval of 0 each Refresh polls, and Run uses the default interval.
 func TestIntervalZero(t *testing.T) {
 	bubble(t, func(t *testing.T, a *account) {
 		s := &sink{}

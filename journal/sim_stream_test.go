@@ -23,7 +23,7 @@ import (
 	"github.com/warmflags/warmflags/streamhandler"
 )
 
-// commit raises a flag's version in a region, whose stream has a record of it.
+// commit writes a new version of a flag in a region and adds a record of it to the region's stream.
 func (w *world) commit(r, prefix, key int) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -40,7 +40,7 @@ func (r *simRegion) record(prefix, key, version int) {
 	r.stream[shard] = append(r.stream[shard], record(simPrefixes[prefix], key, version, r.records))
 }
 
-// keyFormat makes keys so long that a journal holds some sixty changes.
+// keyFormat makes long keys, so that a journal holds about sixty changes.
 const keyFormat = "a-flag-with-a-rather-long-name-%02d"
 
 func number(key string) int {
@@ -61,7 +61,8 @@ func record(prefix string, key, version, sequence int) events.DynamoDBEventRecor
 	r := events.DynamoDBEventRecord{EventName: "INSERT", Change: events.DynamoDBStreamRecord{
 		SequenceNumber: strconv.Itoa(sequence), NewImage: image(version),
 		Keys: map[string]events.DynamoDBAttributeValue{
-			"namespace": events.NewStringAttribute(namespace), "key": events.NewStringAttribute(fmt.Sprintf(keyFormat, key)),
+			"namespace": events.NewStringAttribute(namespace),
+			"key":       events.NewStringAttribute(fmt.Sprintf(keyFormat, key)),
 		},
 	}}
 	if version > 1 {
@@ -70,8 +71,8 @@ func record(prefix string, key, version, sequence int) events.DynamoDBEventRecor
 	return r
 }
 
-// stream runs streamhandler on one shard, as Lambda does: batch after batch, again from where it failed. Each shard has
-// a process of its own, which is replaced at times.
+// stream runs streamhandler on one shard, as Lambda does: batch after batch, and again from the record at which a batch
+// failed. Each shard has its own process, which is sometimes replaced.
 func (w *world) stream(r, shard int) {
 	region, random := w.regions[r], w.random(uint64(100+10*r+shard))
 	var writer atomic.Pointer[journal.Writer] // of the process
@@ -113,11 +114,12 @@ func (w *world) stream(r, shard int) {
 	}
 }
 
-// noted is the key of a function in the context of a write. It is called with the journal's name, under world.mu, in
-// the moment in which the write is done.
-type noted struct{}
+// committedKey is the context key of a function that is called when a write is committed, with the journal's name and
+// under world.mu.
+type committedKey struct{}
 
-// publish is what streamhandler does with what it published: it appends it, or removes the journal while that is off.
+// publish handles published messages as streamhandler does: it appends them, or removes the journal while it is
+// switched off.
 func (w *world) publish(
 	ctx context.Context, region *simRegion, writer *journal.Writer, published []change.Message,
 ) error {
@@ -125,7 +127,7 @@ func (w *world) publish(
 	off := region.off
 	w.mu.Unlock()
 	each := func(f func(prefix int, m change.Message)) context.Context {
-		return context.WithValue(ctx, noted{}, func(name string) {
+		return context.WithValue(ctx, committedKey{}, func(name string) {
 			for _, m := range published {
 				if strings.HasPrefix(name, layout.Namespace(m.Prefix, "$journal/")) {
 					f(slices.Index(simPrefixes[:], m.Prefix), m)
@@ -139,49 +141,49 @@ func (w *world) publish(
 	return writer.Append(each(region.appended), published)
 }
 
-// appended notes what is in a region's journal now: a message tells of all versions up to its own. What was published
-// while the journal was off counts from the next append, which begins an epoch.
+// appended records that the journal now has the message's changes. A change covers all versions up to its own. Changes
+// that were published while the journal was off count from the next append, because it begins a new epoch.
 func (r *simRegion) appended(prefix int, m change.Message) {
-	for key, version := range r.unheard[prefix] {
+	for key, version := range r.pending[prefix] {
 		r.flags[prefix][key].append(version)
 	}
-	clear(r.unheard[prefix])
+	clear(r.pending[prefix])
 	for _, c := range m.Changes {
 		r.flags[prefix][number(c.Key)].append(r.version(prefix, c))
 	}
 }
 
-// version is the version that a follower that is told of a change now finds in the table, at least.
+// version returns the lowest version that the table has when a follower receives the change now.
 func (r *simRegion) version(prefix int, c change.Change) int {
-	if c.Version == 0 { // not known: the batch had the item in several versions that did not rise
+	if c.Version == 0 { // unknown: the item's versions in the batch did not rise
 		return len(r.flags[prefix][number(c.Key)].committed)
 	}
 	return c.Version
 }
 
-// removed notes that nothing is in a region's journal from now on.
+// removed records that the region's journal is now empty.
 func (r *simRegion) removed(prefix int, m change.Message) {
-	unheard := r.unheard[prefix]
+	pending := r.pending[prefix]
 	for key := range r.flags[prefix] {
 		h := &r.flags[prefix][key]
-		unheard[key], h.appended = max(unheard[key], len(h.appended)), nil
+		pending[key], h.appended = max(pending[key], len(h.appended)), nil
 	}
 	for _, c := range m.Changes {
-		unheard[number(c.Key)] = max(unheard[number(c.Key)], r.version(prefix, c))
+		pending[number(c.Key)] = max(pending[number(c.Key)], r.version(prefix, c))
 	}
 }
 
-// append notes that the journal has all versions up to this one, from now on.
+// append records that the journal has all versions up to this one from now on.
 func (h *history) append(version int) {
 	for len(h.appended) < version {
 		h.appended = append(h.appended, time.Now())
 	}
 }
 
-// topic publishes, and at times fails for a message, so that a batch of two prefixes is published in part.
+// topic is a Publisher that sometimes fails, so that a batch of two prefixes is published in part.
 type topic struct {
 	w      *world
-	random *rand.Rand // of the shard, whose handler publishes one message after the other
+	random *rand.Rand // used only by the shard's handler, which publishes one message after the other
 }
 
 func (p topic) Publish(context.Context, *sns.PublishInput, ...func(*sns.Options)) (*sns.PublishOutput, error) {
@@ -195,7 +197,7 @@ func (p topic) Publish(context.Context, *sns.PublishInput, ...func(*sns.Options)
 	return &sns.PublishOutput{}, nil
 }
 
-// simWriter is streamhandler's client: it fails in bad weather, and remembers what the journal was when.
+// simWriter is streamhandler's DynamoDB client. It fails while the region is down, and records the journal's history.
 type simWriter struct {
 	*localaws.DynamoDB
 	w      *world
@@ -234,7 +236,7 @@ func (c simWriter) TransactWriteItems(
 		for _, one := range in.TransactItems {
 			c.region.write(text(one.Put.Item["key"]), one.Put.Item)
 		}
-		ctx.Value(noted{}).(func(string))(text(in.TransactItems[0].Put.Item["key"]))
+		ctx.Value(committedKey{}).(func(string))(text(in.TransactItems[0].Put.Item["key"]))
 	}
 	return out, err
 }
@@ -251,7 +253,7 @@ func (c simWriter) DeleteItem(
 	if err == nil {
 		c.region.write(text(in.Key["key"]), nil)
 		c.w.count.removed++
-		ctx.Value(noted{}).(func(string))(text(in.Key["key"]))
+		ctx.Value(committedKey{}).(func(string))(text(in.Key["key"]))
 	}
 	return out, err
 }

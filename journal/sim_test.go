@@ -16,21 +16,22 @@ import (
 	"github.com/warmflags/warmflags/journal"
 )
 
-// The simulation: a global table in two regions, flags that change in the first and are replicated to the second,
-// streamhandlers that publish and append, and containers that poll their region's journal, evaluate flags, are frozen
-// and end. Everything fails at times: reads and writes fail or take up to seconds, connections are lost in long
-// pauses, the journal is switched off and on, and the table is restored from a backup. This file is the world,
-// sim_stream_test.go the streamhandlers, sim_weather_test.go what goes wrong, and container_test.go the containers
-// and the judge.
+// The simulation has a global table in two regions, flags that change in the first region and are replicated to the
+// second, streamhandlers that publish and append, and containers that poll their region's journal, evaluate flags, are
+// frozen and end. Everything fails at times: reads and writes fail or take seconds, connections break in long pauses,
+// the journal is switched off and on, and the table is restored from a backup. This file has the world,
+// sim_stream_test.go the streamhandlers, sim_weather_test.go the faults, and container_test.go the containers and the
+// checks.
 //
-// The judge knows when each version came into each region's table, and when its append returned. An evaluation of an
-// invocation that began at s must know every version
+// The checks use the time at which each version was written to each region's table, and the time at which its append
+// returned. In an invocation that began at s, an evaluation must return a version that is at least as new as
 //
-//   - that was in the table a TTL before s, whatever fails;
-//   - that was in the journal an interval and a replica's lag before s, unless one of this container's polls that
-//     began since an interval before s failed, took longer than its budget, or was answered by an older replica.
+//   - every version that was in the table one TTL before s, whatever fails;
+//   - every version that was in the journal one interval plus a replica's lag before s. This is not required if one of
+//     the container's polls that began later than one interval before s failed, took longer than its budget, or was
+//     answered by an outdated replica.
 //
-// And a container reads one copy for life, and is told exactly what the journal holds beyond what it was told before.
+// A container always reads the same copy, and its sink receives exactly the changes that it does not have yet.
 
 var full = flag.Bool("sim.full", false, "simulate 1,000 containers and 10,000 changes")
 
@@ -39,7 +40,7 @@ const (
 	simTTL       = 20 * time.Second
 	simBudget    = 20 * time.Millisecond
 	simReconnect = 100 * time.Millisecond
-	maxLag       = 200 * time.Millisecond // of a replica that answers an eventually consistent read; a few lag more
+	maxLag       = 200 * time.Millisecond // of most replicas that answer eventually consistent reads; a few lag more
 	simFlags     = 20                     // in each prefix
 	simCopies    = 3
 	shards       = 2 // of each region's stream
@@ -81,7 +82,7 @@ func simulate(t *testing.T, seed uint64, containers, changes int) {
 	w.change(changes)
 	close(w.calm)
 	weather.Wait()
-	for prefix := range simPrefixes { // so that each journal is written once more
+	for prefix := range simPrefixes { // write each journal once more
 		w.commit(0, prefix, 0)
 		w.commit(1, prefix, 0)
 	}
@@ -91,11 +92,11 @@ func simulate(t *testing.T, seed uint64, containers, changes int) {
 	w.conclude(containers, changes)
 }
 
-// world is what all actors share.
+// world is the state that all goroutines of the simulation share.
 type world struct {
 	t    *testing.T
 	seed uint64
-	calm chan struct{} // closed when nothing goes wrong any more
+	calm chan struct{} // closed when faults end
 	stop chan struct{} // closed at the end
 
 	regions [2]*simRegion
@@ -104,7 +105,7 @@ type world struct {
 	violations []string
 	count      struct {
 		evaluations, strict, excused, stale, polls, frozenPolls, slowPolls, reconnects int
-		all, told, partial, restores, removed                                          int
+		all, notified, partial, restores, removed                                      int
 	}
 }
 
@@ -120,13 +121,13 @@ type simRegion struct {
 	stream  [shards][]events.DynamoDBEventRecord // not handled yet
 	records int
 	written map[string][]written // by the journal's name
-	unheard [2]map[int]int       // versions that the next append tells of by a new epoch, by flag
+	pending [2]map[int]int       // by prefix and flag: the version that the next append covers by a new epoch
 }
 
-// history is when each version of a flag came, the first at index 0 being version 1.
+// history has the times at which each version of a flag was committed and appended. Version 1 is at index 0.
 type history struct{ committed, appended []time.Time }
 
-// written is what a copy of the journal was from a moment on; nil means that it was removed.
+// written is the content of a copy of the journal from at on; nil means that it was removed.
 type written struct {
 	at   time.Time
 	item item
@@ -138,13 +139,13 @@ func newWorld(t *testing.T, seed uint64) *world {
 		cloud := localaws.New()
 		cloud.CreateFlagTable(table)
 		w.regions[r] = &simRegion{
-			name: simRegions[r], cloud: cloud, written: map[string][]written{}, unheard: [2]map[int]int{{}, {}},
+			name: simRegions[r], cloud: cloud, written: map[string][]written{}, pending: [2]map[int]int{{}, {}},
 		}
 	}
 	return w
 }
 
-// newWriter returns the writer of another process.
+// newWriter returns the writer of a new process.
 func (w *world) newWriter(r *simRegion) *journal.Writer {
 	return &journal.Writer{Client: simWriter{r.cloud.DynamoDB, w, r}, Table: table, Region: r.name, Copies: simCopies}
 }
@@ -160,12 +161,12 @@ func isClosed(c <-chan struct{}) bool {
 	}
 }
 
-// between is a random time.
+// between returns a random duration.
 func between(random *rand.Rand, least, most time.Duration) time.Duration {
 	return least + time.Duration(random.Int64N(int64(most-least)+1))
 }
 
-// change changes flags in the first region; the second has each change a while later.
+// change changes flags in the first region; each change is replicated to the second region a while later.
 func (w *world) change(changes int) {
 	random := w.random(1)
 	var replicated sync.WaitGroup
@@ -188,7 +189,7 @@ func (w *world) change(changes int) {
 	replicated.Wait()
 }
 
-// conclude says what was seen, and fails the test for what was not.
+// conclude reports violations, logs the counts, and fails the test if something never happened.
 func (w *world) conclude(containers, changes int) {
 	for _, v := range w.violations {
 		w.t.Error(v)
@@ -196,13 +197,14 @@ func (w *world) conclude(containers, changes int) {
 	w.t.Logf("%d containers, %d changes, %v: %+v", containers, changes, simInterval, w.count)
 	c := w.count
 	for name, n := range map[string]int{
-		"evaluations": c.evaluations, "of these judged by the interval": c.strict, "and by the TTL": c.excused,
-		"stale ones, as allowed": c.stale, "polls across a freeze": c.frozenPolls,
-		"polls longer than the interval": c.slowPolls,
-		"polls with a new connection":    c.reconnects, "times that all was invalidated": c.all, "entries told": c.told,
-		"partial publishes": c.partial, "restores": c.restores, "removed journals": c.removed,
+		"evaluations": c.evaluations, "evaluations limited by the interval": c.strict,
+		"evaluations limited by the TTL": c.excused, "stale evaluations within the limits": c.stale,
+		"polls across a freeze": c.frozenPolls, "polls longer than the interval": c.slowPolls,
+		"polls with a new connection": c.reconnects, "calls of InvalidateAll": c.all,
+		"changes passed to sinks": c.notified, "partial publishes": c.partial, "restores": c.restores,
+		"removed journals": c.removed,
 	} {
-		assert.Positive(w.t, n, "the simulation is too tame: there were no %s", name)
+		assert.Positive(w.t, n, "the simulation is too easy: there were no %s", name)
 	}
 	for _, region := range w.regions {
 		for _, flags := range region.flags {

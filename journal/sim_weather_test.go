@@ -10,7 +10,7 @@ import (
 	"github.com/warmflags/warmflags/internal/table/layout"
 )
 
-// rest lets a time pass, unless it is calm before.
+// rest waits for d, or until faults end.
 func (w *world) rest(d time.Duration) {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
@@ -20,7 +20,7 @@ func (w *world) rest(d time.Duration) {
 	}
 }
 
-// weather makes the journal fail, or slow, at times.
+// weather makes the journal fail or slow at random times.
 func (w *world) weather(r int) {
 	random := w.random(uint64(10 + r))
 	set := func(down, slow bool) {
@@ -59,8 +59,8 @@ func (w *world) operator(r int) {
 	set(false)
 }
 
-// restore puts the journal of a prefix back to what it was at a moment. What was lost is synced again: the stream has
-// it once more, under the same versions.
+// restore resets the journal of a prefix to its content at the time of a backup. Lost changes are synced again: the
+// stream gets them once more, with the same versions.
 func (w *world) restore(region *simRegion, prefix int, backup time.Time) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -71,9 +71,9 @@ func (w *world) restore(region *simRegion, prefix int, backup time.Time) {
 		region.write(name, old)
 		ctx := context.Background()
 		if old == nil {
-			_, err := region.cloud.DynamoDB.DeleteItem(ctx, &dynamodb.DeleteItemInput{TableName: aws.String(table), Key: item{
-				"namespace": str(name), "key": str(name),
-			}})
+			_, err := region.cloud.DynamoDB.DeleteItem(ctx, &dynamodb.DeleteItemInput{
+				TableName: aws.String(table), Key: item{"namespace": str(name), "key": str(name)},
+			})
 			if err != nil {
 				w.t.Error(err)
 			}
@@ -84,7 +84,7 @@ func (w *world) restore(region *simRegion, prefix int, backup time.Time) {
 			w.t.Error(err)
 		}
 	}
-	clear(region.unheard[prefix])
+	clear(region.pending[prefix])
 	for key := range region.flags[prefix] {
 		h := &region.flags[prefix][key]
 		kept := 0
@@ -98,7 +98,7 @@ func (w *world) restore(region *simRegion, prefix int, backup time.Time) {
 	}
 }
 
-// at returns what a copy of the journal was at a moment.
+// at returns the content of a copy of the journal at a time.
 func (r *simRegion) at(name string, moment time.Time) item {
 	history := r.written[name]
 	for n := len(history) - 1; n >= 0; n-- {
@@ -109,7 +109,7 @@ func (r *simRegion) at(name string, moment time.Time) item {
 	return nil
 }
 
-// write notes that a copy of the journal was written now; nil: removed.
+// write records that a copy of the journal was written now, or removed if i is nil.
 func (r *simRegion) write(name string, i item) {
 	r.written[name] = append(r.written[name], written{time.Now(), i})
 }

@@ -19,7 +19,9 @@ import (
 type WriteAPI interface {
 	ReadAPI
 	PutItem(context.Context, *dynamodb.PutItemInput, ...func(*dynamodb.Options)) (*dynamodb.PutItemOutput, error)
-	DeleteItem(context.Context, *dynamodb.DeleteItemInput, ...func(*dynamodb.Options)) (*dynamodb.DeleteItemOutput, error)
+	DeleteItem(
+		context.Context, *dynamodb.DeleteItemInput, ...func(*dynamodb.Options),
+	) (*dynamodb.DeleteItemOutput, error)
 	TransactWriteItems(
 		context.Context, *dynamodb.TransactWriteItemsInput, ...func(*dynamodb.Options),
 	) (*dynamodb.TransactWriteItemsOutput, error)
@@ -27,29 +29,40 @@ type WriteAPI interface {
 
 var _ WriteAPI = (*dynamodb.Client)(nil)
 
-// MaxCopies is the largest number of copies of a journal: what one transaction can write.
+// MaxCopies is the largest number of copies of a journal: a DynamoDB transaction has at most 100 items.
 const MaxCopies = 100
 
-// Writer appends to the journals of one table in one region. All fields but Copies are required. Wrong ones are
-// reported by each call, all at once. Its methods are safe for concurrent use, in any number of processes.
+// Writer appends to the journals of one table in one region. All exported fields except Copies are required. Each call
+// reports all wrong fields together. Its methods are safe for concurrent use, also by several processes.
 type Writer struct {
 	Client WriteAPI
 	Table  string
-	Region string // of the table: AWS_REGION in a Lambda function
-	// Copies is the number of copies, which are all alike; 0 means 1, and the maximum is [MaxCopies]. Raise it here before
-	// you raise it in followers, and lower it there first: a follower of a copy that is not written misses everything.
+	Region string // the table's region: AWS_REGION in a Lambda function
+	// Copies is the number of identical copies. 0 means 1, a negative value is an error, and the maximum is
+	// [MaxCopies]. Raise it here before you raise it in followers, and lower it in followers first: a follower whose
+	// copy is not written misses every change.
 	Copies int
 
 	mu    sync.Mutex        // guards wrote
-	wrote map[string]*state // by prefix: epoch, seq and the last mark of what this Writer wrote last
+	wrote map[string]*state // by prefix: epoch, seq and last mark of this Writer's latest write
 }
 
-// Append appends the changes of these messages to the journals of their prefixes, and returns when they are there.
-// Concurrent calls lose nothing: each write is conditional on what was read, and is repeated until it succeeds or ctx
-// ends. A message without changes, which means that anything may have changed, is a [Writer.Renew].
+// AppendOrRemove returns [Writer.Append] if the journal is switched on, and [Writer.Remove] if it is switched off. Pass
+// the result to streamhandler.OnPublished.
+func (w *Writer) AppendOrRemove(on bool) func(ctx context.Context, published []change.Message) error {
+	if on {
+		return w.Append
+	}
+	return w.Remove
+}
+
+// Append appends the changes of the messages to the journals of their prefixes, and returns when they are written.
+// Concurrent calls lose no change: each write is conditional on the state that was read, and is repeated until it
+// succeeds or ctx ends. A message without changes means that anything may have changed; for its prefix, Append begins a
+// new epoch, as [Writer.Renew] does.
 //
-// A prefix that fails does not affect the others; the error joins those of all that failed. After an error, append all
-// again: what is appended twice is only invalidated twice.
+// A failure for one prefix does not affect the others; the returned error joins all failures. After an error, append
+// all messages again. A change that is appended twice is invalidated twice, which costs a read.
 func (w *Writer) Append(ctx context.Context, published []change.Message) error {
 	appended := map[string][]entry{}
 	renewed := map[string]bool{}
@@ -64,15 +77,15 @@ func (w *Writer) Append(ctx context.Context, published []change.Message) error {
 	})
 }
 
-// Renew gives the journal of a prefix a new epoch, so that every follower takes it that anything may have changed. It
-// is for when it is not known what changed.
+// Renew gives the journal of a prefix a new epoch, so that every follower invalidates everything. Use it when it is not
+// known what changed.
 func (w *Writer) Renew(ctx context.Context, prefix string) error {
 	return w.Append(ctx, []change.Message{{Prefix: prefix}})
 }
 
-// Remove takes the place of [Writer.Append] while the journal is switched off. It deletes the first copy of the
-// journals of the messages' prefixes, so that the first append after the journal is switched on again begins a new
-// epoch, in all copies: a journal that missed changes must not go on.
+// Remove replaces [Writer.Append] while the journal is switched off. It deletes the first copy of the journal of each
+// prefix in the messages. So when the journal is switched on again, the first append begins a new epoch in all copies:
+// a journal that misses changes must not be continued.
 func (w *Writer) Remove(ctx context.Context, published []change.Message) error {
 	return w.each(published, "remove", func(prefix string) error {
 		_, err := w.Client.DeleteItem(ctx, &dynamodb.DeleteItemInput{
@@ -106,34 +119,35 @@ func (w *Writer) each(published []change.Message, what string, f func(prefix str
 func (w *Writer) check() error {
 	var problems []error
 	if w.Client == nil {
-		problems = append(problems, errors.New("a Writer needs a Client: pass a DynamoDB client"))
+		problems = append(problems, errors.New("field Client is nil: set a DynamoDB client"))
 	}
 	if w.Table == "" {
-		problems = append(problems, errors.New("a Writer needs a Table: its name is empty"))
+		problems = append(problems, errors.New("field Table is empty: set the table's name"))
 	}
 	if w.Region == "" {
-		problems = append(problems, errors.New("a Writer needs a Region: pass the table's, such as AWS_REGION"))
+		problems = append(problems, errors.New("field Region is empty: set the table's region, such as AWS_REGION"))
 	}
 	if w.Copies < 0 || w.Copies > MaxCopies {
-		problems = append(problems, fmt.Errorf("copies %d: use 1 to %d", w.Copies, MaxCopies))
+		problems = append(problems, fmt.Errorf("field Copies is %d: use 1 to %d", w.Copies, MaxCopies))
 	}
 	if len(problems) > 0 {
-		return fmt.Errorf("configure journal: %w", errors.Join(problems...))
+		return fmt.Errorf("configure journal.Writer: %w", errors.Join(problems...))
 	}
 	return nil
 }
 
-// update reads the first copy and writes all copies, until no other write comes between the two. All entries are
-// carried along; makeRow drops what does not fit. A write whose answer was lost is repeated by AWS's client and then
-// fails its condition, so its changes may be in the journal twice, which costs a follower nothing but a read.
+// update reads the first copy and writes all copies, and repeats both until no other write happens between them. It
+// keeps all entries; makeRow drops the oldest ones that do not fit. If the answer to a write is lost, AWS's client
+// repeats the write, which then fails its condition. So its changes may be in the journal twice, which costs a follower
+// one read.
 //
-// The journal gets a new epoch if there is none, if the caller wants one, and if the journal is not what this Writer
-// wrote, or a continuation of it: then the table was restored.
+// The journal gets a new epoch if it does not exist, if the caller asks for one, and if it is neither what this Writer
+// wrote nor a continuation of that, because then the table was restored.
 func (w *Writer) update(ctx context.Context, prefix string, appended []entry, renew bool) error {
 	return withRetry(ctx, func() error {
 		var was *state
 		if !renew {
-			wrote := w.last(prefix) // before the read, which then finds at least that
+			wrote := w.last(prefix) // before the read, so that the read finds this write or a later one
 			var err error
 			if was, err = w.read(ctx, prefix); err != nil {
 				return err
@@ -156,7 +170,7 @@ func (w *Writer) update(ctx context.Context, prefix string, appended []entry, re
 	})
 }
 
-// last returns what this Writer wrote last; nil if nothing.
+// last returns this Writer's latest write, or nil if there was none.
 func (w *Writer) last(prefix string) *state {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -176,8 +190,8 @@ func (w *Writer) remember(prefix string, j *state) {
 	w.wrote[prefix] = wrote
 }
 
-// read reads the first copy, strongly consistent. It returns nil for one that cannot be understood, and for one without
-// marks, which an older release wrote: a new epoch repairs it.
+// read reads the first copy, strongly consistent. It returns nil for a row that cannot be decoded, and for a row
+// without marks, which an older release wrote. The new epoch that follows repairs both.
 func (w *Writer) read(ctx context.Context, prefix string) (*state, error) {
 	out, err := w.Client.GetItem(ctx, &dynamodb.GetItemInput{
 		TableName: &w.Table, Key: rowKey(name(prefix, w.Region, 0)), ConsistentRead: aws.Bool(true),
@@ -192,11 +206,12 @@ func (w *Writer) read(ctx context.Context, prefix string) (*state, error) {
 	return j, nil
 }
 
-// write writes all copies if the first one still has the epoch and the sequence number that was read. The others are
-// never written without it, so its condition is enough for all. A new epoch may be written over anything else: whatever
-// another process wrote in between, every follower takes it that anything may have changed. But not over that same
-// epoch: AWS's client repeats a write whose answer is late, and what it sent first may arrive last, when others have
-// appended.
+// write writes all copies if the first one still has the epoch and the sequence number that were read. The other copies
+// are always written together with the first, so one condition is enough.
+//
+// A new epoch may replace any other epoch, because it makes every follower invalidate everything, including what
+// another process wrote in between. It must not replace itself: AWS's client repeats a write whose answer is late, and
+// the first attempt may reach the table last, after other processes have appended to the new epoch.
 func (w *Writer) write(ctx context.Context, prefix string, was, next *state) error {
 	put := types.Put{
 		TableName: &w.Table, Item: makeRow(name(prefix, w.Region, 0), next),
@@ -204,14 +219,15 @@ func (w *Writer) write(ctx context.Context, prefix string, was, next *state) err
 		ExpressionAttributeNames:  map[string]string{"#e": attrEpoch},
 		ExpressionAttributeValues: row{":e": text(next.epoch)},
 	}
-	if was != nil { // of the same epoch
+	if was != nil { // continue its epoch
 		put.ConditionExpression = aws.String("#e = :e AND #s = :s")
 		put.ExpressionAttributeNames["#s"], put.ExpressionAttributeValues[":s"] = attrSeq, number(was.seq)
 	}
 	if w.Copies <= 1 {
 		_, err := w.Client.PutItem(ctx, &dynamodb.PutItemInput{
 			TableName: put.TableName, Item: put.Item, ConditionExpression: put.ConditionExpression,
-			ExpressionAttributeNames: put.ExpressionAttributeNames, ExpressionAttributeValues: put.ExpressionAttributeValues,
+			ExpressionAttributeNames:  put.ExpressionAttributeNames,
+			ExpressionAttributeValues: put.ExpressionAttributeValues,
 		})
 		return err
 	}

@@ -36,16 +36,16 @@ func TestAnItemOfAtMost4KBHoldsTheLatestChanges(t *testing.T) {
 			assert.Equal(t, keys(i+1-len(entries), i+1), entries, "the latest, oldest first")
 			assert.LessOrEqual(t, localaws.ItemSize(a.item(name)), 4096)
 			if i < 100 {
-				assert.Len(t, entries, i+1, "nothing goes before it must")
+				assert.Len(t, entries, i+1, "no entry is dropped while all fit")
 			}
 		}
 		assert.Greater(t, localaws.ItemSize(a.item(name)), 4050, "as many as fit")
-		assert.NotContains(t, a.item(name), "item", "the stream's filter passes over it")
+		assert.NotContains(t, a.item(name), "item", "the stream's filter skips the row")
 		assert.Equal(t, a.item(name)["namespace"], a.item(name)["key"])
 	}
 }
 
-func TestABatchThatDoesNotFitLeavesItsLatest(t *testing.T) {
+func TestABatchThatDoesNotFitKeepsItsLatestChanges(t *testing.T) {
 	a := newAccount(t)
 	a.append(keys(0, 1000)...)
 	_, seq, entries := a.read(first)
@@ -63,7 +63,7 @@ func TestTwoWritersLoseNoEntry(t *testing.T) {
 		a.writer.Copies = copies
 		a.append("old")
 		a.Intercept(func(_ context.Context, operation string, _ any) error {
-			if operation == "PutItem" || operation == "TransactWriteItems" { // the other one has read by now
+			if operation == "PutItem" || operation == "TransactWriteItems" { // the first writer has read by now
 				a.Intercept(nil)
 				a.append("in between")
 			}
@@ -73,7 +73,7 @@ func TestTwoWritersLoseNoEntry(t *testing.T) {
 		_, seq, entries := a.read(first)
 		assert.Equal(t, []string{"old", "in between", "late"}, entries)
 		assert.Equal(t, 3, seq)
-		assert.Equal(t, 4, a.Calls("PutItem")+a.Calls("TransactWriteItems"), "one of them was refused")
+		assert.Equal(t, 4, a.Calls("PutItem")+a.Calls("TransactWriteItems"), "three writes and one refused attempt")
 	}
 }
 
@@ -81,7 +81,7 @@ func TestManyWritersAtOnceLoseNoEntry(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := newAccount(t)
 		a.writer.Copies = 2
-		a.append() // makes the item
+		a.append() // creates the item
 		var writers sync.WaitGroup
 		for i := range 20 {
 			writers.Go(func() { a.append(keys(i, i+1)...) })
@@ -93,7 +93,7 @@ func TestManyWritersAtOnceLoseNoEntry(t *testing.T) {
 	})
 }
 
-func TestCopiesAreAlikeAndWrittenInOneTransaction(t *testing.T) {
+func TestCopiesAreIdenticalAndWrittenInOneTransaction(t *testing.T) {
 	a := newAccount(t)
 	a.writer.Copies = 3
 	a.BetweenItems(func() {
@@ -129,13 +129,13 @@ func TestANewEpochWhenItIsNotKnownWhatChanged(t *testing.T) {
 
 	require.NoError(t, a.writer.Append(t.Context(), []change.Message{message("", "c"), {}, message("", "d")}))
 	again, seq, entries := a.read(first)
-	assert.NotEqual(t, renewed, again, "an empty message says that anything may have changed")
+	assert.NotEqual(t, renewed, again, "an empty message means that anything may have changed")
 	assert.Equal(t, 2, seq)
 	assert.Equal(t, []string{"c", "d"}, entries)
 }
 
-// AWS's client repeats a write whose answer does not come. What it sent first may come to the table last, when others
-// have appended: a journal that went back would hide from followers what is appended next.
+// AWS's client repeats a write if it gets no answer. The first attempt may reach the table last, after other writers
+// have appended. If the journal then went back, followers would miss what is appended next.
 func TestANewEpochIsNotWrittenAgainOverWhatFollowed(t *testing.T) {
 	for _, copies := range []int{1, 2} {
 		a := newAccount(t)
@@ -162,7 +162,7 @@ func TestANewEpochIsNotWrittenAgainOverWhatFollowed(t *testing.T) {
 	}
 }
 
-// repeated is AWS's client when the answer to its first put is lost, and it sends the put again.
+// repeated is a client that loses the answer to its first put and sends the put again, as AWS's client does.
 type repeated struct {
 	journal.WriteAPI
 	done bool
@@ -186,7 +186,7 @@ func TestANewEpochThatIsWrittenTwiceLosesNothing(t *testing.T) {
 		a.append("a")
 		before, seq, entries := a.read(first)
 		assert.Equal(t, 2, seq)
-		assert.Equal(t, []string{"a", "a"}, entries, "which costs a read")
+		assert.Equal(t, []string{"a", "a"}, entries, "the second entry costs a read")
 
 		s := &sink{}
 		f := a.follow(s)
@@ -203,20 +203,19 @@ func TestANewEpochThatIsWrittenTwiceLosesNothing(t *testing.T) {
 
 func TestABrokenItemIsReplacedByANewEpoch(t *testing.T) {
 	for name, broken := range map[string]item{
-		"no attributes":      {},
-		"another type":       {"epoch": &types.AttributeValueMemberN{Value: "1"}},
-		"no JSON":            {"epoch": str("e"), "seq": num("1"), "entries": str("[")},
-		"a broken number":    {"epoch": str("e"), "seq": num("1.5"), "entries": str("[]")},
-		"more than it holds": {"epoch": str("e"), "seq": num("0"), "entries": str(`[{"n":"a"}]`)},
+		"no attributes":     {},
+		"another type":      {"epoch": &types.AttributeValueMemberN{Value: "1"}},
+		"invalid JSON":      {"epoch": str("e"), "seq": num("1"), "entries": str("[")},
+		"an invalid number": {"epoch": str("e"), "seq": num("1.5"), "entries": str("[]")},
+		"seq below entries": {"epoch": str("e"), "seq": num("0"), "entries": str(`[{"n":"a"}]`)},
 	} {
 		t.Run(name, func(t *testing.T) {
 			a := newAccount(t)
 			broken["namespace"], broken["key"] = str(first), str(first)
-			_, err := a.DynamoDB.PutItem(t.Context(), &dynamodb.PutItemInput{TableName: aws.String(table), Item: broken})
-			require.NoError(t, err)
+			a.restore(broken)
 			s := &sink{}
-			err = a.follow(s).Refresh(t.Context())
-			if len(broken) < 5 { // the entries are not looked at when anything may have changed
+			err := a.follow(s).Refresh(t.Context())
+			if len(broken) < 5 { // with all attributes, the first poll does not decode the entries
 				require.ErrorContains(t, err, `follow journal "$journal/eu-west-1/0"`)
 				assert.Empty(t, s.take())
 			}
@@ -233,7 +232,7 @@ func num(s string) types.AttributeValue { return &types.AttributeValueMemberN{Va
 
 var errDown = errors.New("the table is down")
 
-func TestOnePrefixDoesNotKeepOthersBack(t *testing.T) {
+func TestOnePrefixDoesNotBlockOthers(t *testing.T) {
 	a := newAccount(t)
 	a.Intercept(func(_ context.Context, operation string, in any) error {
 		if put, ok := in.(*dynamodb.PutItemInput); ok && strings.HasPrefix(text(put.Item["key"]), "bad:") {
@@ -248,7 +247,7 @@ func TestOnePrefixDoesNotKeepOthersBack(t *testing.T) {
 	assert.Equal(t, []string{"b"}, entries)
 }
 
-func TestAppendFailsWhenTheTableDoes(t *testing.T) {
+func TestAppendReturnsTheTablesErrors(t *testing.T) {
 	for _, operation := range []string{"GetItem", "PutItem"} {
 		a := newAccount(t)
 		a.Intercept(func(_ context.Context, o string, _ any) error {
@@ -258,7 +257,7 @@ func TestAppendFailsWhenTheTableDoes(t *testing.T) {
 			return nil
 		})
 		require.ErrorIs(t, a.writer.Append(t.Context(), []change.Message{message("", "a")}), errDown)
-		assert.Equal(t, 1, a.Calls(operation), "repeating a failed call is the AWS client's")
+		assert.Equal(t, 1, a.Calls(operation), "only the AWS client repeats a failed call")
 	}
 }
 
@@ -280,11 +279,11 @@ func TestAConflictIsRetriedUntilTheContextEnds(t *testing.T) {
 		var canceled *types.TransactionCanceledException
 		assert.ErrorAs(t, err, &canceled)
 		assert.Greater(t, a.Calls("TransactWriteItems"), 10)
-		assert.Less(t, a.Calls("TransactWriteItems"), 100, "with longer and longer pauses")
+		assert.Less(t, a.Calls("TransactWriteItems"), 100, "the pauses grow")
 	})
 }
 
-func TestATransactionThatIsRefusedIsNotRepeated(t *testing.T) {
+func TestARefusedTransactionIsNotRepeated(t *testing.T) {
 	a := newAccount(t)
 	a.writer.Copies = 2
 	a.Intercept(func(_ context.Context, operation string, _ any) error {
@@ -298,9 +297,9 @@ func TestATransactionThatIsRefusedIsNotRepeated(t *testing.T) {
 	assert.Equal(t, 1, a.Calls("TransactWriteItems"))
 }
 
-func TestAWriterReportsAllThatIsWrong(t *testing.T) {
+func TestAWriterReportsAllWrongFields(t *testing.T) {
 	err := (&journal.Writer{Copies: 101}).Append(t.Context(), nil)
-	for _, want := range []string{"Client", "Table", "Region", "copies 101: use 1 to 100"} {
+	for _, want := range []string{"Client", "Table", "Region", "Copies is 101: use 1 to 100"} {
 		assert.ErrorContains(t, err, want)
 	}
 }

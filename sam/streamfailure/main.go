@@ -48,10 +48,6 @@ func build(ctx context.Context) (*streamhandler.FailureHandler, error) {
 	}
 	client := dynamodb.NewFromConfig(cfg)
 	writer := &journal.Writer{Client: client, Table: table, Region: cfg.Region, Copies: copies}
-	toJournal := writer.Append // an empty message renews the epoch
-	if copies == 0 {
-		toJournal = writer.Remove // so that it begins anew when it is switched on again
-	}
 	return streamhandler.NewFailureHandler(sns.NewFromConfig(cfg), table, client, streamhandler.TopicARN(topic),
-		streamhandler.MaxMessageSize(maxSize), streamhandler.OnPublished(toJournal)), nil
+		streamhandler.MaxMessageSize(maxSize), streamhandler.OnPublished(writer.AppendOrRemove(copies > 0))), nil
 }

@@ -46,10 +46,7 @@ func build(ctx context.Context) (*streamhandler.Handler, error) {
 		return nil, err
 	}
 	writer := &journal.Writer{Client: dynamodb.NewFromConfig(cfg), Table: table, Region: cfg.Region, Copies: copies}
-	toJournal := writer.Append
-	if copies == 0 {
-		toJournal = writer.Remove // so that it begins anew when it is switched on again
-	}
+
 	return streamhandler.New(sns.NewFromConfig(cfg), streamhandler.TopicARN(topic), streamhandler.MaxMessageSize(maxSize),
-		streamhandler.OnPublished(toJournal)), nil
+		streamhandler.OnPublished(writer.AppendOrRemove(copies > 0))), nil
 }
