@@ -63,8 +63,9 @@ func (s settings) holdsData(ctx context.Context, prefix string) (bool, error) {
 
 // hints are for the error codes that no retry can fix.
 var hints = map[string]string{
-	"ResourceNotFoundException":   "check TABLE_NAME, the AWS region and the AWS account",
-	"AccessDeniedException":       "allow dynamodb:GetItem and dynamodb:Query, for example with the stack's ReaderPolicy",
+	"ResourceNotFoundException": "check TABLE_NAME, the AWS region and the AWS account",
+	"AccessDeniedException": "allow dynamodb:GetItem and dynamodb:Query, for example with the stack's " +
+		"ReaderPolicy",
 	"ValidationException":         "the table needs the string keys namespace (partition) and key (sort)",
 	"UnrecognizedClientException": "check the AWS credentials",
 }

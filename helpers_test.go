@@ -50,17 +50,19 @@ func newStack(t testing.TB) *stack {
 	var err error
 	s.store, err = dynamostore.DataStore(table).Prefix(prefix).Client(cloud.DynamoDB).Open(t.Context())
 	require.NoError(t, err)
-	require.NoError(t, s.store.Init([]st.SerializedCollection{{Kind: ldstoreimpl.Features(), Items: []st.KeyedSerializedItemDescriptor{
-		{Key: key, Item: s.flag(false)},
-	}}}))
+	require.NoError(t,
+		s.store.Init([]st.SerializedCollection{{Kind: ldstoreimpl.Features(), Items: []st.KeyedSerializedItemDescriptor{
+			{Key: key, Item: s.flag(false)},
+		}}}))
 	s.append()
 	return s
 }
 
 func (s *stack) flag(on bool) st.SerializedItemDescriptor {
 	s.version++
-	return st.SerializedItemDescriptor{Version: s.version, SerializedItem: fmt.Appendf(nil, `{"key":%q,"version":%d,"on":%t,`+
-		`"offVariation":1,"fallthrough":{"variation":0},"variations":[true,false],"salt":"s"}`, key, s.version, on)}
+	return st.SerializedItemDescriptor{Version: s.version,
+		SerializedItem: fmt.Appendf(nil, `{"key":%q,"version":%d,"on":%t,`+
+			`"offVariation":1,"fallthrough":{"variation":0},"variations":[true,false],"salt":"s"}`, key, s.version, on)}
 }
 
 // flip writes the flag to the table, and the change to the journal.

@@ -63,9 +63,9 @@ func (s *stack) function(concurrency int) *runtimeapi.Function {
 	server := httptest.NewServer(s.DynamoDB)
 	s.t.Cleanup(server.Close)
 	f := runtimeapi.New(runtimeapi.Config{
-		Bootstrap: os.Args[0], Concurrency: concurrency, Timeout: 2 * patience, InitLimit: patience, Output: s.t.Output(), Env: []string{
-			"TABLE_NAME=" + table, "PREFIX=" + prefix, "AWS_ENDPOINT_URL_DYNAMODB=" + server.URL,
-		},
+		Bootstrap: os.Args[0], Concurrency: concurrency, Timeout: 2 * patience, InitLimit: patience,
+		Output: s.t.Output(),
+		Env:    []string{"TABLE_NAME=" + table, "PREFIX=" + prefix, "AWS_ENDPOINT_URL_DYNAMODB=" + server.URL},
 	})
 	s.t.Cleanup(f.Close)
 	return f
@@ -88,7 +88,8 @@ func TestConcurrentInvocationsShareOneRead(t *testing.T) {
 			var reads atomic.Int64
 			reading, all := make(chan struct{}, 1000), make(chan struct{})
 			s.Intercept(func(_ context.Context, _ string, input any) error {
-				if in, ok := input.(*dynamodb.GetItemInput); ok && strings.Contains(fmt.Sprintf("%+v", in.Key["key"]), key) {
+				if in, ok := input.(*dynamodb.GetItemInput); ok &&
+					strings.Contains(fmt.Sprintf("%+v", in.Key["key"]), key) {
 					reads.Add(1)
 					reading <- struct{}{}
 					<-all

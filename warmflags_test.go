@@ -131,7 +131,8 @@ func TestHandlerTakesWhatLambdaStartTakes(t *testing.T) {
 	s := newStack(t)
 	flags := s.open()
 	defer flags.Close(t.Context())
-	answer, err := flags.Handler(func(name string) (string, error) { return "hello " + name, nil }).Invoke(t.Context(), []byte(`"Ada"`))
+	answer, err := flags.Handler(func(name string) (string, error) { return "hello " + name, nil }).Invoke(t.Context(),
+		[]byte(`"Ada"`))
 	require.NoError(t, err)
 	assert.JSONEq(t, `"hello Ada"`, string(answer))
 	_, err = flags.Handler(func() error { return errors.New("refused") }).Invoke(t.Context(), nil)
@@ -166,13 +167,16 @@ func TestAnInvocationThatIsNotWrappedIsLoggedOnce(t *testing.T) {
 }
 
 func TestAllConfigurationProblemsAtOnce(t *testing.T) {
-	for _, name := range []string{"TABLE_NAME", "PREFIX", "LD_SDK_KEY", "AWS_REGION", "AWS_DEFAULT_REGION", "AWS_ACCESS_KEY_ID", "AWS_CONTAINER_CREDENTIALS_FULL_URI"} {
+	for _, name := range []string{"TABLE_NAME", "PREFIX", "LD_SDK_KEY", "AWS_REGION", "AWS_DEFAULT_REGION",
+		"AWS_ACCESS_KEY_ID", "AWS_CONTAINER_CREDENTIALS_FULL_URI"} {
 		t.Setenv(name, "")
 	}
-	_, err := warmflags.Open(t.Context(), warmflags.LaunchDarkly(ld.Config{DataSource: ldcomponents.ExternalUpdatesOnly()}),
+	_, err := warmflags.Open(t.Context(),
+		warmflags.LaunchDarkly(ld.Config{DataSource: ldcomponents.ExternalUpdatesOnly()}),
 		warmflags.Cache(cachedstore.ReadLimit(-1)), warmflags.Journal(journal.Interval(-1)))
 	for _, want := range []string{
-		"TABLE_NAME is not set", "make a DynamoDB client: AWS_REGION is not set", "AWS_ACCESS_KEY_ID is not set", "pass an aws.Config",
+		"TABLE_NAME is not set", "make a DynamoDB client: AWS_REGION is not set", "AWS_ACCESS_KEY_ID is not set",
+		"pass an aws.Config",
 		"DataSource must be nil", "ReadLimit(-1ns)", "Interval(-1ns)",
 	} {
 		assert.ErrorContains(t, err, want)
@@ -322,7 +326,8 @@ func (h hangingEvents) Close() error { <-h.release; return nil }
 func TestCloseWaitsNoLongerThanItsContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		release := make(chan struct{})
-		flags := newStack(t).open(warmflags.LaunchDarkly(ld.Config{Logging: ldcomponents.NoLogging(), Events: hangingEvents{release: release}}))
+		flags := newStack(t).open(warmflags.LaunchDarkly(ld.Config{Logging: ldcomponents.NoLogging(),
+			Events: hangingEvents{release: release}}))
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		require.ErrorIs(t, flags.Close(ctx), context.DeadlineExceeded)
@@ -336,7 +341,8 @@ func TestOpenImportsNoSourceThatItDoesNotUse(t *testing.T) {
 	out, err := exec.Command("go", "list", "-deps", ".").CombinedOutput()
 	require.NoError(t, err, "%s", out)
 	for _, line := range strings.Split(string(out), "\n") {
-		for _, tooMuch := range []string{"/service/sns", "/service/sqs", "/service/sts", "/aws-sdk-go-v2/config", "warmflags/subscriber"} {
+		for _, tooMuch := range []string{"/service/sns", "/service/sqs", "/service/sts", "/aws-sdk-go-v2/config",
+			"warmflags/subscriber"} {
 			assert.False(t, strings.HasSuffix(line, tooMuch), line)
 		}
 	}

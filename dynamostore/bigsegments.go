@@ -84,11 +84,13 @@ func (b bigSegments) GetMetadata() (subsystems.BigSegmentStoreMetadata, error) {
 	}
 	n, ok := r[attrSynchronizedOn].(*types.AttributeValueMemberN)
 	if !ok {
-		return m, fmt.Errorf("read row %q %q of table %q: attribute %q is not a number", marker, marker, b.store.rows.Table, attrSynchronizedOn)
+		return m, fmt.Errorf("read row %q %q of table %q: attribute %q is not a number", marker, marker,
+			b.store.rows.Table, attrSynchronizedOn)
 	}
 	ms, err := strconv.ParseUint(n.Value, 10, 64)
 	if err != nil {
-		return m, fmt.Errorf("read row %q %q of table %q: attribute %q: %w", marker, marker, b.store.rows.Table, attrSynchronizedOn, err)
+		return m, fmt.Errorf("read row %q %q of table %q: attribute %q: %w", marker, marker, b.store.rows.Table,
+			attrSynchronizedOn, err)
 	}
 	m.LastUpToDate = ldtime.UnixMillisecondTime(ms)
 	return m, nil
@@ -108,7 +110,8 @@ func (b bigSegments) GetMembership(contextHash string) (subsystems.BigSegmentMem
 		case *types.AttributeValueMemberSS:
 			sets[i] = a.Value
 		default:
-			return nil, fmt.Errorf("read row %q %q of table %q: attribute %q is not a set of strings", namespace, contextHash, b.store.rows.Table, name)
+			return nil, fmt.Errorf("read row %q %q of table %q: attribute %q is not a set of strings", namespace,
+				contextHash, b.store.rows.Table, name)
 		}
 	}
 	return ldstoreimpl.NewBigSegmentMembershipFromSegmentRefs(sets[0], sets[1]), nil

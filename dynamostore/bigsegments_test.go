@@ -74,7 +74,8 @@ func TestExcludedBigSegments(t *testing.T) {
 	api := spy.New()
 	api.Put(t, "p:big_segments_user", "hash", memberships([]string{"in", "both"}, []string{"both", "out"}))
 	for segment, want := range map[string]ldvalue.OptionalBool{
-		"in": ldvalue.NewOptionalBool(true), "both": ldvalue.NewOptionalBool(true), "out": ldvalue.NewOptionalBool(false), "other": {},
+		"in": ldvalue.NewOptionalBool(true), "both": ldvalue.NewOptionalBool(true),
+		"out": ldvalue.NewOptionalBool(false), "other": {},
 	} {
 		m, err := bigSegments(t, api, "p").GetMembership("hash")
 		require.NoError(t, err)
@@ -90,13 +91,15 @@ func TestBigSegmentErrorsNameTheRow(t *testing.T) {
 	api := spy.New()
 	s := bigSegments(t, api, "")
 	for _, broken := range []types.AttributeValue{str("soon"), num("-1")} {
-		api.Put(t, "big_segments_metadata", "big_segments_metadata", map[string]types.AttributeValue{"synchronizedOn": broken})
+		api.Put(t, "big_segments_metadata", "big_segments_metadata",
+			map[string]types.AttributeValue{"synchronizedOn": broken})
 		_, err := s.GetMetadata()
 		require.ErrorContains(t, err, `row "big_segments_metadata"`)
 	}
 	api.Put(t, "big_segments_user", "hash", map[string]types.AttributeValue{"excluded": str("all")})
 	_, err := s.GetMembership("hash")
-	require.ErrorContains(t, err, `row "big_segments_user" "hash" of table "flags": attribute "excluded" is not a set of strings`)
+	require.ErrorContains(t, err,
+		`row "big_segments_user" "hash" of table "flags": attribute "excluded" is not a set of strings`)
 
 	errDown := errors.New("down")
 	api.Before = func(string, int) error { return errDown }
@@ -104,7 +107,9 @@ func TestBigSegmentErrorsNameTheRow(t *testing.T) {
 	require.ErrorIs(t, err, errDown)
 	_, err = s.GetMembership("hash")
 	require.ErrorIs(t, err, errDown)
-	_, err = dynamostore.BigSegmentStore("").Client(dynamodb.New(dynamodb.Options{})).AWSConfig(aws.Config{}).Build(subsystems.BasicClientContext{})
+	_, err = dynamostore.BigSegmentStore("").Client(dynamodb.New(dynamodb.Options{})).AWSConfig(aws.Config{}).
+		Build(subsystems.BasicClientContext{})
 	require.ErrorContains(t, err, "both set")
-	assert.Equal(t, ldvalue.String("DynamoDB"), dynamostore.BigSegmentStore(spy.Table).DescribeConfiguration(subsystems.BasicClientContext{}))
+	assert.Equal(t, ldvalue.String("DynamoDB"),
+		dynamostore.BigSegmentStore(spy.Table).DescribeConfiguration(subsystems.BasicClientContext{}))
 }

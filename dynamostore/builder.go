@@ -32,8 +32,8 @@ type Builder struct {
 	config        *aws.Config
 }
 
-// DataStore begins the configuration of a store on the table of that name. Without further options it has no prefix, and a
-// client made from Lambda's environment. Outside of Lambda pass [Builder.AWSConfig] or [Builder.Client].
+// DataStore begins the configuration of a store on the table of that name. Without further options it has no prefix,
+// and a client made from Lambda's environment. Outside of Lambda pass [Builder.AWSConfig] or [Builder.Client].
 func DataStore(tableName string) *Builder { return &Builder{table: tableName} }
 
 // Prefix identifies the LaunchDarkly environment within the table; at most 512 bytes. Default: "", no prefix.
@@ -43,9 +43,9 @@ func (b *Builder) Prefix(prefix string) *Builder { b.prefix = prefix; return b }
 func (b *Builder) Client(client API) *Builder { b.client = client; return b }
 
 // AWSConfig sets the AWS configuration that the client is made from, for example that of config.LoadDefaultConfig.
-// Default: region, credentials and endpoint are read from the environment variables that Lambda sets; profiles, roles of
-// other kinds, and everything else that AWS's SDK can be configured with, need an aws.Config. (The package that loads one
-// takes several milliseconds of each cold start, so this package does not import it.)
+// Default: region, credentials and endpoint are read from the environment variables that Lambda sets; profiles, roles
+// of other kinds, and everything else that AWS's SDK can be configured with, need an aws.Config. (The package that
+// loads one takes several milliseconds of each cold start, so this package does not import it.)
 func (b *Builder) AWSConfig(cfg aws.Config) *Builder { b.config = &cfg; return b }
 
 // Build makes the store for a LaunchDarkly client, and logs to that client's loggers. It is called by the SDK.

@@ -28,7 +28,8 @@ func open(t *testing.T, api dynamostore.API, prefix string) *dynamostore.Store {
 
 // item makes a flag or segment; equal arguments make equal items.
 func item(key string, version int) st.SerializedItemDescriptor {
-	return st.SerializedItemDescriptor{Version: version, SerializedItem: fmt.Appendf(nil, `{"key":%q,"version":%d,"salt":"s"}`, key, version)}
+	return st.SerializedItemDescriptor{Version: version,
+		SerializedItem: fmt.Appendf(nil, `{"key":%q,"version":%d,"salt":"s"}`, key, version)}
 }
 
 func keyed(key string, i st.SerializedItemDescriptor) st.KeyedSerializedItemDescriptor {

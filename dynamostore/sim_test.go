@@ -23,7 +23,8 @@ func TestHistories(t *testing.T) {
 			cloud := localaws.New()
 			cloud.CreateFlagTable(spy.Table)
 			report, err := storehistory.Run(t.Context(), storehistory.Options{
-				Seed: uint64(seed), Client: cloud.DynamoDB, Table: spy.Table, Prefix: []string{"", "production"}[seed%2],
+				Seed: uint64(seed), Client: cloud.DynamoDB, Table: spy.Table,
+				Prefix: []string{"", "production"}[seed%2],
 			})
 			require.NoError(t, err)
 			total.Add(report)

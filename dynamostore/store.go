@@ -52,10 +52,10 @@ func (s *Store) Stats() Stats {
 }
 
 // Init makes the rows of the given kinds exactly the given items, whatever the versions, and marks the store as
-// initialized. It writes only what differs: a row counts as equal if its version is equal and LaunchDarkly's SDK makes the
-// same item of it, so that Init does not rewrite rows that flagsync wrote as it received them. Items that DynamoDB cannot
-// hold are refused with a warning that names them: their old rows stay, and the rest is written. Throttled calls are
-// retried for up to 30 seconds each.
+// initialized. It writes only what differs: a row counts as equal if its version is equal and LaunchDarkly's SDK
+// makes the same item of it, so that Init does not rewrite rows that flagsync wrote as it received them. Items that
+// DynamoDB cannot hold are refused with a warning that names them: their old rows stay, and the rest is written.
+// Throttled calls are retried for up to 30 seconds each.
 func (s *Store) Init(all []st.SerializedCollection) error {
 	ctx := context.Background() // each call has the time limit of its retries
 	environment := s.rows
@@ -91,9 +91,9 @@ func newItem(key string, item st.SerializedItemDescriptor) table.Item {
 	return table.Item{Key: key, Version: item.Version, Deleted: item.Deleted, JSON: string(item.SerializedItem)}
 }
 
-// sameForSDK compares a row with an item as the SDK understands the row: flagsync stores what LaunchDarkly sent, which can
-// have fields, numbers and escapes that the SDK does not keep. It does not go through withoutSurrogates, because the SDK's
-// own stream does not either.
+// sameForSDK compares a row with an item as the SDK understands the row: flagsync stores what LaunchDarkly sent,
+// which can have fields, numbers and escapes that the SDK does not keep. It does not go through withoutSurrogates,
+// because the SDK's own stream does not either.
 func sameForSDK(all []st.SerializedCollection) func(kind string, stored, item table.Item) bool {
 	kinds := make(map[string]st.DataKind, len(all))
 	for _, c := range all {
@@ -129,7 +129,8 @@ func (s *Store) GetContext(ctx context.Context, kind st.DataKind, key string) (s
 	}
 	item, err := table.ParseRow(r)
 	if err != nil {
-		return notFound, fmt.Errorf("read row %q %q of table %q: %w", s.rows.Namespace(kind.GetName()), key, s.rows.Table, err)
+		return notFound, fmt.Errorf("read row %q %q of table %q: %w", s.rows.Namespace(kind.GetName()), key,
+			s.rows.Table, err)
 	}
 	return descriptor(item), nil
 }
@@ -148,8 +149,8 @@ func (s *Store) GetAllContext(ctx context.Context, kind st.DataKind) ([]st.Keyed
 	return items, err
 }
 
-// GetAllAndBroken is [Store.GetAllContext], and returns the reason for each skipped row by its key; nil if there is none. With it
-// cachedstore serves their last known values.
+// GetAllAndBroken is [Store.GetAllContext], and returns the reason for each skipped row by its key; nil if there is
+// none. With it cachedstore serves their last known values.
 func (s *Store) GetAllAndBroken(
 	ctx context.Context, kind st.DataKind,
 ) (items []st.KeyedSerializedItemDescriptor, broken map[string]error, err error) {
@@ -172,7 +173,8 @@ func (s *Store) GetAllAndBroken(
 	}
 	if len(broken) > 0 {
 		s.brokenRows.Add(int64(len(broken)))
-		s.warn("skipped %d rows of namespace %q in table %q: %s", len(broken), s.rows.Namespace(kind.GetName()), s.rows.Table,
+		s.warn("skipped %d rows of namespace %q in table %q: %s", len(broken),
+			s.rows.Namespace(kind.GetName()), s.rows.Table,
 			strings.ReplaceAll(strings.Join(rows, "; "), "\n", ", "))
 	}
 	return items, broken, nil
@@ -195,7 +197,8 @@ func (s *Store) Upsert(kind st.DataKind, key string, item st.SerializedItemDescr
 
 // descriptor converts an item to the SDK's. A tombstone keeps its JSON: the SDK recognizes it by that.
 func descriptor(i table.Item) st.SerializedItemDescriptor {
-	return st.SerializedItemDescriptor{Version: i.Version, Deleted: i.Deleted, SerializedItem: []byte(withoutSurrogates(i.JSON))}
+	return st.SerializedItemDescriptor{Version: i.Version, Deleted: i.Deleted,
+		SerializedItem: []byte(withoutSurrogates(i.JSON))}
 }
 
 // IsInitialized says whether the table holds a data set for this environment. Once true it makes no more calls.
@@ -217,8 +220,8 @@ func (s *Store) IsInitialized() bool {
 	return r != nil
 }
 
-// HasMarker reads the initialized marker each time that it is called, strongly consistent. package cachedstore uses it to tell
-// a removed item from a table that was emptied.
+// HasMarker reads the initialized marker each time that it is called, strongly consistent. package cachedstore uses
+// it to tell a removed item from a table that was emptied.
 func (s *Store) HasMarker(ctx context.Context) (bool, error) {
 	r, err := s.rows.ReadMarker(ctx, layout.MarkerInited)
 	if r != nil {
@@ -227,13 +230,14 @@ func (s *Store) HasMarker(ctx context.Context) (bool, error) {
 	return r != nil, err
 }
 
-// IsStoreAvailable says whether the table can be read: by half a read unit (the read is eventually consistent, and whether
-// the marker is there does not matter), within 30 seconds.
+// IsStoreAvailable says whether the table can be read: by half a read unit (the read is eventually consistent, and
+// whether the marker is there does not matter), within 30 seconds.
 func (s *Store) IsStoreAvailable() bool {
 	ctx, cancel := context.WithTimeout(context.Background(), readLimit)
 	defer cancel()
 	marker := s.rows.Namespace(layout.MarkerInited)
-	_, err := s.rows.Client.GetItem(ctx, &dynamodb.GetItemInput{TableName: &s.rows.Table, Key: table.Key(marker, marker)})
+	_, err := s.rows.Client.GetItem(ctx,
+		&dynamodb.GetItemInput{TableName: &s.rows.Table, Key: table.Key(marker, marker)})
 	return err == nil
 }
 

@@ -80,7 +80,8 @@ func clearRows(ctx context.Context, db *localaws.DynamoDB, prefix string) error 
 		if len(out.LastEvaluatedKey) == 0 {
 			break
 		}
-		out, err = db.Scan(ctx, &dynamodb.ScanInput{TableName: aws.String(spy.Table), ExclusiveStartKey: out.LastEvaluatedKey})
+		out, err = db.Scan(ctx,
+			&dynamodb.ScanInput{TableName: aws.String(spy.Table), ExclusiveStartKey: out.LastEvaluatedKey})
 	}
 	return err
 }
@@ -92,9 +93,11 @@ func TestRowsOfLaunchDarklysSchema(t *testing.T) {
 		require.NoError(t, s.Init(data("a:7")))
 		marker := strings.Replace(namespace, "features", "$inited", 1)
 		assert.Equal(t, map[string]types.AttributeValue{
-			"namespace": str(namespace), "key": str("a"), "version": num("7"), "item": str(`{"key":"a","version":7,"salt":"s"}`),
+			"namespace": str(namespace), "key": str("a"), "version": num("7"),
+			"item": str(`{"key":"a","version":7,"salt":"s"}`),
 		}, api.Row(t, namespace, "a"))
-		assert.Equal(t, map[string]types.AttributeValue{"namespace": str(marker), "key": str(marker)}, api.Row(t, marker, marker))
+		assert.Equal(t, map[string]types.AttributeValue{"namespace": str(marker), "key": str(marker)},
+			api.Row(t, marker, marker))
 	}
 }
 
@@ -232,5 +235,6 @@ func TestConfiguration(t *testing.T) {
 	require.NoError(t, err, "region, endpoint and credentials are the environment's")
 	_, err = dynamostore.DataStore(spy.Table).AWSConfig(aws.Config{Region: "eu-west-1"}).Open(t.Context())
 	require.NoError(t, err)
-	assert.Equal(t, ldvalue.String("DynamoDB"), dynamostore.DataStore(spy.Table).DescribeConfiguration(subsystems.BasicClientContext{}))
+	assert.Equal(t, ldvalue.String("DynamoDB"),
+		dynamostore.DataStore(spy.Table).DescribeConfiguration(subsystems.BasicClientContext{}))
 }

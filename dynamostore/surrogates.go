@@ -30,8 +30,8 @@ func withoutSurrogates(json string) string {
 	return out.String()
 }
 
-// pair is the character of the two escapes that s begins with, or 0: half a pair, or two escapes that are none, stay as they
-// are.
+// pair is the character of the two escapes that s begins with, or 0: half a pair, or two escapes that are none, stay
+// as they are.
 func pair(s string) rune {
 	high, ok := escape(s)
 	if !ok {

@@ -19,17 +19,19 @@ import (
 // Rows that were written in another language, and what a flag's variation must be.
 func TestEscapedCharactersOfOtherLanguages(t *testing.T) {
 	for _, value := range []string{
-		`"\ud83d\ude00"`, `"\uD83D\uDE00 and \ud83d\ude01"`, `"\\ud83d\\ude00"`, `"\\\ud83d\ude00"`, `"\u00e9\n\""`, `"a\ud83d\ude00\\"`, `"plain"`,
+		`"\ud83d\ude00"`, `"\uD83D\uDE00 and \ud83d\ude01"`, `"\\ud83d\\ude00"`, `"\\\ud83d\ude00"`, `"\u00e9\n\""`,
+		`"a\ud83d\ude00\\"`, `"plain"`,
 	} {
 		t.Run(value, func(t *testing.T) {
 			cloud := localaws.New()
 			t.Cleanup(cloud.Close)
 			cloud.CreateFlagTable("flags")
 			s := func(v string) types.AttributeValue { return &types.AttributeValueMemberS{Value: v} }
-			_, err := cloud.DynamoDB.PutItem(t.Context(), &dynamodb.PutItemInput{TableName: aws.String("flags"), Item: map[string]types.AttributeValue{
-				"namespace": s("features"), "key": s("a"), "version": &types.AttributeValueMemberN{Value: "1"},
-				"item": s(`{"key":"a","version":1,"variations":[` + value + `]}`),
-			}})
+			_, err := cloud.DynamoDB.PutItem(t.Context(),
+				&dynamodb.PutItemInput{TableName: aws.String("flags"), Item: map[string]types.AttributeValue{
+					"namespace": s("features"), "key": s("a"), "version": &types.AttributeValueMemberN{Value: "1"},
+					"item": s(`{"key":"a","version":1,"variations":[` + value + `]}`),
+				}})
 			require.NoError(t, err)
 			store, err := dynamostore.DataStore("flags").Client(cloud.DynamoDB).Open(t.Context())
 			require.NoError(t, err)

@@ -1,5 +1,5 @@
-// Warmflags-agent evaluates flags for programs in any language, over OFREP, OpenFeature's remote evaluation protocol. It
-// runs as a Lambda extension or as a sidecar; docs/agent.md describes both. It reads these environment variables:
+// Warmflags-agent evaluates flags for programs in any language, over OFREP, OpenFeature's remote evaluation protocol.
+// It runs as a Lambda extension or as a sidecar; docs/agent.md describes both. It reads these environment variables:
 //
 //	TABLE_NAME               the flag table
 //	PREFIX                   the LaunchDarkly environment in it; default: no prefix

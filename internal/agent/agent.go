@@ -35,8 +35,8 @@ const (
 
 // Loader loads the flags. Its methods are safe for concurrent use.
 type Loader interface {
-	// Flags returns the loaded flags. It waits for the first load until ctx ends, and then returns why the flags are not
-	// loaded.
+	// Flags returns the loaded flags. It waits for the first load until ctx ends, and then returns why the flags are
+	// not loaded.
 	Flags(ctx context.Context) (Flags, error)
 	// Status describes the flags, or why they are not loaded.
 	Status(ctx context.Context) Status
@@ -55,7 +55,8 @@ type handler struct {
 // bearer token or in the header X-API-Key. Without one, requests must name a loopback host, so that a web page that a
 // developer visits cannot reach the agent under a name of its own.
 func NewHandler(loader Loader, apiKey, version string, logger *slog.Logger) http.Handler {
-	h := &handler{loader: loader, apiKey: apiKey, version: version, logger: logger, slots: make(chan struct{}, maxConcurrency)}
+	h := &handler{loader: loader, apiKey: apiKey, version: version, logger: logger,
+		slots: make(chan struct{}, maxConcurrency)}
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /ofrep/v1/evaluate/flags", h.evaluateAll)
 	mux.HandleFunc("POST /ofrep/v1/evaluate/flags/{key...}", h.evaluateOne)
@@ -77,7 +78,8 @@ func (h *handler) guarded(next http.Handler) http.Handler {
 			defer func() { <-h.slots }()
 		default:
 			w.Header().Set("Retry-After", "1")
-			writeJSON(w, http.StatusTooManyRequests, errorDetails{fmt.Sprintf("more than %d requests at a time", maxConcurrency)})
+			writeJSON(w, http.StatusTooManyRequests,
+				errorDetails{fmt.Sprintf("more than %d requests at a time", maxConcurrency)})
 			return
 		}
 		if status, details := h.refusal(r); status != 0 {
@@ -105,7 +107,8 @@ func (h *handler) refusal(r *http.Request) (status int, details string) {
 // authorized compares in constant time. Hashes have the same length, so not even the key's length can be measured.
 func (h *handler) authorized(r *http.Request) bool {
 	given := r.Header.Get("X-API-Key")
-	if scheme, token, found := strings.Cut(r.Header.Get("Authorization"), " "); found && strings.EqualFold(scheme, "bearer") {
+	if scheme, token, found := strings.Cut(r.Header.Get("Authorization"), " "); found &&
+		strings.EqualFold(scheme, "bearer") {
 		given = strings.TrimSpace(token)
 	}
 	a, b := sha256.Sum256([]byte(given)), sha256.Sum256([]byte(h.apiKey))

@@ -16,18 +16,25 @@ func TestParseContext(t *testing.T) {
 		"both keys":          {`{"targetingKey":"ada","key":"bob"}`, `{"kind":"user","key":"ada"}`},
 		"a kind":             {`{"targetingKey":"acme","kind":"org"}`, `{"kind":"org","key":"acme"}`},
 		"attributes": {
-			`{"targetingKey":"ada","name":"Ada","anonymous":true,"age":36,"tags":["a",{"b":null}],"address":{"city":"London"}}`,
-			`{"kind":"user","key":"ada","name":"Ada","anonymous":true,"age":36,"tags":["a",{"b":null}],"address":{"city":"London"}}`,
+			`{"targetingKey":"ada","name":"Ada","anonymous":true,"age":36,"tags":["a",{"b":null}],` +
+				`"address":{"city":"London"}}`,
+			`{"kind":"user","key":"ada","name":"Ada","anonymous":true,"age":36,"tags":["a",{"b":null}],` +
+				`"address":{"city":"London"}}`,
 		},
-		"null attributes are absent": {`{"targetingKey":"ada","plan":null,"name":null,"kind":null}`, `{"kind":"user","key":"ada"}`},
+		"null attributes are absent": {`{"targetingKey":"ada","plan":null,"name":null,"kind":null}`,
+			`{"kind":"user","key":"ada"}`},
 		"private attributes": {
 			`{"targetingKey":"ada","email":"a@example.com","privateAttributes":["email","/address/city"]}`,
-			`{"kind":"user","key":"ada","email":"a@example.com","_meta":{"privateAttributes":["email","/address/city"]}}`,
+			`{"kind":"user","key":"ada","email":"a@example.com","_meta":{"privateAttributes":["email",` +
+				`"/address/city"]}}`,
 		},
-		"LaunchDarkly's _meta is not an attribute": {`{"targetingKey":"ada","_meta":{"privateAttributes":["x"]}}`, `{"kind":"user","key":"ada"}`},
+		"LaunchDarkly's _meta is not an attribute": {`{"targetingKey":"ada","_meta":{"privateAttributes":["x"]}}`,
+			`{"kind":"user","key":"ada"}`},
 		"two kinds": {
-			`{"kind":"multi","targetingKey":"ignored","requestId":"ignored","user":{"targetingKey":"ada","name":"Ada"},"org":{"key":"acme","privateAttributes":["plan"],"plan":"gold"}}`,
-			`{"kind":"multi","org":{"key":"acme","plan":"gold","_meta":{"privateAttributes":["plan"]}},"user":{"key":"ada","name":"Ada"}}`,
+			`{"kind":"multi","targetingKey":"ignored","requestId":"ignored","user":{"targetingKey":"ada",` +
+				`"name":"Ada"},"org":{"key":"acme","privateAttributes":["plan"],"plan":"gold"}}`,
+			`{"kind":"multi","org":{"key":"acme","plan":"gold","_meta":{"privateAttributes":["plan"]}},` +
+				`"user":{"key":"ada","name":"Ada"}}`,
 		},
 		"one kind of several": {`{"kind":"multi","org":{"key":"acme"}}`, `{"kind":"org","key":"acme"}`},
 	} {
@@ -43,22 +50,23 @@ func TestParseContext(t *testing.T) {
 
 func TestParseContextRefuses(t *testing.T) {
 	for name, c := range map[string]struct{ context, code string }{
-		"no context":                {`null`, codeTargetingKeyMissing},
-		"no key":                    {`{}`, codeTargetingKeyMissing},
-		"null key":                  {`{"targetingKey":null}`, codeTargetingKeyMissing},
-		"empty key":                 {`{"targetingKey":"","key":"ada"}`, codeTargetingKeyMissing},
-		"number as key":             {`{"targetingKey":1}`, codeInvalidContext},
-		"no object":                 {`["ada"]`, codeInvalidContext},
-		"text":                      {`"ada"`, codeInvalidContext},
-		"number as kind":            {`{"targetingKey":"ada","kind":1}`, codeInvalidContext},
-		"reserved kind":             {`{"targetingKey":"ada","kind":"kind"}`, codeInvalidContext},
-		"kind with a space":         {`{"targetingKey":"ada","kind":"a b"}`, codeInvalidContext},
-		"number as name":            {`{"targetingKey":"ada","name":1}`, codeInvalidContext},
-		"text as anonymous":         {`{"targetingKey":"ada","anonymous":"yes"}`, codeInvalidContext},
-		"text as private":           {`{"targetingKey":"ada","privateAttributes":"email"}`, codeInvalidContext},
-		"multi without a kind":      {`{"kind":"multi","targetingKey":"ada"}`, codeInvalidContext},
-		"multi with an invalid one": {`{"kind":"multi","user":{"name":"Ada"},"org":{"key":"acme"}}`, codeTargetingKeyMissing},
-		"multi in multi":            {`{"kind":"multi","multi":{"key":"a"}}`, codeInvalidContext},
+		"no context":           {`null`, codeTargetingKeyMissing},
+		"no key":               {`{}`, codeTargetingKeyMissing},
+		"null key":             {`{"targetingKey":null}`, codeTargetingKeyMissing},
+		"empty key":            {`{"targetingKey":"","key":"ada"}`, codeTargetingKeyMissing},
+		"number as key":        {`{"targetingKey":1}`, codeInvalidContext},
+		"no object":            {`["ada"]`, codeInvalidContext},
+		"text":                 {`"ada"`, codeInvalidContext},
+		"number as kind":       {`{"targetingKey":"ada","kind":1}`, codeInvalidContext},
+		"reserved kind":        {`{"targetingKey":"ada","kind":"kind"}`, codeInvalidContext},
+		"kind with a space":    {`{"targetingKey":"ada","kind":"a b"}`, codeInvalidContext},
+		"number as name":       {`{"targetingKey":"ada","name":1}`, codeInvalidContext},
+		"text as anonymous":    {`{"targetingKey":"ada","anonymous":"yes"}`, codeInvalidContext},
+		"text as private":      {`{"targetingKey":"ada","privateAttributes":"email"}`, codeInvalidContext},
+		"multi without a kind": {`{"kind":"multi","targetingKey":"ada"}`, codeInvalidContext},
+		"multi with an invalid one": {`{"kind":"multi","user":{"name":"Ada"},"org":{"key":"acme"}}`,
+			codeTargetingKeyMissing},
+		"multi in multi": {`{"kind":"multi","multi":{"key":"a"}}`, codeInvalidContext},
 	} {
 		t.Run(name, func(t *testing.T) {
 			_, failed := parseContext(ldvalue.Parse([]byte(c.context)))

@@ -19,11 +19,12 @@ import (
 
 // evaluation is a successful evaluation in OFREP. Without a Value the program uses its own default.
 type evaluation struct {
-	Key      string          `json:"key"`
-	Value    json.RawMessage `json:"value,omitempty"`
-	Reason   string          `json:"reason"`
-	Variant  string          `json:"variant"` // the variation's index; empty if there is none. OpenFeature for Python needs it
-	Metadata map[string]any  `json:"metadata,omitempty"`
+	Key    string          `json:"key"`
+	Value  json.RawMessage `json:"value,omitempty"`
+	Reason string          `json:"reason"`
+	// the variation's index; empty if there is none. OpenFeature for Python needs it
+	Variant  string         `json:"variant"`
+	Metadata map[string]any `json:"metadata,omitempty"`
 }
 
 // bulk is an answer of the bulk endpoint.
@@ -54,7 +55,9 @@ func (h *handler) evaluateAll(w http.ResponseWriter, r *http.Request) {
 	}
 	state := flags.EvaluateAll(evaluated)
 	if !state.IsValid() {
-		writeFailure(w, "", &failure{http.StatusInternalServerError, codeGeneral, "the flags cannot be read; the agent's log has the reason"})
+		writeFailure(w, "",
+			&failure{http.StatusInternalServerError, codeGeneral,
+				"the flags cannot be read; the agent's log has the reason"})
 		return
 	}
 	answer := bulk{Flags: []any{}}
@@ -90,7 +93,8 @@ func (h *handler) prepare(r *http.Request) (Flags, ldcontext.Context, *failure) 
 	}
 	flags, err := h.loader.Flags(r.Context())
 	if err != nil {
-		return nil, ldcontext.Context{}, &failure{http.StatusInternalServerError, codeGeneral, "the flags are not loaded: " + err.Error()}
+		return nil, ldcontext.Context{}, &failure{http.StatusInternalServerError, codeGeneral,
+			"the flags are not loaded: " + err.Error()}
 	}
 	_ = flags.Refresh(r.Context()) // logged there; the last known values are served
 	return flags, evaluated, nil
@@ -115,7 +119,8 @@ func evaluationFailed(key string, reason ldreason.EvaluationReason) *failure {
 }
 
 func newEvaluation(
-	flag *ldmodel.FeatureFlag, key string, value ldvalue.Value, variation ldvalue.OptionalInt, reason ldreason.EvaluationReason,
+	flag *ldmodel.FeatureFlag, key string, value ldvalue.Value, variation ldvalue.OptionalInt,
+	reason ldreason.EvaluationReason,
 ) evaluation {
 	e := evaluation{Key: key, Reason: mapReason(reason, flag), Metadata: metadata(reason, flag)}
 	if !value.IsNull() {

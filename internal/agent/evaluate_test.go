@@ -24,17 +24,21 @@ func TestEvaluateOneFlag(t *testing.T) {
 		variant, reason string
 		metadata        map[string]any // besides the flag's version
 	}{
-		"on":           {true, "0", "STATIC", map[string]any{"launchdarklyReason": "FALLTHROUGH"}},
-		"off":          {false, "1", "DISABLED", map[string]any{"launchdarklyReason": "OFF"}},
-		"nothing":      {nil, "", "DISABLED", map[string]any{"launchdarklyReason": "OFF"}},
-		"text":         {"bé", "1", "STATIC", map[string]any{"launchdarklyReason": "FALLTHROUGH"}},
-		"number":       {1.5, "0", "STATIC", map[string]any{"launchdarklyReason": "FALLTHROUGH"}},
-		"object":       {map[string]any{"a": []any{1.0, nil, map[string]any{"b": "c"}}}, "0", "STATIC", map[string]any{"launchdarklyReason": "FALLTHROUGH"}},
-		"target":       {2.0, "1", "TARGETING_MATCH", map[string]any{"launchdarklyReason": "TARGET_MATCH"}},
-		"rule":         {2.0, "1", "TARGETING_MATCH", map[string]any{"launchdarklyReason": "RULE_MATCH", "ruleIndex": 0.0, "ruleId": "r1"}},
-		"rule-rollout": {2.0, "1", "SPLIT", map[string]any{"launchdarklyReason": "RULE_MATCH", "ruleIndex": 0.0, "ruleId": "r1"}},
-		"rollout":      {2.0, "1", "SPLIT", map[string]any{"launchdarklyReason": "FALLTHROUGH"}},
-		"needs-off":    {2.0, "1", "DISABLED", map[string]any{"launchdarklyReason": "PREREQUISITE_FAILED", "prerequisiteKey": "off"}},
+		"on":      {true, "0", "STATIC", map[string]any{"launchdarklyReason": "FALLTHROUGH"}},
+		"off":     {false, "1", "DISABLED", map[string]any{"launchdarklyReason": "OFF"}},
+		"nothing": {nil, "", "DISABLED", map[string]any{"launchdarklyReason": "OFF"}},
+		"text":    {"bé", "1", "STATIC", map[string]any{"launchdarklyReason": "FALLTHROUGH"}},
+		"number":  {1.5, "0", "STATIC", map[string]any{"launchdarklyReason": "FALLTHROUGH"}},
+		"object": {map[string]any{"a": []any{1.0, nil, map[string]any{"b": "c"}}}, "0", "STATIC",
+			map[string]any{"launchdarklyReason": "FALLTHROUGH"}},
+		"target": {2.0, "1", "TARGETING_MATCH", map[string]any{"launchdarklyReason": "TARGET_MATCH"}},
+		"rule": {2.0, "1", "TARGETING_MATCH",
+			map[string]any{"launchdarklyReason": "RULE_MATCH", "ruleIndex": 0.0, "ruleId": "r1"}},
+		"rule-rollout": {2.0, "1", "SPLIT",
+			map[string]any{"launchdarklyReason": "RULE_MATCH", "ruleIndex": 0.0, "ruleId": "r1"}},
+		"rollout": {2.0, "1", "SPLIT", map[string]any{"launchdarklyReason": "FALLTHROUGH"}},
+		"needs-off": {2.0, "1", "DISABLED",
+			map[string]any{"launchdarklyReason": "PREREQUISITE_FAILED", "prerequisiteKey": "off"}},
 	} {
 		t.Run(key, func(t *testing.T) {
 			c.metadata["flagVersion"] = 1.0
@@ -76,7 +80,8 @@ func TestEvaluationsThatFail(t *testing.T) {
 		"no targetingKey":       {"on", `{"context":{"plan":"gold"}}`, 400, "TARGETING_KEY_MISSING"},
 		"empty targetingKey":    {"on", `{"context":{"targetingKey":""}}`, 400, "TARGETING_KEY_MISSING"},
 		"kind with a space":     {"on", `{"context":{"targetingKey":"ada","kind":"a b"}}`, 400, "INVALID_CONTEXT"},
-		"too large":             {"on", `{"context":{"targetingKey":"` + strings.Repeat("a", 1<<20) + `"}}`, 413, "INVALID_CONTEXT"},
+		"too large": {"on", `{"context":{"targetingKey":"` + strings.Repeat("a", 1<<20) + `"}}`, 413,
+			"INVALID_CONTEXT"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			a := s.evaluate(c.key, c.body)
@@ -100,7 +105,9 @@ func TestEvaluateAllFlags(t *testing.T) {
 		key := entry["key"].(string)
 		keys = append(keys, key)
 		if key == "malformed" {
-			assert.Equal(t, map[string]any{"key": key, "errorCode": "PARSE_ERROR", "errorDetails": `flag "malformed" is malformed`}, entry)
+			assert.Equal(t,
+				map[string]any{"key": key, "errorCode": "PARSE_ERROR",
+					"errorDetails": `flag "malformed" is malformed`}, entry)
 			continue
 		}
 		assert.Equal(t, s.evaluate(key, `{"context":{"targetingKey":"ada","plan":"gold"}}`).body, entry)
@@ -221,7 +228,8 @@ func TestStatus(t *testing.T) {
 		assert.Equal(t, time.Minute, status.LastPoll.Sub(start))
 		assert.Equal(t, time.Minute, status.LastChange.Sub(start))
 		status.LastPoll, status.LastChange = nil, nil
-		assert.Equal(t, agent.Status{Ready: true, Table: table, Prefix: prefix, Evaluations: 3, Events: "sent", Queued: 3}, status)
+		assert.Equal(t,
+			agent.Status{Ready: true, Table: table, Prefix: prefix, Evaluations: 3, Events: "sent", Queued: 3}, status)
 		s.opened.Flush(t.Context())
 		assert.Zero(t, s.opened.Status(t.Context()).Queued)
 		s.Intercept(func(context.Context, string, any) error { return errors.New("planted") })

@@ -36,8 +36,8 @@ type Extension struct {
 	Clock                      func() clock.Instant // nil means clock.Now
 }
 
-// Run registers the extension and serves until Lambda shuts the environment down or ctx ends. Then it sends the recorded
-// events within the time that Lambda gives.
+// Run registers the extension and serves until Lambda shuts the environment down or ctx ends. Then it sends the
+// recorded events within the time that Lambda gives.
 //
 // It ends the INIT phase when the flags are loaded, or failed to load, or after 2 seconds.
 func (e Extension) Run(ctx context.Context) {

@@ -91,7 +91,8 @@ func TestAnExtensionsLife(t *testing.T) {
 	s, api := newSystem(t), newLambdaAPI(t)
 	loaded := make(chan struct{})
 	now := clock.Instant{Mono: time.Hour}
-	a, _, ended := run(t, s, api, agent.Extension{Freezes: true, FlushInterval: time.Second, Clock: func() clock.Instant { return now }},
+	a, _, ended := run(t, s, api,
+		agent.Extension{Freezes: true, FlushInterval: time.Second, Clock: func() clock.Instant { return now }},
 		func(context.Context) (agent.Opened, error) { <-loaded; return s.opened, nil })
 	assert.Equal(t, 503, get(t, "http://"+a.Addr().String()+"/status"), "it listens before it registers")
 	assert.ElementsMatch(t, []string{"INVOKE", "SHUTDOWN"}, <-api.registered)
@@ -190,7 +191,11 @@ func TestAnExtensionThatFailsGoesOnServing(t *testing.T) {
 			if name != "not registered" {
 				fail(api)
 			}
-			require.Eventually(t, func() bool { return strings.Contains(s.log.String(), "flags are served all the same") }, time.Minute, time.Millisecond)
+			require.Eventually(t,
+				func() bool {
+					return strings.Contains(s.log.String(),
+						"flags are served all the same")
+				}, time.Minute, time.Millisecond)
 			assert.Equal(t, 200, get(t, "http://"+a.Addr().String()+"/status"))
 			select {
 			case <-ended:
@@ -219,7 +224,8 @@ func TestAPanicInAFlushIsRecovered(t *testing.T) {
 // The first load may fail: the extension must neither exit nor delay Lambda.
 func TestAnExtensionWithoutFlags(t *testing.T) {
 	s, api := newSystem(t), newLambdaAPI(t)
-	a, _, ended := run(t, s, api, agent.Extension{Freezes: true}, func(context.Context) (agent.Opened, error) { return nil, errors.New("planted") })
+	a, _, ended := run(t, s, api, agent.Extension{Freezes: true},
+		func(context.Context) (agent.Opened, error) { return nil, errors.New("planted") })
 	<-api.registered
 	<-api.next
 	assert.Equal(t, 503, get(t, "http://"+a.Addr().String()+"/status"))

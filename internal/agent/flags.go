@@ -53,8 +53,8 @@ type tableFlags struct {
 	sent          atomic.Int64 // evaluations whose events were certainly sent
 }
 
-// OpenTable returns the function that opens the flags of a table, for a [Config]. Without an SDK key no events are sent.
-// An evaluation is at most the interval old; with 0 a poll begins after each evaluation does.
+// OpenTable returns the function that opens the flags of a table, for a [Config]. Without an SDK key no events are
+// sent. An evaluation is at most the interval old; with 0 a poll begins after each evaluation does.
 func OpenTable(
 	table, prefix, sdkKey string, interval time.Duration, options ...warmflags.Option,
 ) func(ctx context.Context) (Opened, error) {
@@ -62,8 +62,12 @@ func OpenTable(
 		f := &tableFlags{table: table, prefix: prefix, events: sdkKey != "", interval: interval}
 		f.polls.run = func() { _ = f.Flags.Refresh(context.Background()) } // it logs its errors
 		all := append([]warmflags.Option{
-			warmflags.Table(table), warmflags.Prefix(prefix), warmflags.SDKKey(sdkKey), warmflags.Journal(journal.Interval(interval)),
-			warmflags.WrapDataStore(func(store subsystems.DataStore) subsystems.DataStore { f.store = store; return store }),
+			warmflags.Table(table), warmflags.Prefix(prefix), warmflags.SDKKey(sdkKey),
+			warmflags.Journal(journal.Interval(interval)),
+			warmflags.WrapDataStore(func(store subsystems.DataStore) subsystems.DataStore {
+				f.store = store
+				return store
+			}),
 		}, options...)
 		var err error
 		if f.Flags, err = warmflags.Open(ctx, all...); err != nil {

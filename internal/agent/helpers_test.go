@@ -47,16 +47,22 @@ var flags = map[string]string{
 	"text":    `"on":true,"fallthrough":{"variation":1},"variations":["a","b\u00e9"]`,
 	"number":  `"on":true,"fallthrough":{"variation":0},"variations":[1.5]`,
 	"object":  `"on":true,"fallthrough":{"variation":0},"variations":[{"a":[1,null,{"b":"c"}]}]`,
-	"target":  `"on":true,"targets":[{"values":["ada"],"variation":1}],"fallthrough":{"variation":0},"variations":[1,2]`,
-	"rule": `"on":true,"rules":[{"id":"r1","variation":1,"clauses":[{"attribute":"plan","op":"in","values":["gold"]}]}],` +
+	"target": `"on":true,"targets":[{"values":["ada"],"variation":1}],"fallthrough":{"variation":0},` +
+		`"variations":[1,2]`,
+	"rule": `"on":true,"rules":[{"id":"r1","variation":1,"clauses":[{"attribute":"plan","op":"in",` +
+		`"values":["gold"]}]}],` +
 		`"fallthrough":{"variation":0},"variations":[1,2]`,
 	"rule-rollout": `"on":true,"rules":[{"id":"r1","rollout":{"variations":[{"variation":1,"weight":100000}]},` +
 		`"clauses":[{"attribute":"key","op":"in","values":["ada"]}]}],"fallthrough":{"variation":0},"variations":[1,2]`,
-	"key":       `"on":true,"targets":[{"values":["🔑"],"variation":1}],"fallthrough":{"variation":0},"variations":[1,2]`,
-	"rollout":   `"on":true,"fallthrough":{"rollout":{"variations":[{"variation":1,"weight":100000}]}},"variations":[1,2]`,
-	"needs-off": `"on":true,"prerequisites":[{"key":"off","variation":0}],"offVariation":1,"fallthrough":{"variation":0},"variations":[1,2]`,
+	"key": `"on":true,"targets":[{"values":["🔑"],"variation":1}],"fallthrough":{"variation":0},` +
+		`"variations":[1,2]`,
+	"rollout": `"on":true,"fallthrough":{"rollout":{"variations":[{"variation":1,"weight":100000}]}},` +
+		`"variations":[1,2]`,
+	"needs-off": `"on":true,"prerequisites":[{"key":"off","variation":0}],"offVariation":1,` +
+		`"fallthrough":{"variation":0},"variations":[1,2]`,
 	"malformed": `"on":true,"fallthrough":{"variation":9},"variations":[1]`,
-	"org":       `"on":true,"rules":[{"id":"r","variation":1,"clauses":[{"contextKind":"org","attribute":"key","op":"in","values":["acme"]}]}],"fallthrough":{"variation":0},"variations":[1,2]`,
+	"org": `"on":true,"rules":[{"id":"r","variation":1,"clauses":[{"contextKind":"org","attribute":"key",` +
+		`"op":"in","values":["acme"]}]}],"fallthrough":{"variation":0},"variations":[1,2]`,
 }
 
 // system is an agent's handler over a table in memory.
@@ -72,8 +78,8 @@ type system struct {
 	versions map[string]int
 }
 
-// newSystem makes a table with flags, and an agent on it that requires an API key. Its cache would hide a lost change for
-// a day.
+// newSystem makes a table with flags, and an agent on it that requires an API key. Its cache would hide a lost change
+// for a day.
 func newSystem(t testing.TB) *system { return newSystemWith(t, journal.DefaultInterval) }
 
 func newSystemWith(t testing.TB, interval time.Duration) *system {
@@ -148,7 +154,8 @@ func (s *system) evaluate(key, body string, headers ...string) answer {
 	if key != all {
 		path += "/" + key
 	}
-	request := httptest.NewRequestWithContext(s.t.Context(), http.MethodPost, "http://127.0.0.1:8016"+path, strings.NewReader(body))
+	request := httptest.NewRequestWithContext(s.t.Context(), http.MethodPost, "http://127.0.0.1:8016"+path,
+		strings.NewReader(body))
 	request.Header.Set("Content-Type", "application/json; charset=utf-8")
 	request.Header.Set("X-API-Key", apiKey)
 	for i := 0; i < len(headers); i += 2 {

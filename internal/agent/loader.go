@@ -19,8 +19,8 @@ const (
 // errLoading is why there are no flags while the first attempt to load them is under way.
 var errLoading = errors.New("they are being loaded")
 
-// loader loads the flags, and tries again until it succeeds. So a table that is filled later, or reached later, needs no
-// restart.
+// loader loads the flags, and tries again until it succeeds. So a table that is filled later, or reached later, needs
+// no restart.
 type loader struct {
 	open   func(ctx context.Context) (Opened, error)
 	logger *slog.Logger

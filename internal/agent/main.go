@@ -21,9 +21,9 @@ import (
 // runtimeAPI is the variable by which Lambda tells an extension where its API is.
 const runtimeAPI = "AWS_LAMBDA_RUNTIME_API"
 
-// Main runs the agent until ctx ends: as a Lambda extension where Lambda's API is in the environment, and otherwise as a
-// sidecar. It returns all that is wrong with the configuration; an extension only logs it, and answers every request
-// with it, because Lambda ends the function when an extension exits.
+// Main runs the agent until ctx ends: as a Lambda extension where Lambda's API is in the environment, and otherwise
+// as a sidecar. It returns all that is wrong with the configuration; an extension only logs it, and answers every
+// request with it, because Lambda ends the function when an extension exits.
 func Main(ctx context.Context, executable, version string) error {
 	logger := slog.New(slog.NewJSONHandler(os.Stdout, nil))
 	config, wrong := configure(version, logger)
@@ -50,7 +50,8 @@ func Main(ctx context.Context, executable, version string) error {
 	if err != nil {
 		logger.Error("the agent does not listen; the function goes on without it", "error", err)
 	}
-	Extension{Agent: a, Address: address, Name: filepath.Base(executable), Freezes: lambdaenv.Freezes(), Logger: logger}.Run(ctx)
+	Extension{Agent: a, Address: address, Name: filepath.Base(executable), Freezes: lambdaenv.Freezes(),
+		Logger: logger}.Run(ctx)
 	return nil
 }
 
@@ -69,7 +70,8 @@ func configure(version string, logger *slog.Logger) (Config, error) {
 		return d
 	}
 	table := os.Getenv("TABLE_NAME")
-	interval, budget := duration("WARMFLAGS_POLL_INTERVAL", journal.DefaultInterval), duration("WARMFLAGS_POLL_BUDGET", journal.DefaultBudget)
+	interval, budget := duration("WARMFLAGS_POLL_INTERVAL", journal.DefaultInterval), duration("WARMFLAGS_POLL_BUDGET",
+		journal.DefaultBudget)
 	if table == "" {
 		problems = append(problems, errors.New("TABLE_NAME is not set. hint: set it to the flag table's name"))
 	}
@@ -81,7 +83,8 @@ func configure(version string, logger *slog.Logger) (Config, error) {
 		warmflags.Journal(journal.Budget(budget)),
 	}
 	return Config{
-		Address: os.Getenv("WARMFLAGS_ADDRESS"), APIKey: os.Getenv("WARMFLAGS_API_KEY"), Version: version, Logger: logger,
+		Address: os.Getenv("WARMFLAGS_ADDRESS"), APIKey: os.Getenv("WARMFLAGS_API_KEY"),
+		Version: version, Logger: logger,
 		Open: OpenTable(table, os.Getenv("PREFIX"), os.Getenv("LD_SDK_KEY"), interval, options...),
 	}, errors.Join(problems...)
 }

@@ -15,7 +15,8 @@ func TestASidecarReportsAllThatIsWrongWithItsConfiguration(t *testing.T) {
 	t.Setenv("WARMFLAGS_POLL_INTERVAL", "1")
 	err := agent.Main(t.Context(), "warmflags-agent", "test")
 	require.Error(t, err)
-	for _, want := range []string{"TABLE_NAME is not set", `WARMFLAGS_POLL_INTERVAL "1"`, `"0.0.0.0:0": other machines`} {
+	for _, want := range []string{"TABLE_NAME is not set", `WARMFLAGS_POLL_INTERVAL "1"`,
+		`"0.0.0.0:0": other machines`} {
 		assert.ErrorContains(t, err, want)
 	}
 }

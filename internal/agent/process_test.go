@@ -104,7 +104,8 @@ func lambdaWithAgent(t *testing.T, s *system, events string, more ...string) *ru
 		Env: append([]string{
 			"TABLE_NAME=" + table, "PREFIX=" + prefix, "LD_SDK_KEY=sdk-key", "WARMFLAGS_ADDRESS=" + address,
 			"WARMFLAGS_POLL_INTERVAL=0", "WARMFLAGS_POLL_BUDGET=1m", "WARMFLAGS_EVENTS_URI=" + events,
-			"AWS_ENDPOINT_URL_DYNAMODB=" + db.URL, "AWS_REGION=" + region, "AWS_ACCESS_KEY_ID=key", "AWS_SECRET_ACCESS_KEY=secret",
+			"AWS_ENDPOINT_URL_DYNAMODB=" + db.URL, "AWS_REGION=" + region, "AWS_ACCESS_KEY_ID=key",
+			"AWS_SECRET_ACCESS_KEY=secret",
 		}, more...),
 		Timeout: 5 * time.Minute, InitLimit: 5 * time.Minute, PatientShutdown: true, Output: t.Output(),
 	})
@@ -122,8 +123,8 @@ func invoke(t *testing.T, f *runtimeapi.Function, field string) any {
 	return body[field]
 }
 
-// In processes that are really frozen between invocations, each invocation sees what the journal held when it began, and
-// no event is lost.
+// In processes that are really frozen between invocations, each invocation sees what the journal held when it began,
+// and no event is lost.
 func TestAFrozenExtensionIsFresh(t *testing.T) {
 	s, events := newSystem(t), newLaunchDarkly(t)
 	f := lambdaWithAgent(t, s, events.URL)

@@ -14,8 +14,8 @@ const (
 	reasonUnknown        = "UNKNOWN"
 )
 
-// mapReason returns OFREP's reason for LaunchDarkly's. docs/agent.md has this table, and LaunchDarkly's own reason is in
-// the metadata. Flag is the flag's configuration; nil means that it is not known any more.
+// mapReason returns OFREP's reason for LaunchDarkly's. docs/agent.md has this table, and LaunchDarkly's own reason is
+// in the metadata. Flag is the flag's configuration; nil means that it is not known any more.
 func mapReason(reason ldreason.EvaluationReason, flag *ldmodel.FeatureFlag) string {
 	switch reason.GetKind() {
 	case ldreason.EvalReasonOff, ldreason.EvalReasonPrerequisiteFailed:
@@ -23,7 +23,8 @@ func mapReason(reason ldreason.EvaluationReason, flag *ldmodel.FeatureFlag) stri
 	case ldreason.EvalReasonTargetMatch:
 		return reasonTargetingMatch
 	case ldreason.EvalReasonRuleMatch:
-		if index := reason.GetRuleIndex(); flag != nil && index < len(flag.Rules) && isRollout(flag.Rules[index].VariationOrRollout) {
+		if index := reason.GetRuleIndex(); flag != nil && index < len(flag.Rules) &&
+			isRollout(flag.Rules[index].VariationOrRollout) {
 			return reasonSplit
 		}
 		return reasonTargetingMatch

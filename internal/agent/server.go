@@ -52,7 +52,8 @@ func (c Config) check() error {
 	if err != nil {
 		err = fmt.Errorf("listen on %q: %w. hint: use host:port, such as %s", c.Address, err, DefaultAddress)
 	} else if !isLoopbackHost(host) && c.APIKey == "" {
-		err = fmt.Errorf("listen on %q: other machines could evaluate flags. hint: use a loopback address, or set an API key", c.Address)
+		err = fmt.Errorf("listen on %q: other machines could evaluate flags. hint: use a loopback address, or set "+
+			"an API key", c.Address)
 	}
 	if c.Open == nil {
 		err = errors.Join(err, errors.New("listen: Open is nil"))
@@ -85,7 +86,8 @@ func Listen(ctx context.Context, config Config) (*Agent, error) {
 	a := &Agent{config: config, loader: newLoader(config.Open, config.Logger), listener: listener, stop: stop}
 	a.server = &http.Server{
 		Handler:           NewHandler(a.loader, config.APIKey, config.Version, config.Logger),
-		ReadHeaderTimeout: headerTimeout, ReadTimeout: readTimeout, WriteTimeout: writeTimeout, IdleTimeout: idleTimeout,
+		ReadHeaderTimeout: headerTimeout, ReadTimeout: readTimeout, WriteTimeout: writeTimeout,
+		IdleTimeout:    idleTimeout,
 		MaxHeaderBytes: maxHeaderBytes, ErrorLog: slog.NewLogLogger(config.Logger.Handler(), slog.LevelWarn),
 	}
 	a.running.Go(func() {

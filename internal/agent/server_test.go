@@ -28,21 +28,29 @@ func TestRequestsThatAreRefused(t *testing.T) {
 		headers []string
 		status  int
 	}{
-		"bearer token":              {apiKey, "POST", "http://agent:8016/ofrep/v1/evaluate/flags/on", []string{"Authorization", "Bearer " + apiKey}, 200},
-		"bearer in lower case":      {apiKey, "POST", "http://agent:8016/ofrep/v1/evaluate/flags/on", []string{"Authorization", "bearer " + apiKey}, 200},
-		"X-API-Key":                 {apiKey, "POST", "http://agent:8016/ofrep/v1/evaluate/flags/on", []string{"X-API-Key", apiKey}, 200},
-		"status needs the key":      {apiKey, "GET", "http://127.0.0.1/status", nil, 401},
-		"no key":                    {apiKey, "POST", "http://127.0.0.1/ofrep/v1/evaluate/flags/on", nil, 401},
-		"wrong key":                 {apiKey, "POST", "http://127.0.0.1/ofrep/v1/evaluate/flags/on", []string{"X-API-Key", "Secret"}, 401},
-		"wrong scheme":              {apiKey, "POST", "http://127.0.0.1/ofrep/v1/evaluate/flags/on", []string{"Authorization", "Basic " + apiKey}, 401},
-		"no key needed":             {"", "POST", "http://127.0.0.1:8016/ofrep/v1/evaluate/flags/on", nil, 200},
-		"a key that is not needed":  {"", "POST", "http://localhost:8016/ofrep/v1/evaluate/flags/on", []string{"X-API-Key", "x"}, 200},
-		"IPv6":                      {"", "POST", "http://[::1]:8016/ofrep/v1/evaluate/flags/on", nil, 200},
-		"another host's name":       {"", "POST", "http://evil.example/ofrep/v1/evaluate/flags/on", nil, 403},
-		"a name like localhost":     {"", "POST", "http://localhost.evil.example/ofrep/v1/evaluate/flags/on", nil, 403},
-		"what a web form can send":  {"", "POST", "http://127.0.0.1/ofrep/v1/evaluate/flags/on", []string{"Content-Type", "text/plain"}, 415},
-		"another method":            {"", "GET", "http://127.0.0.1/ofrep/v1/evaluate/flags/on", nil, 405},
-		"a preflight gets no CORS":  {"", "OPTIONS", "http://127.0.0.1/ofrep/v1/evaluate/flags/on", []string{"Origin", "http://evil.example"}, 405},
+		"bearer token": {apiKey, "POST", "http://agent:8016/ofrep/v1/evaluate/flags/on",
+			[]string{"Authorization", "Bearer " + apiKey}, 200},
+		"bearer in lower case": {apiKey, "POST", "http://agent:8016/ofrep/v1/evaluate/flags/on",
+			[]string{"Authorization", "bearer " + apiKey}, 200},
+		"X-API-Key": {apiKey, "POST", "http://agent:8016/ofrep/v1/evaluate/flags/on",
+			[]string{"X-API-Key", apiKey}, 200},
+		"status needs the key": {apiKey, "GET", "http://127.0.0.1/status", nil, 401},
+		"no key":               {apiKey, "POST", "http://127.0.0.1/ofrep/v1/evaluate/flags/on", nil, 401},
+		"wrong key": {apiKey, "POST", "http://127.0.0.1/ofrep/v1/evaluate/flags/on",
+			[]string{"X-API-Key", "Secret"}, 401},
+		"wrong scheme": {apiKey, "POST", "http://127.0.0.1/ofrep/v1/evaluate/flags/on",
+			[]string{"Authorization", "Basic " + apiKey}, 401},
+		"no key needed": {"", "POST", "http://127.0.0.1:8016/ofrep/v1/evaluate/flags/on", nil, 200},
+		"a key that is not needed": {"", "POST", "http://localhost:8016/ofrep/v1/evaluate/flags/on",
+			[]string{"X-API-Key", "x"}, 200},
+		"IPv6":                  {"", "POST", "http://[::1]:8016/ofrep/v1/evaluate/flags/on", nil, 200},
+		"another host's name":   {"", "POST", "http://evil.example/ofrep/v1/evaluate/flags/on", nil, 403},
+		"a name like localhost": {"", "POST", "http://localhost.evil.example/ofrep/v1/evaluate/flags/on", nil, 403},
+		"what a web form can send": {"", "POST", "http://127.0.0.1/ofrep/v1/evaluate/flags/on",
+			[]string{"Content-Type", "text/plain"}, 415},
+		"another method": {"", "GET", "http://127.0.0.1/ofrep/v1/evaluate/flags/on", nil, 405},
+		"a preflight gets no CORS": {"", "OPTIONS", "http://127.0.0.1/ofrep/v1/evaluate/flags/on",
+			[]string{"Origin", "http://evil.example"}, 405},
 		"an unknown path":           {"", "GET", "http://127.0.0.1/", nil, 404},
 		"another version of OFREP":  {"", "POST", "http://127.0.0.1/ofrep/v2/evaluate/flags/on", nil, 404},
 		"status":                    {"", "GET", "http://127.0.0.1/status", nil, 200},
@@ -129,7 +137,8 @@ func TestListenRefusesWrongConfiguration(t *testing.T) {
 			require.ErrorContains(t, err, c.want)
 		})
 	}
-	a, err := agent.Listen(t.Context(), agent.Config{Address: "0.0.0.0:0", APIKey: apiKey, Open: open, Logger: newSystem(t).logger()})
+	a, err := agent.Listen(t.Context(),
+		agent.Config{Address: "0.0.0.0:0", APIKey: apiKey, Open: open, Logger: newSystem(t).logger()})
 	require.NoError(t, err, "with a key any address will do")
 	require.NoError(t, a.Close(t.Context()))
 }
@@ -146,12 +155,13 @@ func get(t *testing.T, url string) (status int) {
 func TestFlagsAreLoadedInTheBackground(t *testing.T) {
 	s := newSystem(t)
 	attempts := make(chan error)
-	a, err := agent.Listen(t.Context(), agent.Config{Address: "127.0.0.1:0", Logger: s.logger(), Open: func(context.Context) (agent.Opened, error) {
-		if err := <-attempts; err != nil {
-			return nil, err
-		}
-		return s.opened, nil
-	}})
+	a, err := agent.Listen(t.Context(),
+		agent.Config{Address: "127.0.0.1:0", Logger: s.logger(), Open: func(context.Context) (agent.Opened, error) {
+			if err := <-attempts; err != nil {
+				return nil, err
+			}
+			return s.opened, nil
+		}})
 	require.NoError(t, err)
 	status := "http://" + a.Addr().String() + "/status"
 	assert.Equal(t, 503, get(t, status), "while the first attempt is under way")
@@ -167,7 +177,8 @@ func TestARequestWaitsForTheFirstLoad(t *testing.T) {
 	s := newSystem(t)
 	synctest.Test(t, func(t *testing.T) {
 		start := time.Now()
-		l := agent.NewLoader(func(ctx context.Context) (agent.Opened, error) { <-ctx.Done(); return nil, ctx.Err() }, s.logger())
+		l := agent.NewLoader(func(ctx context.Context) (agent.Opened, error) { <-ctx.Done(); return nil, ctx.Err() },
+			s.logger())
 		ctx, cancel := context.WithCancel(t.Context())
 		go l.Run(ctx)
 		_, err := l.Flags(ctx)

@@ -26,8 +26,8 @@ const (
 	maxAgeReads = 8
 )
 
-// all handles a request for all environments: it sends a request for each, and measures how long ago each was synced. A single
-// environment is synced right away.
+// all handles a request for all environments: it sends a request for each, and measures how long ago each was synced.
+// A single environment is synced right away.
 func (h *Handler) all(ctx context.Context, l *requestLine) error {
 	keys, err := h.keys(ctx, false)
 	if err != nil {
@@ -43,8 +43,8 @@ func (h *Handler) all(ctx context.Context, l *requestLine) error {
 	return err
 }
 
-// send sends a request for each environment. Their cause is this request's message: should it be handled twice within five
-// minutes, SQS drops the second ones.
+// send sends a request for each environment. Their cause is this request's message: should it be handled twice within
+// five minutes, SQS drops the second ones.
 func (h *Handler) send(ctx context.Context, prefixes []string, l *requestLine) error {
 	if h.options.queue == nil {
 		return fmt.Errorf("send requests for %d environments: option Queue is missing", len(prefixes))
@@ -57,7 +57,8 @@ func (h *Handler) send(ctx context.Context, prefixes []string, l *requestLine) e
 				return err
 			}
 			in.Entries = append(in.Entries, types.SendMessageBatchRequestEntry{
-				Id: aws.String(strconv.Itoa(i)), MessageBody: &m.Body, MessageGroupId: &m.Group, MessageDeduplicationId: &m.DeduplicationID,
+				Id: aws.String(strconv.Itoa(i)), MessageBody: &m.Body, MessageGroupId: &m.Group,
+				MessageDeduplicationId: &m.DeduplicationID,
 			})
 		}
 		out, err := h.options.queue.SendMessageBatch(ctx, in)
@@ -66,14 +67,15 @@ func (h *Handler) send(ctx context.Context, prefixes []string, l *requestLine) e
 		}
 		l.requests += len(out.Successful)
 		if len(out.Failed) > 0 {
-			return fmt.Errorf("send requests to queue %q: %d of %d failed: %s", h.options.queueURL, len(out.Failed), len(chunk), aws.ToString(out.Failed[0].Message))
+			return fmt.Errorf("send requests to queue %q: %d of %d failed: %s", h.options.queueURL, len(out.Failed),
+				len(chunk), aws.ToString(out.Failed[0].Message))
 		}
 	}
 	return nil
 }
 
-// measure reads the $sync row of each environment. A row that cannot be read is left out, with a warning for all of them: a
-// table that cannot be read must not keep a request from being done.
+// measure reads the $sync row of each environment. A row that cannot be read is left out, with a warning for all of
+// them: a table that cannot be read must not keep a request from being done.
 func (h *Handler) measure(ctx context.Context, prefixes []string, l *requestLine) {
 	ctx, cancel := context.WithTimeout(ctx, ageTimeout)
 	defer cancel()
@@ -96,12 +98,13 @@ func (h *Handler) measure(ctx context.Context, prefixes []string, l *requestLine
 	}
 	_ = group.Wait()
 	if len(problems) > 0 {
-		h.options.logger.WarnContext(ctx, "the age of some environments is unknown", "environments", len(problems), "error", problems[0])
+		h.options.logger.WarnContext(ctx, "the age of some environments is unknown", "environments", len(problems),
+			"error", problems[0])
 	}
 }
 
-// syncAge returns how long ago the environment was synced. A sync that is held is reported elsewhere, and counts. Where there
-// was none yet, it is how long ago the environment was first seen.
+// syncAge returns how long ago the environment was synced. A sync that is held is reported elsewhere, and counts.
+// Where there was none yet, it is how long ago the environment was first seen.
 func syncAge(ctx context.Context, e *table.Environment) (time.Duration, error) {
 	state, err := e.SyncState(ctx)
 	if err != nil {

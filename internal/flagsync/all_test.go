@@ -45,7 +45,8 @@ func TestARequestForAllIsOneForEach(t *testing.T) {
 		groups := map[string]bool{}
 		for range 3 {
 			out, err := q.cloud.SQS.ReceiveMessage(t.Context(), &sqs.ReceiveMessageInput{
-				QueueUrl: &q.url, MaxNumberOfMessages: 10, MessageSystemAttributeNames: []types.MessageSystemAttributeName{"All"},
+				QueueUrl: &q.url, MaxNumberOfMessages: 10,
+				MessageSystemAttributeNames: []types.MessageSystemAttributeName{"All"},
 			})
 			require.NoError(t, err)
 			for _, m := range out.Messages {
@@ -68,7 +69,8 @@ type unreliable struct {
 	refused int
 }
 
-func (u *unreliable) SendMessageBatch(ctx context.Context, in *sqs.SendMessageBatchInput, _ ...func(*sqs.Options)) (*sqs.SendMessageBatchOutput, error) {
+func (u *unreliable) SendMessageBatch(ctx context.Context, in *sqs.SendMessageBatchInput,
+	_ ...func(*sqs.Options)) (*sqs.SendMessageBatchOutput, error) {
 	if u.refused > 0 {
 		return u.QueueClient.SendMessageBatch(ctx, in)
 	}
@@ -83,7 +85,8 @@ func (u *unreliable) SendMessageBatch(ctx context.Context, in *sqs.SendMessageBa
 func TestARequestThatIsNotSentIsSentLater(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		q := newQueueBench(t, func(_ int, s sink) { s.payload("a:1") })
-		h := flagsync.NewHandler(q.cloud.DynamoDB, tableName, manyKeys(3), q.options(flagsync.Queue(&unreliable{QueueClient: q.cloud.SQS}, q.url))...)
+		h := flagsync.NewHandler(q.cloud.DynamoDB, tableName, manyKeys(3),
+			q.options(flagsync.Queue(&unreliable{QueueClient: q.cloud.SQS}, q.url))...)
 		response, err := h.Handle(t.Context(), one("m1", forAll))
 		require.NoError(t, err)
 		require.Len(t, response.BatchItemFailures, 1)
@@ -131,7 +134,8 @@ func TestOldestSyncAgeIsOfTheOldestEnvironment(t *testing.T) {
 		require.NoError(t, err)
 		require.NoError(t, q.environment("env-7").EndSync(t.Context(), token, time.Now(), false))
 		time.Sleep(time.Minute)
-		assert.Less(t, age(), 302.0, "it clears by itself; an environment that is held has an alarm of its own, and none for its age")
+		assert.Less(t, age(), 302.0,
+			"it clears by itself; an environment that is held has an alarm of its own, and none for its age")
 	})
 }
 
@@ -168,7 +172,8 @@ func TestOldestSyncAgeWithoutSomeRows(t *testing.T) {
 			}
 			return nil
 		})
-		assert.NotContains(t, q.requireDone(t, h, one("m3", forAll)), "OldestSyncAge", "nothing is known: the alarm says so")
+		assert.NotContains(t, q.requireDone(t, h, one("m3", forAll)), "OldestSyncAge",
+			"nothing is known: the alarm says so")
 	})
 }
 

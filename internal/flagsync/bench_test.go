@@ -18,8 +18,9 @@ import (
 	"github.com/warmflags/warmflags/internal/proof/ldstream"
 )
 
-// BenchmarkSync is the growth of a sync: its calls, its time without DynamoDB's own, and the most memory that it needed, for
-// environments of flags of 1 KB. The memory of a new environment includes the embedded engine's copy of the rows.
+// BenchmarkSync is the growth of a sync: its calls, its time without DynamoDB's own, and the most memory that it
+// needed, for environments of flags of 1 KB. The memory of a new environment includes the embedded engine's copy of
+// the rows.
 func BenchmarkSync(b *testing.B) {
 	for _, n := range []int{500, 5_000, 50_000} {
 		for _, what := range []string{"new", "unchanged", "one-change"} {
@@ -41,15 +42,18 @@ func benchmarkSync(b *testing.B, what string, n int) {
 	cloud.CreateFlagTable(tableName)
 	sync := func(prefix string) {
 		e := &bench{cloud: cloud}
-		_, err := flagsync.New(e.environment(prefix), flagsync.StaticKeys(map[string]string{prefix: "sdk-1"}), flagsync.HTTPClient(client),
-			flagsync.Linger(-1), flagsync.Timeout(time.Minute), flagsync.Logger(slog.New(slog.DiscardHandler))).Sync(context.Background())
+		_, err := flagsync.New(e.environment(prefix), flagsync.StaticKeys(map[string]string{prefix: "sdk-1"}),
+			flagsync.HTTPClient(client),
+			flagsync.Linger(-1), flagsync.Timeout(time.Minute), flagsync.Logger(slog.New(slog.DiscardHandler))).
+			Sync(context.Background())
 		require.NoError(b, err)
 	}
 	if what != "new" {
 		sync("")
 	}
 	calls := func() int {
-		return cloud.Calls("Query") + cloud.Calls("GetItem") + cloud.Calls("UpdateItem") + cloud.Calls("TransactWriteItems")
+		return cloud.Calls("Query") + cloud.Calls("GetItem") + cloud.Calls("UpdateItem") +
+			cloud.Calls("TransactWriteItems")
 	}
 	before := calls()
 	stop := peakMemory()
@@ -79,8 +83,10 @@ func bigFlags(n int) string {
 		if i > 0 {
 			s.WriteByte(',')
 		}
-		fmt.Fprintf(&s, `"flag-%d":{"key":"flag-%d","version":1,"on":true,"prerequisites":[],"rules":[%s],"fallthrough":{"variation":0},"offVariation":1,`+
-			`"variations":[true,false],"salt":"%032d"}`, i, i, strings.TrimSuffix(rules, ","), i)
+		fmt.Fprintf(&s,
+			`"flag-%d":{"key":"flag-%d","version":1,"on":true,"prerequisites":[],"rules":[%s],`+
+				`"fallthrough":{"variation":0},"offVariation":1,`+
+				`"variations":[true,false],"salt":"%032d"}`, i, i, strings.TrimSuffix(rules, ","), i)
 	}
 	s.WriteString(`}}}`)
 	return s.String()

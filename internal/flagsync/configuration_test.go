@@ -13,7 +13,8 @@ import (
 
 func TestWrongConfiguration(t *testing.T) {
 	b := newBench(t)
-	_, err := flagsync.New(b.environment("p"), flagsync.StaticKeys(nil), flagsync.Timeout(-time.Second)).Sync(t.Context())
+	_, err := flagsync.New(b.environment("p"), flagsync.StaticKeys(nil),
+		flagsync.Timeout(-time.Second)).Sync(t.Context())
 	require.ErrorContains(t, err, "option Timeout is -1s")
 	_, err = flagsync.New(b.environment("p"), oneKey("sdk-secret"), b.options()...).Sync(t.Context())
 	require.ErrorContains(t, err, `there is no SDK key for prefix "p", only for [""]`)
@@ -21,11 +22,14 @@ func TestWrongConfiguration(t *testing.T) {
 	require.ErrorContains(t, err, "invalid characters")
 	assert.NotContains(t, b.log.String(), "secret")
 
-	_, err = flagsync.New(nil, nil, flagsync.Logger(nil), flagsync.MaxRemovals(-1), flagsync.MaxRemovals(math.NaN()), flagsync.Timeout(-1)).Sync(t.Context())
-	for _, want := range []string{"needs an environment", "option MaxRemovals is -1", "option MaxRemovals is NaN", "option Timeout"} {
+	_, err = flagsync.New(nil, nil, flagsync.Logger(nil), flagsync.MaxRemovals(-1), flagsync.MaxRemovals(math.NaN()),
+		flagsync.Timeout(-1)).Sync(t.Context())
+	for _, want := range []string{"needs an environment", "option MaxRemovals is -1", "option MaxRemovals is NaN",
+		"option Timeout"} {
 		require.ErrorContains(t, err, want)
 	}
-	_, err = flagsync.NewHandler(nil, "", nil, flagsync.Logger(nil), flagsync.Force()).Handle(t.Context(), one("m1", forAll))
+	_, err = flagsync.NewHandler(nil, "", nil, flagsync.Logger(nil), flagsync.Force()).Handle(t.Context(),
+		one("m1", forAll))
 	require.ErrorContains(t, err, "needs a DynamoDB client, a table and keys")
 	require.ErrorContains(t, err, "a handler has neither")
 }

@@ -9,7 +9,8 @@ import (
 // The model of LaunchDarkly's evaluator for Go is a small module of its own, without the server SDK.
 var model = ldmodel.NewJSONDataModelSerialization()
 
-// tombstone returns the item of a deleted key, in the JSON that LaunchDarkly's SDKs write: some of them need all members.
+// tombstone returns the item of a deleted key, in the JSON that LaunchDarkly's SDKs write: some of them need all
+// members.
 func tombstone(kind, key string, version int) table.Item {
 	const placeholder = "$deleted" // no key of LaunchDarkly's has a dollar sign
 	var json []byte
@@ -21,8 +22,8 @@ func tombstone(kind, key string, version int) table.Item {
 	return table.Item{Key: key, Version: version, Deleted: true, JSON: string(json)}
 }
 
-// unparsable returns, with the reason, the entries whose new JSON LaunchDarkly's evaluator for Go cannot parse. They are written:
-// readers in other languages get what their own stream would give them.
+// unparsable returns, with the reason, the entries whose new JSON LaunchDarkly's evaluator for Go cannot parse. They
+// are written: readers in other languages get what their own stream would give them.
 func unparsable(entries []table.Entry) (found []table.Entry) {
 	for _, e := range entries {
 		var err error

@@ -9,14 +9,15 @@ import (
 	"github.com/warmflags/warmflags/internal/table"
 )
 
-// LaunchDarkly's streaming protocol: a put has the whole environment, a patch one item, a delete one key. An item is kept as the
-// JSON that came.
+// LaunchDarkly's streaming protocol: a put has the whole environment, a patch one item, a delete one key. An item is
+// kept as the JSON that came.
 //
 //	put     {"path": "/", "data": {"flags": {key: item}, "segments": {key: item}}}
 //	patch   {"path": "/flags/key", "data": item}
 //	delete  {"path": "/flags/key", "version": 7}
 
-// The kinds of items in the table, in the order in which they are written: segments before the flags that refer to them.
+// The kinds of items in the table, in the order in which they are written: segments before the flags that refer to
+// them.
 const (
 	segments = "segments"
 	features = "features"
@@ -31,8 +32,8 @@ type update struct {
 	items map[string][]table.Item
 }
 
-// parseEvent parses an event. An update without items that is not whole is for something else than flags and segments. Its
-// error says that the event is malformed, so that nothing can be known of what it meant to say.
+// parseEvent parses an event. An update without items that is not whole is for something else than flags and
+// segments. Its error says that the event is malformed, so that nothing can be known of what it meant to say.
 func parseEvent(event, data string) (update, error) {
 	var parse func(members map[string]string) (update, error)
 	switch event {
@@ -45,8 +46,8 @@ func parseEvent(event, data string) (update, error) {
 	default:
 		return update{}, nil
 	}
-	// Other languages' parsers replace bytes that are not UTF-8 too, as the standard for event streams demands. DynamoDB takes
-	// only UTF-8.
+	// Other languages' parsers replace bytes that are not UTF-8 too, as the standard for event streams demands.
+	// DynamoDB takes only UTF-8.
 	data = strings.ToValidUTF8(data, "\uFFFD")
 	if !json.Valid([]byte(data)) {
 		return update{}, fmt.Errorf("the event %q is not JSON", event)
@@ -113,8 +114,8 @@ func parseDelete(members map[string]string) (update, error) {
 	return update{items: map[string][]table.Item{kind: {tombstone(kind, key, version)}}}, nil
 }
 
-// parsePath returns the kind and the key of a path. The kind is empty if the path is for something else. The key is what
-// follows the kind, verbatim.
+// parsePath returns the kind and the key of a path. The kind is empty if the path is for something else. The key is
+// what follows the kind, verbatim.
 func parsePath(members map[string]string) (kind, key string, err error) {
 	path, ok := table.Unquote(members["path"])
 	if !ok {
@@ -127,8 +128,8 @@ func parsePath(members map[string]string) (kind, key string, err error) {
 	return streamKinds[name], key, nil
 }
 
-// byPrerequisites sorts flags so that each comes after its prerequisites, as LaunchDarkly's SDKs write them: what does not fit
-// into one transaction is seen in that order. Otherwise the order stays.
+// byPrerequisites sorts flags so that each comes after its prerequisites, as LaunchDarkly's SDKs write them: what
+// does not fit into one transaction is seen in that order. Otherwise the order stays.
 func byPrerequisites(flags []table.Item) []table.Item {
 	at := make(map[string]int, len(flags))
 	for i, f := range flags {

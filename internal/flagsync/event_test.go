@@ -20,10 +20,11 @@ import (
 	"github.com/warmflags/warmflags/internal/table"
 )
 
-// oddFlags are flags whose JSON LaunchDarkly's SDK for Go does not keep: big numbers, escapes, fields of the future; and one that it
-// cannot parse.
+// oddFlags are flags whose JSON LaunchDarkly's SDK for Go does not keep: big numbers, escapes, fields of the future;
+// and one that it cannot parse.
 var oddFlags = map[string]string{
-	"big":         `{"key":"big","version":1,"variations":[18446744073709551615,12345678901234567890,1.0,1e2],"on":false,"offVariation":0,"salt":"s"}`,
+	"big": `{"key":"big","version":1,"variations":[18446744073709551615,12345678901234567890,1.0,1e2],` +
+		`"on":false,"offVariation":0,"salt":"s"}`,
 	"emoji":       `{"key":"emoji","version":1,"variations":["\ud83d\ude00"],"on":false,"offVariation":0,"salt":"s"}`,
 	"future":      `{"version":1,"salt":"s","newField":{"b":[1],"a":null},"key":"future"}`,
 	"unparsable":  `{"key":"unparsable","version":1,"fallthrough":null,"salt":"s"}`,
@@ -79,8 +80,10 @@ func TestItemsWithoutKeyOrVersionAreRefused(t *testing.T) {
 				return
 			}
 			put(s, map[string]string{
-				"noversion": `{"key":"noversion"}`, "nokey": `{"version":1}`, "emptykey": `{"version":1,"key":""}`, "text": `"x"`, "null": `null`,
-				"fraction": `{"key":"fraction","version":1.5}`, "good": `{"key":"good","version":2}`, "": `{"key":"","version":1}`,
+				"noversion": `{"key":"noversion"}`, "nokey": `{"version":1}`, "emptykey": `{"version":1,"key":""}`,
+				"text": `"x"`, "null": `null`,
+				"fraction": `{"key":"fraction","version":1.5}`, "good": `{"key":"good","version":2}`,
+				"": `{"key":"","version":1}`,
 			})
 		})
 		_, err := b.sync(t)
@@ -92,36 +95,47 @@ func TestItemsWithoutKeyOrVersionAreRefused(t *testing.T) {
 			reasons[e.Key] = e.Reason
 		}
 		assert.Equal(t, map[string]string{
-			"noversion": "it has no version", "nokey": "it has no key", "emptykey": "it has no key", "text": "it is not a JSON object",
-			"null": "it is not a JSON object", "fraction": "its version 1.5 is not a whole number of at least 0", "": "it has no key",
+			"noversion": "it has no version", "nokey": "it has no key", "emptykey": "it has no key",
+			"text": "it is not a JSON object",
+			"null": "it is not a JSON object", "fraction": "its version 1.5 is not a whole number of at least 0",
+			"": "it has no key",
 		}, reasons)
 		assert.Equal(t, map[string]int{"noversion": 1, "good": 2}, b.flags(t, ""))
 	})
 }
 
 func TestEventsOfTheStream(t *testing.T) {
+	type versions = map[string]int
+	same := versions{"a": 5, "b": 5}
 	for name, c := range map[string]struct {
 		events  func(s sink) // after a put of a:5 and b:5
 		want    map[string]int
 		ignored int
 	}{
-		"a repeated patch":           {func(s sink) { s.patch("a:6"); s.patch("a:6") }, map[string]int{"a": 6, "b": 5}, 0},
-		"a lower version":            {func(s sink) { s.patch("a:4"); s.remove("b:3") }, map[string]int{"a": 5, "b": 5}, 0},
-		"a late patch":               {func(s sink) { s.patch("a:7"); s.patch("a:6") }, map[string]int{"a": 7, "b": 5}, 0},
-		"a deletion":                 {func(s sink) { s.remove("a:6") }, map[string]int{"a": -6, "b": 5}, 0},
-		"a deletion of an unknown":   {func(s sink) { s.remove("x:3") }, map[string]int{"a": 5, "b": 5, "x": -3}, 0},
-		"a deletion, then a patch":   {func(s sink) { s.remove("a:6"); s.patch("a:7") }, map[string]int{"a": 7, "b": 5}, 0},
-		"a repeated put":             {func(s sink) { s.patch("a:6"); s.payload("a:6", "c:1") }, map[string]int{"a": 6, "c": 1}, 0},
-		"unknown events and paths":   {func(s sink) { s.Send("hello", "x"); s.Send("patch", `{"path":"/configs/a","data":{}}`) }, map[string]int{"a": 5, "b": 5}, 2},
-		"a put of something else":    {func(s sink) { s.Send("put", `{"path":"/configs","data":{}}`) }, map[string]int{"a": 5, "b": 5}, 1},
-		"a put without a path":       {func(s sink) { s.Send("put", `{"data":{"flags":{"a":`+flagJSON("a:6")+`}}}`) }, map[string]int{"a": 6}, 0},
-		"a put without flags":        {func(s sink) { s.Send("put", `{"path":"/","data":{"segments":{}}}`) }, map[string]int{"a": 5, "b": 5}, 0},
-		"a key with a slash":         {func(s sink) { s.Send("patch", `{"path":"/flags/x/y%2F","data":{"key":"x/y%2F","version":1}}`) }, map[string]int{"a": 5, "b": 5, "x/y%2F": 1}, 0},
-		"a patch without a version":  {func(s sink) { s.Send("patch", `{"path":"/flags/a","data":{"key":"a"}}`) }, map[string]int{"a": 5, "b": 5}, 0},
-		"a comment and an empty one": {func(s sink) { s.SendText(":\n\n:hello\n\n"); s.patch("a:6") }, map[string]int{"a": 6, "b": 5}, 0},
-		"lines of an event": {func(s sink) {
-			s.SendText("event:patch\r\ndata: {\"path\":\"/flags/a\",\r\ndata: \"data\":" + flagJSON("a:9") + "}\r\n\r\n")
-		}, map[string]int{"a": 9, "b": 5}, 0},
+		"a repeated patch":         {func(s sink) { s.patch("a:6"); s.patch("a:6") }, versions{"a": 6, "b": 5}, 0},
+		"a lower version":          {func(s sink) { s.patch("a:4"); s.remove("b:3") }, same, 0},
+		"a late patch":             {func(s sink) { s.patch("a:7"); s.patch("a:6") }, versions{"a": 7, "b": 5}, 0},
+		"a deletion":               {func(s sink) { s.remove("a:6") }, versions{"a": -6, "b": 5}, 0},
+		"a deletion of an unknown": {func(s sink) { s.remove("x:3") }, versions{"a": 5, "b": 5, "x": -3}, 0},
+		"a deletion, then a patch": {func(s sink) { s.remove("a:6"); s.patch("a:7") }, versions{"a": 7, "b": 5}, 0},
+		"a repeated put":           {func(s sink) { s.patch("a:6"); s.payload("a:6", "c:1") }, versions{"a": 6, "c": 1}, 0},
+		"an unknown event":         {func(s sink) { s.Send("hello", "x") }, same, 1},
+		"an unknown path":          {func(s sink) { s.Send("patch", `{"path":"/configs/a","data":{}}`) }, same, 1},
+		"a put of something else":  {func(s sink) { s.Send("put", `{"path":"/configs","data":{}}`) }, same, 1},
+		"a put without a path": {func(s sink) { s.Send("put", `{"data":{"flags":{"a":`+flagJSON("a:6")+`}}}`) },
+			versions{"a": 6}, 0},
+		"a put without flags": {func(s sink) { s.Send("put", `{"path":"/","data":{"segments":{}}}`) }, same, 0},
+		"a key with a slash": {
+			func(s sink) { s.Send("patch", `{"path":"/flags/x/y%2F","data":{"key":"x/y%2F","version":1}}`) },
+			versions{"a": 5, "b": 5, "x/y%2F": 1}, 0},
+		"a patch without a version": {
+			func(s sink) { s.Send("patch", `{"path":"/flags/a","data":{"key":"a"}}`) }, same, 0},
+		"a comment and an empty event": {func(s sink) { s.SendText(":\n\n:hello\n\n"); s.patch("a:6") },
+			versions{"a": 6, "b": 5}, 0},
+		"an event of several lines": {func(s sink) {
+			s.SendText("event:patch\r\ndata: {\"path\":\"/flags/a\",\r\ndata: \"data\":" +
+				flagJSON("a:9") + "}\r\n\r\n")
+		}, versions{"a": 9, "b": 5}, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -143,7 +157,7 @@ func TestEventsOfTheStream(t *testing.T) {
 					require.NoError(t, err)
 				}
 				assert.Equal(t, c.want, b.flags(t, ""))
-				assert.Empty(t, r.HeldBack, "what came late is dropped, and is no reason to look")
+				assert.Empty(t, r.HeldBack, "a late item is dropped, not held back")
 				assert.Equal(t, c.ignored+1, r.Ignored)
 				assert.Equal(t, 1, b.stream.connections())
 			})
@@ -151,11 +165,12 @@ func TestEventsOfTheStream(t *testing.T) {
 	}
 }
 
-// An event that is not what the protocol says may have been about anything: the stream is restarted, and the next put is whole.
+// A malformed event may have been about any item, so the stream is restarted: the next put has all of them.
 func TestAMalformedEventRestartsTheStream(t *testing.T) {
 	for _, event := range []string{
-		"put\ndata: {", "put\ndata: {}", `put` + "\n" + `data: {"data":[]}`, `put` + "\n" + `data: {"data":{"flags":[]}}`, "patch\ndata: x",
-		"patch\ndata: {}", `patch` + "\n" + `data: {"path":"/flags/a"}`, `delete` + "\n" + `data: {"path":"/flags/a"}`, `delete` + "\n" + `data: {"version":1}`,
+		"put\ndata: {", "put\ndata: {}", "put\ndata: {\"data\":[]}", "put\ndata: {\"data\":{\"flags\":[]}}",
+		"patch\ndata: x", "patch\ndata: {}", "patch\ndata: {\"path\":\"/flags/a\"}",
+		"delete\ndata: {\"path\":\"/flags/a\"}", "delete\ndata: {\"version\":1}",
 	} {
 		t.Run(event, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -223,8 +238,10 @@ func TestStatus(t *testing.T) {
 		final bool
 		text  string
 	}{
-		401: {true, "refused the SDK key"}, 403: {true, "refused the SDK key"}, 404: {true, "404 Not Found: check the stream URI"}, 410: {true, "410 Gone"},
-		400: {false, "last error: HTTP status 400"}, 408: {false, "408"}, 429: {false, "429"}, 500: {false, "500"}, 503: {false, "503"}, 302: {false, "302"},
+		401: {true, "refused the SDK key"}, 403: {true, "refused the SDK key"},
+		404: {true, "404 Not Found: check the stream URI"}, 410: {true, "410 Gone"},
+		400: {false, "last error: HTTP status 400"}, 408: {false, "408"}, 429: {false, "429"}, 500: {false, "500"},
+		503: {false, "503"}, 302: {false, "302"},
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			b := newStreamBench(t, func(_ int, s sink) { s.Refuse(code) })
@@ -239,7 +256,8 @@ func TestStatus(t *testing.T) {
 		})
 	}
 	synctest.Test(t, func(t *testing.T) {
-		b := newStreamBench(t, func(_ int, s sink) { s.Header = http.Header{"Content-Type": {"text/html; charset=utf-8"}} })
+		b := newStreamBench(t,
+			func(_ int, s sink) { s.Header = http.Header{"Content-Type": {"text/html; charset=utf-8"}} })
 		_, err := b.sync(t)
 		require.ErrorContains(t, err, `the answer has the type "text/html; charset=utf-8" and is not an event stream`)
 	})
@@ -277,15 +295,17 @@ func TestInitAndSyncInTurns(t *testing.T) {
 		for key, item := range readable { // as the SDK makes it of its stream
 			parsed, err := features.Deserialize([]byte(item))
 			require.NoError(t, err)
-			all[0].Items = append(all[0].Items, st.KeyedSerializedItemDescriptor{Key: key, Item: st.SerializedItemDescriptor{
-				Version: parsed.Version, SerializedItem: features.Serialize(parsed),
-			}})
+			all[0].Items = append(all[0].Items,
+				st.KeyedSerializedItemDescriptor{Key: key, Item: st.SerializedItemDescriptor{
+					Version: parsed.Version, SerializedItem: features.Serialize(parsed),
+				}})
 		}
 		require.NoError(t, store.Init(all))
 		r, err := b.sync(t)
 		require.NoError(t, err)
 		assert.Len(t, r.Updated, len(readable), "a sync after an SDK rewrites the rows, once")
-		lines := b.log.lines(t, "rewriting rows in the form in which LaunchDarkly sent them; their versions do not change")
+		lines := b.log.lines(t,
+			"rewriting rows in the form in which LaunchDarkly sent them; their versions do not change")
 		require.Len(t, lines, 1, "and announces it")
 		assert.EqualValues(t, len(readable), lines[0]["rows"])
 		before := b.cloud.Calls("TransactWriteItems")
@@ -300,13 +320,16 @@ func TestInitAndSyncInTurns(t *testing.T) {
 	})
 }
 
-// What does not fit into one transaction is written so that a flag comes after its prerequisites, and after all segments.
+// What does not fit into one transaction is written so that a flag comes after its prerequisites, and after all
+// segments.
 func TestFlagsComeAfterTheirPrerequisites(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newStreamBench(t, func(_ int, s sink) {
 			var flags []string
 			for i := range 150 { // each needs the next
-				flags = append(flags, fmt.Sprintf(`"f%d":{"key":"f%d","version":1,"prerequisites":[{"key":"f%d","variation":0},{"key":"none"}]}`, i, i, (i+1)%150))
+				flags = append(flags,
+					fmt.Sprintf(`"f%d":{"key":"f%d","version":1,"prerequisites":[{"key":"f%d","variation":0},`+
+						`{"key":"none"}]}`, i, i, (i+1)%150))
 			}
 			s.put(strings.Join(flags, ","), `"s":{"key":"s","version":1}`)
 		})

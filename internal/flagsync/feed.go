@@ -13,16 +13,16 @@ import (
 	"github.com/launchdarkly/eventsource"
 )
 
-// A connection that failed is retried soon, because a sync waits for it, and then less and less often. A connection that lasted
-// for goodAfter begins with the first pause again.
+// A connection that failed is retried soon, because a sync waits for it, and then less and less often. A connection
+// that lasted for goodAfter begins with the first pause again.
 const (
 	firstRetry = 100 * time.Millisecond
 	lastRetry  = 30 * time.Second
 	goodAfter  = time.Minute
 )
 
-// feed reads LaunchDarkly's stream into its inbox, over one connection after the other, until it is closed or an error comes
-// that no retry can fix. Each connection begins with a put: nothing relies on the last event's ID.
+// feed reads LaunchDarkly's stream into its inbox, over one connection after the other, until it is closed or an
+// error comes that no retry can fix. Each connection begins with a put: nothing relies on the last event's ID.
 type feed struct {
 	*inbox
 	connection
@@ -46,7 +46,8 @@ func listen(ctx context.Context, c connection, sdkKey string, logger *slog.Logge
 		stopped: make(chan error, 1), ended: make(chan struct{}),
 	}
 	if f.client == nil {
-		transport := http.DefaultTransport.(*http.Transport).Clone() // its own connections, which close ends; proxies from the environment
+		// its own connections, which close ends; proxies from the environment
+		transport := http.DefaultTransport.(*http.Transport).Clone()
 		f.client, f.own = &http.Client{Transport: transport}, true
 	}
 	go func() {
@@ -163,8 +164,8 @@ func (f *feed) first(ctx context.Context, limit time.Duration) error {
 		"check the network access (NAT, proxy, DNS) and the stream URI", limit, last)
 }
 
-// wait waits for news, and reports whether it came before the end. Its error is ctx's cause, or one of the stream that no retry
-// can fix. A nil end never comes.
+// wait waits for news, and reports whether it came before the end. Its error is ctx's cause, or one of the stream
+// that no retry can fix. A nil end never comes.
 func (f *feed) wait(ctx context.Context, end <-chan time.Time) (news bool, err error) {
 	select {
 	case <-f.news: // before anything else that is ready as well

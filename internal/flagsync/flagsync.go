@@ -20,8 +20,8 @@ const (
 // Option configures a [Syncer] or a [Handler].
 type Option func(*options)
 
-// options are what the options of a Syncer and of a Handler come to; each uses those that are for it. They never change after
-// newOptions. Problems are what is wrong with them, for the first call that can return it.
+// options are what the options of a Syncer and of a Handler come to; each uses those that are for it. They never
+// change after newOptions. Problems are what is wrong with them, for the first call that can return it.
 type options struct {
 	timeout, linger time.Duration
 	connection      connection
@@ -68,8 +68,8 @@ func Linger(d time.Duration) Option {
 }
 
 // StreamURI is the base URI of LaunchDarkly's stream, without a path of LaunchDarkly's: of its EU instance
-// (https://stream.eu.launchdarkly.com), its federal instance (https://stream.launchdarkly.us) or a Relay Proxy. Default, and
-// empty: https://stream.launchdarkly.com. What is not an http or https URI is an error.
+// (https://stream.eu.launchdarkly.com), its federal instance (https://stream.launchdarkly.us) or a Relay Proxy.
+// Default, and empty: https://stream.launchdarkly.com. What is not an http or https URI is an error.
 func StreamURI(uri string) Option {
 	return func(o *options) {
 		if uri == "" {
@@ -83,12 +83,12 @@ func StreamURI(uri string) Option {
 }
 
 // PayloadFilter is the key of a payload filter
-// (https://launchdarkly.com/docs/home/getting-started/payload-filtering): only the flags that it selects are synced, and
-// others are removed from the table. Default, and empty: all flags.
+// (https://launchdarkly.com/docs/home/getting-started/payload-filtering): only the flags that it selects are synced,
+// and others are removed from the table. Default, and empty: all flags.
 func PayloadFilter(key string) Option { return func(o *options) { o.connection.filter = key } }
 
-// HTTPClient makes the requests to LaunchDarkly. It must not have a timeout, which would end streams. Default, and nil: a client
-// that takes proxies from the environment.
+// HTTPClient makes the requests to LaunchDarkly. It must not have a timeout, which would end streams. Default, and
+// nil: a client that takes proxies from the environment.
 func HTTPClient(client *http.Client) Option { return func(o *options) { o.connection.client = client } }
 
 // Force lifts the guards: an empty payload, many removals and lower versions are written. Default: no.
@@ -97,8 +97,8 @@ func Force() Option { return func(o *options) { o.force = true } }
 // DryRun fetches and compares, but takes no fencing token and writes nothing. Default: no.
 func DryRun() Option { return func(o *options) { o.dryRun = true } }
 
-// Logger gets one line a sync, one more for each batch of a [Handler], and the warnings of LaunchDarkly's client. Default,
-// and nil: [slog.Default].
+// Logger gets one line a sync, one more for each batch of a [Handler], and the warnings of LaunchDarkly's client.
+// Default, and nil: [slog.Default].
 func Logger(l *slog.Logger) Option {
 	return func(o *options) {
 		if l != nil {
@@ -146,8 +146,8 @@ func (s *Syncer) Sync(ctx context.Context) (Result, error) {
 	return b.result(), err
 }
 
-// end records in the table that the sync succeeded, or was held, unless a newer sync has begun. It returns the sync's error, and
-// why that could not be recorded.
+// end records in the table that the sync succeeded, or was held, unless a newer sync has begun. It returns the sync's
+// error, and why that could not be recorded.
 func (s *Syncer) end(ctx context.Context, b *resultBuilder, err error) error {
 	held := isFinal(err)
 	if b.token == 0 || err != nil && !held {
@@ -164,8 +164,8 @@ func (s *Syncer) named(err error) error {
 	return fmt.Errorf("sync prefix %q of table %q: %w", s.environment.Prefix, s.environment.Table, err)
 }
 
-// sync is one attempt of Sync with one key. After it a second one, with another key, takes a token of its own, and adds to the same
-// result.
+// sync is one attempt of Sync with one key. After it a second one, with another key, takes a token of its own, and
+// adds to the same result.
 func (s *Syncer) sync(ctx context.Context, key string, b *resultBuilder) error {
 	f, err := s.begin(ctx, key, b)
 	if err != nil {
@@ -238,13 +238,14 @@ func (s *Syncer) write(ctx context.Context, f *feed, b *resultBuilder) error {
 	if whole {
 		s.announce(ctx, d)
 	}
-	written, err := s.environment.Write(ctx, d, table.WriteOptions{Token: b.token, Lower: s.force, Progress: s.progress})
+	written, err := s.environment.Write(ctx, d,
+		table.WriteOptions{Token: b.token, Lower: s.force, Progress: s.progress})
 	b.written(written)
 	return err
 }
 
-// announce logs that rows are about to be rewritten although their versions did not change: LaunchDarkly's SDKs, and earlier
-// releases of warmflags, stored their own form of each item.
+// announce logs that rows are about to be rewritten although their versions did not change: LaunchDarkly's SDKs, and
+// earlier releases of warmflags, stored their own form of each item.
 func (s *Syncer) announce(ctx context.Context, d *table.Difference) {
 	rewritten := 0
 	for _, e := range d.Updated {
@@ -253,7 +254,8 @@ func (s *Syncer) announce(ctx context.Context, d *table.Difference) {
 		}
 	}
 	if rewritten > 0 {
-		s.logger.InfoContext(ctx, "rewriting rows in the form in which LaunchDarkly sent them; their versions do not change",
+		s.logger.InfoContext(ctx,
+			"rewriting rows in the form in which LaunchDarkly sent them; their versions do not change",
 			"rows", rewritten, "table", s.environment.Table, "prefix", s.environment.Prefix)
 	}
 }

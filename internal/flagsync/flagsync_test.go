@@ -66,8 +66,10 @@ func TestSyncWritesOnlyTheDifference(t *testing.T) {
 	assert.Equal(t, map[string]any{
 		"table": tableName, "prefix": "", "fencing_token": 4.0, "level": "WARN", "msg": "flags synced",
 		"added": []any{"features/new"}, "removed": []any{"features/flag-499"}, "held_back": []any{"features/flag-007"},
-		"Prefix": "-", "ItemsAdded": 1.0, "ItemsUpdated": 0.0, "ItemsRemoved": 1.0, "ItemsUnchanged": 499.0, "ItemsRefused": 0.0,
-		"ItemsHeldBack": 1.0, "ItemsKept": 0.0, "GuardEmpty": 0.0, "GuardRemovals": 0.0, "TokensLost": 0.0, "KeysRefused": 0.0,
+		"Prefix": "-", "ItemsAdded": 1.0, "ItemsUpdated": 0.0, "ItemsRemoved": 1.0, "ItemsUnchanged": 499.0,
+		"ItemsRefused":  0.0,
+		"ItemsHeldBack": 1.0, "ItemsKept": 0.0, "GuardEmpty": 0.0, "GuardRemovals": 0.0, "TokensLost": 0.0,
+		"KeysRefused":  0.0,
 		"SyncFailures": 0.0, "SyncTransactions": 1.0,
 	}, without(lines[3], "time", "SyncDuration", "_aws"))
 }
@@ -144,7 +146,8 @@ func TestLaunchDarklyFails(t *testing.T) {
 		"forbids":             {status(403), "HTTP status 403", flagsync.ErrUnauthorized},
 		"is not LaunchDarkly": {status(404), "HTTP status 404 Not Found: check the stream URI", nil},
 		"is down":             {status(503), "no answer from LaunchDarkly within 20ms", nil},
-		"hangs":               {func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }, "check the network access (NAT, proxy, DNS)", nil},
+		"hangs": {func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() },
+			"check the network access (NAT, proxy, DNS)", nil},
 		"sends no JSON": {func(w http.ResponseWriter, _ *http.Request) {
 			_, _ = w.Write([]byte("event: put\ndata: <html>\n\n"))
 		}, "no answer from LaunchDarkly", nil},
@@ -258,7 +261,8 @@ func TestTooLargeItemsAreRefusedByName(t *testing.T) {
 	b.ld.set(sdkKey, "huge:1", "a:1")
 	_, err := b.sync(t)
 	require.NoError(t, err)
-	huge := ldbuilders.NewFlagBuilder("huge").Version(2).AddTarget(0, strings.Split(strings.Repeat("somebody,", 50_000), ",")...).Build()
+	huge := ldbuilders.NewFlagBuilder("huge").Version(2).AddTarget(0,
+		strings.Split(strings.Repeat("somebody,", 50_000), ",")...).Build()
 	b.ld.setData(sdkKey, ldservices.NewServerSDKData().Flags(huge, ldbuilders.NewFlagBuilder("a").Version(2).Build()))
 	r, err := b.sync(t)
 	require.NoError(t, err)
@@ -283,9 +287,11 @@ func TestAMissingMarkerIsADifference(t *testing.T) {
 	r, err = b.sync(t)
 	require.NoError(t, err)
 	assert.False(t, r.Changed())
-	_, err = b.cloud.DynamoDB.DeleteItem(t.Context(), &dynamodb.DeleteItemInput{TableName: aws.String(tableName), Key: map[string]types.AttributeValue{
-		"namespace": &types.AttributeValueMemberS{Value: "$inited"}, "key": &types.AttributeValueMemberS{Value: "$inited"},
-	}})
+	_, err = b.cloud.DynamoDB.DeleteItem(t.Context(),
+		&dynamodb.DeleteItemInput{TableName: aws.String(tableName), Key: map[string]types.AttributeValue{
+			"namespace": &types.AttributeValueMemberS{Value: "$inited"},
+			"key":       &types.AttributeValueMemberS{Value: "$inited"},
+		}})
 	require.NoError(t, err)
 	for _, dry := range []bool{true, false} {
 		var options []flagsync.Option
@@ -374,8 +380,10 @@ func TestAnOldPayloadCannotUndoANewerOne(t *testing.T) {
 	got, err = paused(t, func(in *dynamodb.TransactWriteItemsInput) {
 		in.TransactItems = in.TransactItems[:len(in.TransactItems)-1]
 	})
-	require.ErrorIs(t, err, table.ErrTokenLost, "planted fault: transactions do not check the token. The sync's end does, which is too late")
-	assert.Equal(t, map[string]int{"a": 3, "gone": 2}, got, "a removed flag is revived, which the assertion above would catch")
+	require.ErrorIs(t, err, table.ErrTokenLost,
+		"planted fault: transactions do not check the token. The sync's end does, which is too late")
+	assert.Equal(t, map[string]int{"a": 3, "gone": 2}, got,
+		"a removed flag is revived, which the assertion above would catch")
 }
 
 func TestAnotherProgramsNewerItemIsKept(t *testing.T) {
@@ -388,7 +396,8 @@ func TestAnotherProgramsNewerItemIsKept(t *testing.T) {
 		flag := ldbuilders.NewFlagBuilder("a").Version(9).Build()
 		kind := ldstoreimpl.Features()
 		json := kind.Serialize(st.ItemDescriptor{Version: 9, Item: &flag})
-		_, err := b.environment("").Upsert(t.Context(), "features", table.Item{Key: "a", Version: 9, JSON: string(json)})
+		_, err := b.environment("").Upsert(t.Context(), "features",
+			table.Item{Key: "a", Version: 9, JSON: string(json)})
 		return err
 	})
 	r, err := b.sync(t)

@@ -23,9 +23,9 @@ const (
 	defaultRemovals = 1.0 / 3
 )
 
-// MaxRemovals is the share of a kind's items that a payload may remove without [Force], where it removes more than 10.
-// Default, and 0: a third. 1: all of them, so that only the guard for an empty payload is left. Negative, or above 1: an
-// error.
+// MaxRemovals is the share of a kind's items that a payload may remove without [Force], where it removes more than
+// 10. Default, and 0: a third. 1: all of them, so that only the guard for an empty payload is left. Negative, or
+// above 1: an error.
 func MaxRemovals(share float64) Option {
 	return func(o *options) {
 		if !(share >= 0 && share <= 1) { // nor NaN
@@ -36,9 +36,9 @@ func MaxRemovals(share float64) Option {
 	}
 }
 
-// guard refuses payloads that are more likely an accident (a wrong key, a wrong project, a broken proxy) than a change. It refuses
-// a payload as a whole, because the items that it has are no more trustworthy than those that it lacks. Deletions that
-// the stream sends one by one are not counted: a person made each of them.
+// guard refuses payloads that are more likely an accident (a wrong key, a wrong project, a broken proxy) than a
+// change. It refuses a payload as a whole, because the items that it has are no more trustworthy than those that it
+// lacks. Deletions that the stream sends one by one are not counted: a person made each of them.
 func guard(data []table.Collection, d *table.Difference, share float64) error {
 	flags := 0
 	for _, c := range data {
@@ -60,13 +60,15 @@ func guard(data []table.Collection, d *table.Difference, share float64) error {
 			rows[i.Kind]++
 		}
 	}
-	if flags == 0 && rows[features]+removed[segments] > 0 { // an environment without flags over a table without flags is written
+	// an environment without flags over a table without flags is written
+	if flags == 0 && rows[features]+removed[segments] > 0 {
 		return errEmpty
 	}
 	for _, c := range data {
 		kind := c.Kind
 		if n := removed[kind]; n > removalsAllowed && float64(n)/float64(rows[kind]) > share {
-			return fmt.Errorf("LaunchDarkly's payload lacks %d of the %d items of kind %q in the table: %w", n, rows[kind], kind, errRemovals)
+			return fmt.Errorf("LaunchDarkly's payload lacks %d of the %d items of kind %q in the table: %w", n,
+				rows[kind], kind, errRemovals)
 		}
 	}
 	return nil

@@ -35,19 +35,21 @@ const (
 	clockSkew = time.Second
 )
 
-// errHeld is in the error of a request that failed for a reason that no retry can fix. It is acknowledged; the next request
-// or the schedule tries again.
+// errHeld is in the error of a request that failed for a reason that no retry can fix. It is acknowledged; the next
+// request or the schedule tries again.
 var errHeld = errors.New("not retried")
 
 // QueueClient is the part of *sqs.Client that [Queue] needs.
 type QueueClient interface {
-	SendMessageBatch(context.Context, *sqs.SendMessageBatchInput, ...func(*sqs.Options)) (*sqs.SendMessageBatchOutput, error)
-	ChangeMessageVisibility(context.Context, *sqs.ChangeMessageVisibilityInput, ...func(*sqs.Options)) (*sqs.ChangeMessageVisibilityOutput, error)
+	SendMessageBatch(context.Context, *sqs.SendMessageBatchInput,
+		...func(*sqs.Options)) (*sqs.SendMessageBatchOutput, error)
+	ChangeMessageVisibility(context.Context, *sqs.ChangeMessageVisibilityInput,
+		...func(*sqs.Options)) (*sqs.ChangeMessageVisibilityOutput, error)
 }
 
-// Queue gives a [Handler] the FIFO queue that its requests come from. It sends a request for each environment to it, and makes
-// failed requests visible again after 1s, 2s, 4s and so on, at most 60s. Without this option a Handler can sync one
-// environment only, and failed requests are redelivered when the queue's visibility timeout ends.
+// Queue gives a [Handler] the FIFO queue that its requests come from. It sends a request for each environment to it,
+// and makes failed requests visible again after 1s, 2s, 4s and so on, at most 60s. Without this option a Handler can
+// sync one environment only, and failed requests are redelivered when the queue's visibility timeout ends.
 func Queue(client QueueClient, url string) Option {
 	return func(o *options) {
 		o.queue, o.queueURL = client, url
@@ -66,31 +68,34 @@ type Handler struct {
 	options options
 }
 
-// NewHandler returns a handler for the table of that name; keys says which environments there are. Handle reports wrong
-// options. [Force] and [DryRun] are errors: nothing that runs by itself may ignore the guards, or acknowledge requests and
-// write nothing.
+// NewHandler returns a handler for the table of that name; keys says which environments there are. Handle reports
+// wrong options. [Force] and [DryRun] are errors: nothing that runs by itself may ignore the guards, or acknowledge
+// requests and write nothing.
 func NewHandler(client table.API, tableName string, keys Keys, options ...Option) *Handler {
 	h := &Handler{client: client, table: tableName, keys: keys, list: options, options: newOptions(options)}
 	if client == nil || tableName == "" || keys == nil {
-		h.options.problems = append(h.options.problems, errors.New("a handler needs a DynamoDB client, a table and keys"))
+		h.options.problems = append(h.options.problems,
+			errors.New("a handler needs a DynamoDB client, a table and keys"))
 	}
 	if h.options.force || h.options.dryRun {
-		h.options.problems = append(h.options.problems, errors.New("options Force and DryRun are for Sync: a handler has neither"))
+		h.options.problems = append(h.options.problems,
+			errors.New("options Force and DryRun are for Sync: a handler has neither"))
 	}
 	return h
 }
 
-// Handle handles each request of the batch, one after the other, and logs a line for each. What may succeed later is in the
-// response, so that the queue redelivers it: the first request that failed and all after it, because a batch of a FIFO queue
-// is of one message group. The error is nil, except for wrong options and a parameter that must be corrected: Lambda slows
-// down all message groups of a function that returns errors.
+// Handle handles each request of the batch, one after the other, and logs a line for each. What may succeed later is
+// in the response, so that the queue redelivers it: the first request that failed and all after it, because a batch
+// of a FIFO queue is of one message group. The error is nil, except for wrong options and a parameter that must be
+// corrected: Lambda slows down all message groups of a function that returns errors.
 func (h *Handler) Handle(ctx context.Context, event events.SQSEvent) (response events.SQSEventResponse, err error) {
 	for i, record := range event.Records {
 		if err = h.handle(ctx, record); err == nil {
 			continue
 		}
 		for _, failed := range event.Records[i:] {
-			response.BatchItemFailures = append(response.BatchItemFailures, events.SQSBatchItemFailure{ItemIdentifier: failed.MessageId})
+			response.BatchItemFailures = append(response.BatchItemFailures,
+				events.SQSBatchItemFailure{ItemIdentifier: failed.MessageId})
 		}
 		if !h.isConfiguration(err) {
 			h.retrySoon(ctx, event.Records[i:])
@@ -101,15 +106,16 @@ func (h *Handler) Handle(ctx context.Context, event events.SQSEvent) (response e
 	return response, nil
 }
 
-// isConfiguration reports whether an error stays until a person corrects the stack's parameters or the function's variables.
+// isConfiguration reports whether an error stays until a person corrects the stack's parameters or the function's
+// variables.
 func (h *Handler) isConfiguration(err error) bool {
 	return len(h.options.problems) > 0 || errors.Is(err, parameter.ErrWrong)
 }
 
 // handle handles one request. It returns nil if the request is done, also where it is given up.
 func (h *Handler) handle(ctx context.Context, record events.SQSMessage) error {
-	// Lambda kills a function that exceeds its time: its request would stay invisible until the queue's visibility timeout
-	// ends, and no line would be logged. So the work ends a little earlier.
+	// Lambda kills a function that exceeds its time: its request would stay invisible until the queue's visibility
+	// timeout ends, and no line would be logged. So the work ends a little earlier.
 	inTime := ctx
 	if end, ok := ctx.Deadline(); ok {
 		end = end.Add(-min(reserve, time.Until(end)/2))
@@ -189,13 +195,14 @@ func isFinal(err error) bool {
 }
 
 // retrySoon makes failed requests visible again soon
-// (https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-visibility-timeout.html). If that fails they
-// are redelivered later, so it is only a warning.
+// (https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-visibility-timeout.html). If that
+// fails they are redelivered later, so it is only a warning.
 func (h *Handler) retrySoon(ctx context.Context, requests []events.SQSMessage) {
 	if h.options.queue == nil {
 		return
 	}
-	// Also after ctx has ended: without these calls the requests stay invisible until the queue's visibility timeout ends.
+	// Also after ctx has ended: without these calls the requests stay invisible until the queue's visibility timeout
+	// ends.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), reserve/2)
 	defer cancel()
 	for _, r := range requests {
@@ -203,7 +210,8 @@ func (h *Handler) retrySoon(ctx context.Context, requests []events.SQSMessage) {
 			QueueUrl: &h.options.queueURL, ReceiptHandle: &r.ReceiptHandle, VisibilityTimeout: retryAfter(requests[0]),
 		})
 		if err != nil {
-			h.options.logger.WarnContext(ctx, "a failed request is redelivered later than it could be", "message", r.MessageId, "error", err)
+			h.options.logger.WarnContext(ctx, "a failed request is redelivered later than it could be", "message",
+				r.MessageId, "error", err)
 		}
 	}
 }
@@ -235,8 +243,8 @@ type requestLine struct {
 	aged                                        bool          // whether oldest is known
 }
 
-// log writes the line of one request. Its metrics have no dimension except the function's name, so that one alarm is enough
-// for all environments. The error of a sync is in the sync's own line, and not repeated.
+// log writes the line of one request. Its metrics have no dimension except the function's name, so that one alarm is
+// enough for all environments. The error of a sync is in the sync's own line, and not repeated.
 func (h *Handler) log(ctx context.Context, l *requestLine, err error) {
 	level := slog.LevelInfo
 	if l.synced {
@@ -270,5 +278,6 @@ func (h *Handler) log(ctx context.Context, l *requestLine, err error) {
 	if err != nil {
 		attrs = append(attrs, slog.Any("error", err))
 	}
-	emf.Log(ctx, h.options.logger, level, "request handled", append(attrs, emf.Attrs(now, emf.Function(), metrics)...)...)
+	emf.Log(ctx, h.options.logger, level, "request handled",
+		append(attrs, emf.Attrs(now, emf.Function(), metrics)...)...)
 }

@@ -25,7 +25,8 @@ type parameter struct {
 	reads int
 }
 
-func (p *parameter) GetParameter(_ context.Context, in *ssm.GetParameterInput, _ ...func(*ssm.Options)) (*ssm.GetParameterOutput, error) {
+func (p *parameter) GetParameter(_ context.Context, in *ssm.GetParameterInput,
+	_ ...func(*ssm.Options)) (*ssm.GetParameterOutput, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.reads++
@@ -46,7 +47,8 @@ const (
 )
 
 func (b *bench) handler(p *parameter, more ...flagsync.Option) *flagsync.Handler {
-	return flagsync.NewHandler(b.cloud.DynamoDB, tableName, flagsync.ParameterKeys(p, "/warmflags/key"), b.options(more...)...)
+	return flagsync.NewHandler(b.cloud.DynamoDB, tableName, flagsync.ParameterKeys(p, "/warmflags/key"),
+		b.options(more...)...)
 }
 
 // lastLine returns the line of the last request.
@@ -122,13 +124,17 @@ func TestWhatNoRetryCanFixIsHeld(t *testing.T) {
 		says string // in the one line of level WARN or ERROR
 		line string // the message of that line
 	}{
-		"a guard":                   {held, func(b *bench) { b.ld.set("sdk-1") }, "no flags", "flags not synced"},
-		"a refused key":             {held, func(b *bench) { b.ld.remove("sdk-1") }, "refused the SDK key", "flags not synced"},
-		"a wrong address":           {held, func(b *bench) { b.ld.setStatus("sdk-1", 404) }, "404 Not Found: check the stream URI", "flags not synced"},
-		"a lower version":           {held, func(b *bench) { b.ld.set("sdk-1", "a:1") }, "features/a", "flags synced"},
-		"an environment of no key":  {forStaging, func(*bench) {}, "there is no SDK key for prefix \\\"staging\\\"", "request handled"},
-		"a guard, for all of them":  {forAll, func(b *bench) { b.ld.set("sdk-1") }, "no flags", "flags not synced"},
-		"an item that is too large": {held, func(b *bench) { b.ld.setLarge("sdk-1") }, "features/large", "flags synced"},
+		"a guard": {held, func(b *bench) { b.ld.set("sdk-1") }, "no flags", "flags not synced"},
+		"a refused key": {held, func(b *bench) { b.ld.remove("sdk-1") }, "refused the SDK key",
+			"flags not synced"},
+		"a wrong address": {held, func(b *bench) { b.ld.setStatus("sdk-1", 404) },
+			"404 Not Found: check the stream URI", "flags not synced"},
+		"a lower version": {held, func(b *bench) { b.ld.set("sdk-1", "a:1") }, "features/a", "flags synced"},
+		"an environment of no key": {forStaging, func(*bench) {}, "there is no SDK key for prefix \\\"staging\\\"",
+			"request handled"},
+		"a guard, for all of them": {forAll, func(b *bench) { b.ld.set("sdk-1") }, "no flags", "flags not synced"},
+		"an item that is too large": {held, func(b *bench) { b.ld.setLarge("sdk-1") },
+			"features/large", "flags synced"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			b := newBench(t)
@@ -219,7 +225,8 @@ func TestWhatFollowsAFailedRequestFailsToo(t *testing.T) {
 	}
 	response, err := h.Handle(t.Context(), e)
 	require.NoError(t, err)
-	assert.Equal(t, []events.SQSBatchItemFailure{{ItemIdentifier: "m2"}, {ItemIdentifier: "m3"}}, response.BatchItemFailures)
+	assert.Equal(t, []events.SQSBatchItemFailure{{ItemIdentifier: "m2"}, {ItemIdentifier: "m3"}},
+		response.BatchItemFailures)
 }
 
 func TestParseKeys(t *testing.T) {

@@ -85,7 +85,8 @@ func (l *launchDarkly) setData(key string, data *ldservices.ServerSDKData) {
 
 // setLarge makes the environment of a key hold the flag a, and one that DynamoDB has no room for.
 func (l *launchDarkly) setLarge(key string) {
-	large := ldbuilders.NewFlagBuilder("large").Version(1).Variations(ldvalue.String(strings.Repeat("x", 500<<10))).Build()
+	large := ldbuilders.NewFlagBuilder("large").Version(1).Variations(ldvalue.String(strings.Repeat("x",
+		500<<10))).Build()
 	small := ldbuilders.NewFlagBuilder("a").Version(2).On(true).Build()
 	l.setData(key, ldservices.NewServerSDKData().Flags(large, small))
 }
@@ -94,7 +95,10 @@ func (l *launchDarkly) setLarge(key string) {
 func (l *launchDarkly) setStatus(key string, status int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.environments[key] = environment{Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(status) })}
+	l.environments[key] = environment{Handler: http.HandlerFunc(func(w http.ResponseWriter,
+		_ *http.Request) {
+		w.WriteHeader(status)
+	})}
 }
 
 // remove revokes a key.
@@ -107,7 +111,8 @@ func (l *launchDarkly) remove(key string) {
 // patch sends a changed flag down the open streams, or its deletion.
 func (l *launchDarkly) patch(key, flag string, deleted bool) {
 	name, version := split(flag)
-	event := httphelpers.SSEEvent{Event: "delete", Data: fmt.Sprintf(`{"path":"/flags/%s","version":%d}`, name, version)}
+	event := httphelpers.SSEEvent{Event: "delete",
+		Data: fmt.Sprintf(`{"path":"/flags/%s","version":%d}`, name, version)}
 	if !deleted {
 		json, _ := ldbuilders.NewFlagBuilder(name).Version(version).On(true).Build().MarshalJSON()
 		event = httphelpers.SSEEvent{Event: "patch", Data: fmt.Sprintf(`{"path":"/flags/%s","data":%s}`, name, json)}

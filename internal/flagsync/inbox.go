@@ -34,15 +34,16 @@ func (in *inbox) put(u update) {
 	for kind, items := range u.items {
 		versions := make(map[string]int, len(items))
 		for _, item := range items {
-			versions[strings.Clone(item.Key)] = item.Version // a clone, so that this does not keep the whole payload in memory
+			// a clone, so that this does not keep the whole payload in memory
+			versions[strings.Clone(item.Key)] = item.Version
 		}
 		in.versions[kind] = versions
 	}
 	in.notify()
 }
 
-// patch adds an item, or a deleted item's tombstone. An item that is not newer than what the stream brought before is ignored, as
-// LaunchDarkly's SDKs do: it came late, or twice.
+// patch adds an item, or a deleted item's tombstone. An item that is not newer than what the stream brought before is
+// ignored, as LaunchDarkly's SDKs do: it came late, or twice.
 func (in *inbox) patch(u update) {
 	in.mu.Lock()
 	defer in.mu.Unlock()

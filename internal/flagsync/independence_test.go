@@ -61,8 +61,8 @@ func (w *witness) event(prefix, what string) {
 	}
 }
 
-// intercept counts calls. A failing environment's token is not taken before the healthy environment has started, or else the
-// function's time is up: so the order does not depend on luck.
+// intercept counts calls. A failing environment's token is not taken before the healthy environment has started, or
+// else the function's time is up: so the order does not depend on luck.
 func (w *witness) intercept(throttled bool) func(context.Context, string, any) error {
 	return func(ctx context.Context, _ string, input any) error {
 		switch in := input.(type) {
@@ -100,8 +100,8 @@ func prefixOf(namespace types.AttributeValue) string {
 	return prefix
 }
 
-// Whatever 49 environments are at, the fiftieth is synced at once; what no retry can fix is not retried; and the request for all
-// is done.
+// The fiftieth environment is synced at once, whatever the state of the other 49. Failures that no retry can fix are
+// not retried, and the request for all environments is done.
 func TestNoEnvironmentWaitsForAnother(t *testing.T) {
 	one := work{Tokens: 1, Queries: 2, Ends: 1, Streams: 1}
 	for name, c := range map[string]struct {
@@ -110,11 +110,13 @@ func TestNoEnvironmentWaitsForAnother(t *testing.T) {
 		want      work // of each of the others, in the first minute
 		held      int  // requests
 	}{
-		"a guard":             {func(s sink) { s.payload() }, false, one, environments - 1},
-		"a refused key":       {func(s sink) { s.refuse() }, false, work{Tokens: 1, Ends: 1, Streams: 1}, environments - 1},
-		"LaunchDarkly silent": {func(sink) {}, false, work{Tokens: 5, Streams: 5}, 0}, // at 0, 11, 23, 37 and 55 s
+		"a guard":       {func(s sink) { s.payload() }, false, one, environments - 1},
+		"a refused key": {func(s sink) { s.refuse() }, false, work{Tokens: 1, Ends: 1, Streams: 1}, environments - 1},
+		// at 0, 11, 23, 37 and 55 s
+		"LaunchDarkly silent": {func(sink) {}, false, work{Tokens: 5, Streams: 5}, 0},
 		"LaunchDarkly's 5xx":  {func(s sink) { s.fail() }, false, work{Tokens: 5, Streams: 5}, 0},
-		"a throttled table":   {func(s sink) { s.payload("a:1") }, true, work{Tokens: 2, Streams: 2}, 0}, // at 0 and 31 s
+		// at 0 and 31 s
+		"a throttled table": {func(s sink) { s.payload("a:1") }, true, work{Tokens: 2, Streams: 2}, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -137,14 +139,16 @@ func TestNoEnvironmentWaitsForAnother(t *testing.T) {
 				}
 				for i := range environments {
 					prefix := fmt.Sprintf("env-%d", i)
-					if prefix != healthy && name == "a guard" { // which holds an empty payload over a table that has flags
-						_, err := q.environment(prefix).Upsert(t.Context(), "features", table.Item{Key: "a", Version: 1, JSON: flagJSON("a:1")})
+					// The guard refuses an empty payload over a table that has flags.
+					if prefix != healthy && name == "a guard" {
+						old := table.Item{Key: "a", Version: 1, JSON: flagJSON("a:1")}
+						_, err := q.environment(prefix).Upsert(t.Context(), "features", old)
 						require.NoError(t, err)
 					}
 				}
 				q.cloud.Intercept(w.intercept(c.throttled))
 				q.send(t, "a webhook")
-				q.run(t, manyKeys(environments), environments+1, q.withQueue()) // one poller for each message group, and one for "all"
+				q.run(t, manyKeys(environments), environments+1, q.withQueue()) // a poller per message group
 				time.Sleep(59 * time.Second)                                    // virtual
 				synctest.Wait()
 
@@ -154,16 +158,16 @@ func TestNoEnvironmentWaitsForAnother(t *testing.T) {
 				defer w.mu.Unlock()
 				started := slices.Index(w.events, healthy+" starts")
 				require.GreaterOrEqual(t, started, 0, "the healthy environment is synced")
-				for i, event := range w.events[:started] {
-					assert.NotContains(t, event, "ends", "event %d: another sync ended before the healthy one started", i)
-				}
+				before := strings.Join(w.events[:started], "\n")
+				assert.NotContains(t, before, "ends", "no other sync ended before the healthy one started")
 				assert.Equal(t, work{Tokens: 1, Queries: 2, Transactions: 1, Ends: 1, Streams: 1}, *w.of[healthy])
 				assert.Len(t, w.of, environments)
 				for prefix, got := range w.of {
 					if prefix == healthy {
 						continue
 					}
-					if strings.HasSuffix(name, "5xx") { // a sync connects again until its time is up, after pauses with jitter
+					// a sync connects again until its time is up, after pauses with jitter
+					if strings.HasSuffix(name, "5xx") {
 						assert.Greater(t, got.Streams, 5*got.Tokens)
 						assert.LessOrEqual(t, got.Streams, 9*got.Tokens)
 						got.Streams = got.Tokens

@@ -32,7 +32,8 @@ func (s *Syncer) key(ctx context.Context, refresh bool) (string, error) {
 	}
 	key := keys[s.environment.Prefix]
 	if key == "" {
-		return "", fmt.Errorf("there is no SDK key for prefix %q, only for %q", s.environment.Prefix, slices.Sorted(maps.Keys(keys)))
+		return "", fmt.Errorf("there is no SDK key for prefix %q, only for %q", s.environment.Prefix,
+			slices.Sorted(maps.Keys(keys)))
 	}
 	return key, nil
 }
@@ -64,17 +65,17 @@ func (s *Syncer) withKey(ctx context.Context, run func(key string) error) error 
 	}
 }
 
-// ParameterKeys returns keys that are read from the parameter called name, as [parameter.Parameter.Get] does. Its text is as
-// [ParseKeys] reads it. When the parameter cannot be read again, the last known keys stay in use: LaunchDarkly still refuses
-// a key that is no longer valid.
+// ParameterKeys returns keys that are read from the parameter called name, as [parameter.Parameter.Get] does. Its
+// text is as [ParseKeys] reads it. When the parameter cannot be read again, the last known keys stay in use:
+// LaunchDarkly still refuses a key that is no longer valid.
 func ParameterKeys(client parameter.Client, name string) Keys {
 	return parameter.New(client, name, true, ParseKeys).Get
 }
 
-// ParseKeys reads SDK keys: one key, which belongs to the empty prefix, or a JSON object of prefix to key. Its
-// errors quote prefixes, never a key, not even one in the place of a prefix: a prefix that begins with "sdk-" is
-// refused. So is a name such as "SDK_KEY", which Secrets Manager's key/value secrets have. Do not use the keys that come
-// with an error.
+// ParseKeys reads SDK keys: one key, which belongs to the empty prefix, or a JSON object of prefix to key. Its errors
+// quote prefixes, never a key, not even one in the place of a prefix: a prefix that begins with "sdk-" is refused. So
+// is a name such as "SDK_KEY", which Secrets Manager's key/value secrets have. Do not use the keys that come with an
+// error.
 func ParseKeys(value string) (map[string]string, error) {
 	value = strings.TrimSpace(value)
 	if value == "" {
@@ -93,18 +94,21 @@ func ParseKeys(value string) (map[string]string, error) {
 	var problems []error
 	for prefix, key := range keys {
 		if strings.HasPrefix(prefix, "sdk-") { // prefixes are in logs, metrics and the table
-			problems = append(problems, errors.New("a prefix looks like an SDK key: the object is of prefix to key, not of key to prefix"))
+			problems = append(problems,
+				errors.New("a prefix looks like an SDK key: the object is of prefix to key, not of key to prefix"))
 			continue
 		}
 		if err := layout.CheckPrefix(prefix); err != nil {
 			problems = append(problems, err)
 		}
 		if name := strings.ToLower(prefix); strings.Contains(name, "sdk") && strings.Contains(name, "key") {
-			problems = append(problems, fmt.Errorf("prefix %q looks like the name of a key: for one environment store the SDK key itself, "+
-				"as plaintext, not as a key/value pair; for several, a JSON object of prefix to SDK key", prefix))
+			problems = append(problems,
+				fmt.Errorf("prefix %q looks like the name of a key: for one environment store the SDK key itself, "+
+					"as plaintext, not as a key/value pair; for several, a JSON object of prefix to SDK key", prefix))
 		}
 		if key == "" || strings.ContainsAny(key, " \t\r\n\"{}") {
-			problems = append(problems, fmt.Errorf("the SDK key of prefix %q is empty, or has characters that no key has", prefix))
+			problems = append(problems,
+				fmt.Errorf("the SDK key of prefix %q is empty, or has characters that no key has", prefix))
 		}
 	}
 	return keys, errors.Join(problems...)

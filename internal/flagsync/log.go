@@ -34,7 +34,8 @@ func (s *Syncer) log(ctx context.Context, b *resultBuilder, err error) {
 	case len(r.Refused)+len(r.HeldBack)+len(r.Unparsable) > 0:
 		level = slog.LevelWarn
 	}
-	attrs := []slog.Attr{slog.String("table", s.environment.Table), slog.String("prefix", s.environment.Prefix), slog.Int64("fencing_token", r.Token)}
+	attrs := []slog.Attr{slog.String("table", s.environment.Table), slog.String("prefix", s.environment.Prefix),
+		slog.Int64("fencing_token", r.Token)}
 	for _, list := range []struct {
 		name  string
 		items []table.Entry
@@ -52,7 +53,8 @@ func (s *Syncer) log(ctx context.Context, b *resultBuilder, err error) {
 	}
 	if !s.dryRun { // which is a question, and must not look like a sync that nothing came of
 		attrs = append(attrs, counts(r, err)...)
-		attrs = append(attrs, emf.Attrs(time.Now(), s.dimensions(), []emf.Metric{emf.Milliseconds("SyncDuration", took)})...)
+		attrs = append(attrs,
+			emf.Attrs(time.Now(), s.dimensions(), []emf.Metric{emf.Milliseconds("SyncDuration", took)})...)
 	}
 	emf.Log(ctx, s.logger, level, message, attrs...)
 }
@@ -82,13 +84,14 @@ func (s *Syncer) dimensions() []emf.Dimension {
 	return append(emf.Function(), emf.Dimension{Name: "Prefix", Value: s.environment.Prefix})
 }
 
-// counts returns the numbers of a sync as fields of its line. Those that are mostly 0 are there too, so that a query finds
-// each in every line. Of a sync that failed, items are counted as they were found to differ: that says how much a guard holds.
-// docs/syncing.md explains the names.
+// counts returns the numbers of a sync as fields of its line. Those that are mostly 0 are there too, so that a query
+// finds each in every line. Of a sync that failed, items are counted as they were found to differ: that says how much
+// a guard holds. docs/syncing.md explains the names.
 func counts(r Result, err error) []slog.Attr {
 	is := func(name string, target error) slog.Attr { return slog.Int(name, boolToInt(errors.Is(err, target))) }
 	return []slog.Attr{
-		slog.Int("ItemsAdded", len(r.Added)), slog.Int("ItemsUpdated", len(r.Updated)), slog.Int("ItemsRemoved", len(r.Removed)),
+		slog.Int("ItemsAdded", len(r.Added)), slog.Int("ItemsUpdated", len(r.Updated)),
+		slog.Int("ItemsRemoved", len(r.Removed)),
 		slog.Int("ItemsUnchanged", len(r.Unchanged)), slog.Int("ItemsRefused", len(r.Refused)),
 		slog.Int("ItemsHeldBack", len(r.HeldBack)), slog.Int("ItemsKept", len(r.Kept)),
 		is("GuardEmpty", errEmpty), is("GuardRemovals", errRemovals),

@@ -36,8 +36,8 @@ type Result struct {
 // Changed says whether the table differed in anything that was written (in a dry run: would be).
 func (r Result) Changed() bool { return r.Marker || len(r.Added)+len(r.Updated)+len(r.Removed) > 0 }
 
-// resultBuilder gathers the Result of a sync that compares and writes more than once: the payload first, then late patches. Each
-// item has one outcome, so that it is in one list of the Result. It belongs to the sync's goroutine.
+// resultBuilder gathers the Result of a sync that compares and writes more than once: the payload first, then late
+// patches. Each item has one outcome, so that it is in one list of the Result. It belongs to the sync's goroutine.
 type resultBuilder struct {
 	start        time.Time
 	took         time.Duration // from start until the first payload was written; 0: it was not
@@ -75,8 +75,8 @@ func newResultBuilder() *resultBuilder {
 	return &resultBuilder{start: time.Now(), outcomes: map[name]outcome{}, unparsable: map[name]table.Entry{}}
 }
 
-// set puts items into a list. Of several lists the last counts, except that an item that was written earlier in the sync, and is now
-// unchanged, stays written.
+// set puts items into a list. Of several lists the last counts, except that an item that was written earlier in the
+// sync, and is now unchanged, stays written.
 func (b *resultBuilder) set(to list, items []table.Entry) {
 	for _, i := range items {
 		n := name{i.Kind, i.Key}
@@ -92,7 +92,8 @@ func (b *resultBuilder) set(to list, items []table.Entry) {
 	}
 }
 
-// compared notes how the table differs. The writes are taken for made: when Write fails, the Result says what was found.
+// compared notes how the table differs. The writes are taken for made: when Write fails, the Result says what was
+// found.
 func (b *resultBuilder) compared(d *table.Difference, force bool) {
 	b.marker = b.marker || d.Marker
 	b.set(unchanged, d.Unchanged)
@@ -115,7 +116,8 @@ func (b *resultBuilder) compared(d *table.Difference, force bool) {
 	}
 }
 
-// written notes what a Write did, also one that failed part way. It comes after compared: what was kept was not written.
+// written notes what a Write did, also one that failed part way. It comes after compared: what was kept was not
+// written.
 func (b *resultBuilder) written(w table.Written) {
 	if b.took == 0 {
 		b.took = time.Since(b.start)

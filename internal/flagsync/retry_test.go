@@ -35,9 +35,11 @@ type queueBench struct {
 func newQueueBench(t *testing.T, answer func(n int, s sink)) *queueBench {
 	q := &queueBench{streamBench: newStreamBench(t, answer)}
 	name := "requests.fifo"
-	out, err := q.cloud.SQS.CreateQueue(t.Context(), &sqs.CreateQueueInput{QueueName: &name, Attributes: map[string]string{
-		"FifoQueue": "true", "ContentBasedDeduplication": "true", "VisibilityTimeout": "130", "MessageRetentionPeriod": "3600",
-	}})
+	out, err := q.cloud.SQS.CreateQueue(t.Context(),
+		&sqs.CreateQueueInput{QueueName: &name, Attributes: map[string]string{
+			"FifoQueue": "true", "ContentBasedDeduplication": "true", "VisibilityTimeout": "130",
+			"MessageRetentionPeriod": "3600",
+		}})
 	require.NoError(t, err)
 	q.url = *out.QueueUrl
 	return q
@@ -47,13 +49,14 @@ func newQueueBench(t *testing.T, answer func(n int, s sink)) *queueBench {
 func (q *queueBench) send(t *testing.T, causes ...string) {
 	for _, cause := range causes {
 		body := `{"reason":"webhook","cause":"` + cause + `"}`
-		_, err := q.cloud.SQS.SendMessage(t.Context(), &sqs.SendMessageInput{QueueUrl: &q.url, MessageBody: &body, MessageGroupId: aws.String("all")})
+		_, err := q.cloud.SQS.SendMessage(t.Context(),
+			&sqs.SendMessageInput{QueueUrl: &q.url, MessageBody: &body, MessageGroupId: aws.String("all")})
 		require.NoError(t, err)
 	}
 }
 
-// run is the event source mapping, until the bubble's test is over. Lambda handles as many batches of a FIFO queue at once as
-// there are message groups, and gives each at most the function's 120 s.
+// run is the event source mapping, until the bubble's test is over. Lambda handles as many batches of a FIFO queue at
+// once as there are message groups, and gives each at most the function's 120 s.
 func (q *queueBench) run(t *testing.T, keys flagsync.Keys, groups int, more ...flagsync.Option) {
 	h := flagsync.NewHandler(q.cloud.DynamoDB, tableName, keys, q.options(more...)...)
 	began := time.Now()
@@ -79,7 +82,8 @@ func (q *queueBench) withQueue() flagsync.Option { return flagsync.Queue(q.cloud
 
 // waiting is how many messages the queue has, those that are being handled included.
 func (q *queueBench) waiting(t *testing.T) int {
-	out, err := q.cloud.SQS.GetQueueAttributes(t.Context(), &sqs.GetQueueAttributesInput{QueueUrl: &q.url, AttributeNames: []types.QueueAttributeName{"All"}})
+	out, err := q.cloud.SQS.GetQueueAttributes(t.Context(),
+		&sqs.GetQueueAttributesInput{QueueUrl: &q.url, AttributeNames: []types.QueueAttributeName{"All"}})
 	require.NoError(t, err)
 	n, _ := strconv.Atoi(out.Attributes["ApproximateNumberOfMessages"])
 	hidden, _ := strconv.Atoi(out.Attributes["ApproximateNumberOfMessagesNotVisible"])
@@ -213,10 +217,12 @@ func TestFirstSyncTwiceSyncsTwice(t *testing.T) {
 
 // No webhook can be ahead of LaunchDarkly's stream where none came: a scheduled sync does not wait for late patches.
 func TestScheduledSyncsDoNotLinger(t *testing.T) {
-	for reason, want := range map[string]time.Duration{"schedule": 0, "webhook": 2 * time.Second, "first": 2 * time.Second} {
+	for reason, want := range map[string]time.Duration{"schedule": 0, "webhook": 2 * time.Second,
+		"first": 2 * time.Second} {
 		synctest.Test(t, func(t *testing.T) {
 			b := newStreamBench(t, func(_ int, s sink) { s.payload("a:1") })
-			h := flagsync.NewHandler(b.cloud.DynamoDB, tableName, oneKey(sdkKey), b.options(flagsync.Linger(0), flagsync.Linger(2*time.Second))...)
+			h := flagsync.NewHandler(b.cloud.DynamoDB, tableName, oneKey(sdkKey),
+				b.options(flagsync.Linger(0), flagsync.Linger(2*time.Second))...)
 			began := time.Now()
 			_, err := h.Handle(t.Context(), one("m1", `{"reason":"`+reason+`","cause":"1"}`))
 			require.NoError(t, err)
@@ -298,14 +304,16 @@ func (q *queueBench) receive(t *testing.T) int {
 // unwilling is an SQS that refuses.
 type unwilling struct{ flagsync.QueueClient }
 
-func (unwilling) ChangeMessageVisibility(context.Context, *sqs.ChangeMessageVisibilityInput, ...func(*sqs.Options)) (*sqs.ChangeMessageVisibilityOutput, error) {
+func (unwilling) ChangeMessageVisibility(context.Context, *sqs.ChangeMessageVisibilityInput,
+	...func(*sqs.Options)) (*sqs.ChangeMessageVisibilityOutput, error) {
 	return nil, errors.New("access denied")
 }
 
 func TestARetryThatCannotBeHastenedIsLogged(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newStreamBench(t, func(_ int, s sink) { s.fail() })
-		h := flagsync.NewHandler(b.cloud.DynamoDB, tableName, oneKey(sdkKey), b.options(flagsync.Queue(unwilling{}, "https://queue"))...)
+		h := flagsync.NewHandler(b.cloud.DynamoDB, tableName, oneKey(sdkKey),
+			b.options(flagsync.Queue(unwilling{}, "https://queue"))...)
 		response, err := h.Handle(t.Context(), one("m1", forAll))
 		require.NoError(t, err)
 		assert.Len(t, response.BatchItemFailures, 1)

@@ -16,8 +16,8 @@ import (
 )
 
 const (
-	// defaultStreamURI is LaunchDarkly's own. Its EU instance has https://stream.eu.launchdarkly.com, and its federal instance
-	// https://stream.launchdarkly.us.
+	// defaultStreamURI is LaunchDarkly's own. Its EU instance has https://stream.eu.launchdarkly.com, and its federal
+	// instance https://stream.launchdarkly.us.
 	defaultStreamURI = "https://stream.launchdarkly.com"
 	// readTimeout ends a connection on which nothing comes: LaunchDarkly sends a comment every three minutes.
 	readTimeout = 5 * time.Minute
@@ -28,7 +28,8 @@ var maxEventBytes int64 = 128 << 20
 
 // ErrUnauthorized is the cause of [Syncer.Sync]'s error when LaunchDarkly refuses the SDK key: it was rotated,
 // mistyped, or is a mobile or API key.
-var ErrUnauthorized = errors.New("LaunchDarkly refused the SDK key: it must be the environment's current server-side SDK key")
+var ErrUnauthorized = errors.New("LaunchDarkly refused the SDK key: it must be the environment's current " +
+	"server-side SDK key")
 
 // errFinal is the cause of errors of the stream that no retry can fix.
 var errFinal = errors.New("no retry can fix this")
@@ -84,7 +85,8 @@ func checkStatus(r *http.Response) error {
 	case code == http.StatusOK:
 		kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
 		if err != nil || kind != "text/event-stream" {
-			return fmt.Errorf("the answer has the type %q and is not an event stream: check the stream URI", r.Header.Get("Content-Type"))
+			return fmt.Errorf("the answer has the type %q and is not an event stream: check the stream URI",
+				r.Header.Get("Content-Type"))
 		}
 		return nil
 	case code == http.StatusUnauthorized || code == http.StatusForbidden:
@@ -98,8 +100,8 @@ func checkStatus(r *http.Response) error {
 	}
 }
 
-// readEvents calls handle for each event of a body until an error, which it returns. It closes the body. When it returns, the
-// decoder's goroutine has ended.
+// readEvents calls handle for each event of a body until an error, which it returns. It closes the body. When it
+// returns, the decoder's goroutine has ended.
 func readEvents(body io.ReadCloser, handle func(eventsource.Event) error) (err error) {
 	limited := &limitedBody{ReadCloser: body}
 	limited.left.Store(maxEventBytes)

@@ -9,9 +9,9 @@ import (
 	"github.com/warmflags/warmflags/internal/table"
 )
 
-// A watch is one session after the other. Each has a fencing token and a feed of its own, as a sync does, and ends with the first
-// error, because then it no longer knows what the table holds. The next session compares everything, so nothing that was missed
-// between two sessions stays missed.
+// A watch is one session after the other. Each has a fencing token and a feed of its own, as a sync does, and ends
+// with the first error, because then it no longer knows what the table holds. The next session compares everything,
+// so nothing that was missed between two sessions stays missed.
 
 // A watch that fails starts again after a pause, which doubles from the first to the last while it keeps failing.
 const (
@@ -23,11 +23,12 @@ const (
 // payload as Sync does, and each patch when it comes. It logs a line and calls report (which may be nil) for the
 // payload and for each write after it that changed something; report's Result is of that write alone.
 //
-// When the connection breaks, the feed connects again, and the next payload is compared and written whole, under the same token:
-// it was taken before that payload was requested. When the token is lost to another sync, or anything else fails, Watch starts
-// again with a new token and a new feed, after a second at first and up to a minute later; so a guard that holds is logged once a
-// minute. It returns an error only when LaunchDarkly refuses the key, or before it has written its first payload, when a person is
-// still looking. [Force] and [DryRun] are errors: a watch with Force would have no guards for as long as it runs.
+// When the connection breaks, the feed connects again, and the next payload is compared and written whole, under the
+// same token: it was taken before that payload was requested. When the token is lost to another sync, or anything
+// else fails, Watch starts again with a new token and a new feed, after a second at first and up to a minute later;
+// so a guard that holds is logged once a minute. It returns an error only when LaunchDarkly refuses the key, or
+// before it has written its first payload, when a person is still looking. [Force] and [DryRun] are errors: a watch
+// with Force would have no guards for as long as it runs.
 func (s *Syncer) Watch(ctx context.Context, report func(Result)) error {
 	problems := errors.Join(s.problems...)
 	if s.force || s.dryRun {
@@ -39,8 +40,8 @@ func (s *Syncer) Watch(ctx context.Context, report func(Result)) error {
 	if report == nil {
 		report = func(Result) {}
 	}
-	// Once a payload was written, the key, the table and the permissions were right: later failures pass, or need an operator who
-	// reads the log. Until then a failure is more likely a mistake in the call.
+	// Once a payload was written, the key, the table and the permissions were right: later failures pass, or need an
+	// operator who reads the log. Until then a failure is more likely a mistake in the call.
 	began := false
 	for pause := firstPause; ; pause = min(2*pause, lastPause) {
 		err := s.withKey(ctx, func(key string) error {
@@ -53,7 +54,8 @@ func (s *Syncer) Watch(ctx context.Context, report func(Result)) error {
 		if refused || !began && !errors.Is(err, table.ErrTokenLost) {
 			return s.named(err)
 		}
-		wait := time.NewTimer(pause/2 + rand.N(pause/2)) // so that two watches do not take the token from each other in step
+		// so that two watches do not take the token from each other in step
+		wait := time.NewTimer(pause/2 + rand.N(pause/2))
 		select {
 		case <-wait.C:
 		case <-ctx.Done():
@@ -73,8 +75,8 @@ func (s *Syncer) session(ctx context.Context, key string, report func(Result)) e
 	return err
 }
 
-// watch writes payloads and patches as they come, until something fails. It leaves the result of the latest write in b, from
-// which session logs what failed.
+// watch writes payloads and patches as they come, until something fails. It leaves the result of the latest write in
+// b, from which session logs what failed.
 func (s *Syncer) watch(ctx context.Context, key string, b **resultBuilder, report func(Result)) error {
 	f, err := s.begin(ctx, key, *b)
 	if err != nil {

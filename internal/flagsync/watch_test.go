@@ -49,19 +49,22 @@ func TestWatchWritesEachPatch(t *testing.T) {
 		require.Len(t, w.reports, 1)
 		assert.Len(t, w.reports[0].Added, 501)
 		calls := func() [4]int {
-			return [4]int{w.cloud.Calls("UpdateItem"), w.cloud.Calls("Query"), w.cloud.Calls("GetItem"), w.cloud.Calls("TransactWriteItems")}
+			return [4]int{w.cloud.Calls("UpdateItem"), w.cloud.Calls("Query"), w.cloud.Calls("GetItem"),
+				w.cloud.Calls("TransactWriteItems")}
 		}
 		before := calls()
 		w.stream.now().patch("flag-007:2")
 		synctest.Wait()
-		assert.Equal(t, [4]int{before[0], before[1], before[2] + 1, before[3] + 1}, calls(), "a patch costs one read and one transaction")
+		assert.Equal(t, [4]int{before[0], before[1], before[2] + 1, before[3] + 1}, calls(),
+			"a patch costs one read and one transaction")
 		w.stream.now().remove("flag-008:2")
 		synctest.Wait()
 		w.stream.now().patch("flag-007:1") // late
 		synctest.Wait()
 		require.Len(t, w.reports, 3)
 		assert.Equal(t, []string{"flag-007"}, keys(w.reports[1].Updated))
-		assert.Equal(t, []table.Entry{{Kind: "features", Key: "flag-008", Version: 2, Was: 1, Deleted: true}}, bare(w.reports[2].Updated))
+		assert.Equal(t, []table.Entry{{Kind: "features", Key: "flag-008", Version: 2, Was: 1, Deleted: true}},
+			bare(w.reports[2].Updated))
 		assert.Equal(t, int64(1), w.reports[2].Token)
 		assert.Equal(t, 2, w.flags(t, "")["flag-007"])
 		w.end(t)

@@ -62,8 +62,8 @@ const (
 	refuse           // nothing
 )
 
-// Compare reads the rows of each given kind and reports how they differ from the given items. It writes nothing. Other kinds
-// are not read. It retries throttled reads for up to 30 seconds each.
+// Compare reads the rows of each given kind and reports how they differ from the given items. It writes nothing.
+// Other kinds are not read. It retries throttled reads for up to 30 seconds each.
 func (e *Environment) Compare(ctx context.Context, all []Collection) (*Difference, error) {
 	d := &Difference{}
 	var removals []*write
@@ -90,7 +90,8 @@ func (e *Environment) Compare(ctx context.Context, all []Collection) (*Differenc
 			}
 			d.place(writes[i])
 		}
-		// The caller gives what is referred to before what refers to it (segments, then flags). Removals have the opposite order.
+		// The caller gives what is referred to before what refers to it (segments, then flags). Removals have the
+		// opposite order.
 		removals = slices.Concat(gone, removals)
 	}
 	for _, w := range removals {
@@ -99,8 +100,8 @@ func (e *Environment) Compare(ctx context.Context, all []Collection) (*Differenc
 	return d, e.compareMarker(ctx, d)
 }
 
-// CompareItems is [Environment.Compare] for items that are known to have changed: it reads only their rows, one by one, and
-// removes nothing. It is for the patches that follow a payload.
+// CompareItems is [Environment.Compare] for items that are known to have changed: it reads only their rows, one by
+// one, and removes nothing. It is for the patches that follow a payload.
 func (e *Environment) CompareItems(ctx context.Context, changed []Collection) (*Difference, error) {
 	d := &Difference{}
 	for _, c := range changed {
@@ -135,8 +136,8 @@ func indexByKey(items []Item) map[string]int {
 	return at
 }
 
-// compareMarker adds the $inited marker, last, if it is missing. Other LaunchDarkly SDKs read it too: they must not find it
-// before all items are there.
+// compareMarker adds the $inited marker, last, if it is missing. Other LaunchDarkly SDKs read it too: they must not
+// find it before all items are there.
 func (e *Environment) compareMarker(ctx context.Context, d *Difference) error {
 	return withRetry(ctx, func(ctx context.Context) error {
 		r, err := e.ReadMarker(ctx, layout.MarkerInited)
@@ -148,8 +149,8 @@ func (e *Environment) compareMarker(ctx context.Context, d *Difference) error {
 	})
 }
 
-// newWrite returns the write of an item over its row, nil for no row. What is unchanged keeps nothing of the row, so that an
-// unchanged environment is not in memory twice.
+// newWrite returns the write of an item over its row, nil for no row. What is unchanged keeps nothing of the row, so
+// that an unchanged environment is not in memory twice.
 func (e *Environment) newWrite(kind string, item Item, old Row) *write {
 	w := &write{
 		Entry:     Entry{Kind: kind, Key: item.Key, Version: item.Version, Was: UnknownVersion, Deleted: item.Deleted},

@@ -55,12 +55,15 @@ func TestCompareSaysWhatDiffers(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, 0, api.Writes())
 	assert.Equal(t, []string{"everyone", "same"}, keys(d.Unchanged))
-	assert.Equal(t, []table.Entry{{Kind: "features", Key: "added", Version: 2, Was: -1}, {Kind: "features", Key: "dead", Version: 2, Was: -1, Deleted: true}},
+	assert.Equal(t,
+		[]table.Entry{{Kind: "features", Key: "added", Version: 2, Was: -1},
+			{Kind: "features", Key: "dead", Version: 2, Was: -1, Deleted: true}},
 		bare(d.Added), "a key that comes twice counts as its last")
 	assert.Equal(t, []table.Entry{{Kind: "features", Key: "newer", Version: 2, Was: 1}}, bare(d.Updated))
 	assert.Equal(t, []table.Entry{{Kind: "features", Key: "lower", Version: 4, Was: 5}}, bare(d.Lower))
 	assert.Equal(t, []table.Entry{
-		{Kind: "features", Key: "gone", Version: -1, Was: 4, Deleted: true}, {Kind: "features", Key: "gone2", Version: -1, Was: 1},
+		{Kind: "features", Key: "gone", Version: -1, Was: 4, Deleted: true},
+		{Kind: "features", Key: "gone2", Version: -1, Was: 1},
 	}, bare(d.Removed))
 	require.Len(t, d.Refused, 2)
 	assert.Contains(t, d.Refused[0].Reason, "DynamoDB's limit is 409600")
@@ -69,12 +72,14 @@ func TestCompareSaysWhatDiffers(t *testing.T) {
 	written, err := s.Write(t.Context(), d, table.WriteOptions{})
 	require.NoError(t, err)
 	assert.Equal(t, table.Written{Transactions: 1}, written)
-	assert.Equal(t, map[string]int{"same": 1, "newer": 2, "lower": 5, "added": 2, "dead": 2}, flags(t, s), "lower is held back")
+	assert.Equal(t, map[string]int{"same": 1, "newer": 2, "lower": 5, "added": 2, "dead": 2}, flags(t, s),
+		"lower is held back")
 	require.NoError(t, initialize(t, s, data("lower:4")), "but Init has the SDK's contract")
 	assert.Equal(t, map[string]int{"lower": 4}, flags(t, s))
 }
 
-// Another program may write the version as text, as a fraction, or not at all. LaunchDarkly's SDKs then read the JSON's version.
+// Another program may write the version as text, as a fraction, or not at all. LaunchDarkly's SDKs then read the
+// JSON's version.
 func TestRowsOfOtherWriters(t *testing.T) {
 	for name, version := range map[string]table.Row{
 		"text":     {"version": table.Text("5")},
@@ -98,7 +103,8 @@ func TestRowsOfOtherWriters(t *testing.T) {
 
 			d, err := e.Compare(t.Context(), data("a:5"))
 			require.NoError(t, err)
-			assert.Equal(t, []table.Entry{{Kind: features, Key: "a", Version: 5, Was: 5}}, bare(d.Updated), "never equal")
+			assert.Equal(t, []table.Entry{{Kind: features, Key: "a", Version: 5, Was: 5}},
+				bare(d.Updated), "never equal")
 			d, err = e.Compare(t.Context(), data("a:4"))
 			require.NoError(t, err)
 			assert.Equal(t, []string{"a"}, keys(d.Lower))
@@ -115,19 +121,22 @@ func TestRowsOfOtherWriters(t *testing.T) {
 
 func TestAFractionIsComparedAsANumber(t *testing.T) {
 	api := spy.New()
-	api.Put(t, features, "a", table.Row{"version": &types.AttributeValueMemberN{Value: "5.5"}, "item": table.Text("{}")})
+	api.Put(t, features, "a",
+		table.Row{"version": &types.AttributeValueMemberN{Value: "5.5"}, "item": table.Text("{}")})
 	for version, want := range map[int]bool{5: false, 6: true} {
 		updated, err := open(api, "").Upsert(t.Context(), features, item("a", version))
 		require.NoError(t, err)
 		assert.Equal(t, want, updated)
-		api.Put(t, features, "a", table.Row{"version": &types.AttributeValueMemberN{Value: "5.5"}, "item": table.Text("{}")})
+		api.Put(t, features, "a",
+			table.Row{"version": &types.AttributeValueMemberN{Value: "5.5"}, "item": table.Text("{}")})
 	}
 }
 
 // A key that was created again starts at version 1, below its tombstone.
 func TestATombstoneHoldsNothingBack(t *testing.T) {
 	for name, dead := range map[string]table.Row{
-		"an SDK's":       {"version": table.Number(7), "item": table.Text(`{"key":"$deleted","version":7,"deleted":true}`)},
+		"an SDK's": {"version": table.Number(7),
+			"item": table.Text(`{"key":"$deleted","version":7,"deleted":true}`)},
 		"Java's":         {"version": table.Number(7), "item": table.Text("null")},
 		"with an escape": {"version": table.Number(7), "item": table.Text(`{"\u0064eleted":true}`)},
 	} {
@@ -135,7 +144,8 @@ func TestATombstoneHoldsNothingBack(t *testing.T) {
 			api := spy.New()
 			e := open(api, "")
 			api.Put(t, features, "a", dead)
-			lower, err := e.CompareItems(t.Context(), []table.Collection{{Kind: features, Items: []table.Item{tombstone("a", 3)}}})
+			lower, err := e.CompareItems(t.Context(),
+				[]table.Collection{{Kind: features, Items: []table.Item{tombstone("a", 3)}}})
 			require.NoError(t, err)
 			assert.Len(t, lower.Lower, 1, "an older tombstone is older")
 			d, err := e.Compare(t.Context(), data("a:1"))

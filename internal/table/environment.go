@@ -15,14 +15,16 @@ type API interface {
 	GetItem(context.Context, *dynamodb.GetItemInput, ...func(*dynamodb.Options)) (*dynamodb.GetItemOutput, error)
 	Query(context.Context, *dynamodb.QueryInput, ...func(*dynamodb.Options)) (*dynamodb.QueryOutput, error)
 	PutItem(context.Context, *dynamodb.PutItemInput, ...func(*dynamodb.Options)) (*dynamodb.PutItemOutput, error)
-	UpdateItem(context.Context, *dynamodb.UpdateItemInput, ...func(*dynamodb.Options)) (*dynamodb.UpdateItemOutput, error)
-	TransactWriteItems(context.Context, *dynamodb.TransactWriteItemsInput, ...func(*dynamodb.Options)) (*dynamodb.TransactWriteItemsOutput, error)
+	UpdateItem(context.Context, *dynamodb.UpdateItemInput,
+		...func(*dynamodb.Options)) (*dynamodb.UpdateItemOutput, error)
+	TransactWriteItems(context.Context, *dynamodb.TransactWriteItemsInput,
+		...func(*dynamodb.Options)) (*dynamodb.TransactWriteItemsOutput, error)
 }
 
 var _ API = (*dynamodb.Client)(nil)
 
-// Environment is one LaunchDarkly environment in a table. Its fields must not change once a method was called; then it is
-// safe for concurrent use.
+// Environment is one LaunchDarkly environment in a table. Its fields must not change once a method was called; then
+// it is safe for concurrent use.
 type Environment struct {
 	// Client is the DynamoDB client, and Table the table's name. Both are required.
 	Client API
@@ -57,8 +59,8 @@ func (e *Environment) ReadMarker(ctx context.Context, marker string) (Row, error
 	return e.ReadRow(ctx, marker, e.Namespace(marker))
 }
 
-// EachRow reads all rows of a kind, strongly consistent and in the order of their keys, and calls yield for each. It reads page
-// by page: two pages need not show the same moment. After an error some rows may have been yielded.
+// EachRow reads all rows of a kind, strongly consistent and in the order of their keys, and calls yield for each. It
+// reads page by page: two pages need not show the same moment. After an error some rows may have been yielded.
 func (e *Environment) EachRow(ctx context.Context, kind string, yield func(key string, r Row)) error {
 	return e.eachRow(ctx, kind, once, yield)
 }

@@ -34,7 +34,8 @@ func item(key string, version int) table.Item {
 }
 
 func tombstone(key string, version int) table.Item {
-	return table.Item{Key: key, Version: version, Deleted: true, JSON: fmt.Sprintf(`{"version":%d,"deleted":true}`, version)}
+	return table.Item{Key: key, Version: version, Deleted: true,
+		JSON: fmt.Sprintf(`{"version":%d,"deleted":true}`, version)}
 }
 
 // data makes an environment from "flag:version" words, and the one segment "everyone".

@@ -51,8 +51,8 @@ type Collection struct {
 	Items []Item
 }
 
-// VersionOf returns the version in an item's JSON. Its error says what is wrong with it: it is not a JSON object, or has no
-// version that is a whole number of at least 0.
+// VersionOf returns the version in an item's JSON. Its error says what is wrong with it: it is not a JSON object, or
+// has no version that is a whole number of at least 0.
 func VersionOf(item string) (int, error) {
 	if !json.Valid([]byte(item)) {
 		return UnknownVersion, errors.New("it is not JSON")
@@ -102,8 +102,8 @@ func (e *Environment) same(kind string, r Row, i Item) bool {
 	return SameJSON(stored.JSON, i.JSON)
 }
 
-// SameJSON reports whether two texts are the same, or are JSON of equal values. The order of members does not matter, and
-// numbers are compared as they are written: as float64, two large numbers that differ could look equal.
+// SameJSON reports whether two texts are the same, or are JSON of equal values. The order of members does not matter,
+// and numbers are compared as they are written: as float64, two large numbers that differ could look equal.
 func SameJSON(a, b string) bool {
 	if a == b {
 		return true
@@ -123,8 +123,8 @@ func decode(s string) (v any, err error) {
 	return v, err
 }
 
-// NewItem returns the item of a key from its valid JSON. An item needs a JSON object with a key and a version: otherwise Reason
-// says what is missing.
+// NewItem returns the item of a key from its valid JSON. An item needs a JSON object with a key and a version:
+// otherwise Reason says what is missing.
 func NewItem(key, valid string) Item {
 	item := Item{Key: key, Version: UnknownVersion, JSON: valid}
 	if !IsObject(valid) {

@@ -13,9 +13,9 @@ func IsObject(valid string) bool {
 	return i < len(valid) && valid[i] == '{'
 }
 
-// Members iterates over the members of a JSON object in their order, as names and the JSON of values. Values are parts of the
-// argument and are not copied; that is why this is not encoding/json, which copies each of them, and which ignores case. The
-// argument must be valid JSON; if it is not an object, it has no members.
+// Members iterates over the members of a JSON object in their order, as names and the JSON of values. Values are
+// parts of the argument and are not copied; that is why this is not encoding/json, which copies each of them, and
+// which ignores case. The argument must be valid JSON; if it is not an object, it has no members.
 func Members(valid string) iter.Seq2[string, string] {
 	return func(yield func(name, value string) bool) {
 		if !IsObject(valid) {

@@ -12,7 +12,8 @@ import (
 
 func TestVersionOf(t *testing.T) {
 	for item, want := range map[string]int{
-		`{"version":3}`: 3, ` { "a" : {"version":9} , "version" : 4 } `: 4, `{"version":1,"version":2}`: 2, `{"\u0076ersion":5}`: 5,
+		`{"version":3}`: 3, ` { "a" : {"version":9} , "version" : 4 } `: 4, `{"version":1,"version":2}`: 2,
+		`{"\u0076ersion":5}`:                        5,
 		`{"a":"\"}","b":[1,{"c":"]"}],"version":6}`: 6, `{"version":0}`: 0,
 	} {
 		got, err := table.VersionOf(item)
@@ -20,8 +21,10 @@ func TestVersionOf(t *testing.T) {
 		assert.Equal(t, want, got, item)
 	}
 	for item, want := range map[string]string{
-		`{`: "not JSON", `null`: "not a JSON object", `[1]`: "not a JSON object", `{}`: "has no version", `{"Version":1}`: "has no version",
-		`{"version":"3"}`: `version "3" is not`, `{"version":1.0}`: "version 1.0 is not", `{"version":-1}`: "version -1 is not",
+		`{`: "not JSON", `null`: "not a JSON object", `[1]`: "not a JSON object", `{}`: "has no version",
+		`{"Version":1}`:   "has no version",
+		`{"version":"3"}`: `version "3" is not`, `{"version":1.0}`: "version 1.0 is not",
+		`{"version":-1}`:                   "version -1 is not",
 		`{"version":18446744073709551615}`: "is not a whole number", `{"version":null}`: "version null",
 	} {
 		_, err := table.VersionOf(item)
@@ -49,7 +52,8 @@ func TestSameJSON(t *testing.T) {
 
 // FuzzMembers compares Members with encoding/json for whatever is valid JSON.
 func FuzzMembers(f *testing.F) {
-	for _, s := range []string{`{}`, `{"a":1}`, ` {"a" : "\\\"", "b":[{"c":"}"}],"a":-1.5e3 }`, `[{"a":1}]`, `"a"`, `{"\u0061":true,"":null}`, "{\"\xcd\":0}"} {
+	for _, s := range []string{`{}`, `{"a":1}`, ` {"a" : "\\\"", "b":[{"c":"}"}],"a":-1.5e3 }`, `[{"a":1}]`, `"a"`,
+		`{"\u0061":true,"":null}`, "{\"\xcd\":0}"} {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {

@@ -13,15 +13,16 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 )
 
-// A read for an evaluation is attempted once (the AWS SDK retries it): its caller has a cache and wants an answer soon. Calls
-// of a comparison or a write are retried for up to retryLimit.
+// A read for an evaluation is attempted once (the AWS SDK retries it): its caller has a cache and wants an answer
+// soon. Calls of a comparison or a write are retried for up to retryLimit.
 const (
 	retryLimit   = 30 * time.Second
 	firstBackoff = 25 * time.Millisecond // the longest wait before the second attempt
 	maxBackoff   = 2 * time.Second
 )
 
-// retrier makes a call once or more, with a context that ends with ctx at the latest, and returns the call's last error.
+// retrier makes a call once or more, with a context that ends with ctx at the latest, and returns the call's last
+// error.
 type retrier func(ctx context.Context, call func(context.Context) error) error
 
 // once makes a call once.
@@ -43,14 +44,14 @@ func withRetry(ctx context.Context, call func(context.Context) error) error {
 	}
 }
 
-// noSDKRetries turns off the AWS SDK's own retries, which would multiply with ours. All writes have it. Reads keep the SDK's
-// retries: most reads have no others.
+// noSDKRetries turns off the AWS SDK's own retries, which would multiply with ours. All writes have it. Reads keep
+// the SDK's retries: most reads have no others.
 func noSDKRetries(o *dynamodb.Options) { o.Retryer = aws.NopRetryer{} }
 
 var awsRetries = retry.NewStandard() // only asked what is retryable: throttling, connections, 5xx
 
-// isRetryable reports whether a retry may succeed after err. It is not asked about a canceled transaction: settle looks at
-// each of its reasons.
+// isRetryable reports whether a retry may succeed after err. It is not asked about a canceled transaction: settle
+// looks at each of its reasons.
 func isRetryable(err error) bool {
 	var conflict *types.TransactionConflictException
 	return errors.As(err, &conflict) || awsRetries.IsErrorRetryable(err)

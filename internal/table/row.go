@@ -117,8 +117,8 @@ func rowBytes(r Row) int {
 	return n
 }
 
-// refusal says why DynamoDB cannot hold a row; it is empty if it can. It is asked before a transaction is sent: DynamoDB would
-// refuse all rows of the transaction with this one.
+// refusal says why DynamoDB cannot hold a row; it is empty if it can. It is asked before a transaction is sent:
+// DynamoDB would refuse all rows of the transaction with this one.
 func refusal(r Row) string {
 	key, _ := textOf(r, layout.AttrKey)
 	switch size := rowBytes(r); {

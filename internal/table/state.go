@@ -18,8 +18,8 @@ import (
 type SyncState struct {
 	// Since is when the environment was first seen without a sync.
 	Since time.Time
-	// Synced and Held are just before a sync took its token: the last one that succeeded, and the last one that ended for a
-	// reason that no retry can fix.
+	// Synced and Held are just before a sync took its token: the last one that succeeded, and the last one that ended
+	// for a reason that no retry can fix.
 	Synced, Held time.Time
 }
 
@@ -41,8 +41,9 @@ func (e *Environment) NoteSince(ctx context.Context, now time.Time) error {
 	return err
 }
 
-// EndSync records the end of the sync that holds the token, and that took it after began. It is held if it ended for a reason
-// that no retry can fix. The error is [ErrTokenLost] if another sync has taken a newer token; then nothing is recorded.
+// EndSync records the end of the sync that holds the token, and that took it after began. It is held if it ended for
+// a reason that no retry can fix. The error is [ErrTokenLost] if another sync has taken a newer token; then nothing
+// is recorded.
 func (e *Environment) EndSync(ctx context.Context, token int64, began time.Time, held bool) error {
 	attribute := layout.AttrSynced
 	if held {
@@ -56,7 +57,8 @@ func (e *Environment) EndSync(ctx context.Context, token int64, began time.Time,
 }
 
 // setSyncTime writes one time to the $sync row on a condition, in which the attribute is #time and the token is :token.
-func (e *Environment) setSyncTime(ctx context.Context, attribute string, at time.Time, condition string, token *int64) error {
+func (e *Environment) setSyncTime(ctx context.Context, attribute string, at time.Time, condition string,
+	token *int64) error {
 	namespace := e.Namespace(layout.MarkerSync)
 	in := &dynamodb.UpdateItemInput{
 		TableName: &e.Table, Key: Key(namespace, namespace),
@@ -83,7 +85,8 @@ func isConditionFailed(err error) bool {
 	return errors.As(err, &failed)
 }
 
-// timeOf returns a time attribute, in milliseconds since 1970. It is zero if the row does not have it, or has something else.
+// timeOf returns a time attribute, in milliseconds since 1970. It is zero if the row does not have it, or has
+// something else.
 func timeOf(r Row, attribute string) time.Time {
 	n, ok := r[attribute].(*types.AttributeValueMemberN)
 	if !ok {

@@ -13,13 +13,13 @@ import (
 	"github.com/warmflags/warmflags/internal/table/layout"
 )
 
-// ErrTokenLost is the cause of [Environment.Write]'s error when another sync has taken a newer fencing token. Start again with
-// a new token and newly fetched data, or leave it to the other sync.
+// ErrTokenLost is the cause of [Environment.Write]'s error when another sync has taken a newer fencing token. Start
+// again with a new token and newly fetched data, or leave it to the other sync.
 var ErrTokenLost = errors.New("the fencing token was lost to a newer sync")
 
-// TakeToken increases the environment's fencing token, which is the version of its $sync row, and returns it. A sync that
-// takes it before it fetches can never write its data over data that was fetched later: Write checks the token in each
-// transaction. The first token is 1: DynamoDB's ADD creates a missing row and counts from 0.
+// TakeToken increases the environment's fencing token, which is the version of its $sync row, and returns it. A sync
+// that takes it before it fetches can never write its data over data that was fetched later: Write checks the token
+// in each transaction. The first token is 1: DynamoDB's ADD creates a missing row and counts from 0.
 func (e *Environment) TakeToken(ctx context.Context) (int64, error) {
 	namespace := e.Namespace(layout.MarkerSync)
 	var out *dynamodb.UpdateItemOutput
@@ -39,7 +39,8 @@ func (e *Environment) TakeToken(ctx context.Context) (int64, error) {
 	}
 	n, ok := out.Attributes[layout.AttrVersion].(*types.AttributeValueMemberN)
 	if !ok {
-		return 0, fmt.Errorf("take fencing token %q in table %q: the answer has no %q", namespace, e.Table, layout.AttrVersion)
+		return 0, fmt.Errorf("take fencing token %q in table %q: the answer has no %q", namespace, e.Table,
+			layout.AttrVersion)
 	}
 	token, err := strconv.ParseInt(n.Value, 10, 64)
 	if err != nil {

@@ -17,8 +17,8 @@ func (e *Environment) Refusal(kind string, item Item) string {
 	return refusal(makeRow(e.Namespace(kind), item))
 }
 
-// Upsert writes an item if its version is higher than its row's, and reports whether it did. It retries for up to 30 seconds.
-// A row whose version is missing or is not a number is overwritten.
+// Upsert writes an item if its version is higher than its row's, and reports whether it did. It retries for up to 30
+// seconds. A row whose version is missing or is not a number is overwritten.
 func (e *Environment) Upsert(ctx context.Context, kind string, item Item) (bool, error) {
 	namespace := e.Namespace(kind)
 	r := makeRow(namespace, item)
@@ -26,16 +26,17 @@ func (e *Environment) Upsert(ctx context.Context, kind string, item Item) (bool,
 		_, err := e.Client.PutItem(ctx, &dynamodb.PutItemInput{
 			TableName: &e.Table,
 			Item:      r,
-			// As in LaunchDarkly's own stores: only a higher version is written, so that updates in the wrong order do no
-			// harm. Text is not comparable with a number, so other programs' rows need a test of the type.
-			ConditionExpression:       aws.String("attribute_not_exists(#v) OR NOT attribute_type(#v, :number) OR #v < :v"),
+			// As in LaunchDarkly's own stores: only a higher version is written, so that updates in the wrong order
+			// do no harm. Text is not comparable with a number, so other programs' rows need a test of the type.
+			ConditionExpression: aws.String("attribute_not_exists(#v) OR NOT attribute_type(#v, :number) OR " +
+				"#v < :v"),
 			ExpressionAttributeNames:  map[string]string{"#v": layout.AttrVersion},
 			ExpressionAttributeValues: Row{":v": r[layout.AttrVersion], ":number": Text("N")},
 		}, noSDKRetries)
 		return err
 	})
-	// The condition also fails after an earlier attempt succeeded and its answer was lost. Then the item is in the table, and
-	// the next reader finds it.
+	// The condition also fails after an earlier attempt succeeded and its answer was lost. Then the item is in the
+	// table, and the next reader finds it.
 	var held *types.ConditionalCheckFailedException
 	if errors.As(err, &held) {
 		return false, nil

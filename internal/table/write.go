@@ -9,18 +9,20 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 )
 
-// A transaction is the writes of one batch in their order, and after them the check of the fencing token, if there is one.
-// DynamoDB gives the reasons of a cancellation in that same order. Each row of a canceled transaction is settled alone:
+// A transaction is the writes of one batch in their order, and after them the check of the fencing token, if there is
+// one. DynamoDB gives the reasons of a cancellation in that same order. Each row of a canceled transaction is settled
+// alone:
 //
-//  1. "None", throttling or a conflict: it is retried;
-//  2. its condition failed: it is read again. It is done if it holds ours, is kept if it is newer, and otherwise is retried on
-//     the condition that it is as it is now;
-//  3. any other reason ends Write, because no retry can fix it. So does a lost token.
+//  1. "None", throttling or a conflict: the write is retried.
+//  2. The write's condition failed: the row is read again. If it holds our item, the write is done. If it is newer, the
+//     row is kept. Otherwise the write is retried with a condition on the row as it is now.
+//  3. Any other reason ends Write, because no retry can fix it. So does a lost token.
 const conditionFailed = "ConditionalCheckFailed" // a cancellation reason
 
 // WriteOptions say how a difference is written.
 type WriteOptions struct {
-	// Token is the result of [Environment.TakeToken]. Every transaction then checks that it is still the newest. 0: no token.
+	// Token is the result of [Environment.TakeToken]. Every transaction then checks that it is still the newest. 0:
+	// no token.
 	Token int64
 	// Lower says that items whose version is lower than their rows' are written too. Default: they are left out.
 	Lower bool
@@ -32,20 +34,21 @@ type WriteOptions struct {
 type Written struct {
 	// Transactions is the number of transactions that succeeded.
 	Transactions int
-	// Kept are items that were not written, because another program changed their rows after Compare had read them, to a
-	// version that is at least as high.
+	// Kept are items that were not written, because another program changed their rows after Compare had read them,
+	// to a version that is at least as high.
 	Kept []Entry
 }
 
-// Write writes a difference in transactions of at most 100 rows and 4 MB: items in the order in which they were given,
-// removals after them, and LaunchDarkly's $inited marker last. An empty difference makes no call. No error means that the table
-// agreed with the data, except for Kept and the difference's Refused and Lower. [Environment.EndSync] says whether no other
-// sync has taken a newer token until then.
+// Write writes a difference in transactions of at most 100 rows and 4 MB: items in the order in which they were
+// given, removals after them, and LaunchDarkly's $inited marker last. An empty difference makes no call. No error
+// means that the table agreed with the data, except for Kept and the difference's Refused and Lower.
+// [Environment.EndSync] says whether no other sync has taken a newer token until then.
 //
-// Each write is conditional on the row as Compare read it. A row that changed meanwhile is kept if its version is at least
-// ours (for a removal: the version that was to be removed), and is written otherwise. Throttling and conflicts are retried for
-// up to 30 seconds a transaction. If the token is no longer the newest, the error is [ErrTokenLost] and nothing more is
-// written. After any error the transactions that succeeded stay, and the next Compare finds the rest.
+// Each write is conditional on the row as Compare read it. A row that changed meanwhile is kept if its version is at
+// least ours (for a removal: the version that was to be removed), and is written otherwise. Throttling and conflicts
+// are retried for up to 30 seconds a transaction. If the token is no longer the newest, the error is [ErrTokenLost]
+// and nothing more is written. After any error the transactions that succeeded stay, and the next Compare finds the
+// rest.
 func (e *Environment) Write(ctx context.Context, d *Difference, o WriteOptions) (Written, error) {
 	var done Written
 	all := batches(d.writes, o)
@@ -72,8 +75,8 @@ func (o WriteOptions) progress(done, total int) {
 	}
 }
 
-// batches splits writes into transactions, in their order, as full as DynamoDB's limits allow. One write alone always fits: it
-// has no more than two rows of 400 KB.
+// batches splits writes into transactions, in their order, as full as DynamoDB's limits allow. One write alone always
+// fits: it has no more than two rows of 400 KB.
 func batches(writes []*write, o WriteOptions) (all [][]*write) {
 	limit := maxTransactionItems
 	if o.Token != 0 {
@@ -99,8 +102,9 @@ func batches(writes []*write, o WriteOptions) (all [][]*write) {
 	return all
 }
 
-// transact sends one transaction, and resends what its cancellations left to do. DynamoDB makes all of a transaction's writes
-// or none (https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/transaction-apis.html). It returns nil without a
+// transact sends one transaction, and resends what its cancellations left to do. DynamoDB makes all of a
+// transaction's writes or none
+// (https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/transaction-apis.html). It returns nil without a
 // transaction if nothing of the batch is left to do: done.Transactions counts only transactions that succeeded.
 func (e *Environment) transact(ctx context.Context, batch []*write, token int64, done *Written) error {
 	ctx, cancel := context.WithTimeout(ctx, retryLimit)
@@ -131,7 +135,8 @@ func (e *Environment) transact(ctx context.Context, batch []*write, token int64,
 }
 
 // settle returns the writes of a canceled transaction that are still to be made: those that another row's failure or
-// throttling held up, and those whose row changed but is older than ours. Its error names the row that no retry can fix.
+// throttling held up, and those whose row changed but is older than ours. Its error names the row that no retry can
+// fix.
 func (e *Environment) settle(
 	ctx context.Context, batch []*write, token int64, canceled *types.TransactionCanceledException, done *Written,
 ) ([]*write, error) {
@@ -168,9 +173,10 @@ func (e *Environment) settle(
 	return left, nil
 }
 
-// reread reads a row again whose condition failed, and reports whether it is still to be written. A row of our version or a
-// higher one is kept, whatever it holds: two items of one version cannot be ordered. For a removal, "our version" is the
-// version that was to be removed: a row that was written since then is not removed because of older data.
+// reread reads a row again whose condition failed, and reports whether it is still to be written. A row of our
+// version or a higher one is kept, whatever it holds: two items of one version cannot be ordered. For a removal, "our
+// version" is the version that was to be removed: a row that was written since then is not removed because of older
+// data.
 func (e *Environment) reread(ctx context.Context, w *write, done *Written) (again bool, err error) {
 	kind := w.Kind
 	var now Row

@@ -76,9 +76,11 @@ func TestTransactionsKeepOrderAndLimits(t *testing.T) {
 
 func deleteRow(t *testing.T, api *spy.Client, key string) {
 	t.Helper()
-	_, err := api.TransactWriteItems(t.Context(), &dynamodb.TransactWriteItemsInput{TransactItems: []types.TransactWriteItem{{Delete: &types.Delete{
-		TableName: aws.String(spy.Table), Key: map[string]types.AttributeValue{"namespace": table.Text(key), "key": table.Text(key)},
-	}}}})
+	_, err := api.TransactWriteItems(t.Context(),
+		&dynamodb.TransactWriteItemsInput{TransactItems: []types.TransactWriteItem{{Delete: &types.Delete{
+			TableName: aws.String(spy.Table),
+			Key:       map[string]types.AttributeValue{"namespace": table.Text(key), "key": table.Text(key)},
+		}}}})
 	require.NoError(t, err)
 }
 
@@ -144,15 +146,20 @@ func TestRowsChangedMeanwhile(t *testing.T) {
 		want      map[string]int
 		kept      []string
 	}{
-		"newer upsert survives":             {upsert(5), []string{"a:3", "b:2"}, map[string]int{"a": 5, "b": 2}, []string{"a"}},
-		"equal upsert is no conflict":       {upsert(3), []string{"a:3", "b:2"}, map[string]int{"a": 3, "b": 2}, nil},
-		"older upsert is overwritten":       {upsert(2), []string{"a:3", "b:2"}, map[string]int{"a": 3, "b": 2}, nil},
-		"updated, we remove":                {upsert(2), []string{"b:2"}, map[string]int{"a": 2, "b": 2}, []string{"a"}},
-		"removed, we update":                {initialize("b:1"), []string{"a:3", "b:2"}, map[string]int{"a": 3, "b": 2}, nil},
-		"removed, we remove":                {initialize("b:1"), []string{"b:2"}, map[string]int{"b": 2}, nil},
-		"reset to lower, we remove":         {initialize("a:0", "b:1"), []string{"b:2"}, map[string]int{"b": 2}, nil},
-		"two Inits, the other's is newer":   {initialize("a:4", "b:4"), []string{"a:3", "b:3"}, map[string]int{"a": 4, "b": 4}, []string{"a", "b"}},
-		"two Inits add, the other is older": {initialize("a:1", "b:1", "c:1"), []string{"a:1", "b:1", "c:2"}, map[string]int{"a": 1, "b": 1, "c": 2}, nil},
+		"newer upsert survives": {upsert(5), []string{"a:3", "b:2"},
+			map[string]int{"a": 5, "b": 2}, []string{"a"}},
+		"equal upsert is no conflict": {upsert(3), []string{"a:3", "b:2"}, map[string]int{"a": 3, "b": 2}, nil},
+		"older upsert is overwritten": {upsert(2), []string{"a:3", "b:2"}, map[string]int{"a": 3, "b": 2}, nil},
+		"updated, we remove": {upsert(2), []string{"b:2"},
+			map[string]int{"a": 2, "b": 2}, []string{"a"}},
+		"removed, we update": {initialize("b:1"), []string{"a:3", "b:2"},
+			map[string]int{"a": 3, "b": 2}, nil},
+		"removed, we remove":        {initialize("b:1"), []string{"b:2"}, map[string]int{"b": 2}, nil},
+		"reset to lower, we remove": {initialize("a:0", "b:1"), []string{"b:2"}, map[string]int{"b": 2}, nil},
+		"two Inits, the other's is newer": {initialize("a:4", "b:4"), []string{"a:3", "b:3"},
+			map[string]int{"a": 4, "b": 4}, []string{"a", "b"}},
+		"two Inits add, the other is older": {initialize("a:1", "b:1", "c:1"), []string{"a:1", "b:1", "c:2"},
+			map[string]int{"a": 1, "b": 1, "c": 2}, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -166,8 +173,8 @@ func TestRowsChangedMeanwhile(t *testing.T) {
 		api := spy.New()
 		api.Alter = func(in *dynamodb.TransactWriteItemsInput) {
 			for _, i := range in.TransactItems {
-				if i.Put != nil {
-					i.Put.ConditionExpression, i.Put.ExpressionAttributeNames, i.Put.ExpressionAttributeValues = nil, nil, nil
+				if p := i.Put; p != nil {
+					p.ConditionExpression, p.ExpressionAttributeNames, p.ExpressionAttributeValues = nil, nil, nil
 				}
 			}
 		}
@@ -177,7 +184,8 @@ func TestRowsChangedMeanwhile(t *testing.T) {
 }
 
 // race compares, lets another program change the table, and writes.
-func race(t *testing.T, api *spy.Client, meanwhile func(*testing.T, *table.Environment), ours []string) (table.Written, map[string]int) {
+func race(t *testing.T, api *spy.Client, meanwhile func(*testing.T, *table.Environment), ours []string) (table.Written,
+	map[string]int) {
 	s := open(api, "")
 	require.NoError(t, initialize(t, s, data("a:1", "b:1")))
 	d, err := s.Compare(t.Context(), data(ours...))
@@ -279,7 +287,8 @@ func TestOtherCancellationsNameTheRow(t *testing.T) {
 	code := func(codes ...string) {
 		e := &types.TransactionCanceledException{}
 		for _, c := range codes {
-			e.CancellationReasons = append(e.CancellationReasons, types.CancellationReason{Code: aws.String(c), Message: aws.String("too deep")})
+			e.CancellationReasons = append(e.CancellationReasons,
+				types.CancellationReason{Code: aws.String(c), Message: aws.String("too deep")})
 		}
 		api.Before = func(op string, _ int) error {
 			if op == "TransactWriteItems" {

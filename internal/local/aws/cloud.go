@@ -140,9 +140,10 @@ func (c *Cloud) between() {
 	}
 }
 
-// call is the way into every operation: it counts, lets the interceptor decide, refuses unsupported parameters, and wraps
-// errors as the SDK does.
-func call[I, O any](ctx context.Context, c *Cloud, service, operation string, in *I, do func(*I) (*O, error)) (*O, error) {
+// call is the way into every operation: it counts, lets the interceptor decide, refuses unsupported parameters, and
+// wraps errors as the SDK does.
+func call[I, O any](ctx context.Context, c *Cloud, service, operation string, in *I,
+	do func(*I) (*O, error)) (*O, error) {
 	if in == nil {
 		in = new(I)
 	}

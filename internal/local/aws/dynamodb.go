@@ -21,7 +21,8 @@ type DynamoDB struct {
 	tables map[string]*table
 }
 
-func dynamoCall[I, O any](ctx context.Context, d *DynamoDB, operation string, in *I, do func(*I) (*O, error)) (*O, error) {
+func dynamoCall[I, O any](ctx context.Context, d *DynamoDB, operation string, in *I,
+	do func(*I) (*O, error)) (*O, error) {
 	return call(ctx, d.cloud, "DynamoDB", operation, in, do)
 }
 
@@ -44,32 +45,36 @@ func (c *Cloud) CreateFlagTable(name string) string {
 // create needs mu.
 func (d *DynamoDB) create(name string) (*table, error) {
 	if !validName(name, 3, 255, "_-.") {
-		return nil, validation(fmt.Sprintf("Invalid table name %q: it must be 3 to 255 letters, digits, '_', '-' and '.'", name))
+		return nil, validation(fmt.Sprintf("Invalid table name %q: it must be 3 to 255 letters, digits, '_', '-' "+
+			"and '.'", name))
 	}
 	d.tables[name] = newTable(name, time.Now())
 	return d.tables[name], nil
 }
 
 // CreateTable creates a table as [Cloud.CreateFlagTable] does, and refuses all other schemas.
-func (d *DynamoDB) CreateTable(ctx context.Context, in *dynamodb.CreateTableInput, _ ...func(*dynamodb.Options)) (*dynamodb.CreateTableOutput, error) {
-	return dynamoCall(ctx, d, "CreateTable", in, func(in *dynamodb.CreateTableInput) (*dynamodb.CreateTableOutput, error) {
-		name := aws.ToString(in.TableName)
-		if !reflect.DeepEqual(in, flagTable(name)) {
-			return nil, unsupported("tables of another schema than CreateFlagTable's")
-		}
-		d.mu.Lock()
-		defer d.mu.Unlock()
-		if d.tables[name] != nil {
-			return nil, &types.ResourceInUseException{Message: aws.String("Table already exists: " + name)}
-		}
-		t, err := d.create(name)
-		if err != nil {
-			return nil, err
-		}
-		return &dynamodb.CreateTableOutput{TableDescription: &types.TableDescription{
-			TableName: &name, TableArn: &t.arn, TableStatus: types.TableStatusActive, LatestStreamArn: &t.stream.arn,
-		}}, nil
-	})
+func (d *DynamoDB) CreateTable(ctx context.Context, in *dynamodb.CreateTableInput,
+	_ ...func(*dynamodb.Options)) (*dynamodb.CreateTableOutput, error) {
+	return dynamoCall(ctx, d, "CreateTable", in,
+		func(in *dynamodb.CreateTableInput) (*dynamodb.CreateTableOutput, error) {
+			name := aws.ToString(in.TableName)
+			if !reflect.DeepEqual(in, flagTable(name)) {
+				return nil, unsupported("tables of another schema than CreateFlagTable's")
+			}
+			d.mu.Lock()
+			defer d.mu.Unlock()
+			if d.tables[name] != nil {
+				return nil, &types.ResourceInUseException{Message: aws.String("Table already exists: " + name)}
+			}
+			t, err := d.create(name)
+			if err != nil {
+				return nil, err
+			}
+			return &dynamodb.CreateTableOutput{TableDescription: &types.TableDescription{
+				TableName: &name, TableArn: &t.arn, TableStatus: types.TableStatusActive,
+				LatestStreamArn: &t.stream.arn,
+			}}, nil
+		})
 }
 
 // table returns a table by its name. It takes mu.

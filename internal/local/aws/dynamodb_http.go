@@ -15,8 +15,8 @@ import (
 	"github.com/aws/smithy-go"
 )
 
-// ServeHTTP lets other processes read the tables: GetItem and Query in DynamoDB's JSON protocol, for attributes that are
-// strings and numbers. Signatures are not looked at.
+// ServeHTTP lets other processes read the tables: GetItem and Query in DynamoDB's JSON protocol, for attributes that
+// are strings and numbers. Signatures are not looked at.
 func (d *DynamoDB) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	_, operation, _ := strings.Cut(r.Header.Get("X-Amz-Target"), ".")
 	var in readInput
@@ -52,16 +52,19 @@ type readInput struct {
 func (d *DynamoDB) serve(ctx context.Context, operation string, in readInput) (any, error) {
 	switch operation {
 	case "GetItem":
-		out, err := d.GetItem(ctx, &dynamodb.GetItemInput{TableName: in.TableName, Key: in.Key.values(), ConsistentRead: in.ConsistentRead})
+		out, err := d.GetItem(ctx,
+			&dynamodb.GetItemInput{TableName: in.TableName, Key: in.Key.values(), ConsistentRead: in.ConsistentRead})
 		if err != nil || out.Item == nil {
 			return struct{}{}, err
 		}
 		return map[string]any{"Item": encode(out.Item)}, nil
 	case "Query":
 		out, err := d.Query(ctx, &dynamodb.QueryInput{
-			TableName: in.TableName, ConsistentRead: in.ConsistentRead, KeyConditionExpression: in.KeyConditionExpression,
-			ExpressionAttributeNames: in.ExpressionAttributeNames, ExpressionAttributeValues: in.ExpressionAttributeValues.values(),
-			ExclusiveStartKey: in.ExclusiveStartKey.values(),
+			TableName: in.TableName, ConsistentRead: in.ConsistentRead,
+			KeyConditionExpression:    in.KeyConditionExpression,
+			ExpressionAttributeNames:  in.ExpressionAttributeNames,
+			ExpressionAttributeValues: in.ExpressionAttributeValues.values(),
+			ExclusiveStartKey:         in.ExclusiveStartKey.values(),
 		})
 		if err != nil {
 			return nil, err

@@ -23,17 +23,20 @@ func TestServesOtherProcesses(t *testing.T) {
 	text := func(s string) types.AttributeValue { return &types.AttributeValueMemberS{Value: s} }
 	row := func(key string) map[string]types.AttributeValue {
 		return map[string]types.AttributeValue{
-			"namespace": text("features"), "key": text(key), "version": &types.AttributeValueMemberN{Value: "7"}, "item": text(`{"key":"ü"}`),
+			"namespace": text("features"), "key": text(key), "version": &types.AttributeValueMemberN{Value: "7"},
+			"item": text(`{"key":"ü"}`),
 		}
 	}
 	for _, key := range []string{"a", "b", "c"} {
-		_, err := cloud.DynamoDB.PutItem(t.Context(), &dynamodb.PutItemInput{TableName: aws.String("flags"), Item: row(key)})
+		_, err := cloud.DynamoDB.PutItem(t.Context(),
+			&dynamodb.PutItemInput{TableName: aws.String("flags"), Item: row(key)})
 		require.NoError(t, err)
 	}
 	server := httptest.NewServer(cloud.DynamoDB)
 	defer server.Close()
 	client := dynamodb.NewFromConfig(aws.Config{
-		Region: "eu-west-1", BaseEndpoint: &server.URL, Credentials: credentials.NewStaticCredentialsProvider("key", "secret", ""),
+		Region: "eu-west-1", BaseEndpoint: &server.URL,
+		Credentials: credentials.NewStaticCredentialsProvider("key", "secret", ""),
 	})
 
 	key := func(key string) map[string]types.AttributeValue {
@@ -49,7 +52,8 @@ func TestServesOtherProcesses(t *testing.T) {
 	var all []map[string]types.AttributeValue
 	pages := dynamodb.NewQueryPaginator(client, &dynamodb.QueryInput{
 		TableName: aws.String("flags"), KeyConditionExpression: aws.String("#n = :n"),
-		ExpressionAttributeNames: map[string]string{"#n": "namespace"}, ExpressionAttributeValues: map[string]types.AttributeValue{":n": text("features")},
+		ExpressionAttributeNames:  map[string]string{"#n": "namespace"},
+		ExpressionAttributeValues: map[string]types.AttributeValue{":n": text("features")},
 	})
 	n := 0
 	for ; pages.HasMorePages(); n++ {

@@ -8,8 +8,10 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 )
 
-// GetItem reads one item; the output's Item is nil if there is none. Eventually consistent reads see the latest item too.
-func (d *DynamoDB) GetItem(ctx context.Context, in *dynamodb.GetItemInput, _ ...func(*dynamodb.Options)) (*dynamodb.GetItemOutput, error) {
+// GetItem reads one item; the output's Item is nil if there is none. Eventually consistent reads see the latest item
+// too.
+func (d *DynamoDB) GetItem(ctx context.Context, in *dynamodb.GetItemInput,
+	_ ...func(*dynamodb.Options)) (*dynamodb.GetItemOutput, error) {
 	return dynamoCall(ctx, d, "GetItem", in, func(in *dynamodb.GetItemInput) (*dynamodb.GetItemOutput, error) {
 		t, err := d.table(in.TableName)
 		if err != nil {
@@ -41,10 +43,12 @@ type page struct {
 }
 
 // Query reads a partition in the order of the sort key.
-func (d *DynamoDB) Query(ctx context.Context, in *dynamodb.QueryInput, _ ...func(*dynamodb.Options)) (*dynamodb.QueryOutput, error) {
+func (d *DynamoDB) Query(ctx context.Context, in *dynamodb.QueryInput,
+	_ ...func(*dynamodb.Options)) (*dynamodb.QueryOutput, error) {
 	return dynamoCall(ctx, d, "Query", in, func(in *dynamodb.QueryInput) (*dynamodb.QueryOutput, error) {
 		if in.KeyConditionExpression == nil {
-			return nil, validation("Either the KeyConditions or KeyConditionExpression parameter must be specified in the request.")
+			return nil, validation("Either the KeyConditions or KeyConditionExpression parameter must be specified " +
+				"in the request.")
 		}
 		e := newExpressions(in.ExpressionAttributeNames, in.ExpressionAttributeValues, true)
 		partition := e.key(*in.KeyConditionExpression, partitionKey)
@@ -58,10 +62,12 @@ func (d *DynamoDB) Query(ctx context.Context, in *dynamodb.QueryInput, _ ...func
 }
 
 // Scan reads a whole table, one partition after the other.
-func (d *DynamoDB) Scan(ctx context.Context, in *dynamodb.ScanInput, _ ...func(*dynamodb.Options)) (*dynamodb.ScanOutput, error) {
+func (d *DynamoDB) Scan(ctx context.Context, in *dynamodb.ScanInput,
+	_ ...func(*dynamodb.Options)) (*dynamodb.ScanOutput, error) {
 	return dynamoCall(ctx, d, "Scan", in, func(in *dynamodb.ScanInput) (*dynamodb.ScanOutput, error) {
 		e := newExpressions(in.ExpressionAttributeNames, nil, in.ProjectionExpression != nil)
-		p, err := d.list(in.TableName, e, listing{keep: e.projection(in.ProjectionExpression)}, in.ExclusiveStartKey, in.Limit)
+		p, err := d.list(in.TableName, e, listing{keep: e.projection(in.ProjectionExpression)},
+			in.ExclusiveStartKey, in.Limit)
 		if err != nil {
 			return nil, err
 		}
@@ -79,7 +85,8 @@ func (d *DynamoDB) list(tableName *string, e *expressions, l listing, start item
 		return p, err
 	}
 	if limit != nil && *limit < 1 {
-		return p, validation("1 validation error detected: Value at 'limit' failed to satisfy constraint: Member must have value greater than or equal to 1")
+		return p, validation("1 validation error detected: Value at 'limit' failed to satisfy constraint: Member " +
+			"must have value greater than or equal to 1")
 	}
 	l.limit = int(aws.ToInt32(limit))
 	if start != nil {
@@ -92,8 +99,8 @@ func (d *DynamoDB) list(tableName *string, e *expressions, l listing, start item
 	return d.page(l), nil
 }
 
-// page reads on from start until a limit. The item that crosses the limit of bytes is the page's last. As in AWS, a page
-// with a last key can be followed by an empty one.
+// page reads on from start until a limit. The item that crosses the limit of bytes is the page's last. As in AWS, a
+// page with a last key can be followed by an empty one.
 func (d *DynamoDB) page(l listing) page {
 	limit := d.cloud.page()
 	d.mu.Lock()

@@ -102,45 +102,55 @@ func TestInterceptAndCalls(t *testing.T) {
 	require.ErrorIs(t, err, context.Canceled)
 }
 
-// What is not supported is refused, never ignored.
+// Requests that the local services do not support are refused, not ignored.
 func TestRefusals(t *testing.T) {
 	c, d := flags(t)
 	ctx, table := t.Context(), aws.String("flags")
 	values := attributes{":v": n(1)}
 	names := map[string]string{"#v": "version"}
-	condition := func(text string) error {
-		_, err := d.PutItem(ctx, &dynamodb.PutItemInput{TableName: table, Item: flag("a", 1), ConditionExpression: &text, ExpressionAttributeNames: names, ExpressionAttributeValues: values})
-		return err
-	}
-	update := func(text string) error {
-		_, err := d.UpdateItem(ctx, &dynamodb.UpdateItemInput{TableName: table, Key: flagKey("a"), UpdateExpression: &text, ExpressionAttributeNames: names, ExpressionAttributeValues: values})
-		return err
-	}
 	errs := map[string]error{}
-	for _, text := range []string{"", "version = :v", "#v > :v", "#v BETWEEN :v AND :v", "(#v = :v)", "size(#v) = :v", "#v = :v AND", "#v.x = :v", "#v = #v"} {
-		errs["condition "+text] = condition(text)
+	for _, text := range []string{"", "version = :v", "#v > :v", "#v BETWEEN :v AND :v", "(#v = :v)", "size(#v) = :v",
+		"#v = :v AND", "#v.x = :v", "#v = #v"} {
+		_, errs["condition "+text] = d.PutItem(ctx,
+			&dynamodb.PutItemInput{TableName: table, Item: flag("a", 1), ConditionExpression: &text,
+				ExpressionAttributeNames: names, ExpressionAttributeValues: values})
 	}
 	for _, text := range []string{"SET #v = #v + :v", "REMOVE #v", "ADD #v :v REMOVE #v", "ADD #v :v, #v :v"} {
-		errs["update "+text] = update(text)
+		_, errs["update "+text] = d.UpdateItem(ctx,
+			&dynamodb.UpdateItemInput{TableName: table, Key: flagKey("a"), UpdateExpression: &text,
+				ExpressionAttributeNames: names, ExpressionAttributeValues: values})
 	}
-	_, errs["key condition"] = d.Query(ctx, &dynamodb.QueryInput{TableName: table, KeyConditionExpression: aws.String("#v < :v"), ExpressionAttributeNames: names, ExpressionAttributeValues: values})
+	_, errs["key condition"] = d.Query(ctx,
+		&dynamodb.QueryInput{TableName: table, KeyConditionExpression: aws.String("#v < :v"),
+			ExpressionAttributeNames: names, ExpressionAttributeValues: values})
 	_, errs["filter"] = d.Scan(ctx, &dynamodb.ScanInput{TableName: table, FilterExpression: aws.String("#v = :v")})
 	_, errs["index"] = d.Query(ctx, &dynamodb.QueryInput{TableName: table, IndexName: aws.String("i")})
 	_, errs["order"] = d.Query(ctx, &dynamodb.QueryInput{TableName: table, ScanIndexForward: aws.Bool(false)})
-	_, errs["returned values"] = d.PutItem(ctx, &dynamodb.PutItemInput{TableName: table, Item: flag("a", 1), ReturnValues: types.ReturnValueAllOld})
-	_, errs["legacy"] = d.PutItem(ctx, &dynamodb.PutItemInput{TableName: table, Item: flag("a", 1), Expected: map[string]types.ExpectedAttributeValue{"x": {}}})
-	_, errs["type"] = d.PutItem(ctx, &dynamodb.PutItemInput{TableName: table, Item: attributes{"namespace": s("n"), "key": s("k"), "x": &types.AttributeValueMemberBOOL{}}})
-	_, errs["schema"] = d.CreateTable(ctx, &dynamodb.CreateTableInput{TableName: aws.String("other"), BillingMode: types.BillingModePayPerRequest})
+	_, errs["returned values"] = d.PutItem(ctx,
+		&dynamodb.PutItemInput{TableName: table, Item: flag("a", 1), ReturnValues: types.ReturnValueAllOld})
+	expected := map[string]types.ExpectedAttributeValue{"x": {}}
+	_, errs["legacy"] = d.PutItem(ctx,
+		&dynamodb.PutItemInput{TableName: table, Item: flag("a", 1), Expected: expected})
+	boolean := attributes{"namespace": s("n"), "key": s("k"), "x": &types.AttributeValueMemberBOOL{}}
+	_, errs["type"] = d.PutItem(ctx, &dynamodb.PutItemInput{TableName: table, Item: boolean})
+	_, errs["schema"] = d.CreateTable(ctx,
+		&dynamodb.CreateTableInput{TableName: aws.String("other"), BillingMode: types.BillingModePayPerRequest})
 	errs["update in a transaction"] = transact(t, d, types.TransactWriteItem{Update: &types.Update{}})
 	errs["returned values in a transaction"] = transact(t, d, types.TransactWriteItem{Put: &types.Put{
-		TableName: table, Item: flag("a", 1), ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld,
+		TableName: table, Item: flag("a", 1),
+		ReturnValuesOnConditionCheckFailure: types.ReturnValuesOnConditionCheckFailureAllOld,
 	}})
 	_, errs["token"] = d.TransactWriteItems(ctx, &dynamodb.TransactWriteItemsInput{ClientRequestToken: aws.String("t")})
-	_, errs["iterator"] = c.Streams.GetShardIterator(ctx, &dynamodbstreams.GetShardIteratorInput{ShardIteratorType: "LATEST", StreamArn: aws.String(c.CreateFlagTable("flags"))})
-	_, errs["enveloped delivery"] = c.SNS.Subscribe(ctx, &sns.SubscribeInput{TopicArn: newTopic(t, c), Protocol: aws.String("sqs"), Endpoint: aws.String("arn:aws:sqs:q")})
-	_, errs["FIFO topic"] = c.SNS.CreateTopic(ctx, &sns.CreateTopicInput{Name: aws.String("t"), Attributes: map[string]string{"FifoTopic": "true"}})
+	stream, queue := aws.String(c.CreateFlagTable("flags")), aws.String("arn:aws:sqs:q")
+	_, errs["iterator"] = c.Streams.GetShardIterator(ctx,
+		&dynamodbstreams.GetShardIteratorInput{ShardIteratorType: "LATEST", StreamArn: stream})
+	_, errs["enveloped delivery"] = c.SNS.Subscribe(ctx,
+		&sns.SubscribeInput{TopicArn: newTopic(t, c), Protocol: aws.String("sqs"), Endpoint: queue})
+	_, errs["FIFO topic"] = c.SNS.CreateTopic(ctx,
+		&sns.CreateTopicInput{Name: aws.String("t"), Attributes: map[string]string{"FifoTopic": "true"}})
 	_, errs["delay"] = c.SQS.SendMessage(ctx, &sqs.SendMessageInput{MessageBody: aws.String("x"), DelaySeconds: 1})
-	_, errs["queue attribute"] = c.SQS.CreateQueue(ctx, &sqs.CreateQueueInput{QueueName: aws.String("q"), Attributes: map[string]string{"DelaySeconds": "1"}})
+	_, errs["queue attribute"] = c.SQS.CreateQueue(ctx,
+		&sqs.CreateQueueInput{QueueName: aws.String("q"), Attributes: map[string]string{"DelaySeconds": "1"}})
 	for name, err := range errs {
 		var api smithy.APIError
 		if assert.ErrorAs(t, err, &api, name) {

@@ -17,24 +17,26 @@ const (
 	maxTransactionSize  = 4 << 20
 )
 
-// TransactWriteItems makes up to 100 puts, deletes and checks, all or none. Whether all is decided at once; then they are
-// applied one by one, and reads may come between (see [Cloud.BetweenItems]), while writes to the same items fail with a
-// conflict.
-func (d *DynamoDB) TransactWriteItems(ctx context.Context, in *dynamodb.TransactWriteItemsInput, _ ...func(*dynamodb.Options)) (*dynamodb.TransactWriteItemsOutput, error) {
-	return dynamoCall(ctx, d, "TransactWriteItems", in, func(in *dynamodb.TransactWriteItemsInput) (*dynamodb.TransactWriteItemsOutput, error) {
-		writes, err := d.transactWrites(in.TransactItems)
-		if err != nil {
-			return nil, err
-		}
-		d.mu.Lock()
-		defer d.mu.Unlock()
-		afters, err := decide(writes)
-		if err != nil {
-			return nil, err
-		}
-		d.applyLocked(writes, afters)
-		return &dynamodb.TransactWriteItemsOutput{}, nil
-	})
+// TransactWriteItems makes up to 100 puts, deletes and checks, all or none. Whether all is decided at once; then they
+// are applied one by one, and reads may come between (see [Cloud.BetweenItems]), while writes to the same items fail
+// with a conflict.
+func (d *DynamoDB) TransactWriteItems(ctx context.Context, in *dynamodb.TransactWriteItemsInput,
+	_ ...func(*dynamodb.Options)) (*dynamodb.TransactWriteItemsOutput, error) {
+	return dynamoCall(ctx, d, "TransactWriteItems", in,
+		func(in *dynamodb.TransactWriteItemsInput) (*dynamodb.TransactWriteItemsOutput, error) {
+			writes, err := d.transactWrites(in.TransactItems)
+			if err != nil {
+				return nil, err
+			}
+			d.mu.Lock()
+			defer d.mu.Unlock()
+			afters, err := decide(writes)
+			if err != nil {
+				return nil, err
+			}
+			d.applyLocked(writes, afters)
+			return &dynamodb.TransactWriteItemsOutput{}, nil
+		})
 }
 
 // decide evaluates a transaction on the tables as they are. It needs mu.
@@ -60,7 +62,9 @@ func decide(writes []*write) (afters []item, err error) {
 	}
 	if canceled {
 		return nil, &types.TransactionCanceledException{
-			Message:             aws.String("Transaction cancelled, please refer cancellation reasons for specific reasons [" + strings.Join(codes, ", ") + "]"), //nolint:misspell // AWS's spelling
+			//nolint:misspell // AWS's spelling
+			Message: aws.String("Transaction cancelled, please refer cancellation reasons for specific " +
+				"reasons [" + strings.Join(codes, ", ") + "]"),
 			CancellationReasons: reasons,
 		}
 	}
@@ -97,7 +101,8 @@ func (d *DynamoDB) unlocked(f func()) {
 // transactWrites checks all that can be checked without the items.
 func (d *DynamoDB) transactWrites(items []types.TransactWriteItem) ([]*write, error) {
 	if len(items) < 1 || len(items) > maxTransactionItems {
-		return nil, validation("1 validation error detected: Value at 'transactItems' failed to satisfy constraint: Member must have length less than or equal to 100 and greater than or equal to 1")
+		return nil, validation("1 validation error detected: Value at 'transactItems' failed to satisfy constraint: " +
+			"Member must have length less than or equal to 100 and greater than or equal to 1")
 	}
 	type place struct {
 		table *table

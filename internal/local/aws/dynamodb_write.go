@@ -23,7 +23,8 @@ const conditionFailed = "The conditional request failed"
 
 // putOf, deleteOf and checkOf make a write of its part of a transaction. PutItem and DeleteItem use them too.
 func (d *DynamoDB) putOf(p *types.Put) (*write, error) {
-	w, err := d.write("Put", p, p.TableName, p.ConditionExpression, p.ExpressionAttributeNames, p.ExpressionAttributeValues)
+	w, err := d.write("Put", p, p.TableName, p.ConditionExpression, p.ExpressionAttributeNames,
+		p.ExpressionAttributeValues)
 	if err != nil {
 		return nil, err
 	}
@@ -43,7 +44,8 @@ func (d *DynamoDB) putOf(p *types.Put) (*write, error) {
 }
 
 func (d *DynamoDB) deleteOf(p *types.Delete) (*write, error) {
-	w, err := d.write("Delete", p, p.TableName, p.ConditionExpression, p.ExpressionAttributeNames, p.ExpressionAttributeValues)
+	w, err := d.write("Delete", p, p.TableName, p.ConditionExpression, p.ExpressionAttributeNames,
+		p.ExpressionAttributeValues)
 	if err != nil {
 		return nil, err
 	}
@@ -53,9 +55,12 @@ func (d *DynamoDB) deleteOf(p *types.Delete) (*write, error) {
 
 func (d *DynamoDB) checkOf(p *types.ConditionCheck) (*write, error) {
 	if p.ConditionExpression == nil {
-		return nil, validation("1 validation error detected: Value null at 'transactItems.1.member.conditionCheck.conditionExpression' failed to satisfy constraint: Member must not be null")
+		return nil, validation("1 validation error detected: Value null at " +
+			"'transactItems.1.member.conditionCheck.conditionExpression' failed to satisfy constraint: Member must " +
+			"not be null")
 	}
-	w, err := d.write("ConditionCheck", p, p.TableName, p.ConditionExpression, p.ExpressionAttributeNames, p.ExpressionAttributeValues)
+	w, err := d.write("ConditionCheck", p, p.TableName, p.ConditionExpression, p.ExpressionAttributeNames,
+		p.ExpressionAttributeValues)
 	if err != nil {
 		return nil, err
 	}
@@ -64,7 +69,8 @@ func (d *DynamoDB) checkOf(p *types.ConditionCheck) (*write, error) {
 }
 
 // write makes what all three have in common.
-func (d *DynamoDB) write(kind string, in any, tableName, text *string, names map[string]string, values item) (*write, error) {
+func (d *DynamoDB) write(kind string, in any, tableName, text *string, names map[string]string,
+	values item) (*write, error) {
 	if err := checkFields(kind, in); err != nil {
 		return nil, err
 	}
@@ -104,11 +110,13 @@ func (d *DynamoDB) run(w *write) (item, error) {
 }
 
 // PutItem replaces an item.
-func (d *DynamoDB) PutItem(ctx context.Context, in *dynamodb.PutItemInput, _ ...func(*dynamodb.Options)) (*dynamodb.PutItemOutput, error) {
+func (d *DynamoDB) PutItem(ctx context.Context, in *dynamodb.PutItemInput,
+	_ ...func(*dynamodb.Options)) (*dynamodb.PutItemOutput, error) {
 	return dynamoCall(ctx, d, "PutItem", in, func(in *dynamodb.PutItemInput) (*dynamodb.PutItemOutput, error) {
 		w, err := d.putOf(&types.Put{
 			TableName: in.TableName, Item: in.Item, ConditionExpression: in.ConditionExpression,
-			ExpressionAttributeNames: in.ExpressionAttributeNames, ExpressionAttributeValues: in.ExpressionAttributeValues,
+			ExpressionAttributeNames:  in.ExpressionAttributeNames,
+			ExpressionAttributeValues: in.ExpressionAttributeValues,
 		})
 		if err == nil {
 			_, err = d.run(w)
@@ -118,11 +126,13 @@ func (d *DynamoDB) PutItem(ctx context.Context, in *dynamodb.PutItemInput, _ ...
 }
 
 // DeleteItem deletes an item; it is no error if there is none.
-func (d *DynamoDB) DeleteItem(ctx context.Context, in *dynamodb.DeleteItemInput, _ ...func(*dynamodb.Options)) (*dynamodb.DeleteItemOutput, error) {
+func (d *DynamoDB) DeleteItem(ctx context.Context, in *dynamodb.DeleteItemInput,
+	_ ...func(*dynamodb.Options)) (*dynamodb.DeleteItemOutput, error) {
 	return dynamoCall(ctx, d, "DeleteItem", in, func(in *dynamodb.DeleteItemInput) (*dynamodb.DeleteItemOutput, error) {
 		w, err := d.deleteOf(&types.Delete{
 			TableName: in.TableName, Key: in.Key, ConditionExpression: in.ConditionExpression,
-			ExpressionAttributeNames: in.ExpressionAttributeNames, ExpressionAttributeValues: in.ExpressionAttributeValues,
+			ExpressionAttributeNames:  in.ExpressionAttributeNames,
+			ExpressionAttributeValues: in.ExpressionAttributeValues,
 		})
 		if err == nil {
 			_, err = d.run(w)
@@ -131,9 +141,10 @@ func (d *DynamoDB) DeleteItem(ctx context.Context, in *dynamodb.DeleteItemInput,
 	})
 }
 
-// UpdateItem sets an attribute of an item, or adds to a number, and creates both if they do not exist. Its output has the
-// attribute, if ReturnValues is UPDATED_NEW.
-func (d *DynamoDB) UpdateItem(ctx context.Context, in *dynamodb.UpdateItemInput, _ ...func(*dynamodb.Options)) (*dynamodb.UpdateItemOutput, error) {
+// UpdateItem sets an attribute of an item, or adds to a number, and creates both if they do not exist. Its output has
+// the attribute, if ReturnValues is UPDATED_NEW.
+func (d *DynamoDB) UpdateItem(ctx context.Context, in *dynamodb.UpdateItemInput,
+	_ ...func(*dynamodb.Options)) (*dynamodb.UpdateItemOutput, error) {
 	return dynamoCall(ctx, d, "UpdateItem", in, func(in *dynamodb.UpdateItemInput) (*dynamodb.UpdateItemOutput, error) {
 		if in.ReturnValues != "" && in.ReturnValues != types.ReturnValueUpdatedNew {
 			return nil, unsupported("ReturnValues %s of UpdateItem", in.ReturnValues)
@@ -152,7 +163,8 @@ func (d *DynamoDB) UpdateItem(ctx context.Context, in *dynamodb.UpdateItemInput,
 			return nil, err
 		}
 		if name == partitionKey || name == sortKey {
-			return nil, validation("One or more parameter values were invalid: Cannot update attribute " + name + ". This attribute is part of the key")
+			return nil, validation("One or more parameter values were invalid: Cannot update attribute " + name +
+				". This attribute is part of the key")
 		}
 		w.apply = func(old item) (item, error) {
 			i := copyItem(old)

@@ -26,10 +26,11 @@ func Example() {
 
 	ctx, stop := context.WithCancel(context.Background())
 	defer stop()
-	_, err := cloud.DynamoDB.PutItem(ctx, &dynamodb.PutItemInput{TableName: aws.String("flags"), Item: map[string]types.AttributeValue{
-		"namespace": &types.AttributeValueMemberS{Value: "features"},
-		"key":       &types.AttributeValueMemberS{Value: "dark-mode"},
-	}})
+	_, err := cloud.DynamoDB.PutItem(ctx,
+		&dynamodb.PutItemInput{TableName: aws.String("flags"), Item: map[string]types.AttributeValue{
+			"namespace": &types.AttributeValueMemberS{Value: "features"},
+			"key":       &types.AttributeValueMemberS{Value: "dark-mode"},
+		}})
 	if err != nil {
 		fmt.Println(err)
 		return
@@ -67,14 +68,16 @@ func TestWholePath(t *testing.T) {
 		consumers.Go(func() { assert.NoError(t, m.Run(ctx)) })
 	}
 	ended := make(chan error)
-	m := localaws.StreamMapping{Streams: c.Streams, StreamARN: stream, Poll: time.Millisecond, Handler: func(ctx context.Context, e events.DynamoDBEvent) (events.DynamoDBEventResponse, error) {
-		for _, r := range e.Records {
-			if _, err := c.SNS.Publish(ctx, &sns.PublishInput{TopicArn: topic, Message: aws.String(r.Change.Keys["key"].String())}); err != nil {
-				return events.DynamoDBEventResponse{}, err
+	m := localaws.StreamMapping{Streams: c.Streams, StreamARN: stream, Poll: time.Millisecond,
+		Handler: func(ctx context.Context, e events.DynamoDBEvent) (events.DynamoDBEventResponse, error) {
+			for _, r := range e.Records {
+				message := aws.String(r.Change.Keys["key"].String())
+				if _, err := c.SNS.Publish(ctx, &sns.PublishInput{TopicArn: topic, Message: message}); err != nil {
+					return events.DynamoDBEventResponse{}, err
+				}
 			}
-		}
-		return events.DynamoDBEventResponse{}, nil
-	}}
+			return events.DynamoDBEventResponse{}, nil
+		}}
 	go func() { ended <- m.Run(ctx) }()
 	for i := range changes {
 		put(t, c.DynamoDB, flag(fmt.Sprint(i), i))

@@ -23,7 +23,8 @@ import (
 //	projection = name
 //
 // A name is #name and a value is :value, from ExpressionAttributeNames and ExpressionAttributeValues. Everything else
-// that DynamoDB has is refused as unsupported. Methods that parse note the first error, and return zero values after it.
+// that DynamoDB has is refused as unsupported. Methods that parse note the first error, and return zero values after
+// it.
 type expressions struct {
 	names  map[string]string
 	values item
@@ -47,7 +48,8 @@ func newExpressions(names map[string]string, values item, used bool) *expression
 	case !used && names != nil:
 		e.err = validation("ExpressionAttributeNames can only be specified when using expressions")
 	case !used && values != nil:
-		e.err = validation("ExpressionAttributeValues can only be specified when using expressions: the expression is null")
+		e.err = validation("ExpressionAttributeValues can only be specified when using expressions: the expression " +
+			"is null")
 	case names != nil && len(names) == 0:
 		e.err = validation("ExpressionAttributeNames must not be empty")
 	case values != nil && len(values) == 0:
@@ -65,7 +67,8 @@ func newExpressions(names map[string]string, values item, used bool) *expression
 // check returns the first error, which can be that a name or value is in no expression that was parsed.
 func (e *expressions) check() error {
 	if e.err == nil && len(e.unused) > 0 {
-		return validation("Value provided in ExpressionAttributeNames or ExpressionAttributeValues unused in expressions: keys: {" +
+		return validation("Value provided in ExpressionAttributeNames or ExpressionAttributeValues unused in " +
+			"expressions: keys: {" +
 			strings.Join(slices.Sorted(maps.Keys(e.unused)), ", ") + "}")
 	}
 	return e.err
@@ -211,7 +214,8 @@ func (e *expressions) key(text string, partitionKey string) (partition string) {
 	return partition
 }
 
-// update parses an update expression. It returns the attribute, and how an item, nil if there is none, gets its next value.
+// update parses an update expression. It returns the attribute, and how an item, nil if there is none, gets its next
+// value.
 func (e *expressions) update(text string) (name string, next func(item) (types.AttributeValue, error)) {
 	var v types.AttributeValue
 	var action string

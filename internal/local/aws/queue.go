@@ -120,7 +120,8 @@ func (q *queue) receive(limit int, now time.Time, deadLetters *queue) (list []*m
 func (q *queue) find(handle string) (m *message, latest bool, err error) {
 	id, _, ok := strings.Cut(handle, "#")
 	if !ok {
-		return nil, false, &types.ReceiptHandleIsInvalid{Message: aws.String(fmt.Sprintf("The input receipt handle %q is not a valid receipt handle.", handle))}
+		return nil, false, &types.ReceiptHandleIsInvalid{Message: aws.String(fmt.Sprintf("The input receipt handle "+
+			"%q is not a valid receipt handle.", handle))}
 	}
 	for _, m := range q.messages {
 		if m.id == id {
@@ -145,7 +146,8 @@ func (q *queue) delete(handle string, now time.Time) error {
 		return err
 	}
 	if q.fifo() && (!latest || !m.visible.After(now)) {
-		return invalidValue("Value %s for parameter ReceiptHandle is invalid. Reason: The receipt handle has expired.", handle)
+		return invalidValue("Value %s for parameter ReceiptHandle is invalid. Reason: The receipt handle has expired.",
+			handle)
 	}
 	if latest {
 		q.remove(m)

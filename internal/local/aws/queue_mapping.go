@@ -17,15 +17,18 @@ import (
 
 // QueueReader is what [QueueMapping] needs of *sqs.Client or [*SQS].
 type QueueReader interface {
-	GetQueueAttributes(context.Context, *sqs.GetQueueAttributesInput, ...func(*sqs.Options)) (*sqs.GetQueueAttributesOutput, error)
+	GetQueueAttributes(context.Context, *sqs.GetQueueAttributesInput,
+		...func(*sqs.Options)) (*sqs.GetQueueAttributesOutput, error)
 	ReceiveMessage(context.Context, *sqs.ReceiveMessageInput, ...func(*sqs.Options)) (*sqs.ReceiveMessageOutput, error)
-	DeleteMessageBatch(context.Context, *sqs.DeleteMessageBatchInput, ...func(*sqs.Options)) (*sqs.DeleteMessageBatchOutput, error)
+	DeleteMessageBatch(context.Context, *sqs.DeleteMessageBatchInput,
+		...func(*sqs.Options)) (*sqs.DeleteMessageBatchOutput, error)
 }
 
 // QueueMapping runs a Lambda handler on a queue as Lambda's event source mapping does, with ReportBatchItemFailures:
 // what the handler does not report as failed is deleted; what it reports stays, and is redelivered when the queue's
 // visibility timeout ends. When it reports a message without identifier or one that is not in the batch, returns an
-// error or panics, the whole batch stays (https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-errorhandling.html).
+// error or panics, the whole batch stays
+// (https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-errorhandling.html).
 //
 // As in AWS, a handler of a FIFO queue must stop at a group's first failed message and report all from there on: what
 // it does not report is deleted, later messages of the group included. The queue keeps the group's order.
@@ -45,8 +48,8 @@ type QueueMapping struct {
 	Logger *slog.Logger
 }
 
-// Run delivers until ctx ends, and then returns nil once the handler has returned and what is done is deleted. Its error
-// names wrong options, all of them, or a queue that does not exist. Other failed calls are logged and retried.
+// Run delivers until ctx ends, and then returns nil once the handler has returned and what is done is deleted. Its
+// error names wrong options, all of them, or a queue that does not exist. Other failed calls are logged and retried.
 func (m *QueueMapping) Run(ctx context.Context) error {
 	r := queueRun{QueueMapping: *m}
 	if err := r.setDefaults(); err != nil {
@@ -83,13 +86,17 @@ func (r *queueRun) setDefaults() error {
 		errs = append(errs, errors.New("run queue mapping: SQS, QueueURL and Handler are required"))
 	}
 	if r.BatchSize < 0 || r.BatchSize > maxQueueBatch {
-		errs = append(errs, fmt.Errorf("run queue mapping: BatchSize is %d: use 1 to %d, or 0 for %d", r.BatchSize, maxQueueBatch, maxQueueBatch))
+		errs = append(errs,
+			fmt.Errorf("run queue mapping: BatchSize is %d: use 1 to %d, or 0 for %d", r.BatchSize,
+				maxQueueBatch, maxQueueBatch))
 	}
 	if r.Concurrency < 0 {
-		errs = append(errs, fmt.Errorf("run queue mapping: Concurrency is %d: use a positive number, or 0 for 1", r.Concurrency))
+		errs = append(errs,
+			fmt.Errorf("run queue mapping: Concurrency is %d: use a positive number, or 0 for 1", r.Concurrency))
 	}
 	if r.Poll < 0 {
-		errs = append(errs, fmt.Errorf("run queue mapping: Poll is %v: use a positive time, or 0 for %v", r.Poll, defaultPoll))
+		errs = append(errs,
+			fmt.Errorf("run queue mapping: Poll is %v: use a positive time, or 0 for %v", r.Poll, defaultPoll))
 	}
 	if r.BatchSize == 0 {
 		r.BatchSize = maxQueueBatch
@@ -109,7 +116,9 @@ func (r *queueRun) setDefaults() error {
 // findARN asks for the queue's ARN, which is in every event, until it has it or ctx ends.
 func (r *queueRun) findARN(ctx context.Context) error {
 	for ctx.Err() == nil {
-		out, err := r.SQS.GetQueueAttributes(ctx, &sqs.GetQueueAttributesInput{QueueUrl: aws.String(r.QueueURL), AttributeNames: []types.QueueAttributeName{types.QueueAttributeNameQueueArn}})
+		out, err := r.SQS.GetQueueAttributes(ctx,
+			&sqs.GetQueueAttributesInput{QueueUrl: aws.String(r.QueueURL),
+				AttributeNames: []types.QueueAttributeName{types.QueueAttributeNameQueueArn}})
 		if err == nil {
 			r.arn = out.Attributes[string(types.QueueAttributeNameQueueArn)]
 			return nil
@@ -136,7 +145,8 @@ func (r *queueRun) poll(ctx context.Context) error {
 	for ctx.Err() == nil {
 		out, err := r.SQS.ReceiveMessage(ctx, &sqs.ReceiveMessageInput{
 			QueueUrl: aws.String(r.QueueURL), MaxNumberOfMessages: int32(r.BatchSize), WaitTimeSeconds: maxWait,
-			MessageAttributeNames: []string{"All"}, MessageSystemAttributeNames: []types.MessageSystemAttributeName{types.MessageSystemAttributeNameAll},
+			MessageAttributeNames:       []string{"All"},
+			MessageSystemAttributeNames: []types.MessageSystemAttributeName{types.MessageSystemAttributeNameAll},
 		})
 		switch {
 		case isQueueGone(err):
@@ -155,22 +165,26 @@ func (r *queueRun) deliver(ctx context.Context, messages []types.Message) {
 	response, err := r.invoke(ctx, messages)
 	done := notFailed(messages, response, err)
 	if failed := len(messages) - len(done); failed > 0 {
-		r.Logger.Warn("messages of a queue failed", "queue", r.QueueURL, "messages", len(messages), "failed", failed, "error", err)
+		r.Logger.Warn("messages of a queue failed", "queue", r.QueueURL, "messages", len(messages), "failed",
+			failed, "error", err)
 	}
 	if len(done) == 0 {
 		return
 	}
 	in := &sqs.DeleteMessageBatchInput{QueueUrl: aws.String(r.QueueURL)}
 	for i, m := range done {
-		in.Entries = append(in.Entries, types.DeleteMessageBatchRequestEntry{Id: aws.String(strconv.Itoa(i)), ReceiptHandle: m.ReceiptHandle})
+		in.Entries = append(in.Entries,
+			types.DeleteMessageBatchRequestEntry{Id: aws.String(strconv.Itoa(i)), ReceiptHandle: m.ReceiptHandle})
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second) // also when Run is being stopped
 	defer cancel()
 	out, err := r.SQS.DeleteMessageBatch(ctx, in)
 	if err != nil {
-		r.Logger.Warn("cannot delete messages; they will be redelivered", "queue", r.QueueURL, "messages", len(done), "error", err)
+		r.Logger.Warn("cannot delete messages; they will be redelivered", "queue", r.QueueURL, "messages",
+			len(done), "error", err)
 	} else if len(out.Failed) > 0 {
-		r.Logger.Warn("cannot delete some messages; they will be redelivered", "queue", r.QueueURL, "messages", len(out.Failed), "error", aws.ToString(out.Failed[0].Message))
+		r.Logger.Warn("cannot delete some messages; they will be redelivered", "queue", r.QueueURL, "messages",
+			len(out.Failed), "error", aws.ToString(out.Failed[0].Message))
 	}
 }
 

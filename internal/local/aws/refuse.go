@@ -23,13 +23,16 @@ func unsupported(format string, args ...any) error {
 
 // fields are the parameters of each operation that this package looks at.
 var fields = map[string]string{
-	"CreateTable":        "TableName KeySchema AttributeDefinitions BillingMode StreamSpecification",
-	"GetItem":            "TableName Key ConsistentRead",
-	"Query":              "TableName KeyConditionExpression ExpressionAttributeNames ExpressionAttributeValues ConsistentRead ExclusiveStartKey Limit",
-	"Scan":               "TableName ProjectionExpression ExpressionAttributeNames ConsistentRead ExclusiveStartKey Limit",
-	"PutItem":            "TableName Item ConditionExpression ExpressionAttributeNames ExpressionAttributeValues",
-	"DeleteItem":         "TableName Key ConditionExpression ExpressionAttributeNames ExpressionAttributeValues",
-	"UpdateItem":         "TableName Key UpdateExpression ConditionExpression ExpressionAttributeNames ExpressionAttributeValues ReturnValues",
+	"CreateTable": "TableName KeySchema AttributeDefinitions BillingMode StreamSpecification",
+	"GetItem":     "TableName Key ConsistentRead",
+	"Query": "TableName KeyConditionExpression ExpressionAttributeNames ExpressionAttributeValues " +
+		"ConsistentRead ExclusiveStartKey Limit",
+	"Scan": "TableName ProjectionExpression ExpressionAttributeNames ConsistentRead ExclusiveStartKey " +
+		"Limit",
+	"PutItem":    "TableName Item ConditionExpression ExpressionAttributeNames ExpressionAttributeValues",
+	"DeleteItem": "TableName Key ConditionExpression ExpressionAttributeNames ExpressionAttributeValues",
+	"UpdateItem": "TableName Key UpdateExpression ConditionExpression ExpressionAttributeNames " +
+		"ExpressionAttributeValues ReturnValues",
 	"TransactWriteItems": "TransactItems",
 	"Put":                "TableName Item ConditionExpression ExpressionAttributeNames ExpressionAttributeValues",
 	"Delete":             "TableName Key ConditionExpression ExpressionAttributeNames ExpressionAttributeValues",
@@ -48,17 +51,18 @@ var fields = map[string]string{
 	"ListSubscriptionsByTopic":  "TopicArn",
 	"GetSubscriptionAttributes": "SubscriptionArn",
 
-	"CreateQueue":             "QueueName Attributes Tags",
-	"DeleteQueue":             "QueueUrl",
-	"GetQueueUrl":             "QueueName",
-	"GetQueueAttributes":      "QueueUrl AttributeNames",
-	"SetQueueAttributes":      "QueueUrl Attributes",
-	"ListQueues":              "QueueNamePrefix MaxResults NextToken",
-	"TagQueue":                "QueueUrl Tags",
-	"ListQueueTags":           "QueueUrl",
-	"SendMessage":             "QueueUrl MessageBody MessageAttributes MessageGroupId MessageDeduplicationId",
-	"SendMessageBatch":        "QueueUrl Entries",
-	"ReceiveMessage":          "QueueUrl MaxNumberOfMessages WaitTimeSeconds MessageSystemAttributeNames MessageAttributeNames",
+	"CreateQueue":        "QueueName Attributes Tags",
+	"DeleteQueue":        "QueueUrl",
+	"GetQueueUrl":        "QueueName",
+	"GetQueueAttributes": "QueueUrl AttributeNames",
+	"SetQueueAttributes": "QueueUrl Attributes",
+	"ListQueues":         "QueueNamePrefix MaxResults NextToken",
+	"TagQueue":           "QueueUrl Tags",
+	"ListQueueTags":      "QueueUrl",
+	"SendMessage":        "QueueUrl MessageBody MessageAttributes MessageGroupId MessageDeduplicationId",
+	"SendMessageBatch":   "QueueUrl Entries",
+	"ReceiveMessage": "QueueUrl MaxNumberOfMessages WaitTimeSeconds MessageSystemAttributeNames " +
+		"MessageAttributeNames",
 	"DeleteMessage":           "QueueUrl ReceiptHandle",
 	"DeleteMessageBatch":      "QueueUrl Entries",
 	"ChangeMessageVisibility": "QueueUrl ReceiptHandle VisibilityTimeout",

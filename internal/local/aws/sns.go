@@ -58,7 +58,8 @@ func (s *SNS) topic(arn *string) (*topic, error) {
 }
 
 // CreateTopic creates a topic, or returns the one of the same name.
-func (s *SNS) CreateTopic(ctx context.Context, in *sns.CreateTopicInput, _ ...func(*sns.Options)) (*sns.CreateTopicOutput, error) {
+func (s *SNS) CreateTopic(ctx context.Context, in *sns.CreateTopicInput,
+	_ ...func(*sns.Options)) (*sns.CreateTopicOutput, error) {
 	return snsCall(ctx, s, "CreateTopic", in, func(in *sns.CreateTopicInput) (*sns.CreateTopicOutput, error) {
 		name := aws.ToString(in.Name)
 		if !validName(name, 1, 256, "-_") {
@@ -73,7 +74,8 @@ func (s *SNS) CreateTopic(ctx context.Context, in *sns.CreateTopicInput, _ ...fu
 }
 
 // DeleteTopic deletes a topic and its subscriptions; it is no error if there is none.
-func (s *SNS) DeleteTopic(ctx context.Context, in *sns.DeleteTopicInput, _ ...func(*sns.Options)) (*sns.DeleteTopicOutput, error) {
+func (s *SNS) DeleteTopic(ctx context.Context, in *sns.DeleteTopicInput,
+	_ ...func(*sns.Options)) (*sns.DeleteTopicOutput, error) {
 	return snsCall(ctx, s, "DeleteTopic", in, func(in *sns.DeleteTopicInput) (*sns.DeleteTopicOutput, error) {
 		if t := s.topics[aws.ToString(in.TopicArn)]; t != nil {
 			delete(s.topics, t.arn)
@@ -84,13 +86,15 @@ func (s *SNS) DeleteTopic(ctx context.Context, in *sns.DeleteTopicInput, _ ...fu
 }
 
 // Subscribe subscribes a queue, by its ARN, or returns its subscription.
-func (s *SNS) Subscribe(ctx context.Context, in *sns.SubscribeInput, _ ...func(*sns.Options)) (*sns.SubscribeOutput, error) {
+func (s *SNS) Subscribe(ctx context.Context, in *sns.SubscribeInput,
+	_ ...func(*sns.Options)) (*sns.SubscribeOutput, error) {
 	return snsCall(ctx, s, "Subscribe", in, func(in *sns.SubscribeInput) (*sns.SubscribeOutput, error) {
 		t, err := s.topic(in.TopicArn)
 		if err != nil {
 			return nil, err
 		}
-		if aws.ToString(in.Protocol) != "sqs" || len(in.Attributes) != 1 || in.Attributes["RawMessageDelivery"] != "true" {
+		if aws.ToString(in.Protocol) != "sqs" || len(in.Attributes) != 1 ||
+			in.Attributes["RawMessageDelivery"] != "true" {
 			return nil, unsupported("subscriptions other than raw delivery to a queue")
 		}
 		endpoint := aws.ToString(in.Endpoint)
@@ -109,50 +113,60 @@ func (s *SNS) Subscribe(ctx context.Context, in *sns.SubscribeInput, _ ...func(*
 }
 
 // ConfirmSubscription is refused: subscriptions of queues need no confirmation.
-func (s *SNS) ConfirmSubscription(ctx context.Context, in *sns.ConfirmSubscriptionInput, _ ...func(*sns.Options)) (*sns.ConfirmSubscriptionOutput, error) {
-	return snsCall(ctx, s, "ConfirmSubscription", in, func(*sns.ConfirmSubscriptionInput) (*sns.ConfirmSubscriptionOutput, error) {
-		return nil, unsupported("subscriptions that must be confirmed")
-	})
+func (s *SNS) ConfirmSubscription(ctx context.Context, in *sns.ConfirmSubscriptionInput,
+	_ ...func(*sns.Options)) (*sns.ConfirmSubscriptionOutput, error) {
+	return snsCall(ctx, s, "ConfirmSubscription", in,
+		func(*sns.ConfirmSubscriptionInput) (*sns.ConfirmSubscriptionOutput, error) {
+			return nil, unsupported("subscriptions that must be confirmed")
+		})
 }
 
 // Unsubscribe ends a subscription; it is no error if there is none.
-func (s *SNS) Unsubscribe(ctx context.Context, in *sns.UnsubscribeInput, _ ...func(*sns.Options)) (*sns.UnsubscribeOutput, error) {
+func (s *SNS) Unsubscribe(ctx context.Context, in *sns.UnsubscribeInput,
+	_ ...func(*sns.Options)) (*sns.UnsubscribeOutput, error) {
 	return snsCall(ctx, s, "Unsubscribe", in, func(in *sns.UnsubscribeInput) (*sns.UnsubscribeOutput, error) {
 		if sub := s.subscriptions[aws.ToString(in.SubscriptionArn)]; sub != nil {
 			delete(s.subscriptions, sub.arn)
-			sub.topic.subscriptions = slices.DeleteFunc(sub.topic.subscriptions, func(other *subscription) bool { return other == sub })
+			sub.topic.subscriptions = slices.DeleteFunc(sub.topic.subscriptions,
+				func(other *subscription) bool { return other == sub })
 		}
 		return &sns.UnsubscribeOutput{}, nil
 	})
 }
 
 // ListSubscriptionsByTopic lists a topic's subscriptions, all in one page.
-func (s *SNS) ListSubscriptionsByTopic(ctx context.Context, in *sns.ListSubscriptionsByTopicInput, _ ...func(*sns.Options)) (*sns.ListSubscriptionsByTopicOutput, error) {
-	return snsCall(ctx, s, "ListSubscriptionsByTopic", in, func(in *sns.ListSubscriptionsByTopicInput) (*sns.ListSubscriptionsByTopicOutput, error) {
-		t, err := s.topic(in.TopicArn)
-		if err != nil {
-			return nil, err
-		}
-		out := &sns.ListSubscriptionsByTopicOutput{Subscriptions: []types.Subscription{}}
-		for _, sub := range t.subscriptions {
-			out.Subscriptions = append(out.Subscriptions, types.Subscription{
-				SubscriptionArn: &sub.arn, TopicArn: &t.arn, Protocol: aws.String("sqs"), Endpoint: &sub.endpoint, Owner: aws.String(accountID),
-			})
-		}
-		return out, nil
-	})
+func (s *SNS) ListSubscriptionsByTopic(ctx context.Context, in *sns.ListSubscriptionsByTopicInput,
+	_ ...func(*sns.Options)) (*sns.ListSubscriptionsByTopicOutput, error) {
+	return snsCall(ctx, s, "ListSubscriptionsByTopic", in,
+		func(in *sns.ListSubscriptionsByTopicInput) (*sns.ListSubscriptionsByTopicOutput, error) {
+			t, err := s.topic(in.TopicArn)
+			if err != nil {
+				return nil, err
+			}
+			out := &sns.ListSubscriptionsByTopicOutput{Subscriptions: []types.Subscription{}}
+			for _, sub := range t.subscriptions {
+				out.Subscriptions = append(out.Subscriptions, types.Subscription{
+					SubscriptionArn: &sub.arn, TopicArn: &t.arn, Protocol: aws.String("sqs"), Endpoint: &sub.endpoint,
+					Owner: aws.String(accountID),
+				})
+			}
+			return out, nil
+		})
 }
 
 // GetSubscriptionAttributes describes a subscription.
-func (s *SNS) GetSubscriptionAttributes(ctx context.Context, in *sns.GetSubscriptionAttributesInput, _ ...func(*sns.Options)) (*sns.GetSubscriptionAttributesOutput, error) {
-	return snsCall(ctx, s, "GetSubscriptionAttributes", in, func(in *sns.GetSubscriptionAttributesInput) (*sns.GetSubscriptionAttributesOutput, error) {
-		sub := s.subscriptions[aws.ToString(in.SubscriptionArn)]
-		if sub == nil {
-			return nil, &types.NotFoundException{Message: aws.String("Subscription does not exist")}
-		}
-		return &sns.GetSubscriptionAttributesOutput{Attributes: map[string]string{
-			"RawMessageDelivery": "true", "PendingConfirmation": "false",
-			"SubscriptionArn": sub.arn, "TopicArn": sub.topic.arn, "Protocol": "sqs", "Endpoint": sub.endpoint, "Owner": accountID,
-		}}, nil
-	})
+func (s *SNS) GetSubscriptionAttributes(ctx context.Context, in *sns.GetSubscriptionAttributesInput,
+	_ ...func(*sns.Options)) (*sns.GetSubscriptionAttributesOutput, error) {
+	return snsCall(ctx, s, "GetSubscriptionAttributes", in,
+		func(in *sns.GetSubscriptionAttributesInput) (*sns.GetSubscriptionAttributesOutput, error) {
+			sub := s.subscriptions[aws.ToString(in.SubscriptionArn)]
+			if sub == nil {
+				return nil, &types.NotFoundException{Message: aws.String("Subscription does not exist")}
+			}
+			return &sns.GetSubscriptionAttributesOutput{Attributes: map[string]string{
+				"RawMessageDelivery": "true", "PendingConfirmation": "false",
+				"SubscriptionArn": sub.arn, "TopicArn": sub.topic.arn, "Protocol": "sqs", "Endpoint": sub.endpoint,
+				"Owner": accountID,
+			}}, nil
+		})
 }

@@ -37,26 +37,29 @@ func (s *SNS) Publish(ctx context.Context, in *sns.PublishInput, _ ...func(*sns.
 }
 
 // PublishBatch sends up to 10 messages, of 256 KiB together; each can fail by itself.
-func (s *SNS) PublishBatch(ctx context.Context, in *sns.PublishBatchInput, _ ...func(*sns.Options)) (*sns.PublishBatchOutput, error) {
-	return call(ctx, s.cloud, "SNS", "PublishBatch", in, func(in *sns.PublishBatchInput) (*sns.PublishBatchOutput, error) {
-		if err := checkPublishBatch(in.PublishBatchRequestEntries); err != nil {
-			return nil, err
-		}
-		out := &sns.PublishBatchOutput{}
-		for _, e := range in.PublishBatchRequestEntries {
-			n, err := newNotification(e.Message, e.MessageAttributes)
-			if err != nil {
-				code, text := errorOf(err)
-				out.Failed = append(out.Failed, types.BatchResultErrorEntry{Id: e.Id, Code: &code, Message: &text, SenderFault: true})
-				continue
-			}
-			if err := s.publish(ctx, in.TopicArn, n); err != nil {
+func (s *SNS) PublishBatch(ctx context.Context, in *sns.PublishBatchInput,
+	_ ...func(*sns.Options)) (*sns.PublishBatchOutput, error) {
+	return call(ctx, s.cloud, "SNS", "PublishBatch", in,
+		func(in *sns.PublishBatchInput) (*sns.PublishBatchOutput, error) {
+			if err := checkPublishBatch(in.PublishBatchRequestEntries); err != nil {
 				return nil, err
 			}
-			out.Successful = append(out.Successful, types.PublishBatchResultEntry{Id: e.Id, MessageId: &n.id})
-		}
-		return out, nil
-	})
+			out := &sns.PublishBatchOutput{}
+			for _, e := range in.PublishBatchRequestEntries {
+				n, err := newNotification(e.Message, e.MessageAttributes)
+				if err != nil {
+					code, text := errorOf(err)
+					out.Failed = append(out.Failed,
+						types.BatchResultErrorEntry{Id: e.Id, Code: &code, Message: &text, SenderFault: true})
+					continue
+				}
+				if err := s.publish(ctx, in.TopicArn, n); err != nil {
+					return nil, err
+				}
+				out.Successful = append(out.Successful, types.PublishBatchResultEntry{Id: e.Id, MessageId: &n.id})
+			}
+			return out, nil
+		})
 }
 
 func checkPublishBatch(entries []types.PublishBatchRequestEntry) error {
@@ -65,17 +68,20 @@ func checkPublishBatch(entries []types.PublishBatchRequestEntry) error {
 	case len(entries) == 0:
 		return &types.EmptyBatchRequestException{Message: aws.String("The batch request doesn't contain any entries.")}
 	case len(entries) > maxPublishBatch:
-		return &types.TooManyEntriesInBatchRequestException{Message: aws.String("The batch request contains more entries than permissible (more than 10).")}
+		return &types.TooManyEntriesInBatchRequestException{Message: aws.String("The batch request contains more " +
+			"entries than permissible (more than 10).")}
 	}
 	for _, e := range entries {
 		if seen[aws.ToString(e.Id)] {
-			return &types.BatchEntryIdsNotDistinctException{Message: aws.String("Two or more batch entries in the request have the same Id.")}
+			return &types.BatchEntryIdsNotDistinctException{Message: aws.String("Two or more batch entries in the " +
+				"request have the same Id.")}
 		}
 		seen[aws.ToString(e.Id)] = true
 		size += len(aws.ToString(e.Message)) + sizeOfAttributes(toQueueAttributes(e.MessageAttributes))
 	}
 	if size > maxPublishSize {
-		return &types.BatchRequestTooLongException{Message: aws.String("The length of all the batch messages put together is more than the limit.")}
+		return &types.BatchRequestTooLongException{Message: aws.String("The length of all the batch messages put " +
+			"together is more than the limit.")}
 	}
 	return nil
 }
@@ -84,7 +90,8 @@ func checkPublishBatch(entries []types.PublishBatchRequestEntry) error {
 func toQueueAttributes(attributes map[string]types.MessageAttributeValue) map[string]sqstypes.MessageAttributeValue {
 	converted := map[string]sqstypes.MessageAttributeValue{}
 	for name, a := range attributes {
-		converted[name] = sqstypes.MessageAttributeValue{DataType: a.DataType, StringValue: a.StringValue, BinaryValue: a.BinaryValue}
+		converted[name] = sqstypes.MessageAttributeValue{DataType: a.DataType, StringValue: a.StringValue,
+			BinaryValue: a.BinaryValue}
 	}
 	return converted
 }
@@ -101,7 +108,9 @@ func newNotification(message *string, attributes map[string]types.MessageAttribu
 	for name, a := range n.attributes {
 		if aws.ToString(a.StringValue) == "" {
 			return n, &types.InvalidParameterValueException{Message: aws.String(
-				"The message attribute '" + name + "' must contain non-empty message attribute value for message attribute type '" + aws.ToString(a.DataType) + "'.")}
+				"The message attribute '" + name +
+					"' must contain non-empty message attribute value for message attribute type '" +
+					aws.ToString(a.DataType) + "'.")}
 		}
 	}
 	return n, nil
@@ -123,16 +132,16 @@ func (s *SNS) publish(ctx context.Context, arn *string, n notification) error {
 	return nil
 }
 
-// Delivery is the input of the operation "Deliver", which [Cloud.Intercept] sees: SNS is about to deliver a message to a
-// subscription.
+// Delivery is the input of the operation "Deliver", which [Cloud.Intercept] sees: SNS is about to deliver a message
+// to a subscription.
 type Delivery struct {
 	SubscriptionARN, Endpoint string
 	MessageID, Body           string
 	Attempt                   int // 1 for the first
 }
 
-// ErrLost is for an interceptor of "Deliver" to return: it loses the message for that subscription. With any other error
-// the delivery is retried, as after a failure in AWS.
+// ErrLost is for an interceptor of "Deliver" to return: it loses the message for that subscription. With any other
+// error the delivery is retried, as after a failure in AWS.
 var ErrLost = errors.New("message lost on purpose")
 
 // queueRetry is how long SNS waits before it delivers to a queue again.
@@ -161,7 +170,8 @@ func (s *SNS) attempt(ctx context.Context, to *subscription, n notification, num
 		err = s.cloud.SQS.fromTopic(to.endpoint, n)
 	}
 	if err != nil {
-		s.cloud.log().Warn("a message of a topic was not delivered", "subscription", to.arn, "endpoint", to.endpoint, "message", n.id, "error", err)
+		s.cloud.log().Warn("a message of a topic was not delivered", "subscription", to.arn, "endpoint", to.endpoint,
+			"message", n.id, "error", err)
 	}
 	return nil
 }

@@ -30,7 +30,8 @@ func subscribe(t *testing.T, c *localaws.Cloud, topic *string, name string) benc
 	t.Helper()
 	q := newQueue(t, c, name, nil)
 	_, err := c.SNS.Subscribe(t.Context(), &sns.SubscribeInput{
-		TopicArn: topic, Protocol: aws.String("sqs"), Endpoint: aws.String(q.attributes()["QueueArn"]), Attributes: map[string]string{"RawMessageDelivery": "true"},
+		TopicArn: topic, Protocol: aws.String("sqs"), Endpoint: aws.String(q.attributes()["QueueArn"]),
+		Attributes: map[string]string{"RawMessageDelivery": "true"},
 	})
 	require.NoError(t, err)
 	return q

@@ -15,8 +15,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 )
 
-// SQS has those methods of *sqs.Client that warmflags calls, on queues in memory. What AWS does eventually (a deletion, a
-// count) is done at once. The methods' options are ignored.
+// SQS has those methods of *sqs.Client that warmflags calls, on queues in memory. What AWS does eventually (a
+// deletion, a count) is done at once. The methods' options are ignored.
 type SQS struct {
 	cloud *Cloud
 
@@ -80,23 +80,27 @@ var settable = map[string]struct {
 	"ContentBasedDeduplication":     {},
 }
 
-// CreateQueue creates a queue, or returns the one of the same name if no attribute differs. For 60 seconds after a queue
-// was deleted its name cannot be used.
-func (s *SQS) CreateQueue(ctx context.Context, in *sqs.CreateQueueInput, _ ...func(*sqs.Options)) (*sqs.CreateQueueOutput, error) {
+// CreateQueue creates a queue, or returns the one of the same name if no attribute differs. For 60 seconds after a
+// queue was deleted its name cannot be used.
+func (s *SQS) CreateQueue(ctx context.Context, in *sqs.CreateQueueInput,
+	_ ...func(*sqs.Options)) (*sqs.CreateQueueOutput, error) {
 	return sqsCall(ctx, s, "CreateQueue", in, func(in *sqs.CreateQueueInput) (*sqs.CreateQueueOutput, error) {
 		name := aws.ToString(in.QueueName)
 		stem, fifo := strings.CutSuffix(name, ".fifo")
 		if !validName(stem, 1, 80, "-_") || len(name) > 80 {
-			return nil, invalidValue("Can only include alphanumeric characters, hyphens, or underscores. 1 to 80 in length")
+			return nil, invalidValue("Can only include alphanumeric characters, hyphens, or underscores. 1 to 80 in " +
+				"length")
 		}
 		if fifo != (in.Attributes["FifoQueue"] == "true") {
-			return nil, invalidValue("The name of a FIFO queue, and of no other, must end with .fifo and have the attribute FifoQueue=true")
+			return nil, invalidValue("The name of a FIFO queue, and of no other, must end with .fifo and have the " +
+				"attribute FifoQueue=true")
 		}
 		if q := s.queues[name]; q != nil {
 			for attribute, v := range in.Attributes {
 				if q.attributes[attribute] != v {
 					return nil, &types.QueueNameExists{
-						Message:           aws.String("A queue already exists with the same name and a different value for attribute " + attribute),
+						Message: aws.String("A queue already exists with the same name and a different " +
+							"value for attribute " + attribute),
 						ErrorCodeOverride: aws.String("QueueAlreadyExists"),
 					}
 				}
@@ -105,7 +109,8 @@ func (s *SQS) CreateQueue(ctx context.Context, in *sqs.CreateQueueInput, _ ...fu
 		}
 		if at, ok := s.deleted[name]; ok && time.Since(at) < time.Minute {
 			return nil, &types.QueueDeletedRecently{
-				Message:           aws.String("You must wait 60 seconds after deleting a queue before you can create another with the same name."),
+				Message: aws.String("You must wait 60 seconds after deleting a queue before you can " +
+					"create another with the same name."),
 				ErrorCodeOverride: aws.String("AWS.SimpleQueueService.QueueDeletedRecently"),
 			}
 		}
@@ -151,7 +156,8 @@ func (s *SQS) set(q *queue, attributes map[string]string) error {
 		probe := &queue{attributes: next}
 		target := s.byARN(probe.redrive().Target)
 		if target == nil || target.fifo() != probe.fifo() || probe.maxReceives() < 1 {
-			return invalidValue("Value %s for parameter RedrivePolicy is invalid. Reason: Dead letter target does not exist, or is not of the same type.", text)
+			return invalidValue("Value %s for parameter RedrivePolicy is invalid. Reason: Dead letter target does "+
+				"not exist, or is not of the same type.", text)
 		}
 	}
 	q.attributes = next
@@ -159,7 +165,8 @@ func (s *SQS) set(q *queue, attributes map[string]string) error {
 }
 
 // DeleteQueue deletes a queue with all that is in it.
-func (s *SQS) DeleteQueue(ctx context.Context, in *sqs.DeleteQueueInput, _ ...func(*sqs.Options)) (*sqs.DeleteQueueOutput, error) {
+func (s *SQS) DeleteQueue(ctx context.Context, in *sqs.DeleteQueueInput,
+	_ ...func(*sqs.Options)) (*sqs.DeleteQueueOutput, error) {
 	return sqsCall(ctx, s, "DeleteQueue", in, func(in *sqs.DeleteQueueInput) (*sqs.DeleteQueueOutput, error) {
 		q, err := s.queue(in.QueueUrl)
 		if err != nil {
@@ -173,7 +180,10 @@ func (s *SQS) DeleteQueue(ctx context.Context, in *sqs.DeleteQueueInput, _ ...fu
 }
 
 // GetQueueUrl returns a queue's URL by its name.
-func (s *SQS) GetQueueUrl(ctx context.Context, in *sqs.GetQueueUrlInput, _ ...func(*sqs.Options)) (*sqs.GetQueueUrlOutput, error) { //nolint:revive // the SDK's name
+//
+//nolint:revive // the SDK's name
+func (s *SQS) GetQueueUrl(ctx context.Context, in *sqs.GetQueueUrlInput,
+	_ ...func(*sqs.Options)) (*sqs.GetQueueUrlOutput, error) {
 	return sqsCall(ctx, s, "GetQueueUrl", in, func(in *sqs.GetQueueUrlInput) (*sqs.GetQueueUrlOutput, error) {
 		q := s.queues[aws.ToString(in.QueueName)]
 		if q == nil {
@@ -184,40 +194,50 @@ func (s *SQS) GetQueueUrl(ctx context.Context, in *sqs.GetQueueUrlInput, _ ...fu
 }
 
 // GetQueueAttributes returns the attributes asked for; the counts of messages are exact.
-func (s *SQS) GetQueueAttributes(ctx context.Context, in *sqs.GetQueueAttributesInput, _ ...func(*sqs.Options)) (*sqs.GetQueueAttributesOutput, error) {
-	return sqsCall(ctx, s, "GetQueueAttributes", in, func(in *sqs.GetQueueAttributesInput) (*sqs.GetQueueAttributesOutput, error) {
-		q, err := s.queue(in.QueueUrl)
-		if err != nil {
-			return nil, err
-		}
-		visible, hidden := q.counts(time.Now())
-		all := maps.Clone(q.attributes)
-		all["QueueArn"] = q.arn
-		all["ApproximateNumberOfMessages"], all["ApproximateNumberOfMessagesNotVisible"] = strconv.Itoa(visible), strconv.Itoa(hidden)
-		if !slices.Contains(in.AttributeNames, types.QueueAttributeNameAll) {
-			maps.DeleteFunc(all, func(name, _ string) bool { return !slices.Contains(in.AttributeNames, types.QueueAttributeName(name)) })
-		}
-		return &sqs.GetQueueAttributesOutput{Attributes: all}, nil
-	})
+func (s *SQS) GetQueueAttributes(ctx context.Context, in *sqs.GetQueueAttributesInput,
+	_ ...func(*sqs.Options)) (*sqs.GetQueueAttributesOutput, error) {
+	return sqsCall(ctx, s, "GetQueueAttributes", in,
+		func(in *sqs.GetQueueAttributesInput) (*sqs.GetQueueAttributesOutput, error) {
+			q, err := s.queue(in.QueueUrl)
+			if err != nil {
+				return nil, err
+			}
+			visible, hidden := q.counts(time.Now())
+			all := maps.Clone(q.attributes)
+			all["QueueArn"] = q.arn
+			all["ApproximateNumberOfMessages"] = strconv.Itoa(visible)
+			all["ApproximateNumberOfMessagesNotVisible"] = strconv.Itoa(hidden)
+			if !slices.Contains(in.AttributeNames, types.QueueAttributeNameAll) {
+				maps.DeleteFunc(all,
+					func(name,
+						_ string) bool {
+						return !slices.Contains(in.AttributeNames, types.QueueAttributeName(name))
+					})
+			}
+			return &sqs.GetQueueAttributesOutput{Attributes: all}, nil
+		})
 }
 
 // SetQueueAttributes sets attributes, all or none of them.
-func (s *SQS) SetQueueAttributes(ctx context.Context, in *sqs.SetQueueAttributesInput, _ ...func(*sqs.Options)) (*sqs.SetQueueAttributesOutput, error) {
-	return sqsCall(ctx, s, "SetQueueAttributes", in, func(in *sqs.SetQueueAttributesInput) (*sqs.SetQueueAttributesOutput, error) {
-		q, err := s.queue(in.QueueUrl)
-		if err == nil {
-			err = s.set(q, in.Attributes)
-		}
-		if err != nil {
-			return nil, err
-		}
-		q.wake()
-		return &sqs.SetQueueAttributesOutput{}, nil
-	})
+func (s *SQS) SetQueueAttributes(ctx context.Context, in *sqs.SetQueueAttributesInput,
+	_ ...func(*sqs.Options)) (*sqs.SetQueueAttributesOutput, error) {
+	return sqsCall(ctx, s, "SetQueueAttributes", in,
+		func(in *sqs.SetQueueAttributesInput) (*sqs.SetQueueAttributesOutput, error) {
+			q, err := s.queue(in.QueueUrl)
+			if err == nil {
+				err = s.set(q, in.Attributes)
+			}
+			if err != nil {
+				return nil, err
+			}
+			q.wake()
+			return &sqs.SetQueueAttributesOutput{}, nil
+		})
 }
 
 // ListQueues lists the queues whose names begin with QueueNamePrefix, MaxResults at a time (1,000 without it).
-func (s *SQS) ListQueues(ctx context.Context, in *sqs.ListQueuesInput, _ ...func(*sqs.Options)) (*sqs.ListQueuesOutput, error) {
+func (s *SQS) ListQueues(ctx context.Context, in *sqs.ListQueuesInput,
+	_ ...func(*sqs.Options)) (*sqs.ListQueuesOutput, error) {
 	return sqsCall(ctx, s, "ListQueues", in, func(in *sqs.ListQueuesInput) (*sqs.ListQueuesOutput, error) {
 		limit := int(aws.ToInt32(in.MaxResults))
 		if limit < 0 || limit > 1000 {
@@ -241,7 +261,8 @@ func (s *SQS) ListQueues(ctx context.Context, in *sqs.ListQueuesInput, _ ...func
 }
 
 // TagQueue adds tags.
-func (s *SQS) TagQueue(ctx context.Context, in *sqs.TagQueueInput, _ ...func(*sqs.Options)) (*sqs.TagQueueOutput, error) {
+func (s *SQS) TagQueue(ctx context.Context, in *sqs.TagQueueInput,
+	_ ...func(*sqs.Options)) (*sqs.TagQueueOutput, error) {
 	return sqsCall(ctx, s, "TagQueue", in, func(in *sqs.TagQueueInput) (*sqs.TagQueueOutput, error) {
 		q, err := s.queue(in.QueueUrl)
 		if err != nil {
@@ -253,7 +274,8 @@ func (s *SQS) TagQueue(ctx context.Context, in *sqs.TagQueueInput, _ ...func(*sq
 }
 
 // ListQueueTags returns a queue's tags.
-func (s *SQS) ListQueueTags(ctx context.Context, in *sqs.ListQueueTagsInput, _ ...func(*sqs.Options)) (*sqs.ListQueueTagsOutput, error) {
+func (s *SQS) ListQueueTags(ctx context.Context, in *sqs.ListQueueTagsInput,
+	_ ...func(*sqs.Options)) (*sqs.ListQueueTagsOutput, error) {
 	return sqsCall(ctx, s, "ListQueueTags", in, func(in *sqs.ListQueueTagsInput) (*sqs.ListQueueTagsOutput, error) {
 		q, err := s.queue(in.QueueUrl)
 		if err != nil {

@@ -43,7 +43,8 @@ func (s *stream) append(k key, old, next item, now time.Time) {
 		name = streamtypes.OperationTypeRemove
 	}
 	s.records = append(s.records, streamtypes.Record{
-		AwsRegion: aws.String(region), EventID: aws.String(fmt.Sprintf("%016x%016x", newKey(s.arn, "").hash, number)), EventName: name,
+		AwsRegion: aws.String(region),
+		EventID:   aws.String(fmt.Sprintf("%016x%016x", newKey(s.arn, "").hash, number)), EventName: name,
 		EventSource: aws.String("aws:dynamodb"), EventVersion: aws.String("1.1"),
 		Dynamodb: &streamtypes.StreamRecord{
 			ApproximateCreationDateTime: aws.Time(now.Truncate(time.Second)), Keys: streamItem(k.item()),
@@ -77,7 +78,8 @@ func streamItem(i item) map[string]streamtypes.AttributeValue {
 // tables. A write that changes nothing has no record.
 type Streams struct{ db *DynamoDB }
 
-func streamsCall[I, O any](ctx context.Context, s *Streams, operation string, in *I, do func(*I) (*O, error)) (*O, error) {
+func streamsCall[I, O any](ctx context.Context, s *Streams, operation string, in *I,
+	do func(*I) (*O, error)) (*O, error) {
 	return call(ctx, s.db.cloud, "DynamoDB Streams", operation, in, func(in *I) (*O, error) {
 		s.db.mu.Lock()
 		defer s.db.mu.Unlock()
@@ -92,86 +94,98 @@ func (s *Streams) find(arn *string) (*table, error) {
 			return t, nil
 		}
 	}
-	return nil, &streamtypes.ResourceNotFoundException{Message: aws.String("Requested resource not found: Stream: " + aws.ToString(arn) + " not found")}
+	return nil, &streamtypes.ResourceNotFoundException{Message: aws.String("Requested resource not found: Stream: " +
+		aws.ToString(arn) + " not found")}
 }
 
 // DescribeStream describes a stream and its shard.
-func (s *Streams) DescribeStream(ctx context.Context, in *dynamodbstreams.DescribeStreamInput, _ ...func(*dynamodbstreams.Options)) (*dynamodbstreams.DescribeStreamOutput, error) {
-	return streamsCall(ctx, s, "DescribeStream", in, func(in *dynamodbstreams.DescribeStreamInput) (*dynamodbstreams.DescribeStreamOutput, error) {
-		t, err := s.find(in.StreamArn)
-		if err != nil {
-			return nil, err
-		}
-		return &dynamodbstreams.DescribeStreamOutput{StreamDescription: &streamtypes.StreamDescription{
-			StreamArn: &t.stream.arn, StreamStatus: streamtypes.StreamStatusEnabled, TableName: &t.name,
-			StreamViewType: streamtypes.StreamViewTypeNewAndOldImages,
-			Shards: []streamtypes.Shard{{
-				ShardId: &t.stream.shard, SequenceNumberRange: &streamtypes.SequenceNumberRange{StartingSequenceNumber: aws.String(sequence(1))},
-			}},
-		}}, nil
-	})
+func (s *Streams) DescribeStream(ctx context.Context, in *dynamodbstreams.DescribeStreamInput,
+	_ ...func(*dynamodbstreams.Options)) (*dynamodbstreams.DescribeStreamOutput, error) {
+	return streamsCall(ctx, s, "DescribeStream", in,
+		func(in *dynamodbstreams.DescribeStreamInput) (*dynamodbstreams.DescribeStreamOutput, error) {
+			t, err := s.find(in.StreamArn)
+			if err != nil {
+				return nil, err
+			}
+			return &dynamodbstreams.DescribeStreamOutput{StreamDescription: &streamtypes.StreamDescription{
+				StreamArn: &t.stream.arn, StreamStatus: streamtypes.StreamStatusEnabled, TableName: &t.name,
+				StreamViewType: streamtypes.StreamViewTypeNewAndOldImages,
+				Shards: []streamtypes.Shard{{
+					ShardId: &t.stream.shard,
+					SequenceNumberRange: &streamtypes.SequenceNumberRange{
+						StartingSequenceNumber: aws.String(sequence(1)),
+					},
+				}},
+			}}, nil
+		})
 }
 
 // GetShardIterator returns an iterator from the first record on, or from the one after a sequence number on. It never
 // expires.
-func (s *Streams) GetShardIterator(ctx context.Context, in *dynamodbstreams.GetShardIteratorInput, _ ...func(*dynamodbstreams.Options)) (*dynamodbstreams.GetShardIteratorOutput, error) {
-	return streamsCall(ctx, s, "GetShardIterator", in, func(in *dynamodbstreams.GetShardIteratorInput) (*dynamodbstreams.GetShardIteratorOutput, error) {
-		t, err := s.find(in.StreamArn)
-		if err != nil {
-			return nil, err
-		}
-		if aws.ToString(in.ShardId) != t.stream.shard {
-			return nil, &streamtypes.ResourceNotFoundException{Message: aws.String("Requested resource not found: Shard: " + aws.ToString(in.ShardId) + " in Stream: " + t.stream.arn + " not found")}
-		}
-		after := 0
-		switch in.ShardIteratorType {
-		case streamtypes.ShardIteratorTypeTrimHorizon:
-		case streamtypes.ShardIteratorTypeAfterSequenceNumber:
-			after = slices.IndexFunc(t.stream.records, func(r streamtypes.Record) bool {
-				return *r.Dynamodb.SequenceNumber == aws.ToString(in.SequenceNumber)
-			}) + 1
-			if after == 0 {
-				return nil, validation("Invalid SequenceNumber: " + aws.ToString(in.SequenceNumber))
+func (s *Streams) GetShardIterator(ctx context.Context, in *dynamodbstreams.GetShardIteratorInput,
+	_ ...func(*dynamodbstreams.Options)) (*dynamodbstreams.GetShardIteratorOutput, error) {
+	return streamsCall(ctx, s, "GetShardIterator", in,
+		func(in *dynamodbstreams.GetShardIteratorInput) (*dynamodbstreams.GetShardIteratorOutput, error) {
+			t, err := s.find(in.StreamArn)
+			if err != nil {
+				return nil, err
 			}
-		default:
-			return nil, unsupported("ShardIteratorType %s", in.ShardIteratorType)
-		}
-		return &dynamodbstreams.GetShardIteratorOutput{ShardIterator: t.stream.iterator(after)}, nil
-	})
+			if aws.ToString(in.ShardId) != t.stream.shard {
+				return nil, &streamtypes.ResourceNotFoundException{Message: aws.String("Requested resource not " +
+					"found: Shard: " + aws.ToString(in.ShardId) + " in Stream: " + t.stream.arn + " not found")}
+			}
+			after := 0
+			switch in.ShardIteratorType {
+			case streamtypes.ShardIteratorTypeTrimHorizon:
+			case streamtypes.ShardIteratorTypeAfterSequenceNumber:
+				after = slices.IndexFunc(t.stream.records, func(r streamtypes.Record) bool {
+					return *r.Dynamodb.SequenceNumber == aws.ToString(in.SequenceNumber)
+				}) + 1
+				if after == 0 {
+					return nil, validation("Invalid SequenceNumber: " + aws.ToString(in.SequenceNumber))
+				}
+			default:
+				return nil, unsupported("ShardIteratorType %s", in.ShardIteratorType)
+			}
+			return &dynamodbstreams.GetShardIteratorOutput{ShardIterator: t.stream.iterator(after)}, nil
+		})
 }
 
 // iterator is a place in the shard: behind so many records.
 func (s *stream) iterator(after int) *string { return aws.String(fmt.Sprintf("%s|%d", s.arn, after)) }
 
 // GetRecords returns records in order, at most 1,000 or one page of bytes.
-func (s *Streams) GetRecords(ctx context.Context, in *dynamodbstreams.GetRecordsInput, _ ...func(*dynamodbstreams.Options)) (*dynamodbstreams.GetRecordsOutput, error) {
+func (s *Streams) GetRecords(ctx context.Context, in *dynamodbstreams.GetRecordsInput,
+	_ ...func(*dynamodbstreams.Options)) (*dynamodbstreams.GetRecordsOutput, error) {
 	limit := s.db.cloud.page()
-	return streamsCall(ctx, s, "GetRecords", in, func(in *dynamodbstreams.GetRecordsInput) (*dynamodbstreams.GetRecordsOutput, error) {
-		arn, place, _ := strings.Cut(aws.ToString(in.ShardIterator), "|")
-		after := 0
-		if _, err := fmt.Sscanf(place, "%d", &after); err != nil {
-			return nil, validation("Invalid ShardIterator")
-		}
-		t, err := s.find(&arn)
-		if err != nil {
-			return nil, err
-		}
-		count := maxRecords
-		if in.Limit != nil {
-			count = int(*in.Limit)
-		}
-		if count < 1 || count > maxRecords {
-			return nil, validation("1 validation error detected: Value at 'limit' failed to satisfy constraint: Member must have value between 1 and 1000")
-		}
-		out, bytes := &dynamodbstreams.GetRecordsOutput{Records: []streamtypes.Record{}}, 0
-		for _, r := range t.stream.records[after:] {
-			bytes += int(*r.Dynamodb.SizeBytes)
-			if n := len(out.Records); n == count || n > 0 && bytes > limit {
-				break
+	return streamsCall(ctx, s, "GetRecords", in,
+		func(in *dynamodbstreams.GetRecordsInput) (*dynamodbstreams.GetRecordsOutput, error) {
+			arn, place, _ := strings.Cut(aws.ToString(in.ShardIterator), "|")
+			after := 0
+			if _, err := fmt.Sscanf(place, "%d", &after); err != nil {
+				return nil, validation("Invalid ShardIterator")
 			}
-			out.Records = append(out.Records, r)
-		}
-		out.NextShardIterator = t.stream.iterator(after + len(out.Records))
-		return out, nil
-	})
+			t, err := s.find(&arn)
+			if err != nil {
+				return nil, err
+			}
+			count := maxRecords
+			if in.Limit != nil {
+				count = int(*in.Limit)
+			}
+			if count < 1 || count > maxRecords {
+				return nil, validation("1 validation error detected: Value at 'limit' failed to satisfy constraint: " +
+					"Member must have value between 1 and 1000")
+			}
+			out, bytes := &dynamodbstreams.GetRecordsOutput{Records: []streamtypes.Record{}}, 0
+			for _, r := range t.stream.records[after:] {
+				bytes += int(*r.Dynamodb.SizeBytes)
+				if n := len(out.Records); n == count || n > 0 && bytes > limit {
+					break
+				}
+				out.Records = append(out.Records, r)
+			}
+			out.NextShardIterator = t.stream.iterator(after + len(out.Records))
+			return out, nil
+		})
 }

@@ -32,7 +32,8 @@ func (r *streamRun) deliver(ctx context.Context, shard string, batch []events.Dy
 		if failed == len(batch) {
 			return
 		}
-		r.log.Warn("a batch of a stream failed", "stream", r.StreamARN, "shard", shard, "records", len(batch), "done", failed, "attempt", attempts, "error", err)
+		r.log.Warn("a batch of a stream failed", "stream", r.StreamARN, "shard", shard, "records", len(batch), "done",
+			failed, "attempt", attempts, "error", err)
 		if failed > 0 {
 			batch, attempts = batch[failed:], 0
 		}
@@ -45,7 +46,8 @@ func (r *streamRun) deliver(ctx context.Context, shard string, batch []events.Dy
 }
 
 // invoke calls the handler; a panic is an error.
-func (r *streamRun) invoke(ctx context.Context, batch []events.DynamoDBEventRecord) (response events.DynamoDBEventResponse, err error) {
+func (r *streamRun) invoke(ctx context.Context,
+	batch []events.DynamoDBEventRecord) (response events.DynamoDBEventResponse, err error) {
 	defer recovered(&err)
 	return r.Handler(ctx, events.DynamoDBEvent{Records: append([]events.DynamoDBEventRecord{}, batch...)})
 }
@@ -87,12 +89,14 @@ func expired(batch []events.DynamoDBEventRecord) int {
 }
 
 // giveUp reports records that will not be delivered again.
-func (r *streamRun) giveUp(ctx context.Context, shard, condition string, attempts int, batch []events.DynamoDBEventRecord) {
+func (r *streamRun) giveUp(ctx context.Context, shard, condition string, attempts int,
+	batch []events.DynamoDBEventRecord) {
 	first, last := batch[0].Change, batch[len(batch)-1].Change
 	f := StreamFailure{Version: "1.0", Timestamp: time.Now(), Batch: StreamFailedBatch{
 		ShardID: shard, StartSequenceNumber: first.SequenceNumber, EndSequenceNumber: last.SequenceNumber,
-		ApproximateArrivalOfFirstRecord: first.ApproximateCreationDateTime.Time, ApproximateArrivalOfLastRecord: last.ApproximateCreationDateTime.Time,
-		BatchSize: len(batch), StreamARN: r.StreamARN,
+		ApproximateArrivalOfFirstRecord: first.ApproximateCreationDateTime.Time,
+		ApproximateArrivalOfLastRecord:  last.ApproximateCreationDateTime.Time,
+		BatchSize:                       len(batch), StreamARN: r.StreamARN,
 	}}
 	f.RequestContext.Condition, f.RequestContext.ApproximateInvokeCount = condition, attempts
 	r.log.Error("a batch of a stream was given up", "stream", r.StreamARN, "shard", shard, "condition", condition,
@@ -122,8 +126,10 @@ func eventRecord(r streamtypes.Record, streamARN string) events.DynamoDBEventRec
 	if c := r.Dynamodb; c != nil {
 		record.Change = events.DynamoDBStreamRecord{
 			ApproximateCreationDateTime: events.SecondsEpochTime{Time: aws.ToTime(c.ApproximateCreationDateTime)},
-			Keys:                        eventItem(c.Keys), NewImage: eventItem(c.NewImage), OldImage: eventItem(c.OldImage),
-			SequenceNumber: aws.ToString(c.SequenceNumber), SizeBytes: aws.ToInt64(c.SizeBytes), StreamViewType: string(c.StreamViewType),
+			Keys:                        eventItem(c.Keys), NewImage: eventItem(c.NewImage),
+			OldImage:       eventItem(c.OldImage),
+			SequenceNumber: aws.ToString(c.SequenceNumber), SizeBytes: aws.ToInt64(c.SizeBytes),
+			StreamViewType: string(c.StreamViewType),
 		}
 	}
 	return record

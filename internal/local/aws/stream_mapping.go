@@ -15,9 +15,12 @@ import (
 
 // StreamReader is what [StreamMapping] needs of *dynamodbstreams.Client or [*Streams].
 type StreamReader interface {
-	DescribeStream(context.Context, *dynamodbstreams.DescribeStreamInput, ...func(*dynamodbstreams.Options)) (*dynamodbstreams.DescribeStreamOutput, error)
-	GetShardIterator(context.Context, *dynamodbstreams.GetShardIteratorInput, ...func(*dynamodbstreams.Options)) (*dynamodbstreams.GetShardIteratorOutput, error)
-	GetRecords(context.Context, *dynamodbstreams.GetRecordsInput, ...func(*dynamodbstreams.Options)) (*dynamodbstreams.GetRecordsOutput, error)
+	DescribeStream(context.Context, *dynamodbstreams.DescribeStreamInput,
+		...func(*dynamodbstreams.Options)) (*dynamodbstreams.DescribeStreamOutput, error)
+	GetShardIterator(context.Context, *dynamodbstreams.GetShardIteratorInput,
+		...func(*dynamodbstreams.Options)) (*dynamodbstreams.GetShardIteratorOutput, error)
+	GetRecords(context.Context, *dynamodbstreams.GetRecordsInput,
+		...func(*dynamodbstreams.Options)) (*dynamodbstreams.GetRecordsOutput, error)
 }
 
 // StreamMapping runs a Lambda handler on a stream as Lambda's event source mapping does, from TRIM_HORIZON and with
@@ -25,7 +28,8 @@ type StreamReader interface {
 //
 // When the handler reports failed records, those before the first of them are done, and the rest is delivered again
 // from there. When it reports a record without identifier or one that is not in the batch, returns an error or
-// panics, the whole batch is delivered again (https://docs.aws.amazon.com/lambda/latest/dg/services-ddb-batchfailurereporting.html).
+// panics, the whole batch is delivered again
+// (https://docs.aws.amazon.com/lambda/latest/dg/services-ddb-batchfailurereporting.html).
 type StreamMapping struct {
 	// Streams and StreamARN are the stream. Both are required.
 	Streams   StreamReader
@@ -39,9 +43,10 @@ type StreamMapping struct {
 	// Poll is how long to wait when the stream has nothing new, and before a failed batch or call is retried.
 	// Zero: 250 ms, as Lambda. Negative ones are refused.
 	Poll time.Duration
-	// MaximumRetries is how often a batch is retried; the count starts again whenever a part of it is done. Then it is
-	// given up. Zero: until its records are 24 hours old, when the stream drops them. (The mapping in template.yaml gives
-	// up after 23, see MaximumRecordAgeInSeconds there. This one has no such limit.) Negative: never.
+	// MaximumRetries is how often a batch is retried; the count starts again whenever a part of it is done. Then it
+	// is given up. Zero: until its records are 24 hours old, when the stream drops them. (The mapping in
+	// template.yaml gives up after 23, see MaximumRecordAgeInSeconds there. This one has no such limit.) Negative:
+	// never.
 	MaximumRetries int
 	// OnFailure gets the position of each batch, or part of one, that was given up, as an on-failure destination does.
 	// Nil: only the log says so.
@@ -103,10 +108,12 @@ func (r *streamRun) setDefaults() error {
 		errs = append(errs, errors.New("run stream mapping: Streams, StreamARN and Handler are required"))
 	}
 	if r.BatchSize < 0 || r.BatchSize > maxRecords {
-		errs = append(errs, fmt.Errorf("run stream mapping: BatchSize is %d: use 1 to %d, or 0 for 100", r.BatchSize, maxRecords))
+		errs = append(errs,
+			fmt.Errorf("run stream mapping: BatchSize is %d: use 1 to %d, or 0 for 100", r.BatchSize, maxRecords))
 	}
 	if r.Poll < 0 {
-		errs = append(errs, fmt.Errorf("run stream mapping: Poll is %v: use a positive time, or 0 for %v", r.Poll, defaultPoll))
+		errs = append(errs,
+			fmt.Errorf("run stream mapping: Poll is %v: use a positive time, or 0 for %v", r.Poll, defaultPoll))
 	}
 	if r.BatchSize == 0 {
 		r.BatchSize = 100
@@ -129,7 +136,8 @@ func (r *streamRun) findShard(ctx context.Context) (string, error) {
 		case err == nil && len(out.StreamDescription.Shards) == 1:
 			return aws.ToString(out.StreamDescription.Shards[0].ShardId), nil
 		case err == nil:
-			return "", fmt.Errorf("run stream mapping of %q: found %d shards; only streams of one shard are supported", r.StreamARN, len(out.StreamDescription.Shards))
+			return "", fmt.Errorf("run stream mapping of %q: found %d shards; only streams of one shard are supported",
+				r.StreamARN, len(out.StreamDescription.Shards))
 		case errors.As(err, &missing):
 			return "", fmt.Errorf("run stream mapping of %q: %w", r.StreamARN, err)
 		case ctx.Err() == nil:
@@ -161,16 +169,19 @@ func (r *streamRun) follow(ctx context.Context, shard string) error {
 			pause(ctx, r.Poll)
 		}
 		if at = out.NextShardIterator; at == nil {
-			return fmt.Errorf("run stream mapping of %q: shard %q was closed; only streams of one shard are supported", r.StreamARN, shard)
+			return fmt.Errorf("run stream mapping of %q: shard %q was closed; only streams of one shard are supported",
+				r.StreamARN, shard)
 		}
 	}
 	return nil
 }
 
 // read reads from an iterator, or else after the last sequence number that is done.
-func (r *streamRun) read(ctx context.Context, shard string, at *string, last string) (*dynamodbstreams.GetRecordsOutput, error) {
+func (r *streamRun) read(ctx context.Context, shard string, at *string,
+	last string) (*dynamodbstreams.GetRecordsOutput, error) {
 	if at == nil {
-		in := &dynamodbstreams.GetShardIteratorInput{StreamArn: &r.StreamARN, ShardId: &shard, ShardIteratorType: streamtypes.ShardIteratorTypeTrimHorizon}
+		in := &dynamodbstreams.GetShardIteratorInput{StreamArn: &r.StreamARN, ShardId: &shard,
+			ShardIteratorType: streamtypes.ShardIteratorTypeTrimHorizon}
 		if last != "" {
 			in.ShardIteratorType, in.SequenceNumber = streamtypes.ShardIteratorTypeAfterSequenceNumber, &last
 		}
@@ -180,5 +191,6 @@ func (r *streamRun) read(ctx context.Context, shard string, at *string, last str
 		}
 		at = out.ShardIterator
 	}
-	return r.Streams.GetRecords(ctx, &dynamodbstreams.GetRecordsInput{ShardIterator: at, Limit: aws.Int32(int32(r.BatchSize))})
+	return r.Streams.GetRecords(ctx,
+		&dynamodbstreams.GetRecordsInput{ShardIterator: at, Limit: aws.Int32(int32(r.BatchSize))})
 }

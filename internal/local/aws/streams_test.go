@@ -34,10 +34,12 @@ type mapping struct {
 	batches [][]string
 }
 
-func (m *mapping) start(t *testing.T, c *localaws.Cloud, change func(*localaws.StreamMapping), handle func(attempt int, e events.DynamoDBEvent) (events.DynamoDBEventResponse, error)) (stop func()) {
+func (m *mapping) start(t *testing.T, c *localaws.Cloud, change func(*localaws.StreamMapping),
+	handle func(attempt int, e events.DynamoDBEvent) (events.DynamoDBEventResponse, error)) (stop func()) {
 	t.Helper()
 	sm := &localaws.StreamMapping{
-		Streams: c.Streams, StreamARN: c.CreateFlagTable("flags"), Logger: slog.New(slog.NewTextHandler(io.Discard, nil)),
+		Streams: c.Streams, StreamARN: c.CreateFlagTable("flags"),
+		Logger: slog.New(slog.NewTextHandler(io.Discard, nil)),
 		Handler: func(_ context.Context, e events.DynamoDBEvent) (events.DynamoDBEventResponse, error) {
 			var keys []string
 			for _, r := range e.Records {
@@ -68,7 +70,8 @@ func (m *mapping) start(t *testing.T, c *localaws.Cloud, change func(*localaws.S
 func failAt(e events.DynamoDBEvent, places ...int) events.DynamoDBEventResponse {
 	var r events.DynamoDBEventResponse
 	for _, i := range places {
-		r.BatchItemFailures = append(r.BatchItemFailures, events.DynamoDBBatchItemFailure{ItemIdentifier: e.Records[i].Change.SequenceNumber})
+		r.BatchItemFailures = append(r.BatchItemFailures,
+			events.DynamoDBBatchItemFailure{ItemIdentifier: e.Records[i].Change.SequenceNumber})
 	}
 	return r
 }
@@ -82,29 +85,34 @@ func TestStreamMapping(t *testing.T) {
 		"success": {func(events.DynamoDBEvent) (events.DynamoDBEventResponse, error) {
 			return events.DynamoDBEventResponse{}, nil
 		}, [][]string{whole}},
-		"from lowest": {func(e events.DynamoDBEvent) (events.DynamoDBEventResponse, error) { return failAt(e, 3, 2), nil }, [][]string{whole, {"c", "d"}}},
+		"from lowest": {func(e events.DynamoDBEvent) (events.DynamoDBEventResponse, error) {
+			return failAt(e, 3, 2), nil
+		}, [][]string{whole, {"c", "d"}}},
 		"no identifier": {func(events.DynamoDBEvent) (events.DynamoDBEventResponse, error) {
 			return events.DynamoDBEventResponse{BatchItemFailures: []events.DynamoDBBatchItemFailure{{}}}, nil
 		}, [][]string{whole, whole}},
 		"not in the batch": {func(events.DynamoDBEvent) (events.DynamoDBEventResponse, error) {
-			return events.DynamoDBEventResponse{BatchItemFailures: []events.DynamoDBBatchItemFailure{{ItemIdentifier: "7"}}}, nil
+			failed := []events.DynamoDBBatchItemFailure{{ItemIdentifier: "7"}}
+			return events.DynamoDBEventResponse{BatchItemFailures: failed}, nil
 		}, [][]string{whole, whole}},
 		"error": {func(e events.DynamoDBEvent) (events.DynamoDBEventResponse, error) {
 			return failAt(e, 3), errors.New("broken")
 		}, [][]string{whole, whole}},
-		"panic": {func(events.DynamoDBEvent) (events.DynamoDBEventResponse, error) { panic("broken") }, [][]string{whole, whole}},
+		"panic": {func(events.DynamoDBEvent) (events.DynamoDBEventResponse, error) { panic("broken") },
+			[][]string{whole, whole}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				c, d := flags(t)
 				put(t, d, flag("a", 1), flag("b", 1), flag("c", 1), flag("d", 1))
 				m := &mapping{}
-				stop := m.start(t, c, nil, func(attempt int, e events.DynamoDBEvent) (events.DynamoDBEventResponse, error) {
-					if attempt == 1 {
-						return test.first(e)
-					}
-					return events.DynamoDBEventResponse{}, nil
-				})
+				stop := m.start(t, c, nil,
+					func(attempt int, e events.DynamoDBEvent) (events.DynamoDBEventResponse, error) {
+						if attempt == 1 {
+							return test.first(e)
+						}
+						return events.DynamoDBEventResponse{}, nil
+					})
 				pass(time.Minute)
 				stop()
 				assert.Equal(t, test.want, m.batches)
@@ -195,9 +203,10 @@ func TestStreamMappingOptions(t *testing.T) {
 		require.ErrorContains(t, err, text)
 	}
 	c := localaws.New()
-	m := &localaws.StreamMapping{Streams: c.Streams, StreamARN: "arn:none", Handler: func(context.Context, events.DynamoDBEvent) (events.DynamoDBEventResponse, error) {
-		return events.DynamoDBEventResponse{}, nil
-	}}
+	m := &localaws.StreamMapping{Streams: c.Streams, StreamARN: "arn:none",
+		Handler: func(context.Context, events.DynamoDBEvent) (events.DynamoDBEventResponse, error) {
+			return events.DynamoDBEventResponse{}, nil
+		}}
 	var missing *streamtypes.ResourceNotFoundException
 	require.ErrorAs(t, m.Run(t.Context()), &missing)
 }
@@ -223,15 +232,19 @@ type shards struct {
 	n int
 }
 
-func (s shards) DescribeStream(context.Context, *dynamodbstreams.DescribeStreamInput, ...func(*dynamodbstreams.Options)) (*dynamodbstreams.DescribeStreamOutput, error) {
-	return &dynamodbstreams.DescribeStreamOutput{StreamDescription: &streamtypes.StreamDescription{Shards: make([]streamtypes.Shard, s.n)}}, nil
+func (s shards) DescribeStream(context.Context, *dynamodbstreams.DescribeStreamInput,
+	...func(*dynamodbstreams.Options)) (*dynamodbstreams.DescribeStreamOutput, error) {
+	description := &streamtypes.StreamDescription{Shards: make([]streamtypes.Shard, s.n)}
+	return &dynamodbstreams.DescribeStreamOutput{StreamDescription: description}, nil
 }
 
-func (s shards) GetShardIterator(context.Context, *dynamodbstreams.GetShardIteratorInput, ...func(*dynamodbstreams.Options)) (*dynamodbstreams.GetShardIteratorOutput, error) {
+func (s shards) GetShardIterator(context.Context, *dynamodbstreams.GetShardIteratorInput,
+	...func(*dynamodbstreams.Options)) (*dynamodbstreams.GetShardIteratorOutput, error) {
 	return &dynamodbstreams.GetShardIteratorOutput{}, nil
 }
 
-func (s shards) GetRecords(context.Context, *dynamodbstreams.GetRecordsInput, ...func(*dynamodbstreams.Options)) (*dynamodbstreams.GetRecordsOutput, error) {
+func (s shards) GetRecords(context.Context, *dynamodbstreams.GetRecordsInput,
+	...func(*dynamodbstreams.Options)) (*dynamodbstreams.GetRecordsOutput, error) {
 	return &dynamodbstreams.GetRecordsOutput{}, nil
 }
 
@@ -239,9 +252,10 @@ func (s shards) GetRecords(context.Context, *dynamodbstreams.GetRecordsInput, ..
 func TestStreamMappingRefusesOtherShards(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		for n, text := range map[int]string{2: "found 2 shards", 1: "was closed"} {
-			m := &localaws.StreamMapping{Streams: shards{n: n}, StreamARN: "arn", Handler: func(context.Context, events.DynamoDBEvent) (events.DynamoDBEventResponse, error) {
-				return events.DynamoDBEventResponse{}, nil
-			}}
+			m := &localaws.StreamMapping{Streams: shards{n: n}, StreamARN: "arn",
+				Handler: func(context.Context, events.DynamoDBEvent) (events.DynamoDBEventResponse, error) {
+					return events.DynamoDBEventResponse{}, nil
+				}}
 			assert.ErrorContains(t, m.Run(t.Context()), text)
 		}
 	})

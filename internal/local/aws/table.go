@@ -54,11 +54,13 @@ func newKey(partition, sort string) key {
 }
 
 func (k key) compare(other key) int {
-	return cmp.Or(cmp.Compare(k.hash, other.hash), strings.Compare(k.partition, other.partition), strings.Compare(k.sort, other.sort))
+	return cmp.Or(cmp.Compare(k.hash, other.hash), strings.Compare(k.partition, other.partition),
+		strings.Compare(k.sort, other.sort))
 }
 
 func (k key) item() item {
-	return item{partitionKey: &types.AttributeValueMemberS{Value: k.partition}, sortKey: &types.AttributeValueMemberS{Value: k.sort}}
+	return item{partitionKey: &types.AttributeValueMemberS{Value: k.partition},
+		sortKey: &types.AttributeValueMemberS{Value: k.sort}}
 }
 
 // flagTable is the one table schema that there is.
@@ -73,12 +75,14 @@ func flagTable(name string) *dynamodb.CreateTableInput {
 			{AttributeName: aws.String(partitionKey), AttributeType: types.ScalarAttributeTypeS},
 			{AttributeName: aws.String(sortKey), AttributeType: types.ScalarAttributeTypeS},
 		},
-		StreamSpecification: &types.StreamSpecification{StreamEnabled: aws.Bool(true), StreamViewType: types.StreamViewTypeNewAndOldImages},
+		StreamSpecification: &types.StreamSpecification{StreamEnabled: aws.Bool(true),
+			StreamViewType: types.StreamViewTypeNewAndOldImages},
 	}
 }
 
 func newTable(name string, now time.Time) *table {
-	t := &table{name: name, arn: fmt.Sprintf("arn:aws:dynamodb:%s:%s:table/%s", region, accountID, name), pending: map[key]bool{}}
+	t := &table{name: name, arn: fmt.Sprintf("arn:aws:dynamodb:%s:%s:table/%s", region, accountID, name),
+		pending: map[key]bool{}}
 	t.stream = newStream(t, now)
 	return t
 }
@@ -89,13 +93,17 @@ func keyOf(i item) (key, error) {
 		v := i[name]
 		switch got := typeOf(v); {
 		case v == nil:
-			return key{}, validation("One or more parameter values were invalid: Missing the key " + name + " in the item")
+			return key{}, validation("One or more parameter values were invalid: Missing the key " +
+				name + " in the item")
 		case got != "S":
-			return key{}, validation(fmt.Sprintf("One or more parameter values were invalid: Type mismatch for key %s expected: S actual: %s", name, got))
+			return key{}, validation(fmt.Sprintf("One or more parameter values were invalid: Type mismatch for key "+
+				"%s expected: S actual: %s", name, got))
 		case textOf(v) == "":
-			return key{}, validation("One or more parameter values are not valid. The AttributeValue for a key attribute cannot contain an empty string value. Key: " + name)
+			return key{}, validation("One or more parameter values are not valid. The AttributeValue for a key " +
+				"attribute cannot contain an empty string value. Key: " + name)
 		case len(textOf(v)) > longest:
-			return key{}, validation(fmt.Sprintf("One or more parameter values were invalid: Size of key %s has exceeded the maximum size limit of %d bytes", name, longest))
+			return key{}, validation(fmt.Sprintf("One or more parameter values were invalid: Size of key %s has "+
+				"exceeded the maximum size limit of %d bytes", name, longest))
 		}
 	}
 	return newKey(textOf(i[partitionKey]), textOf(i[sortKey])), nil

@@ -36,7 +36,9 @@ func codes(t *testing.T, err error) (list []string) {
 func query(t *testing.T, d *localaws.DynamoDB) (items []attributes) {
 	t.Helper()
 	pages := dynamodb.NewQueryPaginator(d, &dynamodb.QueryInput{
-		TableName: aws.String("flags"), KeyConditionExpression: aws.String("#n = :n"), ExpressionAttributeNames: map[string]string{"#n": "namespace"}, ExpressionAttributeValues: attributes{":n": s("features")},
+		TableName: aws.String("flags"), KeyConditionExpression: aws.String("#n = :n"),
+		ExpressionAttributeNames:  map[string]string{"#n": "namespace"},
+		ExpressionAttributeValues: attributes{":n": s("features")},
 	})
 	for pages.HasMorePages() {
 		page, err := pages.NextPage(t.Context())
@@ -58,7 +60,8 @@ func TestBetweenATransactionsItems(t *testing.T) {
 		_, err := d.PutItem(t.Context(), &dynamodb.PutItemInput{TableName: aws.String("flags"), Item: flag("b", 9)})
 		var conflict *types.TransactionConflictException
 		require.ErrorAs(t, err, &conflict)
-		require.Equal(t, []string{"None", "TransactionConflict"}, codes(t, transact(t, d, putOne(flag("c", 1)), putOne(flag("b", 9)))))
+		require.Equal(t, []string{"None", "TransactionConflict"},
+			codes(t, transact(t, d, putOne(flag("c", 1)), putOne(flag("b", 9)))))
 	})
 	require.NoError(t, transact(t, d, putOne(flag("a", 2)), putOne(flag("b", 2))))
 	require.Equal(t, []string{"2", "1"}, seen, "the first is applied, the second not yet")
@@ -100,7 +103,8 @@ func TestConcurrentCounting(t *testing.T) {
 			for range each {
 				if _, err := d.UpdateItem(context.Background(), &dynamodb.UpdateItemInput{
 					TableName: aws.String("flags"), Key: flagKey("a"), UpdateExpression: aws.String("ADD #v :one"),
-					ExpressionAttributeNames: map[string]string{"#v": "version"}, ExpressionAttributeValues: attributes{":one": n(1)},
+					ExpressionAttributeNames:  map[string]string{"#v": "version"},
+					ExpressionAttributeValues: attributes{":one": n(1)},
 				}); err != nil {
 					done <- err
 					return

@@ -38,7 +38,8 @@ func normalize(i item) (item, error) {
 		}
 		switch v := v.(type) {
 		case nil:
-			return nil, validation("Supplied AttributeValue is empty, must contain exactly one of the supported datatypes")
+			return nil, validation("Supplied AttributeValue is empty, must contain exactly one of the supported " +
+				"datatypes")
 		case *types.AttributeValueMemberN:
 			n, err := parseNumber(v.Value)
 			if err != nil {

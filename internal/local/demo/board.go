@@ -40,7 +40,8 @@ func newBoard(consumers int) *board {
 
 // begin notes a flip before it is made: nobody can see it earlier.
 func (b *board) begin(flag int, alone bool) *flip {
-	f := &flip{flag: flag, alone: alone, seen: make([]sighting, b.consumers), unseen: b.consumers, done: make(chan struct{})}
+	f := &flip{flag: flag, alone: alone, seen: make([]sighting, b.consumers), unseen: b.consumers,
+		done: make(chan struct{})}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if alone {
@@ -135,7 +136,8 @@ func (b *board) staleRead(consumer, flag, got, want int) {
 	}
 	if len(b.examples) < 3 {
 		b.examples = append(b.examples,
-			fmt.Sprintf("consumer %d evaluated flag-%d as version %d after it was told of version %d", consumer, flag, got, want))
+			fmt.Sprintf("consumer %d evaluated flag-%d as version %d after it was told of version %d", consumer,
+				flag, got, want))
 	}
 }
 
@@ -173,7 +175,8 @@ func (b *board) fault(flips []*flip) string {
 	}
 	for _, f := range flips {
 		if f.unseen > 0 {
-			return fmt.Sprintf("lost: %d of %d consumers never evaluated flag-%d as version %d or later", f.unseen, b.consumers, f.flag, f.version)
+			return fmt.Sprintf("lost: %d of %d consumers never evaluated flag-%d as version %d or later", f.unseen,
+				b.consumers, f.flag, f.version)
 		}
 	}
 	return ""

@@ -30,10 +30,11 @@ type consumer struct {
 	sink   change.Sink // its cachedstore, or a sabotaged one
 	client *ld.LDClient
 
-	told  []atomic.Int64 // by flag: the newest version that Invalidate returned for
-	ready chan struct{}  // closed when its source has said InvalidateAll as often as it does at its start: nothing is missed from then on
-	start int64          // how often that is
-	alls  atomic.Int64   // how often it has
+	told []atomic.Int64 // by flag: the newest version that Invalidate returned for
+	// closed when its source has said InvalidateAll as often as it does at its start: nothing is missed from then on
+	ready chan struct{}
+	start int64        // how often that is
+	alls  atomic.Int64 // how often it has
 
 	evaluations, failures atomic.Int64
 }
@@ -43,7 +44,8 @@ func bareConsumer(id int, c Config, b *board) *consumer {
 	return &consumer{id: id, flags: c.Flags, board: b, told: make([]atomic.Int64, c.Flags)}
 }
 
-func newConsumer(id int, start int64, c Config, b *board, inner subsystems.ComponentConfigurer[subsystems.PersistentDataStore]) (*consumer, error) {
+func newConsumer(id int, start int64, c Config, b *board,
+	inner subsystems.ComponentConfigurer[subsystems.PersistentDataStore]) (*consumer, error) {
 	x := bareConsumer(id, c, b)
 	x.ready, x.start = make(chan struct{}), start
 	cached := cachedstore.New(inner, cacheOptions()...)
@@ -67,8 +69,8 @@ func newConsumer(id int, start int64, c Config, b *board, inner subsystems.Compo
 	return x, nil
 }
 
-// cacheOptions are the options of all caches. A table in this process is never down: a read that takes long is a machine
-// that stood still, and is waited for.
+// cacheOptions are the options of all caches. A table in this process is never down: a read that takes long is a
+// machine that stood still, and is waited for.
 func cacheOptions() []cachedstore.Option {
 	return []cachedstore.Option{cachedstore.TTL(time.Hour), cachedstore.Preload(), cachedstore.ReadLimit(time.Minute)}
 }

@@ -12,21 +12,25 @@ import (
 
 // Config says what to run. Its zero value is not valid: see [Defaults].
 type Config struct {
-	Changes   int                   // flips; at least half of them travel alone
-	Consumers int                   // LaunchDarkly clients, each with its own cache and queue
-	Services  int                   // more clients, in services that poll the journal on a timer; 0 for none
-	Lambdas   int                   // more clients, in warm Lambdas, frozen at random, that poll the journal; 0 for none
-	Flags     int                   // flags in the environment
-	Segments  int                   // segments in the environment
-	Seed      uint64                // of the order in which flags flip
-	Sabotage  Sabotage              // breaks the path on purpose, and ends the run at the first fault that is seen; empty: not
-	Patience  time.Duration         // how long the next flips wait for consumers that have not seen the ones before
-	Progress  func(done, total int) // called after flips were seen; may be nil
+	Changes   int // flips; at least half of them travel alone
+	Consumers int // LaunchDarkly clients, each with its own cache and queue
+	Services  int // more clients, in services that poll the journal on a timer; 0 for none
+	// more clients, in warm Lambdas, frozen at random, that poll the journal; 0 for none
+	Lambdas  int
+	Flags    int    // flags in the environment
+	Segments int    // segments in the environment
+	Seed     uint64 // of the order in which flags flip
+	// breaks the path on purpose, and ends the run at the first fault that is seen; empty: not
+	Sabotage Sabotage
+	Patience time.Duration         // how long the next flips wait for consumers that have not seen the ones before
+	Progress func(done, total int) // called after flips were seen; may be nil
 }
 
-// Defaults is the main job: 500 flips of 500 flags seen by 20 clients with queues, 3 services that poll and 3 warm Lambdas.
+// Defaults is the main job: 500 flips of 500 flags seen by 20 clients with queues, 3 services that poll and 3 warm
+// Lambdas.
 func Defaults() Config {
-	return Config{Changes: 500, Consumers: 20, Services: 3, Lambdas: 3, Flags: 500, Segments: 20, Seed: 1, Patience: 5 * time.Second}
+	return Config{Changes: 500, Consumers: 20, Services: 3, Lambdas: 3, Flags: 500, Segments: 20, Seed: 1,
+		Patience: 5 * time.Second}
 }
 
 func (c *Config) validate() error {
@@ -125,7 +129,8 @@ func (p *path) flip(ctx context.Context, b *board, flag int, alone bool) (*flip,
 	f := b.begin(flag, alone)
 	version := p.ld.Flip(launchdarkly.FlagKey(flag))
 	b.made(f, version)
-	if err := launchdarkly.SendWebhook(ctx, p.webhookURL, webhookSecret, launchdarkly.FlagKey(flag), version); err != nil {
+	if err := launchdarkly.SendWebhook(ctx, p.webhookURL, webhookSecret, launchdarkly.FlagKey(flag),
+		version); err != nil {
 		return nil, fmt.Errorf("flip %q: %w", launchdarkly.FlagKey(flag), err)
 	}
 	b.queued(f)

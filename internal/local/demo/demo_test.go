@@ -41,7 +41,8 @@ func TestNothingIsLostOrStale(t *testing.T) {
 	var text strings.Builder
 	_, err = r.WriteTo(&text)
 	require.NoError(t, err)
-	for _, want := range []string{"lost         0", "stale reads  0", "flip to evaluation", "flip to a service that polls", "flip to a warm Lambda", "##"} {
+	for _, want := range []string{"lost         0", "stale reads  0", "flip to evaluation",
+		"flip to a service that polls", "flip to a warm Lambda", "##"} {
 		assert.Contains(t, text.String(), want)
 	}
 }
@@ -66,8 +67,10 @@ func TestEachSabotageIsNoticedAndEndsTheRun(t *testing.T) {
 }
 
 func TestWrongConfigurationsAreReportedTogether(t *testing.T) {
-	_, err := demo.Run(t.Context(), demo.Config{Changes: -1, Consumers: 1, Services: -1, Lambdas: -1, Segments: -1, Sabotage: "unplug"})
-	for _, want := range []string{"--changes -1", "--flags 0", "services -1", "lambdas -1", "segments -1", "patience 0s", `--sabotage "unplug": must be one of drop-message`} {
+	_, err := demo.Run(t.Context(),
+		demo.Config{Changes: -1, Consumers: 1, Services: -1, Lambdas: -1, Segments: -1, Sabotage: "unplug"})
+	for _, want := range []string{"--changes -1", "--flags 0", "services -1", "lambdas -1", "segments -1",
+		"patience 0s", `--sabotage "unplug": must be one of drop-message`} {
 		assert.ErrorContains(t, err, want)
 	}
 }

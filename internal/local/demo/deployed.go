@@ -28,14 +28,16 @@ import (
 // touches it.
 const DeployedPrefix = "warmflags-demo"
 
-// DeployedDefaults is the main job against a stack: fewer flips, by fewer clients, with more patience for a real network.
+// DeployedDefaults is the main job against a stack: fewer flips, by fewer clients, with more patience for a real
+// network.
 func DeployedDefaults() Config {
 	return Config{Changes: 100, Consumers: 5, Flags: 20, Seed: 1, Patience: 30 * time.Second}
 }
 
-// RunDeployed measures a deployed stack, from a write to its table to evaluations: stream, streamhandler, topic, queue,
-// cache. The stack's own LaunchDarkly environments are left alone, so what is before the table is not measured. It removes
-// its flags from the table and its queues when it ends; what is left is the small row of its journal.
+// RunDeployed measures a deployed stack, from a write to its table to evaluations: stream, streamhandler, topic,
+// queue, cache. The stack's own LaunchDarkly environments are left alone, so what is before the table is not
+// measured. It removes its flags from the table and its queues when it ends; what is left is the small row of its
+// journal.
 //
 // The configuration's credentials must allow what the stack's ReaderPolicy and SubscriberPolicy do, writing to the
 // table, and cloudformation:DescribeStacks.
@@ -91,14 +93,16 @@ func (d *deployed) environment(flags int) []st.SerializedCollection {
 	collection := st.SerializedCollection{Kind: ldstoreimpl.Features()}
 	for i := range flags {
 		d.versions[i] = 1
-		collection.Items = append(collection.Items, st.KeyedSerializedItemDescriptor{Key: launchdarkly.FlagKey(i), Item: item(i, 1)})
+		collection.Items = append(collection.Items,
+			st.KeyedSerializedItemDescriptor{Key: launchdarkly.FlagKey(i), Item: item(i, 1)})
 	}
 	return []st.SerializedCollection{collection}
 }
 
 // item is a flag whose value is its version.
 func item(flag, version int) st.SerializedItemDescriptor {
-	data, err := json.Marshal(ldbuilders.NewFlagBuilder(launchdarkly.FlagKey(flag)).Version(version).OffVariation(0).Variations(ldvalue.Int(version)).Build())
+	data, err := json.Marshal(ldbuilders.NewFlagBuilder(launchdarkly.FlagKey(flag)).Version(version).OffVariation(0).
+		Variations(ldvalue.Int(version)).Build())
 	if err != nil {
 		panic(fmt.Sprintf("marshal flag %d: %v", flag, err)) // the builders' own types always marshal
 	}
@@ -110,17 +114,19 @@ func (d *deployed) flip(_ context.Context, b *board, flag int, alone bool) (*fli
 	f := b.begin(flag, alone)
 	d.versions[flag]++
 	b.made(f, d.versions[flag])
-	if _, err := d.store.Upsert(ldstoreimpl.Features(), launchdarkly.FlagKey(flag), item(flag, d.versions[flag])); err != nil {
+	if _, err := d.store.Upsert(ldstoreimpl.Features(), launchdarkly.FlagKey(flag),
+		item(flag, d.versions[flag])); err != nil {
 		return nil, fmt.Errorf("flip %q: %w", launchdarkly.FlagKey(flag), err)
 	}
 	b.queued(f)
 	return f, nil
 }
 
-// startConsumers starts clients with a queue each, and waits until they can miss nothing: a minute or so, until their queues'
-// policies must apply, and their sources say so by a second InvalidateAll. Stop, which is never nil, ends
+// startConsumers starts clients with a queue each, and waits until they can miss nothing: a minute or so, until their
+// queues' policies must apply, and their sources say so by a second InvalidateAll. Stop, which is never nil, ends
 // them, removes their queues, and returns what failed.
-func (d *deployed) startConsumers(ctx context.Context, c Config, b *board, topic string, cfg aws.Config) (all []*consumer, stop func() error, err error) {
+func (d *deployed) startConsumers(ctx context.Context, c Config, b *board, topic string,
+	cfg aws.Config) (all []*consumer, stop func() error, err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	var running sync.WaitGroup
 	var mu sync.Mutex // guards failed
@@ -165,10 +171,11 @@ func (d *deployed) startConsumers(ctx context.Context, c Config, b *board, topic
 // removeFlags removes the demo's rows.
 func (d *deployed) removeFlags(ctx context.Context, flags int) error {
 	row := func(namespace, key string) error {
-		_, err := d.db.DeleteItem(ctx, &dynamodb.DeleteItemInput{TableName: &d.table, Key: map[string]types.AttributeValue{
-			"namespace": &types.AttributeValueMemberS{Value: DeployedPrefix + ":" + namespace},
-			"key":       &types.AttributeValueMemberS{Value: key},
-		}})
+		_, err := d.db.DeleteItem(ctx,
+			&dynamodb.DeleteItemInput{TableName: &d.table, Key: map[string]types.AttributeValue{
+				"namespace": &types.AttributeValueMemberS{Value: DeployedPrefix + ":" + namespace},
+				"key":       &types.AttributeValueMemberS{Value: key},
+			}})
 		return err
 	}
 	errs := []error{row("$inited", DeployedPrefix+":$inited")}
@@ -184,7 +191,8 @@ func (d *deployed) removeFlags(ctx context.Context, flags int) error {
 // deployedReport has the parts of the way that can be told apart from outside.
 func deployedReport(c Config, stack string, b *board, consumers []*consumer, took time.Duration) *Report {
 	r := &Report{
-		Stack: stack, Changes: c.Changes, Consumers: c.Consumers, Flags: c.Flags, Seed: c.Seed, Seconds: math.Round(took.Seconds()*100) / 100,
+		Stack: stack, Changes: c.Changes, Consumers: c.Consumers, Flags: c.Flags, Seed: c.Seed,
+		Seconds: math.Round(took.Seconds()*100) / 100,
 	}
 	for _, x := range consumers {
 		r.Evaluations += x.evaluations.Load()

@@ -37,8 +37,12 @@ func TestStacksThatCannotBeMeasured(t *testing.T) {
 		status     int
 		body, want string
 	}{
-		"none":          {http.StatusBadRequest, `<ErrorResponse><Error><Code>ValidationError</Code><Message>Stack with id mine does not exist</Message></Error></ErrorResponse>`, "Stack with id mine does not exist"},
-		"another stack": {http.StatusOK, `<DescribeStacksResponse><DescribeStacksResult><Stacks><member/></Stacks></DescribeStacksResult></DescribeStacksResponse>`, "deploy it from template.yaml"},
+		"none": {http.StatusBadRequest,
+			`<ErrorResponse><Error><Code>ValidationError</Code><Message>Stack with id mine does not ` +
+				`exist</Message></Error></ErrorResponse>`, "Stack with id mine does not exist"},
+		"another stack": {http.StatusOK,
+			`<DescribeStacksResponse><DescribeStacksResult><Stacks><member/></Stacks></DescribeStacksResult>` +
+				`</DescribeStacksResponse>`, "deploy it from template.yaml"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			cfg, asked := cloudFormation(t, c.status, c.body)

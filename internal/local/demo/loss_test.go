@@ -68,7 +68,8 @@ func newRig(t *testing.T, wrap func(streamhandler.Publisher) streamhandler.Publi
 	require.NoError(t, err)
 	r.topicARN = *topic.TopicArn
 	handler := streamhandler.New(wrap(r.cloud.SNS), streamhandler.TopicARN(r.topicARN), streamhandler.Logger(quiet))
-	mapping := &localaws.StreamMapping{Streams: r.cloud.Streams, StreamARN: stream, Handler: handler.Handle, Logger: quiet}
+	mapping := &localaws.StreamMapping{Streams: r.cloud.Streams, StreamARN: stream,
+		Handler: handler.Handle, Logger: quiet}
 	done := make(chan error, 1)
 	go func() { done <- mapping.Run(ctx) }()
 	for _, prefix := range prefixes {
@@ -93,15 +94,18 @@ func newRig(t *testing.T, wrap func(streamhandler.Publisher) streamhandler.Publi
 func (r *rig) write(prefix string, flag, version int) {
 	built := ldbuilders.NewFlagBuilder(launchdarkly.FlagKey(flag)).Version(version).Build()
 	data := features.Serialize(ldstoretypes.ItemDescriptor{Version: version, Item: &built})
-	_, err := r.writers[prefix].Upsert(features, launchdarkly.FlagKey(flag), ldstoretypes.SerializedItemDescriptor{Version: version, SerializedItem: data})
+	_, err := r.writers[prefix].Upsert(features, launchdarkly.FlagKey(flag),
+		ldstoretypes.SerializedItemDescriptor{Version: version, SerializedItem: data})
 	require.NoError(r.t, err)
 }
 
 func (r *rig) start(prefix string, sink func(change.Sink) change.Sink) *reader {
 	x := &reader{prefix: prefix, ended: make(chan error, 1)}
-	x.store = cachedstore.New(dynamostore.DataStore("flags").Prefix(prefix).Client(r.cloud.DynamoDB), cachedstore.TTL(365*24*time.Hour))
+	x.store = cachedstore.New(dynamostore.DataStore("flags").Prefix(prefix).Client(r.cloud.DynamoDB),
+		cachedstore.TTL(365*24*time.Hour))
 	var err error
-	x.flags, err = x.store.Build(subsystems.BasicClientContext{Logging: subsystems.LoggingConfiguration{Loggers: ldlog.NewDisabledLoggers()}})
+	noLog := subsystems.LoggingConfiguration{Loggers: ldlog.NewDisabledLoggers()}
+	x.flags, err = x.store.Build(subsystems.BasicClientContext{Logging: noLog})
 	require.NoError(r.t, err)
 	x.queue = subscriber.Queue(r.topicARN, sink(x.store), subscriber.Prefix(prefix), subscriber.SNSClient(r.cloud.SNS),
 		subscriber.SQSClient(r.cloud.SQS), subscriber.Logger(quiet))
@@ -166,7 +170,8 @@ type mortal struct {
 	n int
 }
 
-func (m *mortal) Publish(ctx context.Context, in *sns.PublishInput, opts ...func(*sns.Options)) (*sns.PublishOutput, error) {
+func (m *mortal) Publish(ctx context.Context, in *sns.PublishInput,
+	opts ...func(*sns.Options)) (*sns.PublishOutput, error) {
 	m.n++
 	if m.n%7 == 3 {
 		panic("killed before the message was out")
@@ -184,7 +189,8 @@ type forgetful struct {
 	n int
 }
 
-func (f *forgetful) Publish(ctx context.Context, in *sns.PublishInput, opts ...func(*sns.Options)) (*sns.PublishOutput, error) {
+func (f *forgetful) Publish(ctx context.Context, in *sns.PublishInput,
+	opts ...func(*sns.Options)) (*sns.PublishOutput, error) {
 	if f.n++; f.n%7 == 3 {
 		return &sns.PublishOutput{}, nil
 	}
@@ -204,7 +210,8 @@ func TestLostMessagesAreNoticed(t *testing.T) {
 func TestAKilledStreamhandlerLosesNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var m *mortal
-		r := newRig(t, func(p streamhandler.Publisher) streamhandler.Publisher { m = &mortal{Publisher: p}; return m }, "")
+		r := newRig(t,
+			func(p streamhandler.Publisher) streamhandler.Publisher { m = &mortal{Publisher: p}; return m }, "")
 		r.start("", asIs)
 		r.start("", asIs)
 		r.requireAllSee(r.churn(100, func() {}))
@@ -233,7 +240,8 @@ func TestBrokenTopicDeliveryLosesNothing(t *testing.T) {
 			require.NoError(t, err)
 		})
 		r.requireAllSee(want)
-		assert.EqualValues(t, 3, r.readers[0].queue.Stats().Subscribed+r.readers[1].queue.Stats().Subscribed, "the deleted queue was made anew")
+		assert.EqualValues(t, 3, r.readers[0].queue.Stats().Subscribed+r.readers[1].queue.Stats().Subscribed,
+			"the deleted queue was made anew")
 	})
 }
 

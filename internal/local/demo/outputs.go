@@ -16,7 +16,8 @@ const describeTimeout = 20 * time.Second
 func stackOutputs(ctx context.Context, cfg aws.Config, stack string) (map[string]string, error) {
 	ctx, cancel := context.WithTimeout(ctx, describeTimeout)
 	defer cancel()
-	described, err := cloudformation.NewFromConfig(cfg).DescribeStacks(ctx, &cloudformation.DescribeStacksInput{StackName: &stack})
+	described, err := cloudformation.NewFromConfig(cfg).DescribeStacks(ctx,
+		&cloudformation.DescribeStacksInput{StackName: &stack})
 	if err != nil {
 		return nil, fmt.Errorf("describe stack %q: %w", stack, err)
 	}

@@ -62,7 +62,8 @@ type path struct {
 
 func startPath(ctx context.Context, c Config, b *board) (p *path, err error) {
 	ctx, cancel := context.WithCancel(ctx)
-	p = &path{cloud: localaws.New(), table: tableName, cancel: cancel, logger: slog.New(slog.NewTextHandler(io.Discard, nil))}
+	p = &path{cloud: localaws.New(), table: tableName, cancel: cancel,
+		logger: slog.New(slog.NewTextHandler(io.Discard, nil))}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, p.stop())
@@ -108,7 +109,8 @@ func (p *path) startSync(ctx context.Context, b *board) error {
 		flagsync.Logger(p.logger),
 		flagsync.Queue(p.cloud.SQS, p.queueURL),
 	}
-	if _, err := flagsync.New(&table.Environment{Client: p.cloud.DynamoDB, Table: p.table}, keys, options...).Sync(ctx); err != nil {
+	if _, err := flagsync.New(&table.Environment{Client: p.cloud.DynamoDB, Table: p.table}, keys,
+		options...).Sync(ctx); err != nil {
 		return fmt.Errorf("sync for the first time: %w", err)
 	}
 	handler := flagsync.NewHandler(p.cloud.DynamoDB, p.table, keys, options...)
@@ -194,7 +196,8 @@ func (p *path) startConsumers(ctx context.Context, c Config, b *board) error {
 		select {
 		case <-x.ready:
 		case <-time.After(startLimit):
-			return errors.Join(fmt.Errorf("start consumer %d: no subscription after %v", x.id, startLimit), p.failures())
+			return errors.Join(fmt.Errorf("start consumer %d: no subscription after %v", x.id, startLimit),
+				p.failures())
 		case <-ctx.Done():
 			return ctx.Err()
 		}

@@ -43,7 +43,8 @@ func newPoller(ctx context.Context, id int, lambda bool, c Config, p *path, b *b
 	}
 	flags, err := warmflags.Open(ctx, warmflags.Table(p.table), warmflags.Prefix(""), warmflags.SDKKey(""),
 		warmflags.DynamoDB(p.cloud.DynamoDB), warmflags.Logger(p.logger), warmflags.OnChange(x.note),
-		warmflags.Cache(cacheOptions()...), warmflags.Journal(journal.Region(journalRegion), journal.Interval(pollInterval)),
+		warmflags.Cache(cacheOptions()...),
+		warmflags.Journal(journal.Region(journalRegion), journal.Interval(pollInterval)),
 		warmflags.LaunchDarkly(ld.Config{Logging: ldcomponents.Logging().MinLevel(ldlog.None)}))
 	if err != nil {
 		return nil, fmt.Errorf("start poller %d: %w", id, err)

@@ -13,18 +13,19 @@ import (
 // Report is what a run saw. Its JSON is what `warmflags demo --json` prints. Times are milliseconds, end to end
 // (from a flip to a consumer's first evaluation that shows it) where they do not say otherwise.
 type Report struct {
-	Stack       string   `json:"stack,omitempty"` // that was measured; empty: all was in this process
-	Changes     int      `json:"changes"`         // flips that were made
-	Alone       int      `json:"alone"`           // flips that went alone
-	Consumers   int      `json:"consumers"`       // clients that evaluated flags
-	Services    int      `json:"services"`        // more of them, which poll the journal on a timer
-	Lambdas     int      `json:"lambdas"`         // more of them, in warm Lambdas
-	Flags       int      `json:"flags"`
-	Seed        uint64   `json:"seed"`
-	Sabotage    Sabotage `json:"sabotage,omitempty"`
-	Fault       string   `json:"fault,omitempty"` // the first that was seen, which ended a sabotaged run
-	Lost        int      `json:"lost"`            // flips times consumers that never saw them or a later version
-	Stale       int      `json:"stale_reads"`     // evaluations that yielded less than what their client had been told of
+	Stack     string   `json:"stack,omitempty"` // that was measured; empty: all was in this process
+	Changes   int      `json:"changes"`         // flips that were made
+	Alone     int      `json:"alone"`           // flips that went alone
+	Consumers int      `json:"consumers"`       // clients that evaluated flags
+	Services  int      `json:"services"`        // more of them, which poll the journal on a timer
+	Lambdas   int      `json:"lambdas"`         // more of them, in warm Lambdas
+	Flags     int      `json:"flags"`
+	Seed      uint64   `json:"seed"`
+	Sabotage  Sabotage `json:"sabotage,omitempty"`
+	Fault     string   `json:"fault,omitempty"` // the first that was seen, which ended a sabotaged run
+	Lost      int      `json:"lost"`            // flips times consumers that never saw them or a later version
+	// evaluations that yielded less than what their client had been told of
+	Stale       int      `json:"stale_reads"`
 	Examples    []string `json:"examples,omitempty"`
 	Evaluations int64    `json:"evaluations"`
 	Failures    int64    `json:"failed_evaluations"`
@@ -63,8 +64,9 @@ func (r *Report) OK() bool { return r.Lost == 0 && r.Stale == 0 && r.Failures ==
 
 func newReport(c Config, b *board, p *path, took time.Duration) *Report {
 	r := &Report{
-		Consumers: c.Consumers, Services: c.Services, Lambdas: c.Lambdas, Flags: c.Flags, Seed: c.Seed, Sabotage: c.Sabotage,
-		Seconds: math.Round(took.Seconds()*100) / 100, Messages: p.streams.Stats().Messages,
+		Consumers: c.Consumers, Services: c.Services, Lambdas: c.Lambdas, Flags: c.Flags, Seed: c.Seed,
+		Sabotage: c.Sabotage,
+		Seconds:  math.Round(took.Seconds()*100) / 100, Messages: p.streams.Stats().Messages,
 		TableReads:  p.cloud.Calls("GetItem") + p.cloud.Calls("Query"),
 		TableWrites: p.cloud.Calls("TransactWriteItems") + p.cloud.Calls("UpdateItem"),
 		Appends:     p.cloud.Calls("PutItem"), // nothing else puts single items
@@ -157,7 +159,8 @@ func (r *Report) WriteTo(w io.Writer) (int64, error) {
 	var out strings.Builder
 	table := tabwriter.NewWriter(&out, 0, 0, 2, ' ', 0)
 	_, _ = fmt.Fprintf(table, "changes\t%d, %d of them alone, in %.1f s\n", r.Changes, r.Alone, r.Seconds)
-	_, _ = fmt.Fprintf(table, "consumers\t%d, %d services that poll and %d warm Lambdas, %d evaluations, %d failed\n", r.Consumers, r.Services, r.Lambdas, r.Evaluations, r.Failures)
+	_, _ = fmt.Fprintf(table, "consumers\t%d, %d services that poll and %d warm Lambdas, %d evaluations, %d failed\n",
+		r.Consumers, r.Services, r.Lambdas, r.Evaluations, r.Failures)
 	_, _ = fmt.Fprintf(table, "lost\t%d\n", r.Lost)
 	_, _ = fmt.Fprintf(table, "stale reads\t%d\n", r.Stale)
 	if r.Stack == "" { // what is inside a stack cannot be counted from here
@@ -174,7 +177,8 @@ func (r *Report) WriteTo(w io.Writer) (int64, error) {
 	}
 	_, _ = fmt.Fprintf(table, "flip to evaluation\t%.1f\t%.1f\t%.1f\n", r.P50, r.P99, r.Max)
 	if r.Services > 0 {
-		_, _ = fmt.Fprintf(table, "flip to a service that polls\t%.1f\t%.1f\t%.1f\n", r.ServiceP50, r.ServiceP99, r.ServiceMax)
+		_, _ = fmt.Fprintf(table, "flip to a service that polls\t%.1f\t%.1f\t%.1f\n", r.ServiceP50,
+			r.ServiceP99, r.ServiceMax)
 	}
 	if r.Lambdas > 0 {
 		_, _ = fmt.Fprintf(table, "flip to a warm Lambda\t%.1f\t%.1f\t%.1f\n", r.LambdaP50, r.LambdaP99, r.LambdaMax)
@@ -207,7 +211,8 @@ func histogram(times []time.Duration) string {
 	}
 	for bucket := low; bucket <= high; bucket++ {
 		bar := strings.Repeat("#", (counts[bucket]*width+most-1)/most)
-		_, _ = fmt.Fprintf(&out, "%7v  %-*s %d\n", "≤"+(time.Millisecond<<bucket).String(), width, bar, counts[bucket])
+		longest := "≤" + (time.Millisecond << bucket).String()
+		_, _ = fmt.Fprintf(&out, "%7v  %-*s %d\n", longest, width, bar, counts[bucket])
 	}
 	return out.String()
 }

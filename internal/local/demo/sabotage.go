@@ -50,7 +50,8 @@ type droppingPublisher struct {
 	n atomic.Int64
 }
 
-func (d *droppingPublisher) Publish(ctx context.Context, in *sns.PublishInput, opts ...func(*sns.Options)) (*sns.PublishOutput, error) {
+func (d *droppingPublisher) Publish(ctx context.Context, in *sns.PublishInput,
+	opts ...func(*sns.Options)) (*sns.PublishOutput, error) {
 	if d.n.Add(1)%every == 0 {
 		return &sns.PublishOutput{}, nil
 	}

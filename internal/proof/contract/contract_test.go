@@ -19,7 +19,8 @@ func TestLocalAWS(t *testing.T) {
 				cloud := localaws.New()
 				defer cloud.Close()
 				cloud.Logger = slog.New(slog.NewTextHandler(io.Discard, nil)) // what a policy refuses
-				c.Run(t, contract.Account{DynamoDB: cloud.DynamoDB, Streams: cloud.Streams, SNS: cloud.SNS, SQS: cloud.SQS})
+				c.Run(t,
+					contract.Account{DynamoDB: cloud.DynamoDB, Streams: cloud.Streams, SNS: cloud.SNS, SQS: cloud.SQS})
 			})
 		})
 	}

@@ -43,7 +43,8 @@ func conditionsDecide(t T, a Account) {
 		{"attribute_exists(#n) AND attribute_not_exists(#v) AND attribute_not_exists(#i)", "nny"},
 		{"attribute_not_exists(#v) OR NOT attribute_type(#v, :number) OR #v < :v3", "yyy"}, // an upsert
 		{"attribute_not_exists(#v) OR NOT attribute_type(#v, :number) OR #v < :v2", "yny"},
-		{"attribute_not_exists(#i) OR NOT attribute_type(#i, :number)", "yyy"}, // over a row whose attribute is of another type
+		// over a row whose attribute is of another type
+		{"attribute_not_exists(#i) OR NOT attribute_type(#i, :number)", "yyy"},
 		{"#v = :token", "nyn"},                           // the fencing token
 		{"attribute_not_exists(#v) OR #v <> :v2", "yny"}, // a new epoch of the journal
 		{"#v <> :v1", "yyy"},                             // unequal is true of what is not there
@@ -72,7 +73,8 @@ type conditionalWrite struct {
 func conditionalWrites(e expression) []conditionalWrite {
 	single := func(i types.TransactWriteItem) func(*table) error {
 		return func(t *table) error {
-			reasons, err := t.transact(i, types.TransactWriteItem{Delete: &types.Delete{TableName: t.name, Key: key("none")}})
+			reasons, err := t.transact(i,
+				types.TransactWriteItem{Delete: &types.Delete{TableName: t.name, Key: key("none")}})
 			if len(reasons) == 2 && reasons[0] == "ConditionalCheckFailed" && reasons[1] == "None" {
 				return &types.ConditionalCheckFailedException{}
 			}
@@ -81,21 +83,34 @@ func conditionalWrites(e expression) []conditionalWrite {
 	}
 	return []conditionalWrite{
 		{"put", func(t *table) error {
-			_, err := t.PutItem(t.Context(), &dynamodb.PutItemInput{TableName: t.name, Item: flag("a", 9), ConditionExpression: &e.text, ExpressionAttributeNames: e.names, ExpressionAttributeValues: e.values})
+			_, err := t.PutItem(t.Context(),
+				&dynamodb.PutItemInput{TableName: t.name, Item: flag("a", 9), ConditionExpression: &e.text,
+					ExpressionAttributeNames: e.names, ExpressionAttributeValues: e.values})
 			return err
 		}},
 		{"delete", func(t *table) error {
-			_, err := t.DeleteItem(t.Context(), &dynamodb.DeleteItemInput{TableName: t.name, Key: key("a"), ConditionExpression: &e.text, ExpressionAttributeNames: e.names, ExpressionAttributeValues: e.values})
+			_, err := t.DeleteItem(t.Context(),
+				&dynamodb.DeleteItemInput{TableName: t.name, Key: key("a"), ConditionExpression: &e.text,
+					ExpressionAttributeNames: e.names, ExpressionAttributeValues: e.values})
 			return err
 		}},
 		{"put in a transaction", func(t *table) error {
-			return single(types.TransactWriteItem{Put: &types.Put{TableName: t.name, Item: flag("a", 9), ConditionExpression: &e.text, ExpressionAttributeNames: e.names, ExpressionAttributeValues: e.values}})(t)
+			return single(types.TransactWriteItem{Put: &types.Put{
+				TableName: t.name, Item: flag("a", 9), ConditionExpression: &e.text,
+				ExpressionAttributeNames: e.names, ExpressionAttributeValues: e.values,
+			}})(t)
 		}},
 		{"delete in a transaction", func(t *table) error {
-			return single(types.TransactWriteItem{Delete: &types.Delete{TableName: t.name, Key: key("a"), ConditionExpression: &e.text, ExpressionAttributeNames: e.names, ExpressionAttributeValues: e.values}})(t)
+			return single(types.TransactWriteItem{Delete: &types.Delete{
+				TableName: t.name, Key: key("a"), ConditionExpression: &e.text,
+				ExpressionAttributeNames: e.names, ExpressionAttributeValues: e.values,
+			}})(t)
 		}},
 		{"check in a transaction", func(t *table) error {
-			return single(types.TransactWriteItem{ConditionCheck: &types.ConditionCheck{TableName: t.name, Key: key("a"), ConditionExpression: &e.text, ExpressionAttributeNames: e.names, ExpressionAttributeValues: e.values}})(t)
+			return single(types.TransactWriteItem{ConditionCheck: &types.ConditionCheck{
+				TableName: t.name, Key: key("a"), ConditionExpression: &e.text,
+				ExpressionAttributeNames: e.names, ExpressionAttributeValues: e.values,
+			}})(t)
 		}},
 	}
 }
@@ -105,8 +120,9 @@ func updatesAdd(t T, a Account) {
 	add := func(update string) (attributes, error) {
 		e := expr(update)
 		out, err := tab.UpdateItem(t.Context(), &dynamodb.UpdateItemInput{
-			TableName: tab.name, Key: key("a"), UpdateExpression: &e.text, ExpressionAttributeNames: e.names, ExpressionAttributeValues: e.values,
-			ReturnValues: types.ReturnValueUpdatedNew,
+			TableName: tab.name, Key: key("a"), UpdateExpression: &e.text, ExpressionAttributeNames: e.names,
+			ExpressionAttributeValues: e.values,
+			ReturnValues:              types.ReturnValueUpdatedNew,
 		})
 		if err != nil {
 			return nil, err
@@ -155,7 +171,8 @@ func numbersAreNormalized(t T, a Account) {
 		assert.Equal(t, number(want), tab.get()["version"], given)
 	}
 	for _, wrong := range []string{"x", "", "123456789012345678901234567890123456789"} {
-		_, err := tab.PutItem(t.Context(), &dynamodb.PutItemInput{TableName: tab.name, Item: with(key("a"), attributes{"version": number(wrong)})})
+		_, err := tab.PutItem(t.Context(),
+			&dynamodb.PutItemInput{TableName: tab.name, Item: with(key("a"), attributes{"version": number(wrong)})})
 		assert.Equal(t, "ValidationException", codeOf(err), wrong)
 	}
 }
@@ -168,12 +185,14 @@ func keysAreChecked(t T, a Account) {
 	for name, item := range map[string]attributes{
 		"empty partition key": {"namespace": text(""), "key": text("a")}, "empty sort key": key(""),
 		"partition key too long": with(longest, attributes{"namespace": text(strings.Repeat("n", 2049))}),
-		"sort key too long":      key(strings.Repeat("k", 1025)), "no sort key": {"namespace": text("n")}, "number as key": {"namespace": whole(1), "key": text("a")},
+		"sort key too long":      key(strings.Repeat("k", 1025)), "no sort key": {"namespace": text("n")},
+		"number as key": {"namespace": whole(1), "key": text("a")},
 	} {
 		_, errs["put "+name] = tab.PutItem(t.Context(), &dynamodb.PutItemInput{TableName: tab.name, Item: item})
 		_, errs["get "+name] = tab.GetItem(t.Context(), &dynamodb.GetItemInput{TableName: tab.name, Key: item})
 	}
-	_, errs["get with more than the key"] = tab.GetItem(t.Context(), &dynamodb.GetItemInput{TableName: tab.name, Key: flag("a", 1)})
+	_, errs["get with more than the key"] = tab.GetItem(t.Context(),
+		&dynamodb.GetItemInput{TableName: tab.name, Key: flag("a", 1)})
 	refused(t, "ValidationException", errs)
 }
 
@@ -203,12 +222,17 @@ func expressionsAreChecked(t T, a Account) {
 	tab.put(flag("a", 1))
 	errs := map[string]error{}
 	for name, in := range map[string]*dynamodb.PutItemInput{
-		"unused name":   {ConditionExpression: aws.String("attribute_exists(#i)"), ExpressionAttributeNames: map[string]string{"#i": "item", "#z": "z"}},
-		"unused value":  {ConditionExpression: aws.String("attribute_exists(#i)"), ExpressionAttributeNames: map[string]string{"#i": "item"}, ExpressionAttributeValues: attributes{":z": text("z")}},
-		"unknown name":  {ConditionExpression: aws.String("attribute_exists(#z)")},
-		"unknown value": {ConditionExpression: aws.String("#i = :z"), ExpressionAttributeNames: map[string]string{"#i": "item"}},
-		"empty values":  {ConditionExpression: aws.String("attribute_exists(#i)"), ExpressionAttributeNames: map[string]string{"#i": "item"}, ExpressionAttributeValues: attributes{}},
-		"values alone":  {ExpressionAttributeValues: attributes{":z": text("z")}},
+		"unused name": {ConditionExpression: aws.String("attribute_exists(#i)"),
+			ExpressionAttributeNames: map[string]string{"#i": "item", "#z": "z"}},
+		"unused value": {ConditionExpression: aws.String("attribute_exists(#i)"),
+			ExpressionAttributeNames:  map[string]string{"#i": "item"},
+			ExpressionAttributeValues: attributes{":z": text("z")}},
+		"unknown name": {ConditionExpression: aws.String("attribute_exists(#z)")},
+		"unknown value": {ConditionExpression: aws.String("#i = :z"),
+			ExpressionAttributeNames: map[string]string{"#i": "item"}},
+		"empty values": {ConditionExpression: aws.String("attribute_exists(#i)"),
+			ExpressionAttributeNames: map[string]string{"#i": "item"}, ExpressionAttributeValues: attributes{}},
+		"values alone": {ExpressionAttributeValues: attributes{":z": text("z")}},
 	} {
 		in.TableName, in.Item = tab.name, flag("a", 2)
 		_, errs[name] = tab.PutItem(t.Context(), in)
@@ -222,7 +246,12 @@ func noTable(t T, a Account) {
 	errs := map[string]error{}
 	_, errs["get"] = a.DynamoDB.GetItem(t.Context(), &dynamodb.GetItemInput{TableName: name, Key: key("a")})
 	_, errs["put"] = a.DynamoDB.PutItem(t.Context(), &dynamodb.PutItemInput{TableName: name, Item: flag("a", 1)})
-	_, errs["query"] = a.DynamoDB.Query(t.Context(), &dynamodb.QueryInput{TableName: name, KeyConditionExpression: aws.String("#n = :n"), ExpressionAttributeNames: map[string]string{"#n": "namespace"}, ExpressionAttributeValues: attributes{":n": text("n")}})
-	_, errs["transact"] = a.DynamoDB.TransactWriteItems(t.Context(), &dynamodb.TransactWriteItemsInput{TransactItems: []types.TransactWriteItem{{Put: &types.Put{TableName: name, Item: flag("a", 1)}}}})
+	_, errs["query"] = a.DynamoDB.Query(t.Context(),
+		&dynamodb.QueryInput{TableName: name, KeyConditionExpression: aws.String("#n = :n"),
+			ExpressionAttributeNames:  map[string]string{"#n": "namespace"},
+			ExpressionAttributeValues: attributes{":n": text("n")}})
+	_, errs["transact"] = a.DynamoDB.TransactWriteItems(t.Context(),
+		&dynamodb.TransactWriteItemsInput{TransactItems: []types.TransactWriteItem{{Put: &types.Put{TableName: name,
+			Item: flag("a", 1)}}}})
 	refused(t, "ResourceNotFoundException", errs)
 }

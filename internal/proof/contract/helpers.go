@@ -41,7 +41,8 @@ func key(k string) attributes { return attributes{"namespace": text(namespace), 
 
 // flag is an item as dynamostore writes it.
 func flag(k string, version int) attributes {
-	return attributes{"namespace": text(namespace), "key": text(k), "version": whole(version), "item": text(`{"key":"` + k + `"}`)}
+	return attributes{"namespace": text(namespace), "key": text(k), "version": whole(version),
+		"item": text(`{"key":"` + k + `"}`)}
 }
 
 // with is an item with other or more attributes.
@@ -65,7 +66,8 @@ func newTable(t T, a Account) *table {
 			{AttributeName: aws.String("namespace"), AttributeType: types.ScalarAttributeTypeS},
 			{AttributeName: aws.String("key"), AttributeType: types.ScalarAttributeTypeS},
 		},
-		StreamSpecification: &types.StreamSpecification{StreamEnabled: aws.Bool(true), StreamViewType: types.StreamViewTypeNewAndOldImages},
+		StreamSpecification: &types.StreamSpecification{StreamEnabled: aws.Bool(true),
+			StreamViewType: types.StreamViewTypeNewAndOldImages},
 	})
 	require.NoError(t, err)
 	return &table{t, a.DynamoDB, a.Streams, out.TableDescription.TableName, out.TableDescription.LatestStreamArn}
@@ -89,7 +91,8 @@ func (t *table) remove(k string) {
 // get reads the item with the key "a"; nil if there is none.
 func (t *table) get() attributes {
 	t.Helper()
-	out, err := t.GetItem(t.Context(), &dynamodb.GetItemInput{TableName: t.name, Key: key("a"), ConsistentRead: aws.Bool(true)})
+	out, err := t.GetItem(t.Context(),
+		&dynamodb.GetItemInput{TableName: t.name, Key: key("a"), ConsistentRead: aws.Bool(true)})
 	require.NoError(t, err)
 	return out.Item
 }

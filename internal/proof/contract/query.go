@@ -19,7 +19,8 @@ func (t *table) query(condition string) *dynamodb.QueryInput {
 		e.values = attributes{}
 	}
 	e.values[":p"] = text(namespace)
-	return &dynamodb.QueryInput{TableName: t.name, KeyConditionExpression: &e.text, ExpressionAttributeNames: e.names, ExpressionAttributeValues: e.values, ConsistentRead: aws.Bool(true)}
+	return &dynamodb.QueryInput{TableName: t.name, KeyConditionExpression: &e.text, ExpressionAttributeNames: e.names,
+		ExpressionAttributeValues: e.values, ConsistentRead: aws.Bool(true)}
 }
 
 func keysOf(items []map[string]types.AttributeValue) []string {
@@ -109,7 +110,8 @@ func scansSeeEverything(t T, a Account) {
 	for i := range 30 {
 		k := fmt.Sprint(i)
 		want[k] = true
-		tab.put(attributes{"namespace": text(fmt.Sprint("n", i%7)), "key": text(k), "item": text(strings.Repeat("x", 100<<10))})
+		tab.put(attributes{"namespace": text(fmt.Sprint("n", i%7)), "key": text(k),
+			"item": text(strings.Repeat("x", 100<<10))})
 	}
 	got := map[string]bool{}
 	pages := dynamodb.NewScanPaginator(tab, &dynamodb.ScanInput{TableName: tab.name})

@@ -27,7 +27,9 @@ func snsCases() map[string]func(T, Account) {
 	}
 }
 
-const allowTopic = `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Service":"sns.amazonaws.com"},"Action":"sqs:SendMessage","Resource":%q,"Condition":{"ArnEquals":{"aws:SourceArn":%q}}}]}`
+const allowTopic = `{"Version":"2012-10-17","Statement":[{"Effect":"Allow",` +
+	`"Principal":{"Service":"sns.amazonaws.com"},"Action":"sqs:SendMessage","Resource":%q,` +
+	`"Condition":{"ArnEquals":{"aws:SourceArn":%q}}}]}`
 
 // topic is a topic in the account under test.
 type topic struct {
@@ -83,7 +85,8 @@ func rawDelivery(t T, a Account) {
 	assert.Equal(t, awkward, *got[0].Body)
 	require.Len(t, got[0].MessageAttributes, 2)
 	for name, want := range change() {
-		assert.Equal(t, *want.DataType+*want.StringValue, *got[0].MessageAttributes[name].DataType+*got[0].MessageAttributes[name].StringValue)
+		assert.Equal(t, *want.DataType+*want.StringValue,
+			*got[0].MessageAttributes[name].DataType+*got[0].MessageAttributes[name].StringValue)
 	}
 }
 
@@ -114,7 +117,9 @@ func subscriptions(t T, a Account) {
 	p := newTopic(t, a)
 	q, arn := p.subscribe()
 	assert.True(t, strings.HasPrefix(*arn, *p.arn+":"), *arn)
-	again, err := p.Subscribe(t.Context(), &sns.SubscribeInput{TopicArn: p.arn, Protocol: aws.String("sqs"), Endpoint: aws.String(q.attribute("QueueArn")), Attributes: map[string]string{"RawMessageDelivery": "true"}, ReturnSubscriptionArn: true})
+	again, err := p.Subscribe(t.Context(),
+		&sns.SubscribeInput{TopicArn: p.arn, Protocol: aws.String("sqs"), Endpoint: aws.String(q.attribute("QueueArn")),
+			Attributes: map[string]string{"RawMessageDelivery": "true"}, ReturnSubscriptionArn: true})
 	require.NoError(t, err)
 	assert.Equal(t, *arn, *again.SubscriptionArn, "the same endpoint is the same subscription")
 	look := func() (*sns.GetSubscriptionAttributesOutput, error) {
@@ -123,7 +128,8 @@ func subscriptions(t T, a Account) {
 	got, err := look()
 	require.NoError(t, err)
 	assert.Equal(t, []string{"true", *p.arn, "sqs", q.attribute("QueueArn"), "false"}, []string{
-		got.Attributes["RawMessageDelivery"], got.Attributes["TopicArn"], got.Attributes["Protocol"], got.Attributes["Endpoint"], got.Attributes["PendingConfirmation"]})
+		got.Attributes["RawMessageDelivery"], got.Attributes["TopicArn"], got.Attributes["Protocol"],
+		got.Attributes["Endpoint"], got.Attributes["PendingConfirmation"]})
 	_, err = p.Unsubscribe(t.Context(), &sns.UnsubscribeInput{SubscriptionArn: arn})
 	require.NoError(t, err)
 	_, err = look()
@@ -138,7 +144,9 @@ func (p *topic) allow(q *queue, topicARN string) {
 
 func batchOf(count, size int) (entries []types.PublishBatchRequestEntry) {
 	for i := range count {
-		entries = append(entries, types.PublishBatchRequestEntry{Id: aws.String(fmt.Sprint("id", i)), Message: aws.String(strings.Repeat("x", size) + fmt.Sprint(i))})
+		entries = append(entries,
+			types.PublishBatchRequestEntry{Id: aws.String(fmt.Sprint("id", i)),
+				Message: aws.String(strings.Repeat("x", size) + fmt.Sprint(i))})
 	}
 	return entries
 }
@@ -148,7 +156,8 @@ func publishBatch(t T, a Account) {
 	q, _ := p.subscribe()
 	entries := batchOf(10, 0)
 	entries[3].MessageAttributes = change()
-	out, err := p.PublishBatch(t.Context(), &sns.PublishBatchInput{TopicArn: p.arn, PublishBatchRequestEntries: entries})
+	out, err := p.PublishBatch(t.Context(),
+		&sns.PublishBatchInput{TopicArn: p.arn, PublishBatchRequestEntries: entries})
 	require.NoError(t, err)
 	assert.Len(t, out.Successful, 10)
 	assert.Empty(t, out.Failed)
@@ -162,21 +171,25 @@ func publishBatchLimits(t T, a Account) {
 	for code, entries := range map[string][]types.PublishBatchRequestEntry{
 		"TooManyEntriesInBatchRequest": batchOf(11, 0), "BatchEntryIdsNotDistinct": same,
 	} {
-		_, err := p.PublishBatch(t.Context(), &sns.PublishBatchInput{TopicArn: p.arn, PublishBatchRequestEntries: entries})
+		_, err := p.PublishBatch(t.Context(),
+			&sns.PublishBatchInput{TopicArn: p.arn, PublishBatchRequestEntries: entries})
 		assert.Equal(t, code, codeOf(err))
 	}
 }
 
 func publishBatchBytes(t T, a Account) {
 	p := newTopic(t, a)
-	for code, entries := range map[string][]types.PublishBatchRequestEntry{"EmptyBatchRequest": {}, "BatchRequestTooLong": batchOf(2, 128<<10)} {
-		_, err := p.PublishBatch(t.Context(), &sns.PublishBatchInput{TopicArn: p.arn, PublishBatchRequestEntries: entries})
+	for code, entries := range map[string][]types.PublishBatchRequestEntry{"EmptyBatchRequest": {},
+		"BatchRequestTooLong": batchOf(2, 128<<10)} {
+		_, err := p.PublishBatch(t.Context(),
+			&sns.PublishBatchInput{TopicArn: p.arn, PublishBatchRequestEntries: entries})
 		assert.Equal(t, code, codeOf(err))
 	}
 }
 
 func emptyAttributes(t T, a Account) {
-	err := newTopic(t, a).publish("x", map[string]types.MessageAttributeValue{"prefix": {DataType: aws.String("String"), StringValue: aws.String("")}})
+	err := newTopic(t, a).publish("x",
+		map[string]types.MessageAttributeValue{"prefix": {DataType: aws.String("String"), StringValue: aws.String("")}})
 	assert.Equal(t, "ParameterValueInvalid", codeOf(err))
 }
 
@@ -195,7 +208,8 @@ func noTopic(t T, a Account) {
 	errs := map[string]error{}
 	_, errs["publish"] = a.SNS.Publish(t.Context(), &sns.PublishInput{TopicArn: none, Message: aws.String("x")})
 	_, errs["subscribe"] = a.SNS.Subscribe(t.Context(), &sns.SubscribeInput{
-		TopicArn: none, Protocol: aws.String("sqs"), Endpoint: aws.String(newQueue(t, a, nil).attribute("QueueArn")), Attributes: map[string]string{"RawMessageDelivery": "true"},
+		TopicArn: none, Protocol: aws.String("sqs"), Endpoint: aws.String(newQueue(t, a, nil).attribute("QueueArn")),
+		Attributes: map[string]string{"RawMessageDelivery": "true"},
 	})
 	refused(t, "NotFound", errs)
 }

@@ -77,7 +77,8 @@ func (q *queue) send(bodies ...string) (ids []string) {
 
 // sendTo sends to a group of a FIFO queue; the body is its de-duplication id too, unless the queue makes one.
 func (q *queue) sendTo(group string, id *string, body string) error {
-	_, err := q.SendMessage(q.Context(), &sqs.SendMessageInput{QueueUrl: q.url, MessageBody: &body, MessageGroupId: &group, MessageDeduplicationId: id})
+	_, err := q.SendMessage(q.Context(),
+		&sqs.SendMessageInput{QueueUrl: q.url, MessageBody: &body, MessageGroupId: &group, MessageDeduplicationId: id})
 	return err
 }
 
@@ -93,7 +94,8 @@ func (q *queue) receive(count, seconds int32) []types.Message {
 	q.Helper()
 	out, err := q.ReceiveMessage(q.Context(), &sqs.ReceiveMessageInput{
 		QueueUrl: q.url, MaxNumberOfMessages: count, WaitTimeSeconds: seconds,
-		MessageSystemAttributeNames: []types.MessageSystemAttributeName{types.MessageSystemAttributeNameAll}, MessageAttributeNames: []string{"All"},
+		MessageSystemAttributeNames: []types.MessageSystemAttributeName{types.MessageSystemAttributeNameAll},
+		MessageAttributeNames:       []string{"All"},
 	})
 	require.NoError(q, err)
 	return out.Messages
@@ -122,7 +124,9 @@ func (q *queue) delete(m types.Message) {
 
 func (q *queue) attribute(name string) string {
 	q.Helper()
-	out, err := q.GetQueueAttributes(q.Context(), &sqs.GetQueueAttributesInput{QueueUrl: q.url, AttributeNames: []types.QueueAttributeName{types.QueueAttributeName(name)}})
+	out, err := q.GetQueueAttributes(q.Context(),
+		&sqs.GetQueueAttributesInput{QueueUrl: q.url,
+			AttributeNames: []types.QueueAttributeName{types.QueueAttributeName(name)}})
 	require.NoError(q, err)
 	return out.Attributes[name]
 }
@@ -142,7 +146,8 @@ func sendReceiveDelete(t T, a Account) {
 	got := q.receive(10, 1)
 	require.Len(t, got, 1)
 	m := got[0]
-	assert.Equal(t, []string{"hello", *out.MessageId, "1"}, []string{*m.Body, *m.MessageId, m.Attributes["ApproximateReceiveCount"]})
+	assert.Equal(t, []string{"hello", *out.MessageId, "1"},
+		[]string{*m.Body, *m.MessageId, m.Attributes["ApproximateReceiveCount"]})
 	assert.NotEmpty(t, m.Attributes["SentTimestamp"])
 	assert.Equal(t, "1", q.attribute("ApproximateNumberOfMessagesNotVisible"))
 	q.delete(m)
@@ -168,7 +173,8 @@ func visibility(t T, a Account) {
 	assert.Empty(t, q.receive(10, 0), "it is hidden")
 	second := q.receive(10, 10)
 	require.Len(t, second, 1)
-	assert.Equal(t, []string{*first[0].MessageId, "2"}, []string{*second[0].MessageId, second[0].Attributes["ApproximateReceiveCount"]})
+	assert.Equal(t, []string{*first[0].MessageId, "2"},
+		[]string{*second[0].MessageId, second[0].Attributes["ApproximateReceiveCount"]})
 	assert.NotEqual(t, *first[0].ReceiptHandle, *second[0].ReceiptHandle)
 }
 
@@ -177,10 +183,12 @@ func changeVisibility(t T, a Account) {
 	q.send("a")
 	m := q.receive(1, 1)
 	require.Len(t, m, 1)
-	_, err := q.ChangeMessageVisibility(t.Context(), &sqs.ChangeMessageVisibilityInput{QueueUrl: q.url, ReceiptHandle: m[0].ReceiptHandle, VisibilityTimeout: 0})
+	_, err := q.ChangeMessageVisibility(t.Context(),
+		&sqs.ChangeMessageVisibilityInput{QueueUrl: q.url, ReceiptHandle: m[0].ReceiptHandle, VisibilityTimeout: 0})
 	require.NoError(t, err)
 	assert.Equal(t, []string{"a"}, bodiesOf(q.receive(1, 1)))
-	_, err = q.ChangeMessageVisibility(t.Context(), &sqs.ChangeMessageVisibilityInput{QueueUrl: q.url, ReceiptHandle: aws.String("broken"), VisibilityTimeout: 0})
+	_, err = q.ChangeMessageVisibility(t.Context(),
+		&sqs.ChangeMessageVisibilityInput{QueueUrl: q.url, ReceiptHandle: aws.String("broken"), VisibilityTimeout: 0})
 	assert.Equal(t, "ReceiptHandleIsInvalid", codeOf(err))
 }
 
@@ -200,7 +208,8 @@ func longPoll(t T, a Account) {
 
 func queueRefusals(t T, a Account) {
 	q := newQueue(t, a, nil)
-	for body, code := range map[string]string{"": "MissingParameter", strings.Repeat("x", 1<<20+1): "InvalidParameterValue"} {
+	for body, code := range map[string]string{"": "MissingParameter",
+		strings.Repeat("x", 1<<20+1): "InvalidParameterValue"} {
 		_, err := q.SendMessage(t.Context(), &sqs.SendMessageInput{QueueUrl: q.url, MessageBody: &body})
 		assert.Equal(t, code, codeOf(err), "%.5q", body)
 	}
@@ -221,7 +230,8 @@ func noQueue(t T, a Account) {
 	errs := map[string]error{}
 	_, errs["send"] = q.SendMessage(t.Context(), &sqs.SendMessageInput{QueueUrl: gone, MessageBody: aws.String("x")})
 	_, errs["receive"] = q.ReceiveMessage(t.Context(), &sqs.ReceiveMessageInput{QueueUrl: gone})
-	_, errs["attributes"] = q.GetQueueAttributes(t.Context(), &sqs.GetQueueAttributesInput{QueueUrl: gone, AttributeNames: []types.QueueAttributeName{"All"}})
+	_, errs["attributes"] = q.GetQueueAttributes(t.Context(),
+		&sqs.GetQueueAttributesInput{QueueUrl: gone, AttributeNames: []types.QueueAttributeName{"All"}})
 	name := aws.String((*q.url)[strings.LastIndexByte(*q.url, '/')+1:])
 	found, err := q.GetQueueUrl(t.Context(), &sqs.GetQueueUrlInput{QueueName: name})
 	require.NoError(t, err)
@@ -238,7 +248,8 @@ func noQueue(t T, a Account) {
 
 func (q *queue) set(name, value string) {
 	q.Helper()
-	_, err := q.SetQueueAttributes(q.Context(), &sqs.SetQueueAttributesInput{QueueUrl: q.url, Attributes: map[string]string{name: value}})
+	_, err := q.SetQueueAttributes(q.Context(),
+		&sqs.SetQueueAttributesInput{QueueUrl: q.url, Attributes: map[string]string{name: value}})
 	require.NoError(q, err)
 }
 
@@ -248,7 +259,8 @@ func messageAttributes(t T, a Account) {
 		"kind":   {DataType: aws.String("String.Array"), StringValue: aws.String(`["features"]`)},
 		"prefix": {DataType: aws.String("String"), StringValue: aws.String("eu:prod")},
 	}
-	_, err := q.SendMessage(t.Context(), &sqs.SendMessageInput{QueueUrl: q.url, MessageBody: aws.String("x"), MessageAttributes: given})
+	_, err := q.SendMessage(t.Context(),
+		&sqs.SendMessageInput{QueueUrl: q.url, MessageBody: aws.String("x"), MessageAttributes: given})
 	require.NoError(t, err)
 	got := q.receive(1, 1)
 	require.Len(t, got, 1)
@@ -263,7 +275,8 @@ func queueBatches(t T, a Account) {
 	want := []string{"0", "1", "2", "3", "4", "5", "6", "7", "8", "9"}
 	in := &sqs.SendMessageBatchInput{QueueUrl: q.url}
 	for _, body := range want {
-		in.Entries = append(in.Entries, types.SendMessageBatchRequestEntry{Id: aws.String("id" + body), MessageBody: aws.String(body)})
+		in.Entries = append(in.Entries,
+			types.SendMessageBatchRequestEntry{Id: aws.String("id" + body), MessageBody: aws.String(body)})
 	}
 	sent, err := q.SendMessageBatch(t.Context(), in)
 	require.NoError(t, err)
@@ -276,7 +289,8 @@ func queueBatches(t T, a Account) {
 	require.ElementsMatch(t, want, bodiesOf(got))
 	remove := &sqs.DeleteMessageBatchInput{QueueUrl: q.url}
 	for i, m := range got {
-		remove.Entries = append(remove.Entries, types.DeleteMessageBatchRequestEntry{Id: aws.String(fmt.Sprint(i)), ReceiptHandle: m.ReceiptHandle})
+		remove.Entries = append(remove.Entries,
+			types.DeleteMessageBatchRequestEntry{Id: aws.String(fmt.Sprint(i)), ReceiptHandle: m.ReceiptHandle})
 	}
 	remove.Entries[3].ReceiptHandle = aws.String("broken")
 	removed, err := q.DeleteMessageBatch(t.Context(), remove)
@@ -291,14 +305,17 @@ func queueBatchLimits(t T, a Account) {
 	q := newQueue(t, a, nil)
 	entries := func(count, size int) (list []types.SendMessageBatchRequestEntry) {
 		for i := range count {
-			list = append(list, types.SendMessageBatchRequestEntry{Id: aws.String(fmt.Sprint(i)), MessageBody: aws.String(strings.Repeat("x", size))})
+			list = append(list,
+				types.SendMessageBatchRequestEntry{Id: aws.String(fmt.Sprint(i)),
+					MessageBody: aws.String(strings.Repeat("x", size))})
 		}
 		return list
 	}
 	same := entries(2, 1)
 	same[1].Id = same[0].Id
 	for code, list := range map[string][]types.SendMessageBatchRequestEntry{
-		"TooManyEntriesInBatchRequest": entries(11, 1), "BatchEntryIdsNotDistinct": same, "BatchRequestTooLong": entries(2, 1<<19+1),
+		"TooManyEntriesInBatchRequest": entries(11, 1), "BatchEntryIdsNotDistinct": same,
+		"BatchRequestTooLong": entries(2, 1<<19+1),
 	} {
 		_, err := q.SendMessageBatch(t.Context(), &sqs.SendMessageBatchInput{QueueUrl: q.url, Entries: list})
 		assert.Equal(t, "AWS.SimpleQueueService."+code, codeOf(err))

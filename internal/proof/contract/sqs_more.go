@@ -25,15 +25,20 @@ func fifoOrder(t T, a Account) {
 
 func fifoRefusals(t T, a Account) {
 	q := newFIFO(t, a, nil)
-	_, noGroup := q.SendMessage(t.Context(), &sqs.SendMessageInput{QueueUrl: q.url, MessageBody: aws.String("x"), MessageDeduplicationId: aws.String("x")})
+	_, noGroup := q.SendMessage(t.Context(),
+		&sqs.SendMessageInput{QueueUrl: q.url, MessageBody: aws.String("x"), MessageDeduplicationId: aws.String("x")})
 	assert.Equal(t, "MissingParameter", codeOf(noGroup))
 	assert.Equal(t, "InvalidParameterValue", codeOf(q.sendTo("g", nil, "x")), "no id, and the queue makes none")
-	_, err := a.SQS.CreateQueue(t.Context(), &sqs.CreateQueueInput{QueueName: aws.String(newName("queue")), Attributes: map[string]string{"FifoQueue": "true"}})
+	_, err := a.SQS.CreateQueue(t.Context(),
+		&sqs.CreateQueueInput{QueueName: aws.String(newName("queue")),
+			Attributes: map[string]string{"FifoQueue": "true"}})
 	assert.Equal(t, "InvalidParameterValue", codeOf(err), "a FIFO queue's name ends in .fifo")
 }
 
 func standardRefusesID(t T, a Account) {
-	_, err := a.SQS.SendMessage(t.Context(), &sqs.SendMessageInput{QueueUrl: newQueue(t, a, nil).url, MessageBody: aws.String("x"), MessageDeduplicationId: aws.String("x")})
+	_, err := a.SQS.SendMessage(t.Context(),
+		&sqs.SendMessageInput{QueueUrl: newQueue(t, a, nil).url, MessageBody: aws.String("x"),
+			MessageDeduplicationId: aws.String("x")})
 	assert.Equal(t, "InvalidParameterValue", codeOf(err))
 }
 
@@ -95,11 +100,14 @@ func queueAttributes(t T, a Account) {
 	assert.Equal(t, "30", q.attribute("VisibilityTimeout"), "the default")
 	assert.Regexp(t, `^arn:aws:sqs:us-east-1:\d{12}:contract-queue-`, q.attribute("QueueArn"))
 	policy := `{"Version":"2012-10-17","Statement":[]}`
-	_, err := q.SetQueueAttributes(t.Context(), &sqs.SetQueueAttributesInput{QueueUrl: q.url, Attributes: map[string]string{"Policy": policy, "VisibilityTimeout": "7"}})
+	_, err := q.SetQueueAttributes(t.Context(),
+		&sqs.SetQueueAttributesInput{QueueUrl: q.url,
+			Attributes: map[string]string{"Policy": policy, "VisibilityTimeout": "7"}})
 	require.NoError(t, err)
 	assert.JSONEq(t, policy, q.attribute("Policy"))
 	assert.Equal(t, "7", q.attribute("VisibilityTimeout"))
-	_, err = q.TagQueue(t.Context(), &sqs.TagQueueInput{QueueUrl: q.url, Tags: map[string]string{"warmflags:owner": "host/1"}})
+	_, err = q.TagQueue(t.Context(),
+		&sqs.TagQueueInput{QueueUrl: q.url, Tags: map[string]string{"warmflags:owner": "host/1"}})
 	require.NoError(t, err)
 	tags, err := q.ListQueueTags(t.Context(), &sqs.ListQueueTagsInput{QueueUrl: q.url})
 	require.NoError(t, err)
@@ -113,7 +121,8 @@ func queueAttributes(t T, a Account) {
 func createAgain(t T, a Account) {
 	name := aws.String(newName("queue"))
 	create := func(seconds string) (*string, error) {
-		out, err := a.SQS.CreateQueue(t.Context(), &sqs.CreateQueueInput{QueueName: name, Attributes: map[string]string{"VisibilityTimeout": seconds}})
+		out, err := a.SQS.CreateQueue(t.Context(),
+			&sqs.CreateQueueInput{QueueName: name, Attributes: map[string]string{"VisibilityTimeout": seconds}})
 		if err != nil {
 			return nil, err
 		}

@@ -27,7 +27,8 @@ func (t *table) iterator(kind streamtypes.ShardIteratorType, after *string) (*st
 	require.NoError(t, err)
 	require.NotEmpty(t, described.StreamDescription.Shards)
 	out, err := t.streams.GetShardIterator(t.Context(), &dynamodbstreams.GetShardIteratorInput{
-		StreamArn: t.stream, ShardId: described.StreamDescription.Shards[0].ShardId, ShardIteratorType: kind, SequenceNumber: after,
+		StreamArn: t.stream, ShardId: described.StreamDescription.Shards[0].ShardId, ShardIteratorType: kind,
+		SequenceNumber: after,
 	})
 	if err != nil {
 		return nil, err
@@ -91,11 +92,14 @@ func recordsInOrder(t T, a Account) {
 	tab.put(flag("b", 5))
 	add := expr("ADD #v :one")
 	_, err := tab.UpdateItem(t.Context(), &dynamodb.UpdateItemInput{
-		TableName: tab.name, Key: key("token"), UpdateExpression: &add.text, ExpressionAttributeNames: add.names, ExpressionAttributeValues: add.values,
+		TableName: tab.name, Key: key("token"), UpdateExpression: &add.text, ExpressionAttributeNames: add.names,
+		ExpressionAttributeValues: add.values,
 	})
 	require.NoError(t, err)
 	records := tab.records()
-	assert.Equal(t, []string{"INSERT a >1", "INSERT b >1", "MODIFY a 1>2", "MODIFY a 2>1", "REMOVE b 1>", "INSERT b >5", "INSERT token >1"}, summaries(records))
+	assert.Equal(t,
+		[]string{"INSERT a >1", "INSERT b >1", "MODIFY a 1>2", "MODIFY a 2>1", "REMOVE b 1>", "INSERT b >5",
+			"INSERT token >1"}, summaries(records))
 	last := ""
 	for _, r := range records {
 		n := *r.Dynamodb.SequenceNumber
@@ -117,9 +121,12 @@ func recordsOfNothing(t T, a Account) {
 	tab.remove("none")
 	tab.put(with(flag("a", 1), attributes{"version": number("1.0")}))
 	absent := expr("attribute_not_exists(#v)")
-	_, err := tab.PutItem(t.Context(), &dynamodb.PutItemInput{TableName: tab.name, Item: flag("a", 9), ConditionExpression: &absent.text, ExpressionAttributeNames: absent.names})
+	_, err := tab.PutItem(t.Context(),
+		&dynamodb.PutItemInput{TableName: tab.name, Item: flag("a", 9), ConditionExpression: &absent.text,
+			ExpressionAttributeNames: absent.names})
 	require.Error(t, err)
-	_, err = tab.transact(tab.putting(flag("a", 1)), types.TransactWriteItem{Delete: &types.Delete{TableName: tab.name, Key: key("none")}})
+	_, err = tab.transact(tab.putting(flag("a", 1)),
+		types.TransactWriteItem{Delete: &types.Delete{TableName: tab.name, Key: key("none")}})
 	require.NoError(t, err)
 	assert.Equal(t, []string{"INSERT a >1"}, summaries(tab.records()))
 }
@@ -129,16 +136,19 @@ func recordsOfTransactions(t T, a Account) {
 	tab := newTable(t, a)
 	check := func(condition string) types.TransactWriteItem {
 		e := expr(condition)
-		return types.TransactWriteItem{ConditionCheck: &types.ConditionCheck{TableName: tab.name, Key: key("none"), ConditionExpression: &e.text, ExpressionAttributeNames: e.names}}
+		return types.TransactWriteItem{ConditionCheck: &types.ConditionCheck{TableName: tab.name, Key: key("none"),
+			ConditionExpression: &e.text, ExpressionAttributeNames: e.names}}
 	}
 	_, err := tab.transact(tab.putting(flag("a", 1)), check("attribute_not_exists(#v)"), tab.putting(flag("b", 1)))
 	require.NoError(t, err)
 	_, err = tab.transact(tab.putting(flag("a", 2)), check("attribute_exists(#v)"))
 	require.Error(t, err)
-	_, err = tab.transact(tab.putting(flag("c", 1)), types.TransactWriteItem{Delete: &types.Delete{TableName: tab.name, Key: key("a")}})
+	_, err = tab.transact(tab.putting(flag("c", 1)),
+		types.TransactWriteItem{Delete: &types.Delete{TableName: tab.name, Key: key("a")}})
 	require.NoError(t, err)
 	got := summaries(tab.records())
-	assert.ElementsMatch(t, []string{"INSERT a >1", "INSERT b >1", "INSERT c >1", "REMOVE a 1>"}, got, "order is promised for each item only")
+	assert.ElementsMatch(t, []string{"INSERT a >1", "INSERT b >1", "INSERT c >1", "REMOVE a 1>"}, got,
+		"order is promised for each item only")
 }
 
 func iteratorsBegin(t T, a Account) {
@@ -163,11 +173,13 @@ func iteratorsBegin(t T, a Account) {
 }
 
 func noStream(t T, a Account) {
-	arn := aws.String("arn:aws:dynamodb:us-east-1:000000000000:table/" + newName("none") + "/stream/2026-01-01T00:00:00.000")
+	arn := aws.String("arn:aws:dynamodb:us-east-1:000000000000:table/" + newName("none") +
+		"/stream/2026-01-01T00:00:00.000")
 	errs := map[string]error{}
 	_, errs["describe"] = a.Streams.DescribeStream(t.Context(), &dynamodbstreams.DescribeStreamInput{StreamArn: arn})
 	_, errs["iterator"] = a.Streams.GetShardIterator(t.Context(), &dynamodbstreams.GetShardIteratorInput{
-		StreamArn: arn, ShardId: aws.String("shardId-00000000000000000000-00000000"), ShardIteratorType: streamtypes.ShardIteratorTypeTrimHorizon,
+		StreamArn: arn, ShardId: aws.String("shardId-00000000000000000000-00000000"),
+		ShardIteratorType: streamtypes.ShardIteratorTypeTrimHorizon,
 	})
 	refused(t, "ResourceNotFoundException", errs)
 }
@@ -178,8 +190,10 @@ func streamRefusals(t T, a Account) {
 	errs := map[string]error{}
 	at, err := tab.iterator(streamtypes.ShardIteratorTypeTrimHorizon, nil)
 	require.NoError(t, err)
-	_, errs["limit over 1,000"] = a.Streams.GetRecords(t.Context(), &dynamodbstreams.GetRecordsInput{ShardIterator: at, Limit: aws.Int32(1001)})
+	_, errs["limit over 1,000"] = a.Streams.GetRecords(t.Context(),
+		&dynamodbstreams.GetRecordsInput{ShardIterator: at, Limit: aws.Int32(1001)})
 	_, errs["no sequence number"] = tab.iterator(streamtypes.ShardIteratorTypeAfterSequenceNumber, nil)
-	_, errs["a broken iterator"] = a.Streams.GetRecords(t.Context(), &dynamodbstreams.GetRecordsInput{ShardIterator: aws.String("broken")})
+	_, errs["a broken iterator"] = a.Streams.GetRecords(t.Context(),
+		&dynamodbstreams.GetRecordsInput{ShardIterator: aws.String("broken")})
 	refused(t, "ValidationException", errs)
 }

@@ -37,7 +37,9 @@ func transactionWritesAll(t T, a Account) {
 		tab.putting(flag("a", 1)),
 		tab.putting(flag("b", 2)),
 		types.TransactWriteItem{Delete: &types.Delete{TableName: tab.name, Key: key("c")}},
-		types.TransactWriteItem{ConditionCheck: &types.ConditionCheck{TableName: tab.name, Key: key("d"), ConditionExpression: aws.String("attribute_not_exists(#v)"), ExpressionAttributeNames: map[string]string{"#v": "version"}}},
+		types.TransactWriteItem{ConditionCheck: &types.ConditionCheck{TableName: tab.name, Key: key("d"),
+			ConditionExpression:      aws.String("attribute_not_exists(#v)"),
+			ExpressionAttributeNames: map[string]string{"#v": "version"}}},
 	)
 	require.NoError(t, err)
 	assert.Empty(t, reasons)
@@ -50,9 +52,11 @@ func transactionIsAllOrNothing(t T, a Account) {
 	tab.put(flag("b", 7), flag("c", 1), flag("token", 5))
 	stale := tab.putting(flag("b", 2))
 	names := map[string]string{"#v": "version"}
-	stale.Put.ConditionExpression, stale.Put.ExpressionAttributeNames, stale.Put.ExpressionAttributeValues = aws.String("#v < :v"), names, attributes{":v": whole(2)}
+	stale.Put.ConditionExpression, stale.Put.ExpressionAttributeNames = aws.String("#v < :v"), names
+	stale.Put.ExpressionAttributeValues = attributes{":v": whole(2)}
 	token := types.TransactWriteItem{ConditionCheck: &types.ConditionCheck{
-		TableName: tab.name, Key: key("token"), ConditionExpression: aws.String("#v = :v"), ExpressionAttributeNames: names, ExpressionAttributeValues: attributes{":v": whole(4)},
+		TableName: tab.name, Key: key("token"), ConditionExpression: aws.String("#v = :v"),
+		ExpressionAttributeNames: names, ExpressionAttributeValues: attributes{":v": whole(4)},
 	}}
 	removal := types.TransactWriteItem{Delete: &types.Delete{TableName: tab.name, Key: key("c")}}
 	before := tab.all()
@@ -60,8 +64,10 @@ func transactionIsAllOrNothing(t T, a Account) {
 		items []types.TransactWriteItem
 		want  []string
 	}{
-		{[]types.TransactWriteItem{tab.putting(flag("a", 1)), stale, removal, token}, []string{"None", "ConditionalCheckFailed", "None", "ConditionalCheckFailed"}},
-		{[]types.TransactWriteItem{removal, tab.putting(flag("a", 1)), token}, []string{"None", "None", "ConditionalCheckFailed"}},
+		{[]types.TransactWriteItem{tab.putting(flag("a", 1)), stale, removal, token},
+			[]string{"None", "ConditionalCheckFailed", "None", "ConditionalCheckFailed"}},
+		{[]types.TransactWriteItem{removal, tab.putting(flag("a", 1)), token},
+			[]string{"None", "None", "ConditionalCheckFailed"}},
 	} {
 		reasons, err := tab.transact(c.items...)
 		assert.Equal(t, "TransactionCanceledException", codeOf(err))
@@ -74,7 +80,8 @@ func transactionLimits(t T, a Account) {
 	tab := newTable(t, a)
 	many := func(count, size int) (items []types.TransactWriteItem) {
 		for i := range count {
-			items = append(items, tab.putting(with(flag(fmt.Sprint(i), 1), attributes{"item": text(strings.Repeat("x", size))})))
+			items = append(items,
+				tab.putting(with(flag(fmt.Sprint(i), 1), attributes{"item": text(strings.Repeat("x", size))})))
 		}
 		return items
 	}
@@ -87,8 +94,10 @@ func transactionLimits(t T, a Account) {
 	_, errs["101 items"] = tab.transact(many(101, 1)...)
 	_, errs["no items"] = tab.transact()
 	_, errs["over 4 MB"] = tab.transact(many(11, 390<<10)...)
-	_, errs["an item twice"] = tab.transact(tab.putting(flag("a", 1)), types.TransactWriteItem{Delete: &types.Delete{TableName: tab.name, Key: key("a")}})
-	_, errs["two kinds in one item"] = tab.transact(types.TransactWriteItem{Put: tab.putting(flag("a", 1)).Put, Delete: &types.Delete{TableName: tab.name, Key: key("b")}})
+	_, errs["an item twice"] = tab.transact(tab.putting(flag("a", 1)),
+		types.TransactWriteItem{Delete: &types.Delete{TableName: tab.name, Key: key("a")}})
+	_, errs["two kinds in one item"] = tab.transact(types.TransactWriteItem{Put: tab.putting(flag("a", 1)).Put,
+		Delete: &types.Delete{TableName: tab.name, Key: key("b")}})
 	refused(t, "ValidationException", errs)
 	assert.Len(t, tab.all(), before)
 }

@@ -1,5 +1,5 @@
-// Package ldstream is LaunchDarkly's streaming service without a network: an HTTP transport that answers from memory, so that
-// tests in a testing/synctest bubble and histories decide when each event comes.
+// Package ldstream is LaunchDarkly's streaming service without a network: an HTTP transport that answers from memory,
+// so that tests in a testing/synctest bubble and histories decide when each event comes.
 package ldstream
 
 import (
@@ -12,7 +12,8 @@ import (
 
 // Transport answers each request with a connection in memory.
 type Transport struct {
-	// Answer is called in the client's goroutine for each request. It may use the connection later too, from any goroutine.
+	// Answer is called in the client's goroutine for each request. It may use the connection later too, from any
+	// goroutine.
 	Answer func(*Connection)
 }
 
@@ -38,7 +39,8 @@ type Connection struct {
 
 // RoundTrip implements [http.RoundTripper].
 func (t Transport) RoundTrip(r *http.Request) (*http.Response, error) {
-	c := &Connection{Request: r, ctx: r.Context(), ended: make(chan struct{}), change: make(chan struct{}, 1), status: http.StatusOK}
+	c := &Connection{Request: r, ctx: r.Context(), ended: make(chan struct{}), change: make(chan struct{}, 1),
+		status: http.StatusOK}
 	t.Answer(c)
 	c.mu.Lock()
 	status, err := c.status, r.Context().Err()

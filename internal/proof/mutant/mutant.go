@@ -115,7 +115,8 @@ func (s Suite) run(ctx context.Context, m Mutant, dir string) (output string, er
 	slots <- struct{}{}
 	defer func() { <-slots }()
 	binary := filepath.Join(dir, "mutant.test")
-	build := exec.CommandContext(ctx, "go", "test", "-c", "-vet=off", "-ldflags=-s -w", "-overlay", overlay, "-o", binary, ".")
+	build := exec.CommandContext(ctx, "go", "test", "-c", "-vet=off", "-ldflags=-s -w", "-overlay", overlay,
+		"-o", binary, ".")
 	build.Dir = s.Package
 	if text, err := build.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("%w: %w\n%s", ErrBuild, err, text)

@@ -39,7 +39,8 @@ func (c *container) routes() http.Handler {
 	})
 	mux.HandleFunc("POST "+runtime+"invocation/{id}/error", func(w http.ResponseWriter, r *http.Request) {
 		c.posted(w, r, func(body []byte) answer {
-			return answer{id: r.PathValue("id"), err: reported(body, r.Header.Get("Lambda-Runtime-Function-Error-Type"), false)}
+			return answer{id: r.PathValue("id"),
+				err: reported(body, r.Header.Get("Lambda-Runtime-Function-Error-Type"), false)}
 		})
 	})
 	for path, header := range map[string]string{

@@ -130,7 +130,8 @@ func (c *container) await(ctx context.Context, wanted <-chan struct{}) error {
 		c.take(a)
 	case a := <-c.answers:
 		if a.err == nil {
-			return &Error{Type: "Runtime.UnexpectedAnswer", Message: "an answer before it asked for an event", Init: true}
+			return &Error{Type: "Runtime.UnexpectedAnswer",
+				Message: "an answer before it asked for an event", Init: true}
 		}
 		return a.err
 	case p := <-c.exits:

@@ -26,8 +26,8 @@ type Config struct {
 	// Concurrency makes it a function on Lambda Managed Instances, whose containers run so many invocations at a time
 	// and are never frozen. 0 means an ordinary function.
 	Concurrency int
-	// PatientShutdown lets the processes of a container that is shut down take their time, which Lambda limits to 500 ms
-	// without and 2 seconds with external extensions.
+	// PatientShutdown lets the processes of a container that is shut down take their time, which Lambda limits to 500
+	// ms without and 2 seconds with external extensions.
 	PatientShutdown bool
 }
 

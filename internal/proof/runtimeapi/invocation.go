@@ -28,7 +28,8 @@ type Invocation struct {
 
 func newInvocation(ctx context.Context, payload []byte) *Invocation {
 	return &Invocation{
-		payload: payload, ctx: ctx, hasResult: make(chan struct{}), ended: make(chan struct{}), released: make(chan struct{}),
+		payload: payload, ctx: ctx, hasResult: make(chan struct{}), ended: make(chan struct{}),
+		released: make(chan struct{}),
 	}
 }
 

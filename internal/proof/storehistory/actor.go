@@ -56,7 +56,8 @@ func (a *actor) disturb(transaction []types.TransactWriteItem) error {
 		h.report.Canceled++
 		canceled := &types.TransactionCanceledException{}
 		for range transaction {
-			code := []string{"None", "TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"}[h.rng.IntN(4)]
+			code := []string{"None", "TransactionConflict", "ThrottlingError",
+				"ProvisionedThroughputExceeded"}[h.rng.IntN(4)]
 			canceled.CancellationReasons = append(canceled.CancellationReasons, types.CancellationReason{Code: &code})
 		}
 		return canceled
@@ -65,7 +66,9 @@ func (a *actor) disturb(transaction []types.TransactWriteItem) error {
 }
 
 // call makes a call, disturbed, and notes what it did.
-func call[In, Out any](ctx context.Context, a *actor, in In, do func(context.Context, In, ...func(*dynamodb.Options)) (Out, error), note func(), transaction []types.TransactWriteItem) (Out, error) {
+func call[In, Out any](ctx context.Context, a *actor, in In,
+	do func(context.Context, In, ...func(*dynamodb.Options)) (Out, error),
+	note func(), transaction []types.TransactWriteItem) (Out, error) {
 	var none Out
 	if err := a.pause(); err != nil {
 		return none, err
@@ -86,17 +89,20 @@ func call[In, Out any](ctx context.Context, a *actor, in In, do func(context.Con
 }
 
 // GetItem reads a row.
-func (a *actor) GetItem(ctx context.Context, in *dynamodb.GetItemInput, _ ...func(*dynamodb.Options)) (*dynamodb.GetItemOutput, error) {
+func (a *actor) GetItem(ctx context.Context, in *dynamodb.GetItemInput,
+	_ ...func(*dynamodb.Options)) (*dynamodb.GetItemOutput, error) {
 	return call(ctx, a, in, a.API.GetItem, func() {}, nil)
 }
 
 // Query reads a kind's rows: segments, which never change here, then flags, in one page.
-func (a *actor) Query(ctx context.Context, in *dynamodb.QueryInput, _ ...func(*dynamodb.Options)) (*dynamodb.QueryOutput, error) {
+func (a *actor) Query(ctx context.Context, in *dynamodb.QueryInput,
+	_ ...func(*dynamodb.Options)) (*dynamodb.QueryOutput, error) {
 	return call(ctx, a, in, a.API.Query, func() { a.seen, a.seenAt = a.history.table(), a.history.step }, nil)
 }
 
 // PutItem is an upsert.
-func (a *actor) PutItem(ctx context.Context, in *dynamodb.PutItemInput, _ ...func(*dynamodb.Options)) (*dynamodb.PutItemOutput, error) {
+func (a *actor) PutItem(ctx context.Context, in *dynamodb.PutItemInput,
+	_ ...func(*dynamodb.Options)) (*dynamodb.PutItemOutput, error) {
 	return call(ctx, a, in, a.API.PutItem, func() {
 		a.history.report.Upserts++
 		a.history.wrote(a.history.nameOf(in.Item))
@@ -104,9 +110,11 @@ func (a *actor) PutItem(ctx context.Context, in *dynamodb.PutItemInput, _ ...fun
 }
 
 // TransactWriteItems is Init's, and is judged. A transaction that its conditions cancel breaks nothing.
-func (a *actor) TransactWriteItems(ctx context.Context, in *dynamodb.TransactWriteItemsInput, _ ...func(*dynamodb.Options)) (*dynamodb.TransactWriteItemsOutput, error) {
+func (a *actor) TransactWriteItems(ctx context.Context, in *dynamodb.TransactWriteItemsInput,
+	_ ...func(*dynamodb.Options)) (*dynamodb.TransactWriteItemsOutput, error) {
 	var before map[name]row
-	do := func(ctx context.Context, in *dynamodb.TransactWriteItemsInput, o ...func(*dynamodb.Options)) (*dynamodb.TransactWriteItemsOutput, error) {
+	do := func(ctx context.Context, in *dynamodb.TransactWriteItemsInput,
+		o ...func(*dynamodb.Options)) (*dynamodb.TransactWriteItemsOutput, error) {
 		before = a.history.table()
 		return a.API.TransactWriteItems(ctx, in, o...)
 	}

@@ -194,5 +194,6 @@ func flagKey(flag int) string { return string(rune('a' + flag)) }
 
 // item makes a flag or segment; equal arguments make equal items.
 func item(key string, version int) st.SerializedItemDescriptor {
-	return st.SerializedItemDescriptor{Version: version, SerializedItem: fmt.Appendf(nil, `{"key":%q,"version":%d,"salt":"s"}`, key, version)}
+	return st.SerializedItemDescriptor{Version: version,
+		SerializedItem: fmt.Appendf(nil, `{"key":%q,"version":%d,"salt":"s"}`, key, version)}
 }

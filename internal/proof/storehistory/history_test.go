@@ -20,12 +20,14 @@ const table = "flags"
 
 // play plays a history in a bubble, through what around makes of the client. (dynamostore's own tests play hundreds,
 // and show that faults planted in dynamostore are noticed.)
-func play(t *testing.T, seed int, around func(dynamostore.API) dynamostore.API) (report storehistory.Report, err error) {
+func play(t *testing.T, seed int,
+	around func(dynamostore.API) dynamostore.API) (report storehistory.Report, err error) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		cloud := localaws.New()
 		cloud.CreateFlagTable(table)
-		report, err = storehistory.Run(t.Context(), storehistory.Options{Seed: uint64(seed), Client: around(cloud.DynamoDB), Table: table})
+		report, err = storehistory.Run(t.Context(),
+			storehistory.Options{Seed: uint64(seed), Client: around(cloud.DynamoDB), Table: table})
 	})
 	return report, err
 }
@@ -45,12 +47,14 @@ func TestASeedIsPlayedAlike(t *testing.T) {
 // unconditional is a database that does not look at a transaction's conditions.
 type unconditional struct{ dynamostore.API }
 
-func (u unconditional) TransactWriteItems(ctx context.Context, in *dynamodb.TransactWriteItemsInput, o ...func(*dynamodb.Options)) (*dynamodb.TransactWriteItemsOutput, error) {
+func (u unconditional) TransactWriteItems(ctx context.Context, in *dynamodb.TransactWriteItemsInput,
+	o ...func(*dynamodb.Options)) (*dynamodb.TransactWriteItemsOutput, error) {
 	for _, i := range in.TransactItems {
-		if i.Put != nil {
-			i.Put.ConditionExpression, i.Put.ExpressionAttributeNames, i.Put.ExpressionAttributeValues = nil, nil, nil
+		if p := i.Put; p != nil {
+			p.ConditionExpression, p.ExpressionAttributeNames, p.ExpressionAttributeValues = nil, nil, nil
 		} else {
-			i.Delete.ConditionExpression, i.Delete.ExpressionAttributeNames, i.Delete.ExpressionAttributeValues = nil, nil, nil
+			d := i.Delete
+			d.ConditionExpression, d.ExpressionAttributeNames, d.ExpressionAttributeValues = nil, nil, nil
 		}
 	}
 	return u.API.TransactWriteItems(ctx, in, o...)
@@ -59,7 +63,8 @@ func (u unconditional) TransactWriteItems(ctx context.Context, in *dynamodb.Tran
 // forgetful is one that answers, and writes nothing.
 type forgetful struct{ dynamostore.API }
 
-func (forgetful) TransactWriteItems(context.Context, *dynamodb.TransactWriteItemsInput, ...func(*dynamodb.Options)) (*dynamodb.TransactWriteItemsOutput, error) {
+func (forgetful) TransactWriteItems(context.Context, *dynamodb.TransactWriteItemsInput,
+	...func(*dynamodb.Options)) (*dynamodb.TransactWriteItemsOutput, error) {
 	return &dynamodb.TransactWriteItemsOutput{}, nil
 }
 
@@ -82,7 +87,8 @@ func TestBrokenDatabasesAreNoticed(t *testing.T) {
 func ExampleRun() {
 	cloud := localaws.New()
 	cloud.CreateFlagTable(table)
-	report, err := storehistory.Run(context.Background(), storehistory.Options{Seed: 1, Client: cloud.DynamoDB, Table: table, Prefix: "seed-1"})
+	report, err := storehistory.Run(context.Background(),
+		storehistory.Options{Seed: 1, Client: cloud.DynamoDB, Table: table, Prefix: "seed-1"})
 	fmt.Println(report.Calls > 0, err)
 	// Output: true <nil>
 }

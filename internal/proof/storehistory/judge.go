@@ -35,7 +35,8 @@ type written struct {
 
 // wrong notes a violation.
 func (h *history) wrong(format string, args ...any) {
-	h.violations = append(h.violations, fmt.Errorf("seed %d, step %d: "+format, append([]any{h.Seed, h.step}, args...)...))
+	h.violations = append(h.violations,
+		fmt.Errorf("seed %d, step %d: "+format, append([]any{h.Seed, h.step}, args...)...))
 }
 
 // wrote keeps what rows are after a write.
@@ -60,7 +61,8 @@ func (h *history) judge(a *actor, items []types.TransactWriteItem, before map[na
 			ours = rowOf(i.Put.Item).version
 		}
 		if is.version >= ours && (i.Put == nil || is != rowOf(i.Put.Item)) {
-			h.wrong("%s overwrote a newer row: %v was %v when it was read, then %v; ours is %d", a.name, n, was, is, ours)
+			h.wrong("%s overwrote a newer row: %v was %v when it was read, then %v; ours is %d", a.name,
+				n, was, is, ours)
 		}
 	}
 }
@@ -81,7 +83,8 @@ func (h *history) complete(a *actor, when string) {
 			least = was.version
 		}
 		done := now[n] == ours || was == ours ||
-			slices.ContainsFunc(h.writes[n], func(w written) bool { // somebody made it so, and others went on from there
+			// somebody made it so, and others went on from there
+			slices.ContainsFunc(h.writes[n], func(w written) bool {
 				return w.step > a.seenAt && (w.row == ours || w.row != row{} && w.version >= least)
 			})
 		if !done {
@@ -130,11 +133,12 @@ func rowsOf(data []st.SerializedCollection) map[name]row {
 func (h *history) table() map[name]row {
 	rows := map[name]row{}
 	for _, kind := range []string{features.GetName(), segments.GetName(), marker} {
+		namespace := &types.AttributeValueMemberS{Value: h.namespace(kind)}
 		in := &dynamodb.QueryInput{
 			TableName: &h.Table, ConsistentRead: aws.Bool(true),
 			KeyConditionExpression:    aws.String("#n = :n"),
 			ExpressionAttributeNames:  map[string]string{"#n": "namespace"},
-			ExpressionAttributeValues: map[string]types.AttributeValue{":n": &types.AttributeValueMemberS{Value: h.namespace(kind)}},
+			ExpressionAttributeValues: map[string]types.AttributeValue{":n": namespace},
 		}
 		for more := true; more; more = len(in.ExclusiveStartKey) > 0 {
 			out, err := h.Client.Query(h.ctx, in)

@@ -94,7 +94,9 @@ func (a *actor) disturb(after bool, transaction []types.TransactWriteItem) error
 }
 
 // call makes a call, disturbed, and notes what it did.
-func call[In, Out any](ctx context.Context, a *actor, in In, do func(context.Context, In, ...func(*dynamodb.Options)) (Out, error), note func(Out), transaction []types.TransactWriteItem) (Out, error) {
+func call[In, Out any](ctx context.Context, a *actor, in In,
+	do func(context.Context, In, ...func(*dynamodb.Options)) (Out, error),
+	note func(Out), transaction []types.TransactWriteItem) (Out, error) {
 	var none Out
 	if err := a.pause(); err != nil {
 		return none, err
@@ -114,12 +116,14 @@ func call[In, Out any](ctx context.Context, a *actor, in In, do func(context.Con
 }
 
 // GetItem reads a row.
-func (a *actor) GetItem(ctx context.Context, in *dynamodb.GetItemInput, _ ...func(*dynamodb.Options)) (*dynamodb.GetItemOutput, error) {
+func (a *actor) GetItem(ctx context.Context, in *dynamodb.GetItemInput,
+	_ ...func(*dynamodb.Options)) (*dynamodb.GetItemOutput, error) {
 	return call(ctx, a, in, a.history.client.GetItem, func(*dynamodb.GetItemOutput) {}, nil)
 }
 
 // Query reads a kind's rows.
-func (a *actor) Query(ctx context.Context, in *dynamodb.QueryInput, _ ...func(*dynamodb.Options)) (*dynamodb.QueryOutput, error) {
+func (a *actor) Query(ctx context.Context, in *dynamodb.QueryInput,
+	_ ...func(*dynamodb.Options)) (*dynamodb.QueryOutput, error) {
 	return call(ctx, a, in, a.history.client.Query, func(out *dynamodb.QueryOutput) {
 		for _, r := range out.Items {
 			if n, ok := a.history.nameOf(r); ok {
@@ -130,7 +134,8 @@ func (a *actor) Query(ctx context.Context, in *dynamodb.QueryInput, _ ...func(*d
 }
 
 // PutItem is another SDK's upsert.
-func (a *actor) PutItem(ctx context.Context, in *dynamodb.PutItemInput, _ ...func(*dynamodb.Options)) (*dynamodb.PutItemOutput, error) {
+func (a *actor) PutItem(ctx context.Context, in *dynamodb.PutItemInput,
+	_ ...func(*dynamodb.Options)) (*dynamodb.PutItemOutput, error) {
 	return call(ctx, a, in, a.history.client.PutItem, func(*dynamodb.PutItemOutput) {
 		if n, ok := a.history.nameOf(in.Item); ok {
 			a.history.foreign(n, rowOf(in.Item))
@@ -139,7 +144,8 @@ func (a *actor) PutItem(ctx context.Context, in *dynamodb.PutItemInput, _ ...fun
 }
 
 // UpdateItem takes a token, or, on the condition that it is still the newest, records the end of the sync.
-func (a *actor) UpdateItem(ctx context.Context, in *dynamodb.UpdateItemInput, _ ...func(*dynamodb.Options)) (*dynamodb.UpdateItemOutput, error) {
+func (a *actor) UpdateItem(ctx context.Context, in *dynamodb.UpdateItemInput,
+	_ ...func(*dynamodb.Options)) (*dynamodb.UpdateItemOutput, error) {
 	return call(ctx, a, in, a.history.client.UpdateItem, func(*dynamodb.UpdateItemOutput) {
 		if in.ConditionExpression == nil {
 			a.fence, a.confirmed = a.history.fence(), false
@@ -150,14 +156,17 @@ func (a *actor) UpdateItem(ctx context.Context, in *dynamodb.UpdateItemInput, _ 
 }
 
 // TransactWriteItems writes, and is judged.
-func (a *actor) TransactWriteItems(ctx context.Context, in *dynamodb.TransactWriteItemsInput, _ ...func(*dynamodb.Options)) (*dynamodb.TransactWriteItemsOutput, error) {
+func (a *actor) TransactWriteItems(ctx context.Context, in *dynamodb.TransactWriteItemsInput,
+	_ ...func(*dynamodb.Options)) (*dynamodb.TransactWriteItemsOutput, error) {
 	var before map[name]row
 	var fence int64
-	do := func(ctx context.Context, in *dynamodb.TransactWriteItemsInput, o ...func(*dynamodb.Options)) (*dynamodb.TransactWriteItemsOutput, error) {
+	do := func(ctx context.Context, in *dynamodb.TransactWriteItemsInput,
+		o ...func(*dynamodb.Options)) (*dynamodb.TransactWriteItemsOutput, error) {
 		before, fence = a.history.table(), a.history.fence()
 		return a.history.client.TransactWriteItems(ctx, in, o...)
 	}
-	return call(ctx, a, in, do, func(*dynamodb.TransactWriteItemsOutput) { a.history.judge(a, before, fence) }, in.TransactItems)
+	return call(ctx, a, in, do, func(*dynamodb.TransactWriteItemsOutput) { a.history.judge(a, before, fence) },
+		in.TransactItems)
 }
 
 // row is an item's row: its version and its JSON; the zero row is none.
@@ -197,7 +206,8 @@ func (h *history) fence() int64 {
 	n := h.namespace("$sync")
 	out, err := h.client.GetItem(h.ctx, &dynamodb.GetItemInput{
 		TableName: &h.Table, ConsistentRead: aws.Bool(true),
-		Key: map[string]types.AttributeValue{"namespace": &types.AttributeValueMemberS{Value: n}, "key": &types.AttributeValueMemberS{Value: n}},
+		Key: map[string]types.AttributeValue{"namespace": &types.AttributeValueMemberS{Value: n},
+			"key": &types.AttributeValueMemberS{Value: n}},
 	})
 	if err != nil {
 		h.wrong("read the fence: %v", err)

@@ -150,7 +150,8 @@ func (h *history) consume(a *actor, requests int) {
 		h.queue -= n
 		handler := flagsync.NewHandler(a, h.Table, h.keys(), h.options(a)...)
 		a.begin()
-		response, err := handler.Handle(h.ctx, events.SQSEvent{Records: []events.SQSMessage{{MessageId: "request", Body: `{"reason":"webhook"}`}}})
+		response, err := handler.Handle(h.ctx,
+			events.SQSEvent{Records: []events.SQSMessage{{MessageId: "request", Body: `{"reason":"webhook"}`}}})
 		if err != nil {
 			h.wrong("%s slowed down all environments: %v", a.name, err)
 		}
@@ -210,7 +211,8 @@ func (h *history) upsert(a *actor) {
 			continue
 		}
 		d := descriptor(n, s)
-		item := st.SerializedItemDescriptor{Version: d.Version, Deleted: s.deleted, SerializedItem: n.dataKind().Serialize(d)}
+		item := st.SerializedItemDescriptor{Version: d.Version, Deleted: s.deleted,
+			SerializedItem: n.dataKind().Serialize(d)}
 		if _, err := store.Upsert(n.dataKind(), n.key, item); err != nil {
 			return // crashed, or throttled for too long
 		}

@@ -42,7 +42,8 @@ func TestHistories(t *testing.T) {
 	t.Logf("%d histories: %+v", *seeds, total)
 	for what, n := range map[string]int{
 		"acknowledged": total.Acknowledged, "fences lost": total.FencesLost, "guarded": total.Guarded,
-		"refused keys": total.Unauthorized, "crashes": total.Crashes, "upserts": total.Upserts, "patches": total.Patches,
+		"refused keys": total.Unauthorized, "crashes": total.Crashes, "upserts": total.Upserts,
+		"patches": total.Patches,
 	} {
 		assert.NotZero(t, n, what)
 	}
@@ -59,7 +60,8 @@ func ExampleRun() {
 	cloud := localaws.New()
 	cloud.CreateFlagTable(table)
 	report, err := synchistory.Run(context.Background(), synchistory.Options{
-		Seed: 1, Client: cloud.DynamoDB, Table: table, Prefix: "seed-1", Timeout: 20 * time.Millisecond, Linger: time.Millisecond,
+		Seed: 1, Client: cloud.DynamoDB, Table: table, Prefix: "seed-1", Timeout: 20 * time.Millisecond,
+		Linger: time.Millisecond,
 	})
 	fmt.Println(report.Syncs > 0, err)
 	// Output: true <nil>

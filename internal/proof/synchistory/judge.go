@@ -52,8 +52,9 @@ func (h *history) judge(a *actor, before map[name]row, newest int64) {
 		switch now := h.world.at(n, a.asked); {
 		case is != row{}:
 			h.known[n] = known{change: is.version}
-			// Where another SDK, whose stream is ahead, wrote a tombstone, an older payload brings the item back: a key that
-			// was created again has a lower version too, and must not be held back. The next sync removes it.
+			// Where another SDK, whose stream is ahead, wrote a tombstone, an older payload brings the item back: a
+			// key that was created again has a lower version too, and must not be held back. The next sync removes
+			// it.
 			if again := held.foreign && isTombstone(n, was); is.version < was.version && !again {
 				h.wrong("%s lowered %v from %d to %d", a.name, n, was.version, is.version)
 			}
@@ -150,11 +151,12 @@ func isTombstone(n name, r row) bool {
 func (h *history) table() map[name]row {
 	rows := map[name]row{}
 	for _, kind := range ldstoreimpl.AllKinds() {
+		namespace := &types.AttributeValueMemberS{Value: h.namespace(kind.GetName())}
 		in := &dynamodb.QueryInput{
 			TableName: &h.Table, ConsistentRead: aws.Bool(true),
 			KeyConditionExpression:    aws.String("#n = :n"),
 			ExpressionAttributeNames:  map[string]string{"#n": "namespace"},
-			ExpressionAttributeValues: map[string]types.AttributeValue{":n": &types.AttributeValueMemberS{Value: h.namespace(kind.GetName())}},
+			ExpressionAttributeValues: map[string]types.AttributeValue{":n": namespace},
 		}
 		for more := true; more; more = len(in.ExclusiveStartKey) > 0 {
 			out, err := h.client.Query(h.ctx, in)

@@ -201,7 +201,8 @@ func (s *source) payload() string {
 	return string(put)
 }
 
-// patch sends what changed since the last event, unless the stream stalls after its payload, and waits until it has arrived.
+// patch sends what changed since the last event, unless the stream stalls after its payload, and waits until it has
+// arrived.
 func (s *source) patch() {
 	w := s.actor.history.world
 	since := s.sent

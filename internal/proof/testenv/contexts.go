@@ -18,10 +18,14 @@ func Contexts() []ldcontext.Context {
 		ldcontext.NewBuilder("bob").Name("Bob").Anonymous(true).SetString("email", "bob@example.com").SetInt("age", 42).
 			SetString("version", "2.3.1").SetString("joined", "2020-02-29T12:00:00.5+01:00").SetBool("staff", true).
 			SetValue("groups", ldvalue.Parse([]byte(`["beta", "ops", 7]`))).
-			SetValue("address", ldvalue.Parse([]byte(`{"city": "Zürich", "geo": {"lat": 47.37}, "a/b~c": "odd"}`))).Build(),
-		ldcontext.NewBuilder("carol").SetString("email", "CAROL@EXAMPLE.ORG").SetFloat64("age", 17.5).SetString("version", "2.3.1-rc.1").
-			SetFloat64("joined", 1577836800000).SetValue("groups", ldvalue.Parse([]byte(`[]`))).Private("email").Build(),
-		ldcontext.NewBuilder("dave").SetString("email", "").SetString("age", "42").SetString("version", "2").SetString("joined", "yesterday").
+			SetValue("address",
+				ldvalue.Parse([]byte(`{"city": "Zürich", "geo": {"lat": 47.37}, "a/b~c": "odd"}`))).Build(),
+		ldcontext.NewBuilder("carol").SetString("email", "CAROL@EXAMPLE.ORG").SetFloat64("age",
+			17.5).SetString("version", "2.3.1-rc.1").
+			SetFloat64("joined", 1577836800000).SetValue("groups",
+			ldvalue.Parse([]byte(`[]`))).Private("email").Build(),
+		ldcontext.NewBuilder("dave").SetString("email", "").SetString("age", "42").SetString("version",
+			"2").SetString("joined", "yesterday").
 			SetValue("address", ldvalue.String("nowhere")).SetString("team", "blue").Build(),
 		ldcontext.NewWithKind(orgKind, "acme"),
 		ldcontext.NewBuilder("globex").Kind(orgKind).SetString("tier", "gold").SetInt("seats", 250).Build(),
@@ -31,7 +35,8 @@ func Contexts() []ldcontext.Context {
 		ldcontext.New("ключ/🔑 with \"quotes\" & <tags>"),
 		ldcontext.New(strings.Repeat("long", 100)),
 	}
-	for _, name := range strings.Fields("ada ben cleo dan eva finn gina hugo iris jack kate liam mona nils olga paul rosa sven tina yuri") {
+	for _, name := range strings.Fields("ada ben cleo dan eva finn gina hugo iris jack kate liam mona nils olga " +
+		"paul rosa sven tina yuri") {
 		contexts = append(contexts, ldcontext.NewBuilder(name).SetString("country", string(name[0])+"-land").Build())
 	}
 	return contexts

@@ -28,11 +28,14 @@ func segments() Environment {
 	e := Environment{Name: "segments", Segments: []ldmodel.Segment{
 		segment("nobody").Build(),
 		segment("listed").Included("alice", "bob").Excluded("bob", "carol").Build(),
-		segment("orgs").IncludedContextKind(orgKind, "acme").ExcludedContextKind(orgKind, "globex").AddRule(member(build.ClauseWithKind(orgKind, "tier", ldmodel.OperatorIn, text("gold")))).Build(),
-		segment("ruled").Excluded("carol").AddRule(member(build.Clause("email", ldmodel.OperatorContains, text("@")))).AddRule(member(build.Clause("country", ldmodel.OperatorStartsWith, text("a")))).Build(),
+		segment("orgs").IncludedContextKind(orgKind, "acme").ExcludedContextKind(orgKind,
+			"globex").AddRule(member(build.ClauseWithKind(orgKind, "tier", ldmodel.OperatorIn, text("gold")))).Build(),
+		segment("ruled").Excluded("carol").AddRule(member(build.Clause("email", ldmodel.OperatorContains,
+			text("@")))).AddRule(member(build.Clause("country", ldmodel.OperatorStartsWith, text("a")))).Build(),
 		segment("half").AddRule(member(anybody).Weight(50000)).Build(),
 		segment("half-by-country").AddRule(member(anybody).Weight(50000).BucketBy("country")).Build(),
-		segment("half-by-city").AddRule(member(anybody).Weight(50000).BucketByRef(ldattr.NewRef("/address/city"))).Build(),
+		segment("half-by-city").AddRule(member(anybody).Weight(50000).BucketByRef(ldattr.NewRef("/address/city"))).
+			Build(),
 		segment("half-of-orgs").AddRule(member(anybody).Weight(50000).RolloutContextKind(orgKind)).Build(),
 		segment("none-of-it").AddRule(member(anybody).Weight(0)).Build(),
 		segment("nested").AddRule(member(build.SegmentMatchClause("listed", "half"))).Build(),
@@ -51,7 +54,8 @@ func bigSegments() Environment {
 	e := Environment{Name: "big-segments", Segments: []ldmodel.Segment{
 		segment("big").Unbounded(true).Generation(2).Build(),
 		segment("big-orgs").Unbounded(true).UnboundedContextKind(orgKind).Generation(1).Build(),
-		segment("big-or-staff").Unbounded(true).Generation(1).AddRule(build.NewSegmentRuleBuilder().ID("staff").Clauses(build.Clause("staff", ldmodel.OperatorIn, ldvalue.Bool(true)))).Build(),
+		segment("big-or-staff").Unbounded(true).Generation(1).AddRule(build.NewSegmentRuleBuilder().ID("staff").
+			Clauses(build.Clause("staff", ldmodel.OperatorIn, ldvalue.Bool(true)))).Build(),
 		segment("big-without-generation").Unbounded(true).Build(),
 	}}
 	for _, s := range e.Segments {
@@ -64,13 +68,16 @@ func bigSegments() Environment {
 func unicode() Environment {
 	e := Environment{Name: "unicode"}
 	for i, key := range []string{
-		"ключ", "鍵", "🔑", "é", "e\u0301", "ß", "SS", "a b", " a ", "a/b", "a:b", "prod:features", "$inited", "$sync", "\"", "\\", "<&>", "%41", "\u2028", ".", "..", "A", "a",
+		"ключ", "鍵", "🔑", "é", "e\u0301", "ß", "SS", "a b", " a ", "a/b", "a:b", "prod:features",
+		"$inited", "$sync", "\"", "\\", "<&>", "%41", "\u2028", ".", "..", "A", "a",
 		strings.Repeat("k", 1000), strings.Repeat("🔑", 250),
 	} {
 		e.Flags = append(e.Flags, flag(key).Version(i+1).FallthroughVariation(i%3).Build())
-		e.Segments = append(e.Segments, segment(key).Version(i+1).Included(key, "ключ/🔑 with \"quotes\" & <tags>").Build())
+		e.Segments = append(e.Segments,
+			segment(key).Version(i+1).Included(key, "ключ/🔑 with \"quotes\" & <tags>").Build())
 	}
-	e.Flags = append(e.Flags, ruled("in-🔑", build.SegmentMatchClause("🔑")), flag("needs-🔑").AddPrerequisite("🔑", 2).Build())
+	e.Flags = append(e.Flags, ruled("in-🔑", build.SegmentMatchClause("🔑")),
+		flag("needs-🔑").AddPrerequisite("🔑", 2).Build())
 	return e
 }
 
@@ -78,10 +85,15 @@ func unicode() Environment {
 func values() Environment {
 	e := Environment{Name: "values"}
 	for i, json := range []string{
-		`null`, `true`, `false`, `0`, `-1`, `1.5`, `1e100`, `9007199254740991`, `-9007199254740991`, `0.1`, `""`, `"text"`, `"<é> & 😀 \u2028 \"quoted\" \\ \n"`,
-		`[]`, `{}`, `[1, [2, [3, [null]]]]`, `{"a": {"b": {"c": [true, {"d": ""}]}}, "": 1, "z": "ä"}`, `"` + strings.Repeat("long ", 1000) + `"`,
+		`null`, `true`, `false`, `0`, `-1`, `1.5`, `1e100`, `9007199254740991`, `-9007199254740991`, `0.1`, `""`,
+		`"text"`, `"<é> & 😀 \u2028 \"quoted\" \\ \n"`,
+		`[]`, `{}`, `[1, [2, [3, [null]]]]`, `{"a": {"b": {"c": [true, {"d": ""}]}}, "": 1, "z": "ä"}`, `"` +
+			strings.Repeat("long ", 1000) + `"`,
 	} {
-		e.Flags = append(e.Flags, build.NewFlagBuilder(fmt.Sprintf("value-%02d", i)).Version(1).On(true).Variations(ldvalue.Parse([]byte(json))).OffVariation(0).FallthroughVariation(0).Build())
+		e.Flags = append(e.Flags,
+			build.NewFlagBuilder(fmt.Sprintf("value-%02d",
+				i)).Version(1).On(true).Variations(ldvalue.Parse([]byte(json))).OffVariation(0).
+				FallthroughVariation(0).Build())
 	}
 	return e
 }
@@ -114,7 +126,8 @@ func heavy() Environment {
 	count := heavyBytes/width - 100 // for everything else in the item
 	return Environment{Name: "heavy", Flags: []ldmodel.FeatureFlag{
 		flag("heavy-targets").AddTarget(1, members(count)...).Build(),
-		flag("heavy-value").Variations(text("off"), text(strings.Repeat("x", heavyBytes-1000)), text("other")).AddTarget(1, "alice").Build(),
+		flag("heavy-value").Variations(text("off"), text(strings.Repeat("x", heavyBytes-1000)),
+			text("other")).AddTarget(1, "alice").Build(),
 		inSegment("heavy-list"),
 	}, Segments: []ldmodel.Segment{segment("heavy-list").Included(members(count)...).Build()}}
 }
@@ -128,7 +141,8 @@ func many(count int) Environment {
 	}
 	for i := range count {
 		e.Flags = append(e.Flags, flag(fmt.Sprintf("flag-%04d", i)).Version(1+i%7).FallthroughVariation(i%3).
-			AddRule(build.NewRuleBuilder().ID("in").Variation((i+1)%3).Clauses(build.SegmentMatchClause(key(i%100)))).Build())
+			AddRule(build.NewRuleBuilder().ID("in").Variation((i+1)%3).Clauses(build.SegmentMatchClause(key(i%100)))).
+			Build())
 	}
 	return e
 }

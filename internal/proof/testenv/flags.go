@@ -73,8 +73,11 @@ func operators() Environment {
 	} {
 		e.Flags = append(e.Flags, ruled(c.name, c.clause), ruled("not-"+c.name, build.Negate(c.clause)))
 	}
-	e.Flags = append(e.Flags, ruled("two-clauses", build.Clause("age", ldmodel.OperatorGreaterThan, num(20)), build.Clause("staff", ldmodel.OperatorIn, ldvalue.Bool(true))))
-	e.Segments = append(e.Segments, build.NewSegmentBuilder("staff").Version(1).Salt("s").Included("alice", "bob").Build())
+	e.Flags = append(e.Flags,
+		ruled("two-clauses", build.Clause("age", ldmodel.OperatorGreaterThan, num(20)),
+			build.Clause("staff", ldmodel.OperatorIn, ldvalue.Bool(true))))
+	e.Segments = append(e.Segments,
+		build.NewSegmentBuilder("staff").Version(1).Salt("s").Included("alice", "bob").Build())
 	return e
 }
 
@@ -82,20 +85,25 @@ func operators() Environment {
 // flags that are wrong.
 func targeting() Environment {
 	rule := func(variation int, name string) *build.RuleBuilder {
-		return build.NewRuleBuilder().ID("for-" + name).Variation(variation).Clauses(build.Clause("key", ldmodel.OperatorIn, text(name)))
+		return build.NewRuleBuilder().ID("for-" +
+			name).Variation(variation).Clauses(build.Clause("key", ldmodel.OperatorIn, text(name)))
 	}
 	return Environment{Name: "targeting", Flags: []ldmodel.FeatureFlag{
 		flag("off").On(false).Build(),
 		build.NewFlagBuilder("off-without-variation").Version(1).Variations(texts("a")...).Build(),
 		flag("targets").AddTarget(1, "alice", "bob").AddTarget(2, "carol").Build(),
-		flag("context-targets").AddTarget(1, "alice").AddContextTarget("user", 1).AddContextTarget(orgKind, 2, "acme").Build(),
-		flag("rules").AddRule(rule(1, "bob")).AddRule(rule(2, "bob")).AddRule(rule(2, "carol").TrackEvents(true)).Build(),
-		flag("rule-without-variation").AddRule(build.NewRuleBuilder().ID("none").Clauses(build.Clause("key", ldmodel.OperatorIn, text("alice")))).Build(),
+		flag("context-targets").AddTarget(1, "alice").AddContextTarget("user", 1).AddContextTarget(orgKind,
+			2, "acme").Build(),
+		flag("rules").AddRule(rule(1, "bob")).AddRule(rule(2, "bob")).AddRule(rule(2,
+			"carol").TrackEvents(true)).Build(),
+		flag("rule-without-variation").AddRule(build.NewRuleBuilder().ID("none").Clauses(build.Clause("key",
+			ldmodel.OperatorIn, text("alice")))).Build(),
 		flag("wrong-variation").FallthroughVariation(9).Build(),
 		flag("negative-variation").FallthroughVariation(-1).Build(),
 		flag("base").AddTarget(1, "alice", "bob").Build(),
 		flag("needs-base").AddPrerequisite("base", 1).FallthroughVariation(1).Build(),
-		flag("needs-both").AddPrerequisite("needs-base", 1).AddPrerequisite("targets", 1).FallthroughVariation(2).Build(),
+		flag("needs-both").AddPrerequisite("needs-base", 1).AddPrerequisite("targets",
+			1).FallthroughVariation(2).Build(),
 		flag("needs-off").AddPrerequisite("off", 0).FallthroughVariation(1).Build(),
 		flag("needs-none").AddPrerequisite("no-such-flag", 0).FallthroughVariation(1).Build(),
 		flag("cycle-1").AddPrerequisite("cycle-2", 0).Build(),
@@ -110,7 +118,8 @@ func rollouts() Environment {
 		return r
 	}
 	thirds := []ldmodel.WeightedVariation{build.Bucket(0, 33333), build.Bucket(1, 33333), build.Bucket(2, 33334)}
-	partly := []ldmodel.WeightedVariation{build.Bucket(1, 20000), build.Bucket(2, 30000), build.BucketUntracked(0, 50000)}
+	partly := []ldmodel.WeightedVariation{build.Bucket(1, 20000), build.Bucket(2, 30000),
+		build.BucketUntracked(0, 50000)}
 	seed := ldvalue.NewOptionalInt(61)
 	e := Environment{Name: "rollouts"}
 	for _, c := range []struct {
@@ -122,16 +131,23 @@ func rollouts() Environment {
 		{"rollout-short", build.Rollout(build.Bucket(1, 1000), build.Bucket(2, 1000))}, // the rest gets the last one
 		{"rollout-empty", build.Rollout()},
 		{"rollout-seed", by(build.Rollout(thirds...), func(r *ldmodel.Rollout) { r.Seed = seed })},
-		{"rollout-by-country", by(build.Rollout(thirds...), func(r *ldmodel.Rollout) { r.BucketBy = ldattr.NewRef("country") })},
-		{"rollout-by-number", by(build.Rollout(thirds...), func(r *ldmodel.Rollout) { r.BucketBy = ldattr.NewRef("seats"); r.ContextKind = orgKind })},
+		{"rollout-by-country",
+			by(build.Rollout(thirds...), func(r *ldmodel.Rollout) { r.BucketBy = ldattr.NewRef("country") })},
+		{"rollout-by-number",
+			by(build.Rollout(thirds...),
+				func(r *ldmodel.Rollout) { r.BucketBy = ldattr.NewRef("seats"); r.ContextKind = orgKind })},
 		{"rollout-by-org", by(build.Rollout(thirds...), func(r *ldmodel.Rollout) { r.ContextKind = orgKind })},
 		{"experiment", build.Experiment(seed, partly...)},
 		{"experiment-without-seed", build.Experiment(ldvalue.OptionalInt{}, partly...)},
-		{"experiment-by-country", by(build.Experiment(seed, partly...), func(r *ldmodel.Rollout) { r.BucketBy = ldattr.NewRef("country") })}, // which it ignores
-		{"experiment-by-org", by(build.Experiment(seed, partly...), func(r *ldmodel.Rollout) { r.ContextKind = orgKind })},
+		// which it ignores
+		{"experiment-by-country",
+			by(build.Experiment(seed, partly...), func(r *ldmodel.Rollout) { r.BucketBy = ldattr.NewRef("country") })},
+		{"experiment-by-org",
+			by(build.Experiment(seed, partly...), func(r *ldmodel.Rollout) { r.ContextKind = orgKind })},
 	} {
 		e.Flags = append(e.Flags, flag(c.name).Fallthrough(c.how).Build(), flag(c.name+"-in-rule").AddRule(
-			build.NewRuleBuilder().ID("half").VariationOrRollout(c.how).Clauses(build.Negate(build.Clause("key", ldmodel.OperatorIn, text("alice"))))).Build())
+			build.NewRuleBuilder().ID("half").VariationOrRollout(c.how).Clauses(build.Negate(build.Clause("key",
+				ldmodel.OperatorIn, text("alice"))))).Build())
 	}
 	return e
 }
@@ -145,7 +161,8 @@ func migrations() Environment {
 			MigrationFlagParameters(build.NewMigrationFlagParametersBuilder().CheckRatio(i).Build()).Build())
 	}
 	e.Flags = append(e.Flags,
-		flag("without-ratio").Variations(stages...).MigrationFlagParameters(build.NewMigrationFlagParametersBuilder().Build()).Build(),
+		flag("without-ratio").Variations(stages...).MigrationFlagParameters(build.NewMigrationFlagParametersBuilder().
+			Build()).Build(),
 		flag("sampled").SamplingRatio(10).ExcludeFromSummaries(true).Build(),
 		flag("never-sampled").SamplingRatio(0).Build(),
 	)
@@ -157,10 +174,14 @@ func visibility() Environment {
 	e := Environment{Name: "visibility"}
 	for _, id := range []bool{false, true} {
 		for _, mobile := range []bool{false, true} {
-			e.Flags = append(e.Flags, flag(fmt.Sprintf("id-%v-mobile-%v", id, mobile)).ClientSideUsingEnvironmentID(id).ClientSideUsingMobileKey(mobile).Build())
+			e.Flags = append(e.Flags,
+				flag(fmt.Sprintf("id-%v-mobile-%v", id,
+					mobile)).ClientSideUsingEnvironmentID(id).ClientSideUsingMobileKey(mobile).Build())
 		}
 	}
-	e.Flags = append(e.Flags, flag("visibility-not-said").Build(), flag("tracked").TrackEvents(true).Build(), flag("tracked-fallthrough").TrackEventsFallthrough(true).Build(),
-		flag("debugged").DebugEventsUntilDate(4102444800000).Build(), flag("debugged-once").DebugEventsUntilDate(1000).Build())
+	e.Flags = append(e.Flags, flag("visibility-not-said").Build(), flag("tracked").TrackEvents(true).Build(),
+		flag("tracked-fallthrough").TrackEventsFallthrough(true).Build(),
+		flag("debugged").DebugEventsUntilDate(4102444800000).Build(), flag("debugged-once").DebugEventsUntilDate(1000).
+			Build())
 	return e
 }

@@ -24,7 +24,8 @@ type Environment struct {
 // Small are the environments in testdata/.
 func Small() []Environment {
 	return []Environment{
-		empty(), operators(), targeting(), segments(), bigSegments(), rollouts(), migrations(), visibility(), unicode(), values(), deleted(),
+		empty(), operators(), targeting(), segments(), bigSegments(), rollouts(), migrations(), visibility(), unicode(),
+		values(), deleted(),
 	}
 }
 
@@ -99,16 +100,19 @@ func (e Environment) Collections() []ldstoretypes.SerializedCollection {
 	all := []ldstoretypes.SerializedCollection{{Kind: segments}, {Kind: features}}
 	for i := range e.Segments {
 		s := &e.Segments[i]
-		all[0].Items = append(all[0].Items, serialized(segments, s.Key, ldstoretypes.ItemDescriptor{Version: s.Version, Item: s}, s.Deleted))
+		all[0].Items = append(all[0].Items,
+			serialized(segments, s.Key, ldstoretypes.ItemDescriptor{Version: s.Version, Item: s}, s.Deleted))
 	}
 	for i := range e.Flags {
 		f := &e.Flags[i]
-		all[1].Items = append(all[1].Items, serialized(features, f.Key, ldstoretypes.ItemDescriptor{Version: f.Version, Item: f}, f.Deleted))
+		all[1].Items = append(all[1].Items,
+			serialized(features, f.Key, ldstoretypes.ItemDescriptor{Version: f.Version, Item: f}, f.Deleted))
 	}
 	return all
 }
 
-func serialized(kind ldstoretypes.DataKind, key string, item ldstoretypes.ItemDescriptor, deleted bool) ldstoretypes.KeyedSerializedItemDescriptor {
+func serialized(kind ldstoretypes.DataKind, key string, item ldstoretypes.ItemDescriptor,
+	deleted bool) ldstoretypes.KeyedSerializedItemDescriptor {
 	if deleted {
 		item.Item = nil // the SDK's form of a tombstone
 	}

@@ -72,8 +72,10 @@ func TestEveryOperatorIsThere(t *testing.T) {
 		}
 	}
 	for _, o := range []ldmodel.Operator{
-		ldmodel.OperatorIn, ldmodel.OperatorEndsWith, ldmodel.OperatorStartsWith, ldmodel.OperatorMatches, ldmodel.OperatorContains,
-		ldmodel.OperatorLessThan, ldmodel.OperatorLessThanOrEqual, ldmodel.OperatorGreaterThan, ldmodel.OperatorGreaterThanOrEqual,
+		ldmodel.OperatorIn, ldmodel.OperatorEndsWith, ldmodel.OperatorStartsWith, ldmodel.OperatorMatches,
+		ldmodel.OperatorContains,
+		ldmodel.OperatorLessThan, ldmodel.OperatorLessThanOrEqual, ldmodel.OperatorGreaterThan,
+		ldmodel.OperatorGreaterThanOrEqual,
 		ldmodel.OperatorBefore, ldmodel.OperatorAfter, ldmodel.OperatorSegmentMatch,
 		ldmodel.OperatorSemVerEqual, ldmodel.OperatorSemVerLessThan, ldmodel.OperatorSemVerGreaterThan,
 	} {

@@ -21,7 +21,8 @@ const (
 	AttrItem      = "item"
 )
 
-// The attributes of the $sync row besides the version, which is the fencing token. All are numbers: milliseconds since 1970.
+// The attributes of the $sync row besides the version, which is the fencing token. All are numbers: milliseconds
+// since 1970.
 const (
 	AttrSince  = "since"
 	AttrSynced = "synced"
@@ -43,8 +44,8 @@ const (
 	BigSegmentsUser     = BigSegments + "user"
 )
 
-// MaxPrefix is the longest prefix, in bytes. The sort key of a journal's row is its namespace, and DynamoDB allows 1,024
-// bytes there: this leaves half of them for what follows the prefix.
+// MaxPrefix is the longest prefix, in bytes. The sort key of a journal's row is its namespace, and DynamoDB allows
+// 1,024 bytes there: this leaves half of them for what follows the prefix.
 const MaxPrefix = 512
 
 // CheckPrefix reports a prefix whose changes cannot be announced: it is too long for a journal, or has characters that
