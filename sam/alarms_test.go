@@ -98,7 +98,7 @@ func TestWhenAlarmsFire(t *testing.T) {
 
 // The document has a row for each alarm, and no other.
 func TestAlarmsAreDocumented(t *testing.T) {
-	data, err := os.ReadFile("../docs/deploying.md")
+	data, err := os.ReadFile("../docs/alarms.md")
 	require.NoError(t, err)
 	_, section, found := strings.Cut(string(data), "\n## Alarms\n")
 	require.True(t, found)

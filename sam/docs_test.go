@@ -14,13 +14,13 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// row is what docs/deploying.md says of a parameter or variable, or what template and code say.
+// row is what docs/reference.md says of a parameter or variable, or what template and code say.
 type row struct{ of, kind, standard string }
 
 // documented reads the document's table, by "of name".
 func documented(t *testing.T) map[string]row {
 	t.Helper()
-	data, err := os.ReadFile("../docs/deploying.md")
+	data, err := os.ReadFile("../docs/reference.md")
 	require.NoError(t, err)
 	all := map[string]row{}
 	_, section, found := strings.Cut(string(data), "\n## All parameters and variables\n")
@@ -127,6 +127,31 @@ func TestDocumentTemplateAndCodeAgree(t *testing.T) {
 		}
 	}
 	assert.Equal(t, want, documented(t))
+}
+
+// The document lists every output, says which ones are exported, and on which condition each exists.
+func TestOutputsAreDocumented(t *testing.T) {
+	data, err := os.ReadFile("../docs/reference.md")
+	require.NoError(t, err)
+	_, section, found := strings.Cut(string(data), "\n## Outputs\n")
+	require.True(t, found)
+	documented := map[string][2]string{}
+	row := regexp.MustCompile("(?m)^\\| `(\\w+)` \\| (yes|no) \\| (?:(always)|with `(\\w+)=true`) \\|")
+	for _, m := range row.FindAllStringSubmatch(section, -1) {
+		documented[m[1]] = [2]string{m[2], m[3] + m[4]}
+	}
+	outputs := map[string][2]string{}
+	for name, output := range readTemplate(t).Outputs {
+		exported, exists := "no", "always"
+		if at(output, "Export") != nil {
+			exported = "yes"
+		}
+		if condition, ok := at(output, "Condition").(string); ok {
+			exists = strings.TrimPrefix(condition, "Has")
+		}
+		outputs[name] = [2]string{exported, exists}
+	}
+	assert.Equal(t, outputs, documented)
 }
 
 // The console shows every parameter in its group.
