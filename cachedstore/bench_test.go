@@ -12,10 +12,9 @@ import (
 	"github.com/warmflags/warmflags/cachedstore"
 )
 
-// That a hit allocates nothing, however it keeps time. What it costs, beside its rivals, is in benchmarks/.
-
-// ways are the ways in which hits keep time.
-var ways = []struct {
+// modes are the ways in which a hit determines whether a value has expired. The package benchmarks measures what a hit
+// costs, compared with other caches.
+var clockModes = []struct {
 	name    string
 	options []cachedstore.Option
 	wake    bool
@@ -26,7 +25,7 @@ var ways = []struct {
 	{"Lambda with Wake", []cachedstore.Option{cachedstore.InLambda(true)}, true},
 }
 
-// eachHit runs f for each way to keep time and each way to ask for 500 flags that are cached.
+// eachHit runs f for each clock mode, with a Get and with a GetAll of 500 cached flags.
 func eachHit[T interface {
 	testing.TB
 	Run(string, func(T)) bool
@@ -36,15 +35,15 @@ func eachHit[T interface {
 		keys[i] = fmt.Sprintf("flag-%03d", i)
 		x.put(keys[i], 1)
 	}
-	for _, way := range ways {
-		t.Run(way.name, func(t T) {
-			store := cachedstore.New(x, way.options...)
+	for _, mode := range clockModes {
+		t.Run(mode.name, func(t T) {
+			store := cachedstore.New(x, mode.options...)
 			client, err := store.Build(subsystems.BasicClientContext{
 				Logging: subsystems.LoggingConfiguration{Loggers: ldlog.NewDisabledLoggers()},
 			})
 			require.NoError(t, err)
 			defer func() { require.NoError(t, client.Close()) }()
-			if way.wake {
+			if mode.wake {
 				store.Wake()
 			}
 			i := 0

@@ -25,7 +25,7 @@ import (
 	"github.com/warmflags/warmflags/change"
 )
 
-// modes are those that LaunchDarkly's own wrapper is tested in.
+// modes are the cache modes in which LaunchDarkly's own wrapper is tested.
 var modes = []struct {
 	name string
 	ttl  time.Duration
@@ -43,18 +43,21 @@ func daemon(t *testing.T, store *cachedstore.Store) *ld.LDClient {
 	return client
 }
 
-// fill puts a flag with a prerequisite and a segment into the table; the segment's version decides who is in it.
+// fill puts a flag with a prerequisite and a segment into the table. The users in included are members of the segment.
 func fill(x *table, segmentVersion int, included ...string) {
 	gate := ldbuilders.NewFlagBuilder("gate").Version(1).On(true).Variations(ldvalue.Bool(false), ldvalue.Bool(true)).
 		FallthroughVariation(0).OffVariation(0).
-		AddRule(ldbuilders.NewRuleBuilder().ID("members").Variation(1).Clauses(ldbuilders.SegmentMatchClause("members"))).Build()
-	flag := ldbuilders.NewFlagBuilder("flag").Version(1).On(true).Variations(ldvalue.String("no"), ldvalue.String("yes")).
+		AddRule(ldbuilders.NewRuleBuilder().ID("members").Variation(1).
+			Clauses(ldbuilders.SegmentMatchClause("members"))).Build()
+	flag := ldbuilders.NewFlagBuilder("flag").Version(1).On(true).
+		Variations(ldvalue.String("no"), ldvalue.String("yes")).
 		FallthroughVariation(1).OffVariation(0).AddPrerequisite("gate", 1).Build()
 	segment := ldbuilders.NewSegmentBuilder("members").Version(segmentVersion).Included(included...).Build()
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	put := func(kind ldstoretypes.DataKind, key string, item ldstoretypes.ItemDescriptor) {
-		x.rows[kind.GetName()][key] = ldstoretypes.SerializedItemDescriptor{Version: item.Version, SerializedItem: kind.Serialize(item)}
+		x.rows[kind.GetName()][key] = ldstoretypes.SerializedItemDescriptor{Version: item.Version,
+			SerializedItem: kind.Serialize(item)}
 	}
 	put(features, "gate", ldstoretypes.ItemDescriptor{Version: 1, Item: &gate})
 	put(features, "flag", ldstoretypes.ItemDescriptor{Version: 1, Item: &flag})
@@ -85,15 +88,16 @@ func TestARealClientInDaemonMode(t *testing.T) {
 			assert.Equal(t, "yes", value)
 			assert.Equal(t, ldreason.EvalReasonFallthrough, detail.Reason.GetKind())
 			all := client.AllFlagsState(user)
-			assert.Equal(t, map[string]ldvalue.Value{"flag": ldvalue.String("yes"), "gate": ldvalue.Bool(true)}, all.ToValuesMap())
+			assert.Equal(t, map[string]ldvalue.Value{"flag": ldvalue.String("yes"), "gate": ldvalue.Bool(true)},
+				all.ToValuesMap())
 			x.mu.Lock()
-			assert.Zero(t, x.writes, "daemon mode is read only")
+			assert.Zero(t, x.writes, "daemon mode is read-only")
 			x.mu.Unlock()
 		})
 	}
 }
 
-func TestARealClientHearsOfAnOutage(t *testing.T) {
+func TestARealClientIsNotifiedOfAnOutage(t *testing.T) {
 	for _, mode := range modes {
 		t.Run(mode.name, func(t *testing.T) {
 			x := newTable(t)
@@ -102,20 +106,20 @@ func TestARealClientHearsOfAnOutage(t *testing.T) {
 			client := daemon(t, store)
 			provider := client.GetDataStoreStatusProvider()
 			assert.True(t, provider.IsStatusMonitoringEnabled())
-			heard := provider.AddStatusListener()
+			received := provider.AddStatusListener()
 			require.Equal(t, "no", value(t, client))
 			x.fail(errTable)
 			store.InvalidateAll()
 			assert.Equal(t, "no", value(t, client), "the last known value")
-			assert.Equal(t, interfaces.DataStoreStatus{Available: false}, <-heard)
+			assert.Equal(t, interfaces.DataStoreStatus{Available: false}, <-received)
 			x.fail(nil)
-			assert.True(t, (<-heard).Available)
+			assert.True(t, (<-received).Available)
 		})
 	}
 }
 
-// In daemon mode a client takes its own word for it that there is data.
-func TestARealClientOfAnEmptyTableSaysThatItIsInitialized(t *testing.T) {
+// In daemon mode a client is initialized without a check of the table.
+func TestARealClientOfAnEmptyTableIsInitialized(t *testing.T) {
 	x := newTable(t)
 	x.inited = false
 	store := cachedstore.New(x)
@@ -123,8 +127,8 @@ func TestARealClientOfAnEmptyTableSaysThatItIsInitialized(t *testing.T) {
 	assert.ErrorIs(t, store.Ready(t.Context()), cachedstore.ErrNoData)
 }
 
-// What a Lambda function's log would be flooded by: lines that LaunchDarkly's client and the cache write for
-// evaluations.
+// Evaluations of a missing flag, or during an outage, must not log one line each: neither in LaunchDarkly's client nor
+// in the cache.
 func TestEvaluationsDoNotFloodTheLog(t *testing.T) {
 	x := newTable(t)
 	fill(x, 1, user.Key())
@@ -148,7 +152,7 @@ func TestEvaluationsDoNotFloodTheLog(t *testing.T) {
 	assert.Zero(t, evaluate("missing"))
 	x.fail(errTable)
 	for _, flag := range []string{"flag", "missing"} {
-		assert.LessOrEqual(t, evaluate(flag), 1, "an outage, with a last known value")
+		assert.LessOrEqual(t, evaluate(flag), 1, "during an outage, with a last known value")
 	}
 }
 
@@ -158,7 +162,7 @@ func value(t *testing.T, client *ld.LDClient) string {
 	return v
 }
 
-// A client that is not in daemon mode writes through, and reads what it wrote.
+// A client that is not in daemon mode writes to the table and reads what it wrote.
 func TestARealClientThatWrites(t *testing.T) {
 	for _, mode := range modes {
 		t.Run(mode.name, func(t *testing.T) {
@@ -166,7 +170,8 @@ func TestARealClientThatWrites(t *testing.T) {
 			data := ldtestdata.DataSource()
 			data.Update(data.Flag("flag").ValueForAll(ldvalue.Int(1)))
 			client, err := ld.MakeCustomClient("", ld.Config{
-				DataStore: cachedstore.New(x, cachedstore.TTL(mode.ttl)), DataSource: data, Events: ldcomponents.NoEvents(),
+				DataStore: cachedstore.New(x, cachedstore.TTL(mode.ttl)), DataSource: data,
+				Events:  ldcomponents.NoEvents(),
 				Logging: ldcomponents.Logging().MinLevel(ldlog.None),
 			}, time.Second)
 			require.NoError(t, err)
@@ -178,15 +183,15 @@ func TestARealClientThatWrites(t *testing.T) {
 				assert.Equal(t, version, got)
 			}
 			x.mu.Lock()
-			assert.Equal(t, 1+3, x.writes, "Init, and each update")
+			assert.Equal(t, 1+3, x.writes, "Init and each update")
 			x.mu.Unlock()
 		})
 	}
 }
 
-// A write that failed is lost for good unless the client hears that it should send its data again, however well the
-// table can be read. Meanwhile reads go on.
-func TestAClientWhoseWriteFailedIsAskedToWriteAgain(t *testing.T) {
+// A failed write is lost unless the client is notified that it should send its data again, even if the table can be
+// read. Reads continue in the meantime.
+func TestAFailedWriteIsAnnouncedAsAnOutage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSystem(t, newTable(t))
 		s.put("flag", 1)
@@ -199,7 +204,7 @@ func TestAClientWhoseWriteFailedIsAskedToWriteAgain(t *testing.T) {
 		_, err := s.client.Upsert(features, "flag", flag(2))
 		require.ErrorIs(t, err, errTable)
 		assert.Equal(t, down, <-s.status)
-		assert.Equal(t, 1, s.version("flag"), "it can be read")
+		assert.Equal(t, 1, s.version("flag"), "reads continue")
 		s.put("flag", 3)
 		s.invalidate("flag", 3)
 		assert.Equal(t, 3, s.version("flag"))
@@ -207,7 +212,7 @@ func TestAClientWhoseWriteFailedIsAskedToWriteAgain(t *testing.T) {
 		synctest.Wait()
 		assert.Empty(t, s.status)
 
-		// What the client sends then fails as well: it is asked again, less and less often.
+		// The next writes fail too: the client is asked to write again, with growing pauses.
 		began := time.Now()
 		for range 20 {
 			require.ErrorIs(t, s.client.Init(nil), errTable)
@@ -222,8 +227,8 @@ func TestAClientWhoseWriteFailedIsAskedToWriteAgain(t *testing.T) {
 	})
 }
 
-// A table that goes down while a client is asked to write again is down like any other; and the end of that outage is
-// also the end for the writes that were lost in it.
+// The table becomes unreachable while a client is asked to write again. That is an outage like any other, and its end
+// is also the end for the lost writes.
 func TestAnOutageWhileAWriteIsLost(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSystem(t, newTable(t))
@@ -239,19 +244,19 @@ func TestAnOutageWhileAWriteIsLost(t *testing.T) {
 		for range 10 {
 			assert.Equal(t, 1, s.version("flag"))
 		}
-		assert.Equal(t, reads, s.store.Stats().Reads, "nobody waits for a table that is known to be down")
+		assert.Equal(t, reads, s.store.Stats().Reads, "no call waits for a table that is known to be down")
 		require.Error(t, s.client.Init(nil))
 		s.failWrites(nil)
 		s.fail(nil)
 		assert.True(t, (<-s.status).Available)
 		time.Sleep(time.Hour)
 		assert.Empty(t, s.status, "one outage")
-		assert.Len(t, s.log.GetOutput(ldlog.Warn), 3, "the write, the outage, its end")
+		assert.Len(t, s.log.GetOutput(ldlog.Warn), 3, "the lost write, the outage, its end")
 	})
 }
 
-// A client that is slow to take a status still hears of an end after each of its writes that was lost.
-func TestASlowListenerHearsOfAnEndAfterEachOutage(t *testing.T) {
+// A client that is slow to receive a status is still sent the end of an outage after each of its lost writes.
+func TestASlowListenerIsNotifiedOfTheEndOfEachOutage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSystem(t, newTable(t))
 		slow := make(statuses)
@@ -260,9 +265,9 @@ func TestASlowListenerHearsOfAnEndAfterEachOutage(t *testing.T) {
 		s.failWrites(errTable)
 		require.Error(t, s.client.Init(nil))
 		assert.False(t, (<-slow).Available)
-		time.Sleep(time.Minute) // its end is being told
+		time.Sleep(time.Minute) // the end of the outage is being sent
 		require.Error(t, s.client.Init(nil))
-		time.Sleep(time.Minute) // another outage has come and gone
+		time.Sleep(time.Minute) // another outage has begun and ended
 		for _, available := range []bool{true, false, true} {
 			assert.Equal(t, available, (<-slow).Available)
 		}
@@ -272,7 +277,7 @@ func TestASlowListenerHearsOfAnEndAfterEachOutage(t *testing.T) {
 	})
 }
 
-func TestTheSDKsNextDataSystemReadsIt(t *testing.T) {
+func TestTheFDv2DataSystemReadsTheStore(t *testing.T) {
 	x := newTable(t)
 	fill(x, 1, user.Key())
 	client, err := ld.MakeCustomClient("", ld.Config{
@@ -286,6 +291,6 @@ func TestTheSDKsNextDataSystemReadsIt(t *testing.T) {
 	assert.Zero(t, x.writes)
 }
 
-func TestDescribeConfigurationAsksTheInnerStore(t *testing.T) {
+func TestDescribeConfigurationUsesTheInnerStore(t *testing.T) {
 	assert.Equal(t, ldvalue.String("custom"), cachedstore.New(newTable(t)).DescribeConfiguration(nil))
 }

@@ -42,33 +42,33 @@ func TestAClosedClientReturnsErrors(t *testing.T) {
 	})
 }
 
-// heeding is a table whose reads end with their context, as dynamostore's do.
-type heeding struct{ *table }
+// cancelable is a table whose reads end when their context is canceled, like dynamostore's.
+type cancelable struct{ *table }
 
-func (x heeding) Build(subsystems.ClientContext) (subsystems.PersistentDataStore, error) {
+func (x cancelable) Build(subsystems.ClientContext) (subsystems.PersistentDataStore, error) {
 	return x, nil
 }
 
-func (x heeding) GetContext(
+func (x cancelable) GetContext(
 	ctx context.Context, _ ldstoretypes.DataKind, _ string,
 ) (ldstoretypes.SerializedItemDescriptor, error) {
 	<-ctx.Done()
 	return ldstoretypes.SerializedItemDescriptor{}, ctx.Err()
 }
 
-func (x heeding) GetAllContext(
+func (x cancelable) GetAllContext(
 	ctx context.Context, _ ldstoretypes.DataKind,
 ) ([]ldstoretypes.KeyedSerializedItemDescriptor, error) {
 	<-ctx.Done()
 	return nil, ctx.Err()
 }
 
-// A read that ends because the cache is closed is no failure: nothing is logged, and nobody is notified.
-func TestCloseDuringABlackHole(t *testing.T) {
+// A read that ends because the cache is closed is not a failure: nothing is logged, and no client is notified.
+func TestCloseDuringReadsThatHang(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSystem(t, newTable(t))
 		require.NoError(t, s.client.Close())
-		s.store = cachedstore.New(heeding{s.table}, cachedstore.InLambda(true), cachedstore.ReadLimit(time.Minute),
+		s.store = cachedstore.New(cancelable{s.table}, cachedstore.InLambda(true), cachedstore.ReadLimit(time.Minute),
 			cachedstore.ShortWait(-1))
 		s.client = s.build()
 		get := async(func() error { _, err := s.client.Get(features, "flag"); return err })
@@ -83,7 +83,7 @@ func TestCloseDuringABlackHole(t *testing.T) {
 	})
 }
 
-// An inner store that ignores its context does not keep Close for ReadLimit either, nor the calls that wait.
+// If the inner store ignores its context, neither Close nor the waiting calls wait for ReadLimit.
 func TestCloseDoesNotWaitForAStoreThatHangs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSystem(t, newTable(t), cachedstore.ReadLimit(time.Minute), cachedstore.ShortWait(-1))
@@ -97,7 +97,7 @@ func TestCloseDoesNotWaitForAStoreThatHangs(t *testing.T) {
 	})
 }
 
-// A check of the table that ends because the cache is closed is no outage.
+// A check of the table that ends because the cache is closed is not an outage.
 func TestCloseDuringACheckReportsNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSystem(t, newTable(t))
@@ -115,7 +115,7 @@ func TestCloseDuringACheckReportsNothing(t *testing.T) {
 	})
 }
 
-// evaluating is a logger that reads a flag and invalidates one before it writes a line.
+// evaluating is a logger that reads a flag and invalidates another before it logs a line.
 type evaluating struct{ s *system }
 
 func (l evaluating) Println(...any) {
@@ -142,7 +142,7 @@ func TestALoggerMayEvaluateFlags(t *testing.T) {
 		assert.ErrorContains(t, err, "decode")
 		s.versions()
 		for _, key := range []string{"x", "y", "z"} {
-			s.version(key) // unknown keys are forgotten
+			s.version(key) // unknown keys are removed
 		}
 		s.fail(errTable)
 		s.store.InvalidateAll()
@@ -154,8 +154,8 @@ func TestALoggerMayEvaluateFlags(t *testing.T) {
 	})
 }
 
-// A status listener of the application that is never read blocks the SDK's broadcaster for good.
-func TestAnUndrainedListenerBlocksNothingOfOurs(t *testing.T) {
+// An application's status listener whose channel is never read blocks the SDK's broadcaster forever.
+func TestAnUndrainedListenerDoesNotBlockTheStore(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		x := newTable(t)
 		store := cachedstore.New(x, cachedstore.InLambda(true), cachedstore.TTL(-1))
@@ -177,14 +177,14 @@ func TestAnUndrainedListenerBlocksNothingOfOurs(t *testing.T) {
 			time.Sleep(time.Minute)
 		}
 		assert.Zero(t, elapsed(func() { require.NoError(t, client.Close()) }))
-		assert.False(t, (<-stuck).Available) // lets its goroutine end: the client is gone, nothing follows
+		assert.False(t, (<-stuck).Available) // its goroutine can end: nothing is sent to a closed client
 		synctest.Wait()
 		assert.Empty(t, stuck)
 	})
 }
 
 // LaunchDarkly's client with the FDv2 data system calls DropCache once its own memory holds all flags.
-func TestDropCacheReleasesWhatIsCached(t *testing.T) {
+func TestDropCacheRemovesCachedValues(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSystem(t, newTable(t))
 		manyFlags(s, 100, 1)
@@ -198,10 +198,10 @@ func TestDropCacheReleasesWhatIsCached(t *testing.T) {
 		s.put("flag7", 2)
 		s.invalidate("flag7", 2)
 		dropper.DropCache()
-		assert.Equal(t, 1, s.store.Stats().Entries, "the one that is being read")
+		assert.Equal(t, 1, s.store.Stats().Entries, "the entry that is being read")
 		releaseOld()
 		assert.Equal(t, 1, <-old)
-		assert.Equal(t, 2, s.version("flag7"), "what was invalidated stays so")
+		assert.Equal(t, 2, s.version("flag7"), "an invalidation remains in effect")
 
 		releaseAll := s.hold(all)
 		whole := async(s.versions) // sees version 1

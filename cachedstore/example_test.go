@@ -19,7 +19,7 @@ import (
 	"github.com/warmflags/warmflags/subscriber"
 )
 
-// A Lambda function: warm containers answer from memory, and look at the table when the TTL is over.
+// In a Lambda function, warm containers serve flags from memory and read the table when the TTL has passed.
 func Example_lambda() {
 	store := cachedstore.New(dynamostore.DataStore("flags").Prefix("production"), cachedstore.TTL(30*time.Second))
 	client, err := ld.MakeCustomClient("", ld.Config{
@@ -36,7 +36,7 @@ func Example_lambda() {
 	})
 }
 
-// A service: entries live for an hour, and a flipped flag is fresh as soon as its message arrives.
+// In a service, entries live for an hour, and a changed flag is fresh as soon as its message arrives.
 func Example_service() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -56,13 +56,13 @@ func Example_service() {
 			fmt.Println(enabled)
 		}
 	}()
-	// Makes a queue for this process, and removes it before it returns: main must wait for that.
+	// Run creates a queue for this process and removes it before it returns, so main must wait for Run.
 	if err := subscriber.Queue(topic, store, subscriber.Prefix("production")).Run(ctx); err != nil {
 		log.Print(err)
 	}
 }
 
-// In daemon mode a client is initialized even when the table is empty; Ready asks the table.
+// In daemon mode a client is initialized even if the table is empty. Ready checks the table.
 func ExampleStore_Ready() {
 	store := cachedstore.New(dynamostore.DataStore("flags"))
 	// ... ld.MakeCustomClient("", ld.Config{DataStore: store, ...}, timeout) ...

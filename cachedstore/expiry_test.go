@@ -21,9 +21,9 @@ func TestStalenessIsBoundedByBothClocks(t *testing.T) {
 	}{
 		{"just before the TTL", ttl - 1, ttl - 1, false},
 		{"at the TTL", ttl, ttl, true},
-		{"frozen for a day: the monotonic clock stood still", 0, 24 * time.Hour, true},
-		{"the wall clock was set back an hour, and the TTL passed", ttl, 0, true},
-		{"the wall clock was set back an hour, and nothing else passed", time.Minute, time.Minute - time.Hour, false},
+		{"frozen for a day: the monotonic clock stopped", 0, 24 * time.Hour, true},
+		{"the wall clock was set back an hour, after the TTL", ttl, 0, true},
+		{"the wall clock was set back an hour, before the TTL", time.Minute, time.Minute - time.Hour, false},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
@@ -52,7 +52,7 @@ func TestTheLongestTTL(t *testing.T) {
 		s.version("flag")
 		s.put("flag", 2)
 		s.pass(time.Hour)
-		assert.Equal(t, 1, s.version("flag"), "it is no cache")
+		assert.Equal(t, 1, s.version("flag"), "the value is not cached")
 	})
 }
 
@@ -71,8 +71,8 @@ func TestANegativeTTLNeverExpires(t *testing.T) {
 	})
 }
 
-// A read's age counts from its beginning: a slow one does not prolong the TTL.
-func TestAValueIsAsOldAsItsReadsBeginning(t *testing.T) {
+// A slow read does not prolong the TTL.
+func TestTheTTLCountsFromTheStartOfTheRead(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSystem(t, newTable(t), cachedstore.TTL(time.Minute))
 		s.put("flag", 1)
@@ -88,7 +88,7 @@ func TestAValueIsAsOldAsItsReadsBeginning(t *testing.T) {
 	})
 }
 
-func TestAReadFromBeforeAFreezeDoesNotCountAfterIt(t *testing.T) {
+func TestAReadFromBeforeAFreezeIsDiscarded(t *testing.T) {
 	freezes := map[string]func(s *system){
 		"the wall clock tells": func(s *system) { s.freeze(time.Second) },
 		"Wake tells":           func(s *system) { s.store.Wake() },
@@ -114,10 +114,11 @@ func TestAReadFromBeforeAFreezeDoesNotCountAfterIt(t *testing.T) {
 	}
 }
 
-// In the default mode of a service, where a hit reads no clock, nothing is served past its TTL. The tests drive the
-// sweeper by the bubble's time, in steps that meet each moment between two sweeps.
+// In a service's default mode, in which a hit reads no clock, nothing is served past its TTL. The test controls the
+// sweeper by the bubble's clock, in steps that cover each moment between two sweeps.
 func TestNothingIsServedPastItsTTL(t *testing.T) {
-	for _, ttl := range []time.Duration{50 * time.Millisecond, time.Second - 1, time.Second, 1234 * time.Millisecond, time.Minute} {
+	for _, ttl := range []time.Duration{50 * time.Millisecond, time.Second - 1, time.Second, 1234 * time.Millisecond,
+		time.Minute} {
 		t.Run(ttl.String(), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				s := service(t, cachedstore.TTL(ttl))
@@ -133,7 +134,8 @@ func TestNothingIsServedPastItsTTL(t *testing.T) {
 					s.put("flag", version) // its message is lost
 					time.Sleep(ttl - cachedstore.SweepAhead - 1)
 					if ttl > cachedstore.SweepAhead {
-						require.Equal(t, version-1, s.version("flag"), "it is cached for as long as it may be")
+						require.Equal(t, version-1, s.version("flag"),
+							"it is cached until the last sweep before its TTL")
 					}
 					time.Sleep(min(ttl, cachedstore.SweepAhead) + 1)
 					require.Equal(t, version, s.version("flag"), "the TTL is over")
@@ -144,8 +146,8 @@ func TestNothingIsServedPastItsTTL(t *testing.T) {
 	}
 }
 
-// After a step of the wall clock, a value is served until the next sweep at most.
-func TestAStepOfTheWallClockIsNoticedByTheNextSweep(t *testing.T) {
+// After the wall clock was set forward, an expired value is served until the next sweep at most.
+func TestTheNextSweepDetectsAStepOfTheWallClock(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := service(t, cachedstore.TTL(time.Hour))
 		s.put("flag", 1)

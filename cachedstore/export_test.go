@@ -16,11 +16,11 @@ func Clock(clocks func() (mono, wall time.Duration)) Option {
 	}
 }
 
-// LooseClock undoes StrictClock.
+// LooseClock disables StrictClock.
 func LooseClock() Option { return func(opts *options) { opts.strict = false } }
 
-// Sizes sets the sizes that are too large for a simulation: how many stale keys GetAll reads one by one, and how many
-// unknown keys are remembered.
+// Sizes sets limits that are too large for a simulation: how many stale keys GetAll reads one by one, and how many
+// unknown keys are kept in memory.
 func Sizes(manyStale, maxUnknown int) Option {
 	return func(opts *options) { opts.manyStale, opts.maxUnknown = manyStale, maxUnknown }
 }
@@ -34,7 +34,7 @@ const (
 	LastDownLambda   = lastDownLambda
 )
 
-// MaxUnknown is how many unknown keys are remembered.
+// MaxUnknown is the number of unknown keys that are kept in memory.
 var MaxUnknown = defaults().maxUnknown
 
 // Sweep visits every entry, as a sweep does when the first of them expires.

@@ -13,8 +13,8 @@ import (
 	"github.com/warmflags/warmflags/change"
 )
 
-// BenchmarkGrowth shows that no cost per key grows with the number of keys. A sweep, GetAll, and a first GetAll are
-// divided by the number of flags.
+// BenchmarkGrowth shows that the cost per key does not grow with the number of keys. The times of a sweep, a GetAll and
+// a first GetAll are divided by the number of flags.
 func BenchmarkGrowth(b *testing.B) {
 	for _, n := range []int{500, 5_000, 50_000} {
 		x := newTable(b)

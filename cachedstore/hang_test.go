@@ -14,7 +14,7 @@ import (
 	"github.com/warmflags/warmflags/internal/outage"
 )
 
-// hang makes all reads and checks of the table hang, and lets them fail when the test ends.
+// hang makes all reads and checks of the table hang until release is called.
 func hang(s *system, keys ...string) (release func()) {
 	var releases []func()
 	for _, key := range append(keys, all, "available") {
@@ -53,7 +53,7 @@ func TestATableThatHangsCostsOneWaitPerOutage(t *testing.T) {
 		{"expired", true, func(s *system) { s.pass(time.Hour) }, cachedstore.DefaultShortWait, 0},
 		{"invalidated", true, func(s *system) { s.store.InvalidateAll() }, time.Second, 0},
 		{"expired during a freeze", true, func(s *system) { s.freeze(time.Hour) }, time.Second, 0},
-		// Each waits until the check, which began after ShortWait, has failed.
+		// Each Get waits until the check, which started after ShortWait, has failed.
 		{"never read", false, func(*system) {}, time.Second, cachedstore.DefaultShortWait},
 	}
 	for _, c := range cases {
@@ -90,9 +90,8 @@ func TestATableThatHangsCostsOneWaitPerOutage(t *testing.T) {
 	}
 }
 
-// A value that a message invalidated is never returned because of a short wait, not even while reads are known to be
-// slow.
-func TestAShortWaitNeverServesWhatWasInvalidated(t *testing.T) {
+// An invalidated value is never returned because of a short wait, not even while reads are known to be slow.
+func TestAShortWaitNeverServesAnInvalidatedValue(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSystem(t, newTable(t), cachedstore.ReadLimit(10*time.Second))
 		for _, key := range []string{"slow", "flag", "settled"} {
@@ -135,8 +134,8 @@ func TestTheShortWaitIsAnOption(t *testing.T) {
 	}
 }
 
-// GetAll too waits shortly for what has only expired, and once per outage.
-func TestGetAllWaitsShortlyForAnExpiredCollection(t *testing.T) {
+// GetAll waits for ShortWait if its values have only expired, and once per outage.
+func TestGetAllUsesTheShortWaitForAnExpiredCollection(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSystem(t, newTable(t))
 		s.put("flag", 1)
@@ -154,9 +153,9 @@ func TestGetAllWaitsShortlyForAnExpiredCollection(t *testing.T) {
 	})
 }
 
-// Values are stale for one pause of the checks at most after the table answers again: one second in Lambda, five in a
-// service.
-func TestRecoveryIsNoticedWithinAPause(t *testing.T) {
+// After the table responds again, values stay stale for at most one pause between checks: one second in Lambda, five in
+// a service.
+func TestRecoveryIsDetectedWithinOnePause(t *testing.T) {
 	for lambda, pause := range map[bool]time.Duration{true: cachedstore.LastDownLambda, false: outage.LastCheck} {
 		t.Run(fmt.Sprint("in Lambda ", lambda), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -177,7 +176,7 @@ func TestRecoveryIsNoticedWithinAPause(t *testing.T) {
 	}
 }
 
-// Time stands still between invocations, and with it the pause: it counts by the wall clock.
+// The pause between checks counts by the wall clock too, because timers do not run while the process is frozen.
 func TestAfterAFreezeADownTableIsCheckedWithoutWake(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSystem(t, newTable(t))
@@ -190,22 +189,22 @@ func TestAfterAFreezeADownTableIsCheckedWithoutWake(t *testing.T) {
 		s.put("flag", 2)
 		s.fail(nil)
 		s.freeze(time.Minute)
-		assert.Equal(t, 1, s.version("flag"), "this Get has the table checked")
+		assert.Equal(t, 1, s.version("flag"), "this Get triggers a check")
 		synctest.Wait()
 		assert.Equal(t, 2, s.version("flag"))
 	})
 }
 
-// A read that was in progress when a Lambda function was frozen runs out of time before anything else runs. No call waits
-// for it, and it is no reason to serve a value that was invalidated.
-func TestAReadFromBeforeAFreezeIsNoOutage(t *testing.T) {
+// The time limit of a read that was in progress during a freeze runs out before anything else happens. No call waits
+// for that read, so it must not cause invalidated values to be served.
+func TestAReadFromBeforeAFreezeIsNotAnOutage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSystem(t, newTable(t))
 		releaseMarker, releaseCheck := s.hold("marker"), s.hold("available")
 		defer releaseCheck()
 		defer releaseMarker()
 		s.put("flag", 1)
-		require.Equal(t, 1, s.version("flag")) // it begins to read the marker
+		require.Equal(t, 1, s.version("flag")) // it starts a read of the marker
 		<-time.After(time.Minute)
 		s.store.Wake()
 		s.put("flag", 2)

@@ -13,7 +13,7 @@ import (
 	"github.com/warmflags/warmflags/cachedstore"
 )
 
-// wipe removes all rows and the marker, as an operator does who creates a table again.
+// wipe removes all rows and the marker, like an operator who re-creates a table.
 func wipe(s *system) {
 	s.table.mu.Lock()
 	defer s.table.mu.Unlock()
@@ -38,14 +38,14 @@ func TestATableThatLostItsMarkerIsAnOutage(t *testing.T) {
 				if whole {
 					s.versions()
 				}
-				synctest.Wait() // it has seen the marker
+				synctest.Wait() // the cache has seen the marker
 				wipe(s)
 				s.put("other", 2)
 				s.store.InvalidateAll()
 				assert.Equal(t, 1, s.version("flag"))
 				assert.False(t, (<-s.status).Available)
 				if whole {
-					assert.Equal(t, map[string]int{"flag": 1, "other": 2}, s.versions(), "a row that is read is served")
+					assert.Equal(t, map[string]int{"flag": 1, "other": 2}, s.versions(), "a row that exists is served")
 				}
 				time.Sleep(time.Hour)
 				assert.Equal(t, 1, s.version("flag"))
@@ -61,50 +61,50 @@ func TestATableThatLostItsMarkerIsAnOutage(t *testing.T) {
 	}
 }
 
-func TestAbsenceIsBelievedWhileTheMarkerStands(t *testing.T) {
+func TestAbsenceIsAcceptedWhileTheMarkerExists(t *testing.T) {
 	for _, seen := range []bool{true, false} {
 		t.Run(fmt.Sprint("marker ", seen), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				x := newTable(t)
-				x.inited = seen // some writers never write one
+				x.inited = seen // some writers never write a marker
 				s := newSystem(t, x)
 				s.put("flag", 1)
 				s.version("flag")
 				synctest.Wait()
 				s.remove("flag")
 				s.invalidate("flag", 0)
-				looks := s.markerReads()
+				before := s.markerReads()
 				assert.Equal(t, -1, s.version("flag"))
 				want := 0
 				if seen {
 					want = 1
 				}
-				assert.Equal(t, want, s.markerReads()-looks)
+				assert.Equal(t, want, s.markerReads()-before)
 				s.invalidate("flag", 0)
 				assert.Equal(t, -1, s.version("flag"))
-				assert.Equal(t, want, s.markerReads()-looks, "only where a live item was known")
+				assert.Equal(t, want, s.markerReads()-before, "only where a live item was known")
 				assert.Empty(t, s.status)
 			})
 		})
 	}
 }
 
-// A tombstone says itself that the item was deleted.
+// A tombstone proves by itself that the item was deleted.
 func TestATombstoneNeedsNoMarker(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSystem(t, newTable(t))
 		s.put("flag", 1)
 		s.version("flag")
 		synctest.Wait()
-		looks := s.markerReads()
+		before := s.markerReads()
 		s.raw("flag", 2, `{"key":"flag","version":2,"deleted":true}`)
 		s.invalidate("flag", 2)
 		assert.Equal(t, 2, s.version("flag"))
-		assert.Equal(t, looks, s.markerReads())
+		assert.Equal(t, before, s.markerReads())
 	})
 }
 
-// Any number of flags that are gone cost one read of the marker at a time.
+// Any number of deleted flags cost one read of the marker at a time.
 func TestReadsOfTheMarkerAreShared(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSystem(t, newTable(t))
@@ -114,7 +114,7 @@ func TestReadsOfTheMarkerAreShared(t *testing.T) {
 		}
 		synctest.Wait()
 		release := s.hold("marker")
-		looks := s.markerReads()
+		before := s.markerReads()
 		for _, key := range keys {
 			s.remove(key)
 			s.invalidate(key, 0)
@@ -128,11 +128,11 @@ func TestReadsOfTheMarkerAreShared(t *testing.T) {
 		for i := range keys {
 			assert.Equal(t, -1, <-got[i])
 		}
-		assert.LessOrEqual(t, s.markerReads()-looks, 2, "one in progress, and one that began after all")
+		assert.LessOrEqual(t, s.markerReads()-before, 2, "one in progress, and one that started after all calls")
 	})
 }
 
-// A marker that cannot be read is a read that failed.
+// If the marker cannot be read, the read of the flag fails.
 func TestAMarkerThatHangsIsAFailedRead(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSystem(t, newTable(t), cachedstore.ReadLimit(time.Second))

@@ -13,8 +13,8 @@ import (
 	"github.com/warmflags/warmflags/cachedstore"
 )
 
-// The race that LaunchDarkly's own wrapper loses: a read that saw version 1 ends after version 2 was announced.
-func TestALateFillNeverBeatsAnInvalidation(t *testing.T) {
+// LaunchDarkly's own wrapper has this race: a read that saw version 1 ends after version 2 was invalidated.
+func TestALateReadNeverReplacesANewerValue(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSystem(t, newTable(t))
 		s.put("flag", 1)
@@ -29,7 +29,7 @@ func TestALateFillNeverBeatsAnInvalidation(t *testing.T) {
 		assert.Equal(t, 1, s.readsOf("flag"), "the late Get waits for the discarded read to end")
 
 		release()
-		assert.Equal(t, 1, <-early, "the discarded read answers those who had joined it")
+		assert.Equal(t, 1, <-early, "calls that had joined the discarded read return its value")
 		assert.Equal(t, 2, <-late)
 		assert.Equal(t, 2, s.version("flag"))
 		assert.Equal(t, 2, s.readsOf("flag"))
@@ -48,14 +48,14 @@ func TestAGetWaitsForTwoReadsAtMost(t *testing.T) {
 		synctest.Wait()
 
 		releaseSecond := s.hold("flag")
-		release() // the late Get's own read begins
+		release() // the late Get's own read starts
 		synctest.Wait()
 		for version := 2; version < 10; version++ {
 			s.put("flag", version)
 			s.invalidate("flag", version)
 		}
 		releaseSecond()
-		assert.Equal(t, 1, <-late, "its read was discarded, and answers it all the same")
+		assert.Equal(t, 1, <-late, "its read was discarded, but its value is returned")
 		assert.Equal(t, 9, s.version("flag"))
 		assert.Equal(t, 3, s.readsOf("flag"))
 	})
@@ -89,7 +89,7 @@ func TestOneReadForAnyNumberOfMisses(t *testing.T) {
 			waiting = append(waiting, async(func() int { return s.version("flag") }))
 		}
 		synctest.Wait()
-		assert.Equal(t, 1, s.version("other"), "a slow read holds up no other key")
+		assert.Equal(t, 1, s.version("other"), "a slow read delays no other key")
 		release()
 		for _, w := range waiting {
 			assert.Equal(t, 7, <-w)
@@ -102,18 +102,18 @@ func TestInvalidateDuringACollectionsRead(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSystem(t, newTable(t))
 		release := s.hold(all)
-		whole := async(s.versions) // sees nothing
+		whole := async(s.versions) // sees no flag
 		synctest.Wait()
 		s.put("new", 1)
 		s.invalidate("new", 1)
 		release()
 		<-whole
-		assert.Equal(t, 1, s.version("new"), "the collection did not have it, and does not count")
+		assert.Equal(t, 1, s.version("new"), "the older read of the collection does not apply")
 		assert.Equal(t, map[string]int{"new": 1}, s.versions())
 	})
 }
 
-func TestInvalidateAllDiscardsWhatIsRead(t *testing.T) {
+func TestInvalidateAllDiscardsReadsInProgress(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSystem(t, newTable(t))
 		s.put("flag", 1)
@@ -130,14 +130,15 @@ func TestInvalidateAllDiscardsWhatIsRead(t *testing.T) {
 		release()
 		assert.Equal(t, 1, <-item)
 		releaseAll()
-		assert.Equal(t, map[string]int{"flag": 2, "cached": 2}, <-whole, "flag was left to its own read, which is discarded")
+		assert.Equal(t, map[string]int{"flag": 2, "cached": 2}, <-whole,
+			"flag has the value of its own read, which is discarded")
 		assert.Equal(t, 2, s.version("flag"))
 		assert.Equal(t, 2, s.version("cached"))
 		assert.Equal(t, map[string]int{"flag": 2, "cached": 2}, s.versions())
 	})
 }
 
-func TestTheTableIsFollowedWhateverTheMessagesSay(t *testing.T) {
+func TestVersionsInMessagesAreIgnored(t *testing.T) {
 	steps := []struct {
 		name             string
 		change           func(s *system)
@@ -145,10 +146,10 @@ func TestTheTableIsFollowedWhateverTheMessagesSay(t *testing.T) {
 	}{
 		{"a newer version", func(s *system) { s.put("flag", 6) }, 6, 6},
 		{"a reset to older data", func(s *system) { s.put("flag", 3) }, 0, 3},
-		{"a message about a version that is held already", func(s *system) { s.put("flag", 4) }, 3, 4},
+		{"a message with the version that is cached", func(s *system) { s.put("flag", 4) }, 3, 4},
 		{"a message older than the table", func(s *system) { s.put("flag", 9) }, 5, 9},
 		{"a removal", func(s *system) { s.remove("flag") }, 0, -1},
-		{"made again under an old version", func(s *system) { s.put("flag", 9) }, 9, 9},
+		{"re-created with an old version", func(s *system) { s.put("flag", 9) }, 9, 9},
 		{"a tombstone", func(s *system) { s.raw("flag", 10, `{"key":"flag","version":10,"deleted":true}`) }, 10, 10},
 	}
 	for _, whole := range []bool{false, true} {
@@ -222,7 +223,7 @@ func TestManyChangedFlagsCostOneQuery(t *testing.T) {
 	})
 }
 
-// What is read again and is equal is not decoded again: the item is the very same.
+// An item that is read again and has not changed is not decoded again: the pointer is the same.
 func TestEqualItemsAreNotDecodedAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSystem(t, newTable(t))
@@ -251,7 +252,7 @@ func TestEqualItemsAreNotDecodedAgain(t *testing.T) {
 	})
 }
 
-func TestTTLZeroIsNoCache(t *testing.T) {
+func TestTTLZeroDisablesTheCache(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSystem(t, newTable(t), cachedstore.TTL(0))
 		for version := 1; version < 4; version++ {
@@ -271,11 +272,11 @@ func TestTTLZeroIsNoCache(t *testing.T) {
 		late := async(func() int { return s.version("flag") })
 		release()
 		assert.Equal(t, 50, <-early)
-		assert.Equal(t, 51, <-late, "joins no read that began before it")
+		assert.Equal(t, 51, <-late, "it does not join a read that started before it")
 	})
 }
 
-func TestUnknownFlagsAreRememberedWithABound(t *testing.T) {
+func TestTheNumberOfUnknownFlagsInMemoryIsLimited(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSystem(t, newTable(t))
 		s.put("flag", 1)
@@ -293,7 +294,7 @@ func TestUnknownFlagsAreRememberedWithABound(t *testing.T) {
 		assert.Greater(t, s.store.Stats().Forgotten, cachedstore.MaxUnknown/2)
 		s.version("flag")
 		s.version("no")
-		assert.Equal(t, 1, s.readsOf("flag"), "flags that exist stay")
+		assert.Equal(t, 1, s.readsOf("flag"), "flags that exist stay in memory")
 		assert.Equal(t, 2, s.readsOf("no"))
 
 		s.versions()
@@ -302,15 +303,16 @@ func TestUnknownFlagsAreRememberedWithABound(t *testing.T) {
 		assert.Equal(t, reads, s.store.Stats().Reads, "the collection does not have it")
 		misses := s.store.Stats().Misses
 		assert.Equal(t, -1, s.version("another"))
-		assert.Equal(t, misses, s.store.Stats().Misses, "a hit as any other")
+		assert.Equal(t, misses, s.store.Stats().Misses, "a hit")
 		s.put("another", 1)
 		s.pass(time.Hour)
-		assert.Equal(t, 1, s.version("another"), "for as long as the collection is fresh")
+		assert.Equal(t, 1, s.version("another"), "only while the collection is fresh")
 	})
 }
 
-// A key that was read after its collection is not forgotten: the older absence would count instead, and its age.
-func TestAKeyThatWasReadAfterItsCollectionIsNotForgotten(t *testing.T) {
+// A key that was read after its collection is kept in memory. Otherwise the older result of the collection would apply
+// again.
+func TestAKeyThatWasReadAfterItsCollectionIsKept(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSystem(t, newTable(t), cachedstore.TTL(90*time.Second), cachedstore.MaxStale(90*time.Second))
 		s.put("flag", 1)
@@ -326,7 +328,7 @@ func TestAKeyThatWasReadAfterItsCollectionIsNotForgotten(t *testing.T) {
 		s.fail(errors.New("planted"))
 		s.store.InvalidateAll()
 		item, err := s.client.Get(features, "flag")
-		require.NoError(t, err, "its own read is a minute old")
+		require.NoError(t, err, "its own read is only a minute old")
 		assert.Equal(t, -1, item.Version)
 	})
 }

@@ -30,34 +30,34 @@ func TestAnOutageServesTheLastValueAndEndsByItself(t *testing.T) {
 			assert.Equal(t, 1, s.version("flag"))
 			assert.Equal(t, map[string]int{"flag": 1}, s.versions())
 		}
-		assert.LessOrEqual(t, s.store.Stats().Reads, 3, "one read found out")
+		assert.LessOrEqual(t, s.store.Stats().Reads, 3, "one read detects the outage")
 		assert.Equal(t, interfaces.DataStoreStatus{Available: false}, <-s.status)
-		assert.Equal(t, -1, s.version("never read"), "the collection, as last known, does not have it")
+		assert.Equal(t, -1, s.version("never read"), "the last known collection does not have it")
 
-		s.asked()
-		time.Sleep(time.Hour) // the bubble's: the poller looks again and again
-		assert.InDelta(t, 3600, s.asked(), 10, "at last every second, in Lambda")
-		assert.Len(t, s.log.GetOutput(ldlog.Warn), 1, "one line an outage")
+		s.checks()
+		time.Sleep(time.Hour) // of the bubble: the watch checks the table repeatedly
+		assert.InDelta(t, 3600, s.checks(), 10, "once a second in Lambda, after the first checks")
+		assert.Len(t, s.log.GetOutput(ldlog.Warn), 1, "one line per outage")
 		s.fail(nil)
 		assert.Equal(t, interfaces.DataStoreStatus{Available: true, NeedsRefresh: true}, <-s.status)
 		s.pass(time.Second) // the pause after a failed read
 		assert.Equal(t, 2, s.version("flag"))
 		assert.Equal(t, map[string]int{"flag": 2}, s.versions())
 		assert.Empty(t, s.status)
-		s.asked()
+		s.checks()
 		time.Sleep(time.Hour)
-		assert.Zero(t, s.asked(), "only while it is down")
+		assert.Zero(t, s.checks(), "only while it is down")
 	})
 }
 
-// A status listener that nobody reads keeps neither the cache from its recovery nor other clients from hearing of it.
-func TestAListenerThatNobodyReadsHoldsUpNothing(t *testing.T) {
+// A status listener that is not read delays neither the recovery of the cache nor the notifications of other clients.
+func TestAListenerThatIsNotReadDelaysNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSystem(t, newTable(t))
 		s.put("flag", 1)
 		s.version("flag")
-		deaf := make(statuses)
-		second, err := s.store.Build(subsystems.BasicClientContext{DataStoreUpdateSink: deaf})
+		unread := make(statuses)
+		second, err := s.store.Build(subsystems.BasicClientContext{DataStoreUpdateSink: unread})
 		require.NoError(t, err)
 		for version := 2; version < 5; version++ {
 			s.put("flag", version)
@@ -67,20 +67,19 @@ func TestAListenerThatNobodyReadsHoldsUpNothing(t *testing.T) {
 			assert.False(t, (<-s.status).Available)
 			s.fail(nil)
 			assert.True(t, (<-s.status).Available)
-			synctest.Wait() // the poller ends
+			synctest.Wait() // the watch ends
 			assert.Equal(t, version, s.version("flag"))
 		}
-		assert.False(t, (<-deaf).Available)
-		assert.True(t, (<-deaf).Available, "the latest, though much was missed")
+		assert.False(t, (<-unread).Available)
+		assert.True(t, (<-unread).Available, "the latest status, although others were skipped")
 		synctest.Wait()
-		assert.Empty(t, deaf)
+		assert.Empty(t, unread)
 		require.NoError(t, second.Close())
 	})
 }
 
-// After a Query that failed, a message ends the pause: the flag that it names is read, if not by its own read then by
-// another Query.
-func TestAMessageEndsAFailedQuerysPause(t *testing.T) {
+// After a failed Query, an invalidation ends the backoff: the flag is read, by its own read or by another Query.
+func TestAnInvalidationEndsTheBackoffAfterAFailedQuery(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSystem(t, newTable(t))
 		s.put("flag", 1)
@@ -91,14 +90,14 @@ func TestAMessageEndsAFailedQuerysPause(t *testing.T) {
 		synctest.Wait()
 		s.failOnly(all, nil)
 		s.put("flag", 2)
-		assert.Equal(t, map[string]int{"flag": 1}, s.versions(), "it is left alone for a moment")
+		assert.Equal(t, map[string]int{"flag": 1}, s.versions(), "the collection is in backoff")
 		s.invalidate("flag", 2)
 		assert.Equal(t, map[string]int{"flag": 2}, s.versions())
 	})
 }
 
-// A throttled read, or a row that cannot be read, is no outage: other flags are read, and nobody is alarmed.
-func TestOneReadThatFailsIsNoOutage(t *testing.T) {
+// A throttled read or an unreadable row is not an outage: other flags are read, and no client is notified.
+func TestOneFailedReadIsNotAnOutage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSystem(t, newTable(t))
 		s.put("flag", 1)
@@ -112,7 +111,7 @@ func TestOneReadThatFailsIsNoOutage(t *testing.T) {
 		assert.Empty(t, s.status)
 		assert.Equal(t, 1, s.version("other"))
 		assert.Equal(t, 1, s.version("flag"))
-		assert.Equal(t, 2, s.readsOf("flag"), "it is left alone for a moment")
+		assert.Equal(t, 2, s.readsOf("flag"), "the flag is in backoff")
 		s.failOnly("flag", nil)
 		s.pass(time.Second)
 		assert.Equal(t, 2, s.version("flag"))
@@ -126,7 +125,7 @@ func TestOneReadThatFailsIsNoOutage(t *testing.T) {
 	})
 }
 
-// A table whose answer to "are you there?" never comes is down, and up when it answers again.
+// A table whose check does not end in time is down, until a check succeeds.
 func TestATableThatHangs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSystem(t, newTable(t), cachedstore.ReadLimit(time.Second))
@@ -144,7 +143,7 @@ func TestATableThatHangs(t *testing.T) {
 	})
 }
 
-func TestWakeLooksForRecoveryAtOnce(t *testing.T) {
+func TestWakeChecksTheTableAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSystem(t, newTable(t))
 		s.fail(errTable)
@@ -161,7 +160,7 @@ func TestWakeLooksForRecoveryAtOnce(t *testing.T) {
 	})
 }
 
-func TestMaxStalePrefersAnError(t *testing.T) {
+func TestPastMaxStaleAGetReturnsTheError(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSystem(t, newTable(t), cachedstore.TTL(time.Minute), cachedstore.MaxStale(time.Hour))
 		s.put("flag", 1)
@@ -178,26 +177,31 @@ func TestMaxStalePrefersAnError(t *testing.T) {
 	})
 }
 
-// telling is a table that passes over rows and says which.
-type telling struct {
+// skipping is a table that skips rows and reports them.
+type skipping struct {
 	*table
 	rows map[string]error
 }
 
-func (x *telling) Build(subsystems.ClientContext) (subsystems.PersistentDataStore, error) {
+func (x *skipping) Build(subsystems.ClientContext) (subsystems.PersistentDataStore, error) {
 	return x, nil
 }
 
-func (x *telling) GetAllAndBroken(_ context.Context, kind ldstoretypes.DataKind) ([]ldstoretypes.KeyedSerializedItemDescriptor, map[string]error, error) {
+func (x *skipping) GetAllAndBroken(
+	_ context.Context, kind ldstoretypes.DataKind,
+) ([]ldstoretypes.KeyedSerializedItemDescriptor, map[string]error, error) {
 	all, err := x.GetAll(kind)
-	return slices.DeleteFunc(all, func(i ldstoretypes.KeyedSerializedItemDescriptor) bool { return x.rows[i.Key] != nil }), x.rows, err
+	return slices.DeleteFunc(all,
+		func(i ldstoretypes.KeyedSerializedItemDescriptor) bool { return x.rows[i.Key] != nil }), x.rows, err
 }
 
-func TestARowThatIsPassedOverReplacesNothing(t *testing.T) {
+func TestASkippedRowKeepsItsLastKnownValue(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		x := &telling{table: newTable(t), rows: map[string]error{}}
+		x := &skipping{table: newTable(t), rows: map[string]error{}}
 		store := cachedstore.New(x, cachedstore.InLambda(true))
-		client, err := store.Build(subsystems.BasicClientContext{Logging: subsystems.LoggingConfiguration{Loggers: ldlog.NewDisabledLoggers()}})
+		client, err := store.Build(subsystems.BasicClientContext{
+			Logging: subsystems.LoggingConfiguration{Loggers: ldlog.NewDisabledLoggers()},
+		})
 		require.NoError(t, err)
 		versions := func() map[string]int {
 			all, err := client.GetAll(features)
@@ -228,7 +232,7 @@ func TestARowThatIsPassedOverReplacesNothing(t *testing.T) {
 	})
 }
 
-func TestBrokenJSONReplacesNothing(t *testing.T) {
+func TestBrokenJSONKeepsTheLastKnownValue(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSystem(t, newTable(t))
 		s.put("flag", 1)
@@ -239,15 +243,15 @@ func TestBrokenJSONReplacesNothing(t *testing.T) {
 		s.invalidate("flag", 2)
 		assert.Equal(t, 1, s.version("flag"))
 		s.store.InvalidateAll()
-		assert.Equal(t, map[string]int{"flag": 1, "other": 2}, s.versions(), "nothing else is lost with it")
-		synctest.Wait() // lines are written after the calls were freed
-		assert.Empty(t, s.status, "the table is well")
+		assert.Equal(t, map[string]int{"flag": 1, "other": 2}, s.versions(), "other rows are not affected")
+		synctest.Wait() // lines are logged after the calls were released
+		assert.Empty(t, s.status, "not an outage")
 		assert.Contains(t, s.log.GetOutput(ldlog.Warn)[0], `decode features "flag": EOF`)
 
 		reads := s.store.Stats().Reads
 		s.versions()
 		s.version("flag")
-		assert.Equal(t, reads, s.store.Stats().Reads, "it is not asked for at each Get")
+		assert.Equal(t, reads, s.store.Stats().Reads, "it is not read at each Get")
 		s.put("flag", 3)
 		s.pass(time.Minute)
 		assert.Equal(t, 3, s.version("flag"))
@@ -255,7 +259,7 @@ func TestBrokenJSONReplacesNothing(t *testing.T) {
 	})
 }
 
-func TestAPanicInTheStoreFreesTheWaiters(t *testing.T) {
+func TestAPanicInTheStoreReleasesTheWaitingCalls(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSystem(t, newTable(t))
 		s.table.mu.Lock()
@@ -283,13 +287,13 @@ func TestAReadThatNeverEndsIsAbandoned(t *testing.T) {
 
 		s.put("flag", 3)
 		x.mu.Lock()
-		delete(x.holds, "flag")   // later reads answer at once
-		x.reading["flag"] = false // the abandoned one does not count as under way
+		delete(x.holds, "flag")   // later reads end at once
+		x.reading["flag"] = false // the abandoned read does not count as in progress
 		x.mu.Unlock()
-		time.Sleep(time.Minute) // the poller finds the table well
+		time.Sleep(time.Minute) // the check of the table succeeds
 		s.pass(time.Minute)
 		require.Equal(t, 3, s.version("flag"))
-		release() // the abandoned read comes back with version 2
+		release() // the abandoned read returns version 2
 		synctest.Wait()
 		assert.Equal(t, 3, s.version("flag"), "neither kept nor returned")
 	})
@@ -334,7 +338,7 @@ func TestSeveralClientsShareOneCache(t *testing.T) {
 		require.NoError(t, s.client.Close())
 		assert.Equal(t, 1, x.closed)
 
-		s.client = s.build() // anew
+		s.client = s.build() // opens a new cache
 		assert.Equal(t, 1, s.version("flag"))
 		assert.Equal(t, 2, s.readsOf("flag"))
 	})
@@ -357,7 +361,7 @@ func TestAnInvalidationDuringPreloadIsNotLost(t *testing.T) {
 		x := newTable(t)
 		x.put("flag", 1)
 		release := x.hold(all)
-		s := &system{t: t, table: x, hands: newHands(), status: make(statuses, 100), log: ldlogtest.NewMockLog()}
+		s := &system{t: t, table: x, clocks: newClocks(), status: make(statuses, 100), log: ldlogtest.NewMockLog()}
 		s.store = cachedstore.New(x, cachedstore.Preload(), cachedstore.TTL(time.Hour), cachedstore.InLambda(true))
 		building := async(s.build)
 		synctest.Wait() // the preload has seen version 1

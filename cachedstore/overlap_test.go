@@ -10,18 +10,18 @@ import (
 	"github.com/warmflags/warmflags/cachedstore"
 )
 
-// Two reads of one row that overlap cannot be ordered: the one that ends second could bring back an older value than
-// the other had returned. So a read of the collection says nothing of an item that was being read when it began, and
-// no item is read while a read of its collection is in progress.
-func TestAnItemsReadAndItsCollectionsOverlap(t *testing.T) {
-	t.Run("an item that was being read is left to its own read", func(t *testing.T) {
+// Two overlapping reads of one row cannot be ordered: the one that ends second may have an older value than the first
+// returned. So a read of the collection does not count for an item that was being read when it started, and no item is
+// read on its own while a read of its collection is in progress.
+func TestOverlappingReadsOfAnItemAndItsCollection(t *testing.T) {
+	t.Run("an item that was being read keeps the value of its own read", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			s := newSystem(t, newTable(t))
 			s.put("flag", 1)
 			release := s.hold("flag")
 			item := async(func() int { return s.version("flag") }) // sees version 1
 			synctest.Wait()
-			s.put("flag", 2) // its message is still on the way
+			s.put("flag", 2) // its message has not arrived yet
 			s.put("other", 1)
 			whole := async(s.versions) // sees version 2
 			synctest.Wait()
@@ -33,7 +33,7 @@ func TestAnItemsReadAndItsCollectionsOverlap(t *testing.T) {
 			assert.Equal(t, 2, s.store.Stats().Reads)
 		})
 	})
-	t.Run("its own read failed, and nothing else is known", func(t *testing.T) {
+	t.Run("its own read failed, and there is no last known value", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			s := newSystem(t, newTable(t))
 			s.put("flag", 1)
@@ -45,7 +45,7 @@ func TestAnItemsReadAndItsCollectionsOverlap(t *testing.T) {
 			synctest.Wait()
 			release()
 			assert.ErrorIs(t, <-item, errTable)
-			assert.ErrorIs(t, <-whole, errTable, "to leave the flag out would say that it is gone")
+			assert.ErrorIs(t, <-whole, errTable, "a result without the flag would mean that it was deleted")
 		})
 	})
 	t.Run("an item's read waits for the collection's", func(t *testing.T) {
@@ -62,7 +62,7 @@ func TestAnItemsReadAndItsCollectionsOverlap(t *testing.T) {
 			releaseItem := s.hold("flag")
 			item := async(func() int { return s.version("flag") })
 			synctest.Wait()
-			assert.Zero(t, s.readsOf("flag"), "it has not begun")
+			assert.Zero(t, s.readsOf("flag"), "it has not started")
 			release()
 			assert.Equal(t, 1, <-joined)
 			assert.Equal(t, map[string]int{"flag": 1, "other": 1}, <-whole)
@@ -73,7 +73,7 @@ func TestAnItemsReadAndItsCollectionsOverlap(t *testing.T) {
 			assert.Equal(t, 2, s.store.Stats().Reads)
 		})
 	})
-	t.Run("what waits for the collection's read is answered by the next", func(t *testing.T) {
+	t.Run("the next read of the collection replaces reads that waited for the first", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			s := newSystem(t, newTable(t))
 			s.put("flag", 1)
@@ -99,7 +99,7 @@ func TestAnItemsReadAndItsCollectionsOverlap(t *testing.T) {
 	})
 }
 
-// 30 flags, all invalidated while one is being read: more than GetAll reads one by one.
+// 30 flags are invalidated while one of them is being read. That is more than GetAll reads one by one.
 func TestGetAllAfterManyInvalidationsIsFresh(t *testing.T) {
 	fill := func(s *system, version int) (want map[string]int) {
 		want = map[string]int{}
@@ -168,8 +168,9 @@ func TestGetAllAfterManyInvalidationsIsFresh(t *testing.T) {
 	})
 }
 
-// An entry whose own read ended during a read of the collection keeps that from being stored for it, so it is not forgotten.
-func TestAnEntryIsKeptWhileAReadOfTheCollectionMustPassItOver(t *testing.T) {
+// An entry whose own read ended during a read of the collection is excluded from that read. Therefore it stays in
+// memory.
+func TestAnEntryExcludedFromAQueryInProgressIsKept(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSystem(t, newTable(t), cachedstore.Sizes(25, 1))
 		release := s.hold("unknown")
@@ -180,19 +181,19 @@ func TestAnEntryIsKeptWhileAReadOfTheCollectionMustPassItOver(t *testing.T) {
 		synctest.Wait()
 		release()
 		assert.Equal(t, -1, <-own)
-		other := async(func() int { return s.version("other") }) // forgets unknown keys
+		other := async(func() int { return s.version("other") }) // removes unknown keys from memory
 		synctest.Wait()
 		assert.Equal(t, 2, s.store.Stats().Entries)
 		releaseAll()
 		assert.Equal(t, -1, <-other)
 		assert.Empty(t, <-whole)
 		s.version("third")
-		assert.Equal(t, 1, s.store.Stats().Entries, "now they are")
+		assert.Equal(t, 1, s.store.Stats().Entries, "now they are removed")
 	})
 }
 
-// A read of the collection that is discarded leaves alone what another read made fresh.
-func TestADiscardedReadDisplacesNoHit(t *testing.T) {
+// A discarded read of the collection does not replace values that another read made fresh.
+func TestADiscardedReadReplacesNoHit(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSystem(t, newTable(t), cachedstore.Sizes(1, 10))
 		for _, key := range []string{"a", "b", "c"} {

@@ -17,10 +17,11 @@ import (
 	"github.com/warmflags/warmflags/cachedstore"
 )
 
-// What LaunchDarkly's own caching wrapper does wrong, seen, and that this cache does not. Should a newer SDK mend one
-// of them, its test fails here, and the documents must be changed.
+// These tests demonstrate faults of LaunchDarkly's own caching wrapper that this cache does not have. If a newer SDK
+// fixes one, its test fails, and the documents must be updated.
 
-// wrapper is LaunchDarkly's cache over a table, in real time: it keeps a goroutine that no bubble could end.
+// wrapper returns LaunchDarkly's cache over a table, in real time: it has a goroutine that would never end in a
+// synctest bubble.
 func wrapper(t *testing.T, x *table, ttl time.Duration) (subsystems.DataStore, statuses) {
 	status := make(statuses, 100)
 	store, err := ldcomponents.PersistentDataStore(x).CacheTime(ttl).Build(subsystems.BasicClientContext{
@@ -32,7 +33,7 @@ func wrapper(t *testing.T, x *table, ttl time.Duration) (subsystems.DataStore, s
 	return store, status
 }
 
-// lateFill begins a read that sees version 1, writes version 2 through the store, and lets the read end.
+// lateFill starts a read that sees version 1, writes version 2 through the store, and then lets the read end.
 func lateFill(t *testing.T, x *table, store subsystems.DataStore, reading func()) int {
 	x.put("flag", 1)
 	release := x.hold("flag")
@@ -48,11 +49,11 @@ func lateFill(t *testing.T, x *table, store subsystems.DataStore, reading func()
 	return item.Version
 }
 
-func TestALateFillBeatsANewerValueInLaunchDarklysWrapper(t *testing.T) {
+func TestALateReadReplacesANewerValueInLaunchDarklysWrapper(t *testing.T) {
 	x := newTable(t)
 	store, _ := wrapper(t, x, time.Hour)
 	began := x.notify("flag")
-	assert.Equal(t, 1, lateFill(t, x, store, func() { <-began }), "theirs serves version 1 for an hour")
+	assert.Equal(t, 1, lateFill(t, x, store, func() { <-began }), "their wrapper serves version 1 for an hour")
 
 	synctest.Test(t, func(t *testing.T) {
 		s := newSystem(t, newTable(t))
@@ -68,7 +69,7 @@ func TestTheLastValueIsDroppedOnAnErrorInLaunchDarklysWrapper(t *testing.T) {
 	require.NoError(t, err)
 	x.fail(errTable)
 	_, err = store.Get(features, "flag")
-	assert.ErrorIs(t, err, errTable, "theirs has forgotten it")
+	assert.ErrorIs(t, err, errTable, "their wrapper has dropped the value")
 
 	synctest.Test(t, func(t *testing.T) {
 		s := newSystem(t, newTable(t), cachedstore.TTL(time.Nanosecond))
@@ -80,22 +81,22 @@ func TestTheLastValueIsDroppedOnAnErrorInLaunchDarklysWrapper(t *testing.T) {
 	})
 }
 
-// A reader in daemon mode that caches for ever writes its old cache over a newer table, after one failed read.
+// A reader in daemon mode that caches forever writes its old cache over a newer table after one failed read.
 func TestAReaderWritesAnOldCacheOverANewerTableInLaunchDarklysWrapper(t *testing.T) {
 	x := newTable(t)
 	x.put("flag", 1)
 	store, status := wrapper(t, x, -1)
 	_, err := store.GetAll(features)
 	require.NoError(t, err)
-	x.put("flag", 2) // another process's
+	x.put("flag", 2) // by another process
 	x.fail(errTable)
 	_, err = store.Get(features, "another")
 	require.Error(t, err)
 	assert.False(t, (<-status).Available)
 	x.fail(nil)
-	assert.True(t, (<-status).Available) // after its poller, twice a second, has looked
+	assert.True(t, (<-status).Available) // after its next check of the table: there are two a second
 	x.mu.Lock()
-	assert.Equal(t, 1, x.writes, "theirs has written")
+	assert.Equal(t, 1, x.writes, "their wrapper has written")
 	assert.Equal(t, 1, x.written["flag"], "the old version")
 	x.mu.Unlock()
 

@@ -14,27 +14,32 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	// LaunchDarkly's wrapper leaves the goroutine of its go-cache behind: see rival_test.go.
+	// LaunchDarkly's wrapper does not end the goroutine of its go-cache: see rival_test.go.
 	goleak.VerifyTestMain(m, goleak.IgnoreTopFunction("github.com/patrickmn/go-cache.(*janitor).Run"))
 }
 
-// service is a system with the goroutines that it has in a service.
+// service returns a system that behaves as in a service: with a sweeper and background reads.
 func service(t *testing.T, opts ...cachedstore.Option) *system {
-	return newSystem(t, newTable(t), append([]cachedstore.Option{cachedstore.InLambda(false), cachedstore.LooseClock()}, opts...)...)
+	return newSystem(t, newTable(t),
+		append([]cachedstore.Option{cachedstore.InLambda(false), cachedstore.LooseClock()}, opts...)...)
 }
 
-func TestWhenAFreezeIsNoticed(t *testing.T) {
+func TestWhenAFreezeIsDetected(t *testing.T) {
 	cases := []struct {
 		name  string
 		opts  []cachedstore.Option
 		thaw  func(s *system)
-		fresh bool // at the first Get after a freeze of a day
+		fresh bool // the first Get after a freeze of one day returns the new value
 	}{
-		{"in a service, before the timekeeper runs", []cachedstore.Option{cachedstore.InLambda(false), cachedstore.LooseClock()}, func(*system) {}, false},
-		{"in a service, once it has run", []cachedstore.Option{cachedstore.InLambda(false), cachedstore.LooseClock()}, func(*system) { time.Sleep(cachedstore.SweepInterval); synctest.Wait() }, true},
+		{"in a service, before the sweeper has run",
+			[]cachedstore.Option{cachedstore.InLambda(false), cachedstore.LooseClock()}, func(*system) {}, false},
+		{"in a service, after the sweeper has run",
+			[]cachedstore.Option{cachedstore.InLambda(false), cachedstore.LooseClock()},
+			func(*system) { time.Sleep(cachedstore.SweepInterval); synctest.Wait() }, true},
 		{"in a service with StrictClock", []cachedstore.Option{cachedstore.InLambda(false)}, func(*system) {}, true},
 		{"in Lambda", []cachedstore.Option{cachedstore.LooseClock()}, func(*system) {}, true},
-		{"in Lambda, where each invocation calls Wake", []cachedstore.Option{cachedstore.LooseClock()}, func(s *system) { s.store.Wake() }, true},
+		{"in Lambda, if each invocation calls Wake", []cachedstore.Option{cachedstore.LooseClock()},
+			func(s *system) { s.store.Wake() }, true},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
@@ -58,7 +63,8 @@ func TestWhenAFreezeIsNoticed(t *testing.T) {
 	}
 }
 
-// In Lambda, hits look at no clock from the first Wake on; an invocation that outlives the TTL is noticed all the same.
+// In Lambda, hits do not read the clock after the first Wake. Values still expire during an invocation that is longer
+// than the TTL.
 func TestALongInvocationSeesTheTTL(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSystem(t, newTable(t), cachedstore.LooseClock(), cachedstore.TTL(time.Minute))
@@ -72,7 +78,7 @@ func TestALongInvocationSeesTheTTL(t *testing.T) {
 	})
 }
 
-func TestAServiceReadsAgainInTheBackground(t *testing.T) {
+func TestAServiceRefreshesInTheBackground(t *testing.T) {
 	t.Run("a changed flag, once", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			s := service(t)
@@ -88,7 +94,7 @@ func TestAServiceReadsAgainInTheBackground(t *testing.T) {
 			assert.Equal(t, 2, s.readsOf("flag"), "a hit")
 		})
 	})
-	t.Run("a Get reads at once, and then nothing is left to do", func(t *testing.T) {
+	t.Run("a Get reads at once, which makes the background read unnecessary", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			s := service(t)
 			s.put("flag", 1)
@@ -125,7 +131,7 @@ func TestAServiceReadsAgainInTheBackground(t *testing.T) {
 			assert.Equal(t, 2, s.store.Stats().Reads)
 		})
 	})
-	t.Run("items alone are read with a bound on how many at once", func(t *testing.T) {
+	t.Run("the number of concurrent reads of single items is limited", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			s := service(t)
 			for i := range 50 {
@@ -149,9 +155,10 @@ func TestAServiceReadsAgainInTheBackground(t *testing.T) {
 			assert.Equal(t, 100, s.store.Stats().Reads)
 		})
 	})
-	t.Run("what is invalidated is not put off until RefreshAhead would read it", func(t *testing.T) {
+	t.Run("an invalidated item does not wait for RefreshAhead", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			s := service(t, cachedstore.RefreshAhead(), cachedstore.TTL(24*time.Hour)) // due within more than an hour, in its last tenth
+			// RefreshAhead would read within the last tenth of the TTL, which is more than an hour.
+			s := service(t, cachedstore.RefreshAhead(), cachedstore.TTL(24*time.Hour))
 			s.put("flag", 1)
 			s.version("flag")
 			time.Sleep(24*time.Hour*9/10 + 2*cachedstore.SweepInterval)
@@ -163,7 +170,7 @@ func TestAServiceReadsAgainInTheBackground(t *testing.T) {
 			assert.Equal(t, 2, s.readsOf("flag"))
 		})
 	})
-	t.Run("a Query that fails is left alone in the background too", func(t *testing.T) {
+	t.Run("a failed Query is not repeated in the background during its backoff", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			s := service(t, cachedstore.RefreshAhead(), cachedstore.TTL(10*time.Second))
 			s.put("flag", 1)
@@ -172,7 +179,7 @@ func TestAServiceReadsAgainInTheBackground(t *testing.T) {
 			time.Sleep(5 * time.Minute)
 			reads := s.readsOf(all)
 			assert.Greater(t, reads, 30)
-			assert.Less(t, reads, 80, "about one in five seconds")
+			assert.Less(t, reads, 80, "about one every five seconds")
 		})
 	})
 	t.Run("not in Lambda", func(t *testing.T) {
@@ -192,7 +199,8 @@ func TestRefreshAheadKeepsEverythingFresh(t *testing.T) {
 		for _, whole := range []bool{false, true} {
 			t.Run(fmt.Sprintf("strict %v, whole %v", strict, whole), func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
-					opts := []cachedstore.Option{cachedstore.RefreshAhead(), cachedstore.TTL(time.Minute), cachedstore.InLambda(false)}
+					opts := []cachedstore.Option{cachedstore.RefreshAhead(), cachedstore.TTL(time.Minute),
+						cachedstore.InLambda(false)}
 					if !strict {
 						opts = append(opts, cachedstore.LooseClock())
 					}
@@ -209,8 +217,8 @@ func TestRefreshAheadKeepsEverythingFresh(t *testing.T) {
 						synctest.Wait()
 						assert.Equal(t, version, s.version("flag"))
 					}
-					assert.Equal(t, misses, s.store.Stats().Misses, "nobody waited")
-					assert.LessOrEqual(t, s.store.Stats().Reads, 2+10, "about one read a TTL")
+					assert.Equal(t, misses, s.store.Stats().Misses, "no Get waited")
+					assert.LessOrEqual(t, s.store.Stats().Reads, 2+10, "about one read per TTL")
 				})
 			})
 		}
@@ -247,7 +255,8 @@ func TestStats(t *testing.T) {
 		}
 		s.fail(nil)
 		stats = s.store.Stats()
-		assert.Equal(t, []int{1, 1, 1, 1}, []int{stats.Invalidations, stats.InvalidateAlls, stats.Discarded, stats.Errors})
+		assert.Equal(t, []int{1, 1, 1, 1},
+			[]int{stats.Invalidations, stats.InvalidateAlls, stats.Discarded, stats.Errors})
 		assert.Equal(t, 3, stats.StaleServes)
 	})
 }

@@ -20,9 +20,9 @@ import (
 
 const stalled = "WARMFLAGS_STALLED" // set in the process that BenchmarkStaleAfterSIGSTOP stops
 
-// BenchmarkStaleAfterSIGSTOP measures the exception that TTL documents: for how long a service serves an expired value after
-// the whole process was stopped for longer than the TTL, without a Wake. It is one sweep at most, and the time until the
-// sweeper gets a processor.
+// BenchmarkStaleAfterSIGSTOP measures the exception that TTL documents: for how long a service serves an expired value
+// after the whole process was stopped for longer than the TTL, without a Wake. The exception lasts at most one sweep,
+// plus the time until the sweeper is scheduled.
 func BenchmarkStaleAfterSIGSTOP(b *testing.B) {
 	var total time.Duration
 	for range b.N {
@@ -32,11 +32,11 @@ func BenchmarkStaleAfterSIGSTOP(b *testing.B) {
 		require.NoError(b, err)
 		require.NoError(b, child.Start())
 		lines := bufio.NewScanner(out)
-		require.True(b, lines.Scan(), "it is ready")
+		require.True(b, lines.Scan(), "the process is ready")
 		require.NoError(b, child.Process.Signal(syscall.SIGSTOP))
 		time.Sleep(1500 * time.Millisecond)
 		require.NoError(b, child.Process.Signal(syscall.SIGCONT))
-		require.True(b, lines.Scan(), "it has seen the new value")
+		require.True(b, lines.Scan(), "the process has read the new value")
 		stale, err := strconv.Atoi(strings.TrimSpace(lines.Text()))
 		require.NoError(b, err)
 		total += time.Duration(stale)
@@ -46,8 +46,8 @@ func BenchmarkStaleAfterSIGSTOP(b *testing.B) {
 	b.ReportMetric(0, "ns/op")
 }
 
-// TestStalledProcess is that process. It evaluates a flag all the time, and prints for how long it got the old value after it
-// was stopped.
+// TestStalledProcess is the process that BenchmarkStaleAfterSIGSTOP stops. It evaluates a flag continuously, and prints
+// for how long it got the old value after it was stopped.
 func TestStalledProcess(t *testing.T) {
 	if os.Getenv(stalled) == "" {
 		t.Skip("only as a child of BenchmarkStaleAfterSIGSTOP")

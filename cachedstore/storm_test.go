@@ -23,8 +23,8 @@ func manyFlags(s *system, n, version int) (keys []string) {
 	return keys
 }
 
-// 500 flags are throttled for a minute while the marker can be read, and every flag is evaluated ten times a second.
-func TestAPartialFailureIsNoStorm(t *testing.T) {
+// 500 flags are throttled for a minute while the marker can be read. Every flag is evaluated ten times a second.
+func TestAPartialFailureCausesFewReads(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSystem(t, newTable(t))
 		keys := manyFlags(s, 500, 1)
@@ -34,7 +34,7 @@ func TestAPartialFailureIsNoStorm(t *testing.T) {
 		}
 		synctest.Wait()
 		before := s.store.Stats()
-		s.asked()
+		s.checks()
 		s.store.InvalidateAll()
 		minute := func() {
 			for range 600 {
@@ -45,13 +45,14 @@ func TestAPartialFailureIsNoStorm(t *testing.T) {
 			}
 		}
 		minute()
-		assert.LessOrEqual(t, s.store.Stats().Errors-before.Errors, 3*len(keys), "one read each, and few attempts")
+		assert.LessOrEqual(t, s.store.Stats().Errors-before.Errors, 3*len(keys),
+			"one read per flag, and few further attempts")
 		first := s.store.Stats().Errors
 		minute()
 		assert.LessOrEqual(t, s.store.Stats().Errors-first, 3*len(keys))
 		assert.Len(t, s.log.GetOutput(ldlog.Warn), 1, "one line")
-		assert.LessOrEqual(t, s.asked(), 40, "checks with growing pauses")
-		assert.Empty(t, s.status, "no outage")
+		assert.LessOrEqual(t, s.checks(), 40, "checks with growing pauses")
+		assert.Empty(t, s.status, "not an outage")
 
 		for _, key := range keys {
 			s.put(key, 2)
@@ -59,12 +60,12 @@ func TestAPartialFailureIsNoStorm(t *testing.T) {
 		}
 		time.Sleep(outage.LastCheck)
 		for _, key := range keys {
-			assert.Equal(t, 2, s.version(key), "the first attempt that succeeds allows all others")
+			assert.Equal(t, 2, s.version(key), "the first success allows all others")
 		}
 	})
 }
 
-// After a quiet time another failure begins a failing period of its own, with a line of its own.
+// A failure after a quiet time starts a new failing period, with its own line.
 func TestEachFailingPeriodHasOneLine(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSystem(t, newTable(t))
@@ -82,7 +83,8 @@ func TestEachFailingPeriodHasOneLine(t *testing.T) {
 	})
 }
 
-// What was cached as a whole is read again by one Query, whichever call comes first and whatever made it stale.
+// A kind that was cached as a whole is read again by one Query, no matter which call comes first and why the kind is
+// stale.
 func TestAMissOnACachedKindJoinsOneQuery(t *testing.T) {
 	for name, stale := range map[string]func(s *system){
 		"InvalidateAll": func(s *system) { s.store.InvalidateAll() },
@@ -113,7 +115,7 @@ func TestAMissOnACachedKindJoinsOneQuery(t *testing.T) {
 	}
 }
 
-// A Query that fails is not what keeps a flag from being read.
+// A failed Query does not prevent reads of single flags.
 func TestAfterAFailedQueryItemsAreReadOneByOne(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSystem(t, newTable(t))
@@ -129,7 +131,7 @@ func TestAfterAFailedQueryItemsAreReadOneByOne(t *testing.T) {
 	})
 }
 
-// A row that cannot be decoded is logged with a reason, once per read, and not as an outage.
+// A row that cannot be decoded is logged with a reason, once per read, and is not an outage.
 func TestARowThatCannotBeDecodedIsLoggedWithAReason(t *testing.T) {
 	for _, json := range []string{``, `{`, `[]`, `"text"`, `{"key": 5}`, `{"key":"flag","version":"x"}`, `nonsense`} {
 		t.Run(json, func(t *testing.T) {
@@ -139,9 +141,9 @@ func TestARowThatCannotBeDecodedIsLoggedWithAReason(t *testing.T) {
 				_, err := s.client.Get(features, "flag")
 				require.ErrorContains(t, err, `decode features "flag": `)
 				s.versions()
-				synctest.Wait() // lines are written after the calls were freed
+				synctest.Wait() // lines are logged after the calls were released
 				lines := s.log.GetOutput(ldlog.Warn)
-				require.Len(t, lines, 2, "a Get and a GetAll")
+				require.Len(t, lines, 2, "one for the Get, one for the GetAll")
 				for _, line := range lines {
 					_, reason, _ := strings.Cut(line, `decode features "flag": `)
 					reason, _, _ = strings.Cut(reason, ";")

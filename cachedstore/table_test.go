@@ -25,26 +25,26 @@ var features = ldstoreimpl.Features()
 
 const all = "*" // in read counts and holds: the whole collection
 
-// table is a shared table under test: what it holds, and hooks that decide when a read's answer arrives.
+// table is the inner store of the tests. It holds rows, and its hooks decide when a read ends.
 type table struct {
 	t testing.TB
 
-	mu      sync.Mutex // guards the fields below
-	rows    map[string]map[string]ldstoretypes.SerializedItemDescriptor
-	reads   map[string]int // by key
-	reading map[string]bool
-	writes  int
-	closed  int
-	looks   int                      // times that IsStoreAvailable was called
-	markers int                      // times that IsInitialized was called
-	err     error                    // what reads, writes and availability checks fail with
-	lost    error                    // what writes alone fail with
-	errs    map[string]error         // what reads of a key fail with
-	holds   map[string]chan struct{} // a read of the key has seen the rows, and answers when the channel is closed
-	written map[string]int           // by key: the version that the latest Init wrote
-	began   map[string]chan struct{} // closed when a read of the key has seen the rows
-	inited  bool
-	panics  bool
+	mu           sync.Mutex // guards the fields below
+	rows         map[string]map[string]ldstoretypes.SerializedItemDescriptor
+	reads        map[string]int // by key
+	reading      map[string]bool
+	writes       int
+	closed       int
+	availability int                      // number of calls of IsStoreAvailable
+	markers      int                      // number of calls of IsInitialized
+	err          error                    // the error of reads, writes and availability checks
+	lost         error                    // the error of writes only
+	errs         map[string]error         // the error of reads of a key
+	holds        map[string]chan struct{} // a read of the key has seen the rows and ends when the channel is closed
+	written      map[string]int           // by key: the version that the latest Init wrote
+	began        map[string]chan struct{} // closed when a read of the key has seen the rows
+	inited       bool
+	panics       bool
 }
 
 func newTable(t testing.TB) *table {
@@ -60,14 +60,15 @@ func (x *table) Build(subsystems.ClientContext) (subsystems.PersistentDataStore,
 	return x, nil
 }
 
-// put makes the row of a flag hold this version, whatever it held.
+// put writes a flag with this version.
 func (x *table) put(key string, version int) {
 	flag := ldbuilders.NewFlagBuilder(key).Version(version).On(true).
 		Variations(ldvalue.Int(version)).FallthroughVariation(0).Build()
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	x.rows["features"][key] = ldstoretypes.SerializedItemDescriptor{
-		Version: version, SerializedItem: features.Serialize(ldstoretypes.ItemDescriptor{Version: version, Item: &flag}),
+		Version: version, SerializedItem: features.Serialize(ldstoretypes.ItemDescriptor{Version: version,
+			Item: &flag}),
 	}
 }
 
@@ -83,7 +84,7 @@ func (x *table) remove(key string) {
 	delete(x.rows["features"], key)
 }
 
-// hold makes the next reads of key answer, with what they saw when they began, only when release is called.
+// hold makes the next reads of key wait until release is called. They return the row as it was when they started.
 func (x *table) hold(key string) (release func()) {
 	gate := make(chan struct{})
 	x.mu.Lock()
@@ -99,7 +100,7 @@ func (x *table) hold(key string) (release func()) {
 	}
 }
 
-// notify returns a channel that is closed when a read of key has begun.
+// notify returns a channel that is closed when a read of key has started.
 func (x *table) notify(key string) <-chan struct{} {
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -125,12 +126,12 @@ func (x *table) failOnly(key string, err error) {
 	x.errs[key] = err
 }
 
-// asked is how often the table was asked whether it is there, since the last call.
-func (x *table) asked() int {
+// checks returns the number of availability checks since its last call.
+func (x *table) checks() int {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	defer func() { x.looks = 0 }()
-	return x.looks
+	defer func() { x.availability = 0 }()
+	return x.availability
 }
 
 func (x *table) readsOf(key string) int {
@@ -146,7 +147,7 @@ func (x *table) allReads() map[string]int {
 	return maps.Clone(x.reads)
 }
 
-// begin notes a read, and fails the test if one of the same key is under way.
+// begin records a read, and fails the test if a read of the same key is in progress.
 func (x *table) begin(key string) (gate chan struct{}, err error) {
 	x.reads[key]++
 	if x.reading[key] {
@@ -221,7 +222,9 @@ func (x *table) Init(all []ldstoretypes.SerializedCollection) error {
 	return errors.Join(x.err, x.lost)
 }
 
-func (x *table) Upsert(kind ldstoretypes.DataKind, key string, item ldstoretypes.SerializedItemDescriptor) (bool, error) {
+func (x *table) Upsert(
+	kind ldstoretypes.DataKind, key string, item ldstoretypes.SerializedItemDescriptor,
+) (bool, error) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	x.writes++
@@ -254,7 +257,7 @@ func (x *table) markerReads() int {
 
 func (x *table) IsStoreAvailable() bool {
 	x.mu.Lock()
-	x.looks++
+	x.availability++
 	gate := x.holds["available"]
 	x.mu.Unlock()
 	if gate != nil {
@@ -272,37 +275,39 @@ func (x *table) Close() error {
 	return nil
 }
 
-// hands is a clock whose two hands a test moves apart. Both also follow the bubble's time.
-type hands struct {
+// clocks is a monotonic and a wall clock. Both follow the bubble's clock, and a test can move them independently.
+type clocks struct {
 	start time.Time
 
 	mu         sync.Mutex // guards the fields below
 	mono, wall time.Duration
 }
 
-func newHands() *hands { return &hands{start: time.Now(), mono: time.Hour, wall: 500_000 * time.Hour} }
-
-func (h *hands) now() (mono, wall time.Duration) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	passed := time.Since(h.start)
-	return h.mono + passed, h.wall + passed
+func newClocks() *clocks {
+	return &clocks{start: time.Now(), mono: time.Hour, wall: 500_000 * time.Hour}
 }
 
-func (h *hands) move(mono, wall time.Duration) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.mono += mono
-	h.wall += wall
+func (c *clocks) now() (mono, wall time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	passed := time.Since(c.start)
+	return c.mono + passed, c.wall + passed
 }
 
-// pass lets time pass that every clock sees.
-func (h *hands) pass(d time.Duration) { h.move(d, d) }
+func (c *clocks) move(mono, wall time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.mono += mono
+	c.wall += wall
+}
 
-// freeze stops the process: only the wall clock goes on.
-func (h *hands) freeze(d time.Duration) { h.move(0, d) }
+// pass advances both clocks.
+func (c *clocks) pass(d time.Duration) { c.move(d, d) }
 
-// statuses collects what the store tells the SDK.
+// freeze simulates a frozen process: only the wall clock advances.
+func (c *clocks) freeze(d time.Duration) { c.move(0, d) }
+
+// statuses receives the statuses that the store sends to the SDK.
 type statuses chan interfaces.DataStoreStatus
 
 func (s statuses) UpdateStatus(status interfaces.DataStoreStatus) { s <- status }
@@ -311,7 +316,7 @@ func (s statuses) UpdateStatus(status interfaces.DataStoreStatus) { s <- status 
 type system struct {
 	t testing.TB
 	*table
-	*hands
+	*clocks
 	store  *cachedstore.Store
 	client subsystems.DataStore
 	status statuses
@@ -319,11 +324,12 @@ type system struct {
 }
 
 func newSystem(t testing.TB, x *table, opts ...cachedstore.Option) *system {
-	s := &system{t: t, table: x, hands: newHands(), status: make(statuses, 100), log: ldlogtest.NewMockLog()}
+	s := &system{t: t, table: x, clocks: newClocks(), status: make(statuses, 100), log: ldlogtest.NewMockLog()}
 	s.log.Loggers.SetMinLevel(ldlog.Debug)
-	// By default without goroutines of its own, so that a test sees each read that it asks for.
+	// In Lambda mode, so that there are no background reads unless a test enables them.
 	opts = append([]cachedstore.Option{
-		cachedstore.TTL(time.Hour), cachedstore.Clock(s.hands.now), cachedstore.StrictClock(), cachedstore.InLambda(true),
+		cachedstore.TTL(time.Hour), cachedstore.Clock(s.clocks.now), cachedstore.StrictClock(),
+		cachedstore.InLambda(true),
 	}, opts...)
 	s.store = cachedstore.New(x, opts...)
 	s.client = s.build()
@@ -341,14 +347,14 @@ func (s *system) build() subsystems.DataStore {
 	return client
 }
 
-// version is what a Get returns now: -1 where the flag is unknown.
+// version returns the version from a Get, or -1 if the flag is unknown.
 func (s *system) version(key string) int {
 	item, err := s.client.Get(features, key)
 	require.NoError(s.t, err)
 	return item.Version
 }
 
-// versions is what a GetAll returns now.
+// versions returns the versions from a GetAll.
 func (s *system) versions() map[string]int {
 	items, err := s.client.GetAll(features)
 	require.NoError(s.t, err)
@@ -363,7 +369,7 @@ func (s *system) invalidate(key string, version int) {
 	s.store.Invalidate(change.Change{Kind: change.KindFeatures, Key: key, Version: version})
 }
 
-// async runs f beside the test, and hands over its result.
+// async runs f in a goroutine and returns a channel with its result.
 func async[T any](f func() T) chan T {
 	result := make(chan T, 1)
 	go func() { result <- f() }()

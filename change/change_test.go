@@ -27,7 +27,8 @@ var when = time.Date(2026, 11, 23, 1, 2, 3, 0, time.UTC)
 
 func TestAMessageIsACloudEvent(t *testing.T) {
 	b, err := json.Marshal(change.Message{ID: "a-1", Prefix: "staging", Time: when, Changes: []change.Change{
-		{Kind: change.KindFeatures, Key: "x", Version: 3, Time: when}, {Kind: change.KindSegments, Key: "s", Deleted: true},
+		{Kind: change.KindFeatures, Key: "x", Version: 3, Time: when},
+		{Kind: change.KindSegments, Key: "s", Deleted: true},
 	}})
 	require.NoError(t, err)
 	assert.JSONEq(t, `{
@@ -59,7 +60,8 @@ func TestIsWrittenAsEncodingJSONWritesIt(t *testing.T) {
 			Time: when.Add(time.Duration(rapid.IntRange(0, 1e9).Draw(t, "ns")))}
 		want := data{m.Prefix, []entry{}}
 		for range rapid.IntRange(0, 3).Draw(t, "changes") {
-			c := change.Change{Kind: text.Draw(t, "kind"), Key: text.Draw(t, "key"), Version: rapid.Int().Draw(t, "version"),
+			c := change.Change{Kind: text.Draw(t, "kind"), Key: text.Draw(t, "key"),
+				Version: rapid.Int().Draw(t, "version"),
 				Deleted: rapid.Bool().Draw(t, "deleted")}
 			e := entry{c.Kind, c.Key, c.Version, c.Deleted, ""}
 			if rapid.Bool().Draw(t, "timed") {
@@ -120,22 +122,27 @@ func TestParseNamesWhatIsWrong(t *testing.T) {
 		{"no event", `{}`, `type ""`, foreign},
 		{"another event with other data", `{"type":"order.created","data":"x"}`, `"order.created"`, foreign},
 		{"another event with another id", `{"id":7,"type":"order.created"}`, `"order.created"`, foreign},
-		{"a later event of warmflags", `{"data":{"changes":{"a":1}},"type":"warmflags.changed.v2"}`, `"warmflags.changed.v2"`,
+		{"a later event of warmflags", `{"data":{"changes":{"a":1}},"type":"warmflags.changed.v2"}`,
+			`"warmflags.changed.v2"`,
 			foreign},
 		{"a type that is not a string", `{"type":7}`, `type ""`, foreign},
 		{"not an object", `["order.created"]`, `type ""`, foreign},
 		{"cut off", `{"type":"warmflags.changed.v1","id":"m1","data":{"chan`, "unexpected end", unreadable},
-		{"an id that is not a string", `{"type":"warmflags.changed.v1","id":7,"data":{"changes":[]}}`, "id", unreadable},
+		{"an id that is not a string", `{"type":"warmflags.changed.v1","id":7,"data":{"changes":[]}}`, "id",
+			unreadable},
 		{"no data", `{"type":"warmflags.changed.v1","id":"m1"}`, `data.changes is missing`, unreadable},
-		{"data of another type", `{"type":"warmflags.changed.v1","id":"m1","data":[]}`, `parse message "m1"`, unreadable},
+		{"data of another type", `{"type":"warmflags.changed.v1","id":"m1","data":[]}`, `parse message "m1"`,
+			unreadable},
 		{"null changes", fmt.Sprintf(envelope, `{"prefix":"","changes":null}`), "data.changes is missing", unreadable},
 		{"a change without a key", fmt.Sprintf(envelope, `{"changes":[{"kind":"features"}]}`),
 			`change 0: kind "features", key ""`, unreadable},
 		{"a change without a kind", fmt.Sprintf(envelope, `{"changes":[{"kind":"features","key":"a"},{"key":"b"}]}`),
 			"change 1", unreadable},
-		{"a version that is not a number", fmt.Sprintf(envelope, `{"changes":[{"kind":"features","key":"a","version":"7"}]}`),
+		{"a version that is not a number",
+			fmt.Sprintf(envelope, `{"changes":[{"kind":"features","key":"a","version":"7"}]}`),
 			"version", unreadable},
-		{"a version that is too large", fmt.Sprintf(envelope, `{"changes":[{"kind":"features","key":"a","version":1e30}]}`),
+		{"a version that is too large",
+			fmt.Sprintf(envelope, `{"changes":[{"kind":"features","key":"a","version":1e30}]}`),
 			"version", unreadable},
 		{"a time that is not one", fmt.Sprintf(envelope, `{"changes":[{"kind":"features","key":"a","time":"today"}]}`),
 			"change 0: parse time", unreadable},

@@ -49,7 +49,7 @@ var cacheFaults = []mutant.Mutant{
 		"if c.seen != (clock.Instant{}) && c.seen.Frozen(now) {", "if false {"),
 	mutant.Fault("the TTL does not end", "cached_entry.go",
 		"v.over = v.until.Reached(now)", "v.over = false"),
-	mutant.Fault("the short wait applies to what was invalidated", "cached_outage.go",
+	mutant.Fault("the short wait applies to invalidated values", "cached_outage.go",
 		"case c.invalidatedLocked(e) || e.last.discarded ||", "case e.last.discarded ||"),
 	mutant.Fault("the short wait applies to the first read after a pause", "cached_outage.go",
 		" || c.answered <= c.woken:", ":"),

@@ -115,7 +115,7 @@ func TestManyChangedFlagsCostOneAll(t *testing.T) {
 }
 
 // The race that LaunchDarkly's own wrapper loses: a read that saw version 1 ends after version 2 was announced.
-func TestALateFillNeverBeatsAnInvalidation(t *testing.T) {
+func TestALateReadNeverReplacesANewerValue(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSystem(t)
 		s.put("flag", 1)
@@ -184,7 +184,7 @@ func TestAReadFromBeforeAnInvocationDoesNotCount(t *testing.T) {
 	})
 }
 
-func TestUnknownFlagsAreRememberedWithABound(t *testing.T) {
+func TestTheNumberOfUnknownFlagsInMemoryIsLimited(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSystem(t, v4store.MaxUnknown(100), v4store.Logger(slog.New(slog.DiscardHandler)))
 		s.put("flag", 1)

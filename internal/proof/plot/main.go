@@ -59,7 +59,8 @@ func withPrices(text []byte) ([]byte, error) {
 
 func prices() string {
 	var b strings.Builder
-	b.WriteString("| containers | invoked | interval | reads a month | dollars a month | reads a second | copies needed |\n")
+	b.WriteString("| containers | invoked | interval | reads a month | dollars a month | reads a second | copies " +
+		"needed |\n")
 	b.WriteString("| ---: | --- | ---: | ---: | ---: | ---: | ---: |\n")
 	for _, containers := range []float64{10, 1000, 100_000} {
 		for _, rate := range []float64{0.1, 10} {
@@ -67,7 +68,8 @@ func prices() string {
 				perSecond := containers * polls(interval, rate)
 				perMonth := perSecond * secondsPerMonth
 				invoked := map[float64]string{0.1: "every 10 s", 10: "10 times a second"}[rate]
-				fmt.Fprintf(&b, "| %s | %s | %g s | %s million | %s | %s | %.0f |\n", thousands(containers), invoked, interval,
+				fmt.Fprintf(&b, "| %s | %s | %g s | %s million | %s | %s | %.0f |\n", thousands(containers), invoked,
+					interval,
 					thousands(perMonth/1e6), thousands(perMonth*unitsPerPoll*dollarsPerUnit), thousands(perSecond),
 					math.Ceil(perSecond*unitsPerPoll/unitsPerPartition))
 			}
@@ -133,13 +135,15 @@ func draw() string {
 		}
 	}
 	fmt.Fprintf(&b, `<text x="%.1f" y="%.1f" text-anchor="middle">interval</text>`+"\n", (left+right)/2, foot+45)
-	fmt.Fprintf(&b, `<text x="%.1f" y="%.1f">age of the latest poll when an invocation begins</text>`+"\n", left, top-12)
+	fmt.Fprintf(&b, `<text x="%.1f" y="%.1f">age of the latest poll when an invocation begins</text>`+"\n", left,
+		top-12)
 	line(&b, "the most: the interval", "#888", 0, func(interval float64) float64 { return interval })
 	for n, c := range []struct {
 		name, color string
 		rate        float64
 	}{
-		{"mean, 10 invocations a second", "#c0392b", 10}, {"mean, 1 a second", "#2471a3", 1}, {"mean, 1 in 10 seconds", "#1e8449", 0.1},
+		{"mean, 10 invocations a second", "#c0392b", 10}, {"mean, 1 a second", "#2471a3", 1},
+		{"mean, 1 in 10 seconds", "#1e8449", 0.1},
 	} {
 		line(&b, c.name, c.color, float64(20+20*n), func(interval float64) float64 { return age(interval, c.rate) })
 	}

@@ -17,7 +17,8 @@ type call struct {
 	begin    stamp
 	end      stamp
 	joined   []*read // that it could have joined: under way when it began
-	ahead    []*read // of its kind, under way when it began: a read of the whole kind waits for them, and the call for that
+	// of its kind, under way when it began: a read of the whole kind waits for them, and the call for that
+	ahead []*read
 
 	floor   [items]int  // of each item, the latest place that a call had returned
 	inv     [items]int  // event: when each item had last been invalidated
@@ -140,7 +141,8 @@ func (w *world) beginCall(x, kind int) *call {
 		c.floor[y], c.inv[y] = i.floor, i.invalidated.n
 		i.failing = i.failing && (w.subject.NoStatus || !late(i.failed))
 		c.garbled[y] = i.failing && i.garbled
-		c.excused[y] = down || w.unreachable || i.failing && !late(i.failed) || x < 0 && w.failing[kind] && !late(w.failed[kind])
+		c.excused[y] = down || w.unreachable || i.failing && !late(i.failed) || x < 0 && w.failing[kind] &&
+			!late(w.failed[kind])
 	}
 	for _, r := range w.flying {
 		if !r.done && r.kind == kind {

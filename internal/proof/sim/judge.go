@@ -134,10 +134,12 @@ func (w *world) lastKnown(c *call, now stamp) bool {
 		if overlapped {
 			continue
 		}
-		if r.kind != c.kind || r.item >= 0 && r.item != c.item || !r.done || r.failed || r.maybe || r.end.n > c.begin.n {
+		if r.kind != c.kind || r.item >= 0 && r.item != c.item || !r.done || r.failed || r.maybe ||
+			r.end.n > c.begin.n {
 			continue
 		}
-		if w.script.MaxStale == 0 || len(c.joined) == 0 && r.contested == [items]bool{} && w.backs == 0 && !older(r, now, w.script.MaxStale-1) {
+		if w.script.MaxStale == 0 || len(c.joined) == 0 && r.contested == [items]bool{} && w.backs == 0 &&
+			!older(r, now, w.script.MaxStale-1) {
 			return true
 		}
 	}

@@ -146,7 +146,8 @@ func (w *world) valueRaces(c *call, x, pos int) {
 	i := w.items[x]
 	now := i.rows[pos]
 	last := i.over[len(i.over)-1]
-	w.hitIf(c.excused[x] && (last.failed || last.begin.n < i.invalidated.n), "a last known value is served in an outage")
+	w.hitIf(c.excused[x] && (last.failed || last.begin.n < i.invalidated.n),
+		"a last known value is served in an outage")
 	w.hitIf(now.state == tombstone, "a tombstone is seen")
 	if i.shown >= 0 && pos > i.shown {
 		before := i.rows[i.shown]
@@ -166,7 +167,8 @@ func (w *world) valueRaces(c *call, x, pos int) {
 		}
 		w.hitIf(r.done && r.discarded[x] && r.begin.n > c.inv[x], "a Get joins a read that is then discarded")
 		w.hitIf(r.done && r.begin.n < c.inv[x] && last != r, "a Get waits for a second read")
-		w.hitIf(r.done && r.contested[x] && r.pos[x] != pos, "a Get takes the entry of a read that ended before its own")
+		w.hitIf(r.done && r.contested[x] && r.pos[x] != pos,
+			"a Get takes the entry of a read that ended before its own")
 	}
 }
 

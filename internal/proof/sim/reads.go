@@ -150,7 +150,8 @@ func (w *world) answers(q *read, c *call, r *read) bool {
 			return false // many items were invalidated during q
 		}
 	}
-	if r.item >= 0 && (q.contested[r.item] || q.item < 0 && w.overlapped(q, r.item) || (q.item < 0 || c.item < 0) && (q.failed || q.maybe)) {
+	if r.item >= 0 && (q.contested[r.item] || q.item < 0 && w.overlapped(q, r.item) || (q.item < 0 || c.item < 0) &&
+		(q.failed || q.maybe)) {
 		return false // a GetAll may try again what failed for another call
 	}
 	// As in sound: what the wall clock has taken back since, the cache may have seen to be past its TTL before.
@@ -172,12 +173,14 @@ func (w *world) unasked(r *read) bool {
 		for n := len(w.reads) - 1; n >= 0 && !w.script.Lambda; n-- {
 			if last := w.reads[n]; last.item < 0 && last.kind == r.kind {
 				for _, i := range w.items { // one of its items, which a read of the kind reads too
-					recent := i.invalidated.n > last.begin.n || i.invalidated.n > 0 && now.mono-i.invalidated.mono <= spread
+					recent := i.invalidated.n > last.begin.n || i.invalidated.n > 0 &&
+						now.mono-i.invalidated.mono <= spread
 					if i.kind == r.kind && recent && !w.sound(last, now) {
 						return true
 					}
 				}
-				return w.allInv.n > last.begin.n || last.vain() || now.mono-w.allInv.mono <= spread && !w.sound(last, now)
+				return w.allInv.n > last.begin.n || last.vain() || now.mono-w.allInv.mono <= spread &&
+					!w.sound(last, now)
 			}
 		}
 		return false
@@ -216,7 +219,8 @@ func (w *world) judgeWaiting(now stamp) {
 			w.brokef(4, "call %d, %s, waits though the store is known to be down", c.id, w.callName(c))
 		case !w.mayWait(c):
 			w.brokef(2, "call %d, %s, still waits: for nothing, another key, or a third read", c.id, w.callName(c))
-		case now.mono-c.begin.mono > 2*readLimit && c.item >= 0 && w.script.TTL != 0, now.mono-c.begin.mono > 4*readLimit:
+		case now.mono-c.begin.mono > 2*readLimit && c.item >= 0 &&
+			w.script.TTL != 0, now.mono-c.begin.mono > 4*readLimit:
 			w.brokef(2, "call %d, %s, has waited for %v", c.id, w.callName(c), now.mono-c.begin.mono)
 		}
 	}

@@ -61,7 +61,8 @@ var weights = []struct {
 	n  int
 }{
 	{Get, 22}, {GetAll, 8}, {Write, 13}, {Deliver, 8}, {Repeat, 2}, {Drop, 3}, {Rumor, 4}, {InvalidateAll, 2},
-	{Answer, 18}, {Look, 5}, {Table, 3}, {Outage, 2}, {Lag, 2}, {Pass, 6}, {Freeze, 2}, {Wake, 1}, {Back, 1}, {Clients, 1}, {Wipe, 1},
+	{Answer, 18}, {Look, 5}, {Table, 3}, {Outage, 2}, {Lag, 2}, {Pass, 6}, {Freeze, 2}, {Wake, 1}, {Back, 1},
+	{Clients, 1}, {Wipe, 1},
 }
 
 // deck has each operation as often as its weight says.

@@ -116,20 +116,31 @@ func TestEachPromiseCanBeBroken(t *testing.T) {
 		{"no cache is a cache with TTL 0", "ttl=0; get 0 0; write 0 0; get 0 0; getall 0 0", uncached(""), 0, ""},
 		{"a value that was never in the table", "ttl=0; get 0 0", uncached("invents"), 1, "which no read brought"},
 		{"reads overlap", "ttl=0 held; get 0 0; get 0 0", uncached(""), 1, "while another is under way"},
-		{"invalidation has no effect", "ttl=-1ns; get 0 0; write 0 0; deliver 0 0; get 0 0", uncached("never again"), 2, "before it was invalidated"},
-		{"the TTL has no effect", "ttl=10s lambda; get 0 0; pass 7 0; get 0 0", uncached("never again"), 3, "older than the TTL"},
-		{"a freeze has no effect", "ttl=10s lambda; get 0 0; freeze 7 0; get 0 0", uncached("never again"), 3, "older than the TTL"},
+		{"invalidation has no effect", "ttl=-1ns; get 0 0; write 0 0; deliver 0 0; get 0 0", uncached("never again"), 2,
+			"before it was invalidated"},
+		{"the TTL has no effect", "ttl=10s lambda; get 0 0; pass 7 0; get 0 0", uncached("never again"), 3,
+			"older than the TTL"},
+		{"a freeze has no effect", "ttl=10s lambda; get 0 0; freeze 7 0; get 0 0", uncached("never again"), 3,
+			"older than the TTL"},
 		{"a read is never abandoned", "ttl=0 held; get 0 0; pass 4 0", uncached(""), 2, "still waits"},
-		{"the last known value is not served", "ttl=0; get 0 0; outage 0 0; get 0 0", uncached(""), 4, "instead of the last known value"},
+		{"the last known value is not served", "ttl=0; get 0 0; outage 0 0; get 0 0", uncached(""), 4,
+			"instead of the last known value"},
 		{"nobody hears of an outage", "ttl=0 maxstale=-1ns; outage 0 0; get 0 0", uncached(""), 4, "was not told"},
-		{"nobody need hear of an outage where there is no status", "ttl=0 maxstale=-1ns; outage 0 0; get 0 0", silent, 0, ""},
-		{"without a status, a failure makes nothing else doubtful", "ttl=1m; get 0 0; outage 0 0; get 0 4; outage 0 0; get 0 0", silent, 5, "no call needs it"},
-		{"without a status, the last known value is not served", "ttl=0; get 0 0; outage 0 0; get 0 0", silent, 4, "instead of the last known value"},
+		{"nobody need hear of an outage where there is no status", "ttl=0 maxstale=-1ns; outage 0 0; get 0 0", silent,
+			0, ""},
+		{"without a status, a failure makes nothing else doubtful",
+			"ttl=1m; get 0 0; outage 0 0; get 0 4; outage 0 0; get 0 0", silent, 5, "no call needs it"},
+		{"without a status, the last known value is not served", "ttl=0; get 0 0; outage 0 0; get 0 0", silent, 4,
+			"instead of the last known value"},
 		{"a hit reads", "ttl=1m; get 0 0; get 0 0", uncached(""), 5, "no call needs it"},
 		{"a write", "ttl=0; getall 0 0", uncached("writes"), 7, "wrote to the table (Init)"},
-		{"LaunchDarkly's wrapper: a read in flight over an invalidation", "ttl=1m held lambda; get 0 0; write 0 0; deliver 0 0; get 0 0; answer 0 0", wrapper, 2, ""},
-		{"LaunchDarkly's wrapper: a frozen clock", "ttl=1m lambda; get 0 0; write 0 0; freeze 7 0; get 0 0", wrapper, 3, "older than the TTL"},
-		{"LaunchDarkly's wrapper: an expired entry and an error", "ttl=10s lambda; get 0 0; pass 7 0; pass 1 0; outage 0 0; get 0 0", wrapper, 4, "instead of the last known value"},
+		{"LaunchDarkly's wrapper: a read in flight over an invalidation",
+			"ttl=1m held lambda; get 0 0; write 0 0; deliver 0 0; get 0 0; answer 0 0", wrapper, 2, ""},
+		{"LaunchDarkly's wrapper: a frozen clock", "ttl=1m lambda; get 0 0; write 0 0; freeze 7 0; get 0 0", wrapper, 3,
+			"older than the TTL"},
+		{"LaunchDarkly's wrapper: an expired entry and an error",
+			"ttl=10s lambda; get 0 0; pass 7 0; pass 1 0; outage 0 0; get 0 0", wrapper, 4,
+			"instead of the last known value"},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
@@ -168,7 +179,8 @@ func TestAScriptIsItsText(t *testing.T) {
 		require.NoError(t, err)
 		assert.Equal(t, script, oneLine)
 	}
-	for _, wrong := range []string{"ttl=x", "color", "ttl=0; jump", "ttl=0; get x", "ttl=0; get -1", "ttl=0; get 1 2 3"} {
+	for _, wrong := range []string{"ttl=x", "color", "ttl=0; jump", "ttl=0; get x", "ttl=0; get -1",
+		"ttl=0; get 1 2 3"} {
 		_, err := sim.Parse(wrong)
 		assert.ErrorContains(t, err, "read script", wrong)
 	}

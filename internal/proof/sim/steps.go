@@ -31,7 +31,8 @@ func (w *world) do(s Step) {
 	case Pass:
 		const second = time.Second
 		ttl := max(w.script.TTL, second)
-		w.sleep([...]time.Duration{time.Millisecond, second, second, readLimit / 2, readLimit, ttl / 2, ttl - 1, ttl}[s.A%8])
+		w.sleep([...]time.Duration{time.Millisecond, second, second, readLimit / 2, readLimit, ttl / 2, ttl - 1,
+			ttl}[s.A%8])
 	case Freeze, Wake, Back:
 		w.clock(s)
 	case Wipe:
@@ -180,7 +181,8 @@ func (w *world) answer(s Step) {
 // clock moves the two hands apart.
 func (w *world) clock(s Step) {
 	ttl := max(w.script.TTL, time.Second)
-	d := [...]time.Duration{time.Second, 2 * time.Second, ttl / 2, ttl - time.Second, ttl + 1, ttl + 1, time.Hour, 24 * time.Hour}[s.A%8]
+	d := [...]time.Duration{time.Second, 2 * time.Second, ttl / 2, ttl - time.Second, ttl + 1, ttl + 1, time.Hour,
+		24 * time.Hour}[s.A%8]
 	w.mu.Lock()
 	now := w.event()
 	switch {

@@ -43,7 +43,9 @@ func New() *Client {
 func On(api table.API) *Client { return &Client{API: api, operations: map[string]int{}} }
 
 // call makes a call.
-func call[In, Out any](ctx context.Context, c *Client, operation string, in In, do func(context.Context, In, ...func(*dynamodb.Options)) (Out, error)) (out Out, err error) {
+func call[In, Out any](
+	ctx context.Context, c *Client, operation string, in In, do func(context.Context, In, ...func(*dynamodb.Options)) (Out, error),
+) (out Out, err error) {
 	c.mu.Lock()
 	c.calls++
 	n := c.calls
@@ -62,27 +64,37 @@ func call[In, Out any](ctx context.Context, c *Client, operation string, in In, 
 }
 
 // GetItem counts and passes on.
-func (c *Client) GetItem(ctx context.Context, in *dynamodb.GetItemInput, _ ...func(*dynamodb.Options)) (*dynamodb.GetItemOutput, error) {
+func (c *Client) GetItem(
+	ctx context.Context, in *dynamodb.GetItemInput, _ ...func(*dynamodb.Options),
+) (*dynamodb.GetItemOutput, error) {
 	return call(ctx, c, "GetItem", in, c.API.GetItem)
 }
 
 // Query counts and passes on.
-func (c *Client) Query(ctx context.Context, in *dynamodb.QueryInput, _ ...func(*dynamodb.Options)) (*dynamodb.QueryOutput, error) {
+func (c *Client) Query(
+	ctx context.Context, in *dynamodb.QueryInput, _ ...func(*dynamodb.Options),
+) (*dynamodb.QueryOutput, error) {
 	return call(ctx, c, "Query", in, c.API.Query)
 }
 
 // PutItem counts and passes on.
-func (c *Client) PutItem(ctx context.Context, in *dynamodb.PutItemInput, _ ...func(*dynamodb.Options)) (*dynamodb.PutItemOutput, error) {
+func (c *Client) PutItem(
+	ctx context.Context, in *dynamodb.PutItemInput, _ ...func(*dynamodb.Options),
+) (*dynamodb.PutItemOutput, error) {
 	return call(ctx, c, "PutItem", in, c.API.PutItem)
 }
 
 // UpdateItem counts and passes on.
-func (c *Client) UpdateItem(ctx context.Context, in *dynamodb.UpdateItemInput, _ ...func(*dynamodb.Options)) (*dynamodb.UpdateItemOutput, error) {
+func (c *Client) UpdateItem(
+	ctx context.Context, in *dynamodb.UpdateItemInput, _ ...func(*dynamodb.Options),
+) (*dynamodb.UpdateItemOutput, error) {
 	return call(ctx, c, "UpdateItem", in, c.API.UpdateItem)
 }
 
 // TransactWriteItems counts and passes on.
-func (c *Client) TransactWriteItems(ctx context.Context, in *dynamodb.TransactWriteItemsInput, _ ...func(*dynamodb.Options)) (*dynamodb.TransactWriteItemsOutput, error) {
+func (c *Client) TransactWriteItems(
+	ctx context.Context, in *dynamodb.TransactWriteItemsInput, _ ...func(*dynamodb.Options),
+) (*dynamodb.TransactWriteItemsOutput, error) {
 	if c.Alter != nil {
 		c.Alter(in)
 	}

@@ -53,7 +53,8 @@ func readV7(t *testing.T, s *dynamostore.Store, kind st.DataKind) map[string]any
 // serialized is an item as LaunchDarkly's SDK v7 hands it to a store; nil makes a tombstone.
 func serialized(kind st.DataKind, version int, item any) st.SerializedItemDescriptor {
 	return st.SerializedItemDescriptor{
-		Version: version, Deleted: item == nil, SerializedItem: kind.Serialize(st.ItemDescriptor{Version: version, Item: item}),
+		Version: version, Deleted: item == nil,
+		SerializedItem: kind.Serialize(st.ItemDescriptor{Version: version, Item: item}),
 	}
 }
 
@@ -61,20 +62,23 @@ func serialized(kind st.DataKind, version int, item any) st.SerializedItemDescri
 func collections(words ...string) []st.SerializedCollection {
 	segment := ldbuilders.NewSegmentBuilder("s").Version(1).Included("alice").Build()
 	all := []st.SerializedCollection{
-		{Kind: segments, Items: []st.KeyedSerializedItemDescriptor{{Key: "s", Item: serialized(segments, 1, &segment)}}},
+		{Kind: segments, Items: []st.KeyedSerializedItemDescriptor{{Key: "s",
+			Item: serialized(segments, 1, &segment)}}},
 		{Kind: features},
 	}
 	for _, word := range words {
 		f := flag(word)
 		item := flagV7(f.Key, f.Version)
-		all[1].Items = append(all[1].Items, st.KeyedSerializedItemDescriptor{Key: f.Key, Item: serialized(features, f.Version, &item)})
+		all[1].Items = append(all[1].Items,
+			st.KeyedSerializedItemDescriptor{Key: f.Key, Item: serialized(features, f.Version, &item)})
 	}
 	return all
 }
 
 // flagV7 is "in" for users in the segment "s", and "out" for all others.
 func flagV7(key string, version int) ldmodel.FeatureFlag {
-	return ldbuilders.NewFlagBuilder(key).Version(version).Salt("s").On(true).Variations(ldvalue.String("out"), ldvalue.String("in")).
+	return ldbuilders.NewFlagBuilder(key).Version(version).Salt("s").On(true).
+		Variations(ldvalue.String("out"), ldvalue.String("in")).
 		OffVariation(0).FallthroughVariation(0).
 		AddRule(ldbuilders.NewRuleBuilder().ID("r").Variation(1).Clauses(ldbuilders.SegmentMatchClause("s"))).Build()
 }
@@ -121,7 +125,8 @@ func v7ReadsV4(t *testing.T, f *fixture) {
 func v4ReadsV7(t *testing.T, f *fixture) {
 	v7 := f.v7(t)
 	all := collections("a:3", "b:1")
-	all[1].Items = append(all[1].Items, st.KeyedSerializedItemDescriptor{Key: "gone", Item: serialized(features, 2, nil)})
+	all[1].Items = append(all[1].Items,
+		st.KeyedSerializedItemDescriptor{Key: "gone", Item: serialized(features, 2, nil)})
 	require.NoError(t, v7.Init(all))
 	_, err := v7.Upsert(features, "b", serialized(features, 2, nil))
 	require.NoError(t, err)
@@ -193,10 +198,11 @@ func escapes(t *testing.T, f *fixture) {
 		namespace = f.prefix + ":" + namespace
 	}
 	text := func(s string) types.AttributeValue { return &types.AttributeValueMemberS{Value: s} }
-	_, err := f.API.PutItem(t.Context(), &dynamodb.PutItemInput{TableName: &f.Name, Item: map[string]types.AttributeValue{
-		"namespace": text(namespace), "key": text("a"), "version": &types.AttributeValueMemberN{Value: "1"},
-		"item": text(`{"key": "a", "version": 1, "variations": ["` + escaped + `"], "offVariation": 0, "salt": "s"}`),
-	}})
+	_, err := f.API.PutItem(t.Context(),
+		&dynamodb.PutItemInput{TableName: &f.Name, Item: map[string]types.AttributeValue{
+			"namespace": text(namespace), "key": text("a"), "version": &types.AttributeValueMemberN{Value: "1"},
+			"item": text(`{"key": "a", "version": 1, "variations": ["` + escaped + `"], "offVariation": 0, "salt": "s"}`),
+		}})
 	require.NoError(t, err)
 	got, err := ld.Evaluate(f.store, "a", "alice")
 	require.NoError(t, err)
@@ -217,9 +223,11 @@ func evaluateAlike(t *testing.T, f *fixture) {
 	require.NoError(t, v7.Init(collections("by-v7:1", "by-both:1")))
 	require.NoError(t, f.store.Upsert(ld.Features, flagV4("by-v4", 1)))
 	require.NoError(t, f.store.Upsert(ld.Features, flagV4("by-both", 2)))
-	require.NoError(t, f.store.Upsert(ld.Features, &ld.Flag{Key: "off", Version: 1, Variations: []interface{}{true}, OffVariation: new(int)}))
+	require.NoError(t, f.store.Upsert(ld.Features,
+		&ld.Flag{Key: "off", Version: 1, Variations: []interface{}{true}, OffVariation: new(int)}))
 
-	client := NewV7Client(t, ldcomponents.PersistentDataStore(dynamostore.DataStore(f.Name).Prefix(f.prefix).Client(f.API)).NoCaching())
+	client := NewV7Client(t,
+		ldcomponents.PersistentDataStore(dynamostore.DataStore(f.Name).Prefix(f.prefix).Client(f.API)).NoCaching())
 	for _, key := range []string{"by-v7", "by-both", "by-v4", "off", "none"} {
 		for _, user := range []string{"alice", "bob"} {
 			v4, err := ld.Evaluate(f.store, key, user)
