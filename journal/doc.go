@@ -52,4 +52,5 @@
 //
 // row.go defines the item, writer.go and retry.go append to it, follower.go and poll.go poll it, run.go polls it on a
 // timer, and invocation.go polls it in Lambda invocations.
+// read.go reads it once, for tools.
 package journal

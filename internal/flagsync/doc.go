@@ -23,6 +23,6 @@
 //
 // The files: stream.go is one connection, event.go the protocol's events, inbox.go what came and was not written yet,
 // feed.go connects again and again; evaluator.go has what depends on LaunchDarkly's data model; guard.go, flagsync.go
-// and result.go are the sync; watch.go is [Syncer.Watch], for those without webhooks; handler.go and all.go are
-// [Handler], the Lambda function. What operators may meet is in docs/syncing.md.
+// and result.go are the sync; watch.go is [Syncer.Watch], for those without webhooks; fetch.go reads
+// LaunchDarkly alone; handler.go and all.go are [Handler], the Lambda function. What operators may meet is in docs/syncing.md.
 package flagsync
