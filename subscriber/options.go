@@ -28,6 +28,8 @@ type settings struct {
 	prefix string
 	logger *slog.Logger
 	sns    SNS // nil: a Queue makes one, an Endpoint uses SNS's web address
+	// onMessage is nil unless the option OnMessage is there.
+	onMessage func(change.Message)
 
 	source   string            // the source's name in errors
 	queue    *queueSettings    // nil unless the source is a Queue
@@ -63,6 +65,16 @@ func Logger(logger *slog.Logger) Option {
 	return func(s *settings) {
 		s.logger = logger
 		s.refuseIf(logger == nil, "Logger", "the logger is nil")
+	}
+}
+
+// OnMessage is called with each message of warmflags that is received and can be read, of every prefix, before the sink
+// has it. It is for tools that show messages. A [Queue] calls it from one goroutine; an [Endpoint] may call it
+// concurrently. The message is acknowledged when it has returned.
+func OnMessage(f func(change.Message)) Option {
+	return func(s *settings) {
+		s.onMessage = f
+		s.refuseIf(f == nil, "OnMessage", "the function is nil")
 	}
 }
 

@@ -11,13 +11,14 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/warmflags/warmflags/change"
 	"github.com/warmflags/warmflags/subscriber"
 )
 
 // All that is wrong is reported at once, by the first call that can.
 func TestWrongOptions(t *testing.T) {
-	bad := []subscriber.Option{subscriber.Logger(nil), nil, subscriber.Prefix(strings.Repeat("p", 513))}
-	all := []string{"the sink is nil", "option Logger: the logger is nil", "an option is nil",
+	bad := []subscriber.Option{subscriber.Logger(nil), subscriber.OnMessage(nil), nil, subscriber.Prefix(strings.Repeat("p", 513))}
+	all := []string{"the sink is nil", "option Logger: the logger is nil", "option OnMessage: the function is nil", "an option is nil",
 		"option Prefix: the prefix has 513 bytes"}
 
 	t.Run("Queue", func(t *testing.T) {
@@ -59,7 +60,9 @@ func TestWrongOptions(t *testing.T) {
 
 func TestLambda(t *testing.T) {
 	s := &waker{}
-	l := subscriber.Lambda(s, subscriber.Prefix("staging"), subscriber.Logger(slog.New(slog.DiscardHandler)))
+	var passed []string // prefixes
+	l := subscriber.Lambda(s, subscriber.Prefix("staging"), subscriber.Logger(slog.New(slog.DiscardHandler)),
+		subscriber.OnMessage(func(m change.Message) { passed = append(passed, m.Prefix) }))
 	event := events.SNSEvent{}
 	for _, m := range []string{message("staging", "a"), "broken", message("", "b"), message("staging", "c")} {
 		event.Records = append(event.Records, events.SNSEventRecord{SNS: events.SNSEntity{Message: m}})
@@ -67,6 +70,7 @@ func TestLambda(t *testing.T) {
 	require.NoError(t, l.Handle(context.Background(), event))
 	assert.Equal(t, []string{"*", "a", "c"}, s.take(),
 		"earlier messages went to another container, and Wake is called in every invocation or in none")
+	assert.Equal(t, []string{"staging", "", "staging"}, passed, "of every prefix, if it can be read")
 	require.NoError(t, l.Handle(context.Background(), event))
 	assert.Equal(t, []string{"a", "c"}, s.take())
 	assert.Equal(t, subscriber.Stats{Messages: 4, Changes: 4, InvalidatedAll: 1, OtherPrefix: 2, Foreign: 2}, l.Stats())

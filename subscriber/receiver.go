@@ -45,6 +45,8 @@ type receiver struct {
 	prefix string
 	sink   change.Sink
 	logger *slog.Logger
+	// onMessage is called with each message that can be read; may be nil.
+	onMessage func(change.Message)
 
 	// Counts of Stats's fields. Each is read and written by itself.
 	messages, changes, invalidatedAll, otherPrefix, foreign, unreadable, refused, subscribed, lost, errors atomic.Int64
@@ -55,13 +57,18 @@ type receiver struct {
 
 // newReceiver returns the receiver of a source. The sink may be nil if the options are wrong: then nothing is received.
 func newReceiver(s settings, sink change.Sink) *receiver {
-	return &receiver{prefix: s.prefix, sink: sink, logger: s.logger, logged: map[string]clock.Instant{}}
+	return &receiver{
+		prefix: s.prefix, sink: sink, logger: s.logger, onMessage: s.onMessage, logged: map[string]clock.Instant{},
+	}
 }
 
 // receive passes a message to the sink or drops it, and reports whether the sink has it. In both cases the message can
 // be acknowledged. A message of warmflags that cannot be read may have named anything, so it invalidates everything.
 func (r *receiver) receive(body string) (delivered bool) {
 	m, err := change.Parse([]byte(body))
+	if err == nil && r.onMessage != nil {
+		r.onMessage(m)
+	}
 	switch {
 	case errors.Is(err, change.ErrForeign):
 		r.drop(&r.foreign, slog.LevelWarn, "it is not from warmflags", "error", err)
