@@ -11,6 +11,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sns"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/aws-sdk-go-v2/service/ssm"
+	"github.com/aws/smithy-go/logging"
 
 	"github.com/warmflags/warmflags/dynamostore"
 	"github.com/warmflags/warmflags/internal/operate"
@@ -33,7 +34,9 @@ type connector func(ctx context.Context, region string) (clients, error)
 
 // loadAWS takes credentials, endpoint and, where it is empty, region from the environment, as every AWS program does.
 func loadAWS(ctx context.Context, region string) (aws.Config, error) {
-	cfg, err := config.LoadDefaultConfig(ctx, config.WithRegion(region)) // which is no option when it is empty
+	cfg, err := config.LoadDefaultConfig(ctx,
+		config.WithRegion(region),        // no option when it is empty
+		config.WithLogger(logging.Nop{})) // the SDK's warnings are not for the person on call
 	if err != nil {
 		return cfg, fmt.Errorf("load AWS configuration: %w", err)
 	}

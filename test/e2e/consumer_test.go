@@ -162,10 +162,17 @@ func (e *environment) flip(t *testing.T, flags ...int) map[string]int {
 	versions := map[string]int{}
 	for _, i := range flags {
 		key := launchdarkly.FlagKey(i)
-		versions[key] = e.Flip(key)
-		require.NoError(t, launchdarkly.SendWebhook(t.Context(), e.webhook, secret, key, versions[key]))
+		versions[key] = e.flipKey(t, key)
 	}
 	return versions
+}
+
+// flipKey flips a flag, with its webhook, and returns its version.
+func (e *environment) flipKey(t *testing.T, key string) int {
+	t.Helper()
+	version := e.Flip(key)
+	require.NoError(t, launchdarkly.SendWebhook(t.Context(), e.webhook, secret, key, version))
+	return version
 }
 
 // webhookProxy forwards to MiniStack, which knows an HTTP API by a host name that only it resolves. It returns the URL

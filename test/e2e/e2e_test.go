@@ -36,7 +36,7 @@ func TestStack(t *testing.T) {
 	flags := launchdarkly.Start(sdkKey, 50, 3)
 	t.Cleanup(flags.Close)
 	parameters := []string{"StreamUri=" + flags.URL(), "SyncSchedule=rate(1 minute)", "AlarmEmail=somebody@example.com", "TableDeletionProtection=true"}
-	stack := deploy(t, "whole", parameters...)
+	stack := deploy(t, stackName, parameters...)
 	e := &environment{flags, webhookProxy(t, stack["WebhookUrl"])}
 	t.Cleanup(func() { world.gate.inTheWay(nil, nil) })
 	consumers, stop := startConsumers(t, stack, "", 3)
@@ -65,6 +65,7 @@ func TestStack(t *testing.T) {
 		err = boto(t.Context(), "sns", "publish", map[string]any{"TopicArn": stack["TopicArn"], "Message": "plain"}, nil)
 		require.ErrorContains(t, err, "AuthorizationError")
 	})
+	t.Run("the command line", func(t *testing.T) { commandLine(t, e) })
 	t.Run("the topic refuses for a while", func(t *testing.T) { topicRefuses(t, e, consumers) })
 	t.Run("streamhandler is killed in mid-batch", func(t *testing.T) { killed(t, e, consumers) })
 	t.Run("LaunchDarkly cannot be read for a while", func(t *testing.T) { tableRefuses(t, e, consumers) })
@@ -194,7 +195,7 @@ func update(t *testing.T, e *environment, consumers []*consumer, parameters []st
 	var deploying sync.WaitGroup
 	t.Cleanup(deploying.Wait)
 	deploying.Go(func() {
-		_, err := tryDeploy(t, "whole", append(parameters,
+		_, err := tryDeploy(t, stackName, append(parameters,
 			"LogRetentionDays=7", "Tracing=true", "TableDeletionProtection=false", "JournalCopies=0")...)
 		done <- err
 	})
@@ -216,7 +217,7 @@ func update(t *testing.T, e *environment, consumers []*consumer, parameters []st
 
 // measure runs the command line's demo against the stack.
 func measure(t *testing.T) {
-	command := exec.CommandContext(t.Context(), "go", "run", "./cmd/warmflags", "demo", "--stack", "whole",
+	command := exec.CommandContext(t.Context(), "go", "run", "./cmd/warmflags", "demo", "--stack", stackName,
 		"--changes", "10", "--consumers", "2", "--json")
 	command.Dir = root()
 	command.Env = append(append(os.Environ(), world.cloud.Environment()...), "AWS_ENDPOINT_URL="+world.gate.server.URL)
@@ -260,12 +261,12 @@ func waiting(t *testing.T, queueURL string) int {
 
 // deletion deletes the stack: what is in the table is kept, all else is gone.
 func deletion(t *testing.T, stack map[string]string) {
-	_, err := sam(t.Context(), "delete", "--stack-name", "whole", "--no-prompts", "--region", emulator.Region)
+	_, err := sam(t.Context(), "delete", "--stack-name", stackName, "--no-prompts", "--region", emulator.Region)
 	require.NoError(t, err)
 	var description struct{ Table struct{ TableStatus string } }
 	require.NoError(t, boto(t.Context(), "dynamodb", "describe_table", map[string]any{"TableName": stack["TableName"]}, &description))
 	assert.Equal(t, "ACTIVE", description.Table.TableStatus)
-	assert.Empty(t, left(t, "whole"))
+	assert.Empty(t, left(t, stackName))
 }
 
 // A table that somebody else writes gets the fan-out, and nothing else.

@@ -19,8 +19,9 @@ import (
 	"github.com/warmflags/warmflags/test/emulator"
 )
 
-// What every stack here has.
+// What every stack here has; stackName is the one with everything.
 const (
+	stackName       = "warmflags"
 	sdkKeyParameter = "/warmflags/sdk-key"
 	secretParameter = "/warmflags/webhook-secret"
 	sdkKey          = "sdk-e2e"

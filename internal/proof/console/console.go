@@ -1,0 +1,71 @@
+// Package console compares what commands print with what documents show. A document shows real output; what differs from
+// run to run, such as times and generated names, is compared by its form.
+package console
+
+import (
+	"regexp"
+	"strings"
+)
+
+// placeholders replace what differs from run to run, in this order.
+var placeholders = []struct {
+	form *regexp.Regexp
+	name string
+}{
+	{regexp.MustCompile(`\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b`), "UUID"},
+	{regexp.MustCompile(`\b\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d+)?)?(Z| UTC)?`), "TIME"},
+	{regexp.MustCompile(`\b\d\d:\d\d:\d\d\b`), "TIME"},
+	{regexp.MustCompile(`\b[0-9A-F]{12,13}\b`), "ID"}, // the end of a name that CloudFormation generates
+	{regexp.MustCompile(`\b[0-9a-f]{8,10}\.execute-api\b`), "ID.execute-api"},
+	{regexp.MustCompile(`127\.0\.0\.1:\d+`), "HOST"},
+	{regexp.MustCompile(`\b\d+(\.\d+)?(ns|us|µs|ms|s|m|h|d)(\d+(\.\d+)?(ms|s|m|h))*\b`), "DURATION"},
+	{regexp.MustCompile(`  +`), " "},    // columns are as wide as what is in them
+	{regexp.MustCompile(`(?m) +$`), ""}, // the last column
+}
+
+// Normalize returns text with placeholders for what differs from run to run: UUIDs, times of day, durations, generated names,
+// and addresses of the loopback interface. Several spaces are one.
+func Normalize(text string) string {
+	for _, p := range placeholders {
+		text = p.form.ReplaceAllString(text, p.name)
+	}
+	return strings.TrimSpace(text)
+}
+
+// Step is a command of a document and what it prints, or a directive, which readers do not see.
+type Step struct {
+	Directive string // of a line <!-- test: DIRECTIVE -->; empty for a command
+	Command   string // for a shell; a line that ends with a backslash is continued
+	Output    string // standard output and standard error
+}
+
+// Steps returns the commands of a Markdown page's console blocks, each a line that begins with "$ ", and the page's directives,
+// in the page's order.
+func Steps(page string) (steps []Step) {
+	block, continued := false, false
+	for line := range strings.Lines(page) {
+		line = strings.TrimSuffix(line, "\n")
+		directive, isDirective := strings.CutPrefix(line, "<!-- test: ")
+		command, isCommand := strings.CutPrefix(line, "$ ")
+		switch {
+		case line == "```console":
+			block = true
+		case strings.HasPrefix(line, "```"):
+			block = false
+		case !block && isDirective:
+			steps = append(steps, Step{Directive: strings.TrimSuffix(directive, " -->")})
+		case !block:
+		case isCommand:
+			steps = append(steps, Step{Command: command})
+			continued = strings.HasSuffix(command, `\`)
+		case len(steps) == 0 || steps[len(steps)-1].Command == "":
+		case continued:
+			last := &steps[len(steps)-1]
+			last.Command += "\n" + line
+			continued = strings.HasSuffix(line, `\`)
+		default:
+			steps[len(steps)-1].Output += line + "\n"
+		}
+	}
+	return steps
+}
