@@ -8,43 +8,44 @@ import (
 	"github.com/warmflags/warmflags/change"
 )
 
-// batch is what one invocation's records say, one entry for each item. It belongs to the goroutine of that invocation.
+// batch is the content of one invocation's records, with one entry for each item. Only the goroutine of that
+// invocation uses it.
 type batch struct {
-	source    string    // the stream's ARN: all records of a batch are from one stream
+	source    string    // the ARN of the stream, from which all records of a batch come
 	groups    []*group  // by prefix, in the order of their first records
 	stats     Stats     // of this batch alone
 	malformed []string  // sequence numbers of malformed records, up to maxLoggedRecords
 	oldest    time.Time // when the first record was written; zero if unknown
 }
 
-// group is the items of one prefix, which is one LaunchDarkly environment. It gets messages of its own.
+// group has the items of one prefix, which identifies one LaunchDarkly environment. A message has items of one group.
 type group struct {
 	prefix string
 	items  []*item // in the order of their first records
 }
 
-// item is one row's changes, coalesced: its change has the state of the last record, claims a version only if all
-// records prove it, and is retried from the first record on.
+// item is one row's changes, coalesced into one change. The change has the state of the last record, has a version only
+// if all records prove that it rose, and is retried from the first record on.
 type item struct {
 	change change.Change
-	// first and last are sequence numbers of the item's records in this batch. A retry must begin at first: the
-	// earlier records are needed to tell again whether the version rose.
+	// first and last are the sequence numbers of the item's first and last record in this batch. A retry must begin at
+	// first, because all records are needed to decide again whether the version rose.
 	first, last string
-	// highest is the highest version in the item's records so far, before and after each.
+	// highest is the highest version in the item's records so far, in old and new images.
 	highest int
 }
 
 // itemID is a row's primary key.
 type itemID struct{ namespace, key string }
 
-// unknownVersion is higher than any version: nothing rises above a version that is not known.
+// unknownVersion is higher than any version, so that no version counts as a rise from an unknown one.
 const unknownVersion = math.MaxInt
 
-// maxLoggedRecords is how many malformed records or lost positions a log line names.
+// maxLoggedRecords is the largest number of malformed records or lost positions in a log line.
 const maxLoggedRecords = 5
 
-// readBatch coalesces the records. Records of one item are in the order of its writes, because they are in one shard;
-// the order of different items does not matter. Skipped records are in no group, so they never hold up the shard.
+// readBatch coalesces the records. Records of one item are in the order of its writes, because they are in one shard.
+// The order of different items does not matter. Skipped records are in no group, so they never block the shard.
 func readBatch(records []record) *batch {
 	b := &batch{stats: Stats{Batches: 1, Records: len(records)}}
 	all := make([]item, 0, len(records)) // never grows, so that pointers to items stay valid
@@ -84,12 +85,12 @@ func readBatch(records []record) *batch {
 	return b
 }
 
-// record adds the item's next record. Only the highest version is kept of the earlier ones.
+// record adds the item's next record. Of the earlier records it keeps only the highest version.
 //
-// A consumer that gets a version may expect to read that version or a later one. So a change carries a version only if
-// it rose above all versions in this batch. After a reset, even one that an edit followed, the version is unknown (0):
-// the table may hold less than the consumer has. Earlier batches need not be remembered: the batch with the reset
-// carried 0.
+// A consumer that receives a version may expect to read that version or a later one. So a change has a version only if
+// it rose above all earlier versions of the item in this batch. After a reset, even one followed by an edit, the
+// version is unknown (0), because the table may have a lower version than the consumer. The handler does not keep
+// state of earlier batches: the batch that contained the reset published 0.
 func (it *item) record(row row, r *record) {
 	it.last = r.sequence
 	it.highest = max(it.highest, row.before)
@@ -111,9 +112,9 @@ func (b *batch) skip(reason Reason, sequence string) {
 	}
 }
 
-// firstUndone returns where Lambda must continue: the lowest sequence number of the items of messages that are not
-// done. All records before it are covered by messages that are done, as each item is in one message. Covered records
-// after it are announced twice.
+// firstUndone returns the sequence number from which Lambda must continue: the lowest one of the items in messages that
+// are not done. All records before it are covered by messages that are done, because each item is in one message.
+// Covered records after it are published twice.
 func firstUndone(messages []*message) string {
 	lowest, found := "", false
 	for _, m := range messages {
@@ -129,13 +130,14 @@ func firstUndone(messages []*message) string {
 	return lowest
 }
 
-// isSequence reports whether s is a sequence number that Lambda accepts in an answer.
+// isSequence reports whether Lambda accepts s as a sequence number in a response.
 func isSequence(s string) bool {
 	return s != "" && strings.Trim(s, "0123456789") == ""
 }
 
-// compareSequence compares sequence numbers: decimal numbers of up to 40 digits, too long for an int64. What is not a
-// number sorts first: the position to continue from is then unknown, and the whole batch must be redelivered.
+// compareSequence compares sequence numbers, which are decimal numbers of up to 40 digits, too long for an int64. A
+// text that is not a number sorts first, because the position to continue from is then unknown and the whole batch must
+// be redelivered.
 // https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_streams_StreamRecord.html
 func compareSequence(a, b string) int {
 	if ok := isSequence(a); ok != isSequence(b) {
@@ -144,7 +146,7 @@ func compareSequence(a, b string) int {
 		}
 		return -1
 	}
-	// Without leading zeros, the longer number is the higher one, and equally long ones compare as text.
+	// Without leading zeros, the longer number is higher, and numbers of equal length compare as text.
 	a, b = strings.TrimLeft(a, "0"), strings.TrimLeft(b, "0")
 	if len(a) != len(b) {
 		return len(a) - len(b)

@@ -15,33 +15,34 @@ import (
 	"github.com/warmflags/warmflags/internal/table/layout"
 )
 
-// record is what the handler reads of a stream record.
+// record has the parts of a stream record that the handler uses.
 type record struct {
 	source, sequence string // the stream's ARN; the sequence number
-	event            string // its name: INSERT, MODIFY or REMOVE
-	namespace, key   string // empty if the record has no such string
-	foreign          bool   // it has keys, and they are not those of a flag table
+	event            string // the event's name: INSERT, MODIFY or REMOVE
+	namespace, key   string // empty if the record does not have it as a string
+	foreign          bool   // the record has keys that are not those of a flag table
 	before, after    image
 	time             time.Time
 }
 
-// image is what the handler reads of a row before or after the change, if the stream's view type includes it.
+// image has the parts that the handler uses of a row before or after the change. It is empty if the stream's view type
+// does not include the image.
 type image struct {
-	exists    bool // it has any attribute
-	hasItem   bool // its attribute item is a string; no SDK reads an item of another type
+	exists    bool // the row has any attribute
+	hasItem   bool // the attribute item is a string; no SDK reads an item of another type
 	tombstone bool
 	version   int // 0 if unknown
 }
 
-// decodeEvent reads the JSON of a Lambda event and decodes only what a record needs. Decoding into events.DynamoDBEvent
+// decodeEvent decodes the fields that record has from the JSON of a Lambda event. Decoding into events.DynamoDBEvent
 // would create a map of boxed values for each row, and would take most of the handler's time.
 //
-// It returns an error only if the payload is not JSON or not an event. A value of an unexpected type inside a record
-// counts as missing: each record is judged by itself, and no record makes the others fail. For the same reason invalid
-// UTF-8 and duplicate names are accepted: invalid bytes become U+FFFD, and the last of several values counts.
+// It returns an error only if the payload is not JSON or not an event. One bad record must not make the others fail, so
+// a value of an unexpected type inside a record counts as missing. For the same reason invalid UTF-8 and duplicate
+// names are accepted: invalid bytes become U+FFFD, and the last of several values is used.
 func decodeEvent(payload []byte) ([]record, error) {
 	d := newDecoder(payload)
-	records := make([]record, 0, len(payload)/2048+1) // a record with two flags has some kilobytes
+	records := make([]record, 0, len(payload)/2048+1) // a record with two images of a flag has a few kilobytes
 	isEvent := d.is('{', 'n')                         // null is an empty event, as it is for encoding/json
 	for name := range d.members {
 		if string(name) != "Records" {
@@ -65,12 +66,12 @@ func decodeEvent(payload []byte) ([]record, error) {
 	return records, nil
 }
 
-// decoder reads one JSON value after the other. It keeps the first error, after which every loop ends and every text is
-// empty.
+// decoder reads one JSON value after the other. It stores the first error; after an error every loop ends and every
+// text is empty.
 type decoder struct {
 	*jsontext.Decoder
 	err  error
-	last record // the previous record, whose strings are used again where they are equal
+	last record // the previous record, whose strings are reused if they are equal
 }
 
 func newDecoder(json []byte) *decoder {
@@ -78,17 +79,17 @@ func newDecoder(json []byte) *decoder {
 		jsontext.AllowInvalidUTF8(true), jsontext.AllowDuplicateNames(true))}
 }
 
-// end reports whether there is no further JSON.
+// end reports whether the input has ended.
 func (d *decoder) end() bool {
 	_, err := d.ReadToken()
 	return errors.Is(err, io.EOF)
 }
 
-// is reports whether the next value is of one of these kinds.
+// is reports whether the next value has one of the kinds.
 func (d *decoder) is(kinds ...jsontext.Kind) bool { return slices.Contains(kinds, d.PeekKind()) }
 
-// members yields the names of an object. The loop's body must read or skip each value, and must not leave the loop.
-// Another value than an object is skipped.
+// members yields the names of an object. The loop's body must read or skip each value, and must not leave the loop. A
+// value that is not an object is skipped.
 func (d *decoder) members(yield func(name []byte) bool) {
 	if !d.is('{') {
 		d.skip()
@@ -104,7 +105,7 @@ func (d *decoder) members(yield func(name []byte) bool) {
 	d.token() // the end of the object, or the error
 }
 
-// elements yields for each element of a list, as members does.
+// elements yields once for each element of a list. The rules of members apply.
 func (d *decoder) elements(yield func() bool) {
 	if !d.is('[') {
 		d.skip()
@@ -142,7 +143,7 @@ func (d *decoder) value() jsontext.Value {
 	return v
 }
 
-// text returns a string, which must not be used after the next read. Other values are skipped, and nil.
+// text returns a string, which must not be used after the next read. It skips other values and returns nil for them.
 func (d *decoder) text() []byte {
 	if !d.is('"') {
 		d.skip()
@@ -151,12 +152,12 @@ func (d *decoder) text() []byte {
 	return unquote(d.value())
 }
 
-// unquote returns the text of a JSON string. Where nothing is to be replaced it does not copy.
+// unquote returns the text of a JSON string. It copies only if something must be replaced.
 func unquote(quoted jsontext.Value) []byte {
 	if len(quoted) >= 2 && bytes.IndexByte(quoted, '\\') < 0 && utf8.Valid(quoted) {
 		return quoted[1 : len(quoted)-1]
 	}
-	text, _ := jsontext.AppendUnquote(nil, quoted) // the error is about invalid UTF-8, which it replaces
+	text, _ := jsontext.AppendUnquote(nil, quoted) // the only error is invalid UTF-8, which it replaces
 	return text
 }
 
@@ -179,7 +180,7 @@ func (d *decoder) record() record {
 	return r
 }
 
-// change reads what AWS calls a StreamRecord.
+// change reads the part of a record that AWS calls StreamRecord.
 func (d *decoder) change(r *record) {
 	for name := range d.members {
 		switch string(name) {
@@ -199,7 +200,8 @@ func (d *decoder) change(r *record) {
 	}
 }
 
-// parseTime reads whole seconds since 1970; it returns the zero time if they are not a number.
+// parseTime returns the time for a number of seconds since 1970, truncated to whole seconds, or the zero time if the
+// text is not a number.
 func parseTime(number string) time.Time {
 	seconds, err := strconv.ParseFloat(number, 64)
 	if err != nil {
@@ -208,7 +210,7 @@ func parseTime(number string) time.Time {
 	return time.Unix(int64(seconds), 0)
 }
 
-// keys reads a row's primary key. A table whose keys have other names is another kind of table. A key that is not a
+// keys reads a row's primary key. If the keys have other names, the table is not a flag table. A key that is not a
 // string stays empty.
 func (d *decoder) keys(r *record) {
 	n, named := 0, 0
@@ -228,7 +230,7 @@ func (d *decoder) keys(r *record) {
 	r.foreign = n > 0 && named < 2
 }
 
-// attribute reads an attribute's value, {"<type>": <value>}, as a text. It is nil if the type is another one.
+// attribute reads an attribute's value, {"<type>": <value>}, as text. It returns nil if the type is not want.
 func (d *decoder) attribute(want byte) (text []byte) {
 	for name := range d.members {
 		if len(name) == 1 && name[0] == want {
@@ -240,7 +242,7 @@ func (d *decoder) attribute(want byte) (text []byte) {
 	return text
 }
 
-// image reads a row. Only of a new image is it of interest whether the item is a tombstone.
+// image reads a row. isTombstone is nil for an old image, because only a new image can announce a deletion.
 func (d *decoder) image(isTombstone func(jsontext.Value) bool) image {
 	var i image
 	for name := range d.members {
@@ -264,7 +266,7 @@ func (d *decoder) image(isTombstone func(jsontext.Value) bool) image {
 	return i
 }
 
-// reuse returns b as a string: old if that is equal, which saves an allocation.
+// reuse returns b as a string. If old is equal it returns old, which saves an allocation.
 func reuse(old string, b []byte) string {
 	if string(b) == old {
 		return old
@@ -272,12 +274,13 @@ func reuse(old string, b []byte) string {
 	return string(b)
 }
 
-// isTombstone reports whether an item, still quoted as in the event, marks a deletion: "deleted":true at its top level,
-// or null, which is all that LaunchDarkly's stores for Java and .NET keep of a deleted item. An item that is not JSON
-// does not.
+// isTombstone reports whether an item, still quoted as in the event, marks a deletion: it has "deleted":true at its top
+// level, or it is null, which LaunchDarkly's stores for Java and .NET write for a deleted item. An item that is not
+// JSON is not a tombstone.
 //
-// Most items need no parsing. All of LaunchDarkly's SDKs write "deleted":false into each, so an item is live if the
-// name occurs, and only in this form. A code such as \u0064 could hide a letter of the name, so it is looked for too.
+// Most items are not parsed. All of LaunchDarkly's SDKs write "deleted":false into each live item. So an item is live
+// if the name occurs in this form and in no other. An escape such as \u0064 could hide a letter of the name, so an item
+// with such an escape is parsed.
 func isTombstone(quoted jsontext.Value) bool {
 	named := bytes.Count(quoted, []byte(`deleted`))
 	if named > 0 && named == bytes.Count(quoted, []byte(`\"deleted\":false`)) && !bytes.Contains(quoted, []byte(`\u`)) {

@@ -21,7 +21,7 @@ import (
 
 var _ lambda.Handler = (*streamhandler.Handler)(nil)
 
-// result is all that a handler does with an event.
+// result is everything that a handler does with an event.
 type result struct {
 	response string
 	err      string
@@ -46,8 +46,7 @@ func resultOf(t rapid.TB, fail []int, handle func(*streamhandler.Handler) ([]byt
 
 func invoked(t rapid.TB, payload []byte, fail ...int) result {
 	return resultOf(t, fail, func(h *streamhandler.Handler) ([]byte, error) {
-		return h.Invoke(context.Background(),
-			payload)
+		return h.Invoke(context.Background(), payload)
 	})
 }
 
@@ -61,7 +60,7 @@ func handled(t rapid.TB, e events.DynamoDBEvent, fail ...int) result {
 	})
 }
 
-// decodeByLibrary is encoding/json with Lambda's types, which panics on some inputs.
+// decodeByLibrary decodes with encoding/json and Lambda's types. Lambda's library panics on some inputs.
 func decodeByLibrary(payload []byte) (e events.DynamoDBEvent, err error) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -71,12 +70,13 @@ func decodeByLibrary(payload []byte) (e events.DynamoDBEvent, err error) {
 	return e, json.Unmarshal(payload, &e)
 }
 
-// requireAgreement holds Invoke to what encoding/json and Handle do with the same event, where they can read it.
+// requireAgreement compares Invoke with encoding/json and Handle for the same event. For events that encoding/json
+// reads differently, it checks only that every record is counted.
 func requireAgreement(t rapid.TB, payload []byte, fail ...int) {
 	t.Helper()
 	got := invoked(t, payload, fail...)
 	if !json.Valid(payload) {
-		require.NotEmpty(t, got.err, "what is no JSON is an error")
+		require.NotEmpty(t, got.err, "invalid JSON is an error")
 		return
 	}
 	e, err := decodeByLibrary(payload)
@@ -91,7 +91,8 @@ func requireAgreement(t rapid.TB, payload []byte, fail ...int) {
 	require.Equal(t, handled(t, e, fail...), got)
 }
 
-// canBeEncoded is true for what Lambda's library writes as it has read it: it counts nanoseconds in 64 bits.
+// canBeEncoded reports whether Lambda's library encodes the event as it has read it. It counts nanoseconds in 64 bits,
+// so it changes early and late times.
 func canBeEncoded(e events.DynamoDBEvent) bool {
 	for _, r := range e.Records {
 		if at := r.Change.ApproximateCreationDateTime.Time; !at.IsZero() && (at.Year() < 1700 || at.Year() > 2200) {
@@ -102,8 +103,8 @@ func canBeEncoded(e events.DynamoDBEvent) bool {
 	return err == nil
 }
 
-// hasOddNames is true for events in which an object has the same name twice, or a name of AWS's in another case:
-// encoding/json mixes such values, and AWS sends none.
+// hasOddNames reports whether an object in the event has a name twice, or one of AWS's names in another case.
+// encoding/json mixes the values of such names, and AWS does not send them.
 func hasOddNames(payload []byte) bool {
 	known := []string{"Records", "dynamodb", "eventName", "eventSourceARN", "ApproximateCreationDateTime", "Keys",
 		"NewImage", "OldImage", "SequenceNumber"}
@@ -132,7 +133,7 @@ func hasOddNames(payload []byte) bool {
 	return odd()
 }
 
-// drawn makes JSON texts of events, in all the ways that JSON has to write the same.
+// drawn generates events as JSON. It varies spaces, escapes and the order of members, which JSON allows.
 type drawn struct {
 	*rapid.T
 	strings.Builder
@@ -143,7 +144,7 @@ func (d *drawn) chance(n int) bool       { return rapid.IntRange(0, n-1).Draw(d.
 
 func (d *drawn) space() { d.WriteString(d.one("", "", "", "", " ", "\n\t", "\r\n  ")) }
 
-// text writes a string, of which some characters may be escaped.
+// text writes a string and may escape some of its characters.
 func (d *drawn) text(s string) {
 	style := rapid.IntRange(0, 3).Draw(d.T, "style")
 	d.WriteByte('"')
@@ -162,7 +163,7 @@ func (d *drawn) text(s string) {
 	d.WriteByte('"')
 }
 
-// object writes members in any order, with some that nobody knows between them.
+// object writes members in random order, with up to two unknown members.
 func (d *drawn) object(members map[string]func()) {
 	names := make([]string, 0, len(members)+2)
 	for name := range members {
@@ -185,8 +186,8 @@ func (d *drawn) object(members map[string]func()) {
 		if write, ok := members[name]; ok {
 			write()
 		} else {
-			d.WriteString(d.one("null", "true", "-0.5e+3", `"\"}]{"`, `[1,[{"a":[]}],"x"]`, `{"Keys":{"S":"x"},"Records":[]}`,
-				`""`))
+			d.WriteString(d.one("null", "true", "-0.5e+3", `"\"}]{"`, `[1,[{"a":[]}],"x"]`,
+				`{"Keys":{"S":"x"},"Records":[]}`, `""`))
 		}
 		d.space()
 	}
@@ -209,8 +210,8 @@ func (d *drawn) exactly(kind string, value func()) {
 func (d *drawn) attributes(members map[string]func()) {
 	if d.chance(3) {
 		members["other"] = func() {
-			d.WriteString(d.one(`{"NULL":true}`, `{"SS":["a"]}`, `{"M":{"item":{"S":"x"}}}`, `{"L":[{"N":"1"}]}`, `{"B":"AAE="}`,
-				`{"BOOL":false}`))
+			d.WriteString(d.one(`{"NULL":true}`, `{"SS":["a"]}`, `{"M":{"item":{"S":"x"}}}`, `{"L":[{"N":"1"}]}`,
+				`{"B":"AAE="}`, `{"BOOL":false}`))
 		}
 	}
 	names := []string{}
@@ -265,8 +266,8 @@ func (d *drawn) record() {
 		d.attributes(map[string]func(){
 			"namespace": func() {
 				d.exactly(d.one("S", "S", "S", "S", "N"), func() {
-					d.text(d.one("p:features", "p:features", "segments", "é:features", "$inited", "p:big_segments_user", "a:", ":a",
-						"", "\x01:x", "\ufffd:x"))
+					d.text(d.one("p:features", "p:features", "segments", "é:features", "$inited",
+						"p:big_segments_user", "a:", ":a", "", "\x01:x", "\ufffd:x"))
 				})
 			},
 			d.one("key", "key", "key", "key", "id"): func() {
@@ -283,8 +284,10 @@ func (d *drawn) record() {
 		d.WriteString(d.one("1479499740", "1.479499740E9", "1479499740.25", "0", "-5", "null"))
 	})
 	d.object(map[string]func(){
-		"dynamodb":       func() { d.object(change) },
-		"eventName":      func() { d.WriteString(d.one(`"INSERT"`, `"MODIFY"`, `"REMOVE"`, `"R\u0045MOVE"`, `"x"`, "null")) },
+		"dynamodb": func() { d.object(change) },
+		"eventName": func() {
+			d.WriteString(d.one(`"INSERT"`, `"MODIFY"`, `"REMOVE"`, `"R\u0045MOVE"`, `"x"`, "null"))
+		},
 		"eventSourceARN": func() { d.text(streamARN) },
 		"eventVersion":   func() { d.text("1.1") },
 	})
@@ -316,11 +319,15 @@ func TestInvokeAgreesWithTheLibrary(t *testing.T) {
 		}
 		requireAgreement(t, payload, rapid.SliceOfN(rapid.IntRange(1, 3), 0, 2).Draw(t, "fail")...)
 	})
-	assert.Positive(t, read, "the library reads some of them")
+	assert.Positive(t, read, "the library can read some of the events")
 }
 
-func TestInvokeReadsWhatEventsMayBe(t *testing.T) {
-	ordinary := `{"eventName":"INSERT","dynamodb":{"Keys":{"namespace":{"S":"features"},"key":{"S":"a"}},"SequenceNumber":"1"}}`
+func TestInvokeReadsUnusualEvents(t *testing.T) {
+	ordinary := `{"eventName":"INSERT","dynamodb":{"Keys":{"namespace":{"S":"features"},"key":{"S":"a"}},` +
+		`"SequenceNumber":"1"}}`
+	nested := func(depth int) string {
+		return `{"a":` + strings.Repeat("[", depth) + strings.Repeat("]", depth) + `}`
+	}
 	tests := []struct {
 		name, payload, err string
 		changes, skipped   int
@@ -333,24 +340,24 @@ func TestInvokeReadsWhatEventsMayBe(t *testing.T) {
 		{"fields of unexpected types",
 			`{"Records":[{"eventName":{},"dynamodb":{"Keys":{"namespace":{"S":7},"key":"a"},"NewImage":[1],
 			"SequenceNumber":{},"ApproximateCreationDateTime":"today"}},` + ordinary + `]}`, "", 1, 1},
-		{"a type of the future", strings.Replace(`{"Records":[`+ordinary+`]}`, `"Keys"`,
+		{"an unknown attribute type", strings.Replace(`{"Records":[`+ordinary+`]}`, `"Keys"`,
 			`"NewImage":{"item":{"XS":"x"},"version":{"N":"1","S":"2"}},"Keys"`, 1), "", 0, 1},
 		{"nothing", ``, "EOF", 0, 0},
 		{"cut off", `{"Records":[` + ordinary, "unexpected EOF", 0, 0},
 		{"text after it", `{"Records":[]}{}`, "more JSON follows the event", 0, 0},
 		{"a list", `[` + ordinary + `]`, "not an object with a list of Records", 0, 0},
-		{"records are no list", `{"Records":{"a":1}}`, "not an object with a list of Records", 0, 0},
+		{"records are not a list", `{"Records":{"a":1}}`, "not an object with a list of Records", 0, 0},
 		{"no colon", `{"Records"[]}`, "expecting ':'", 0, 0},
 		{"no name", `{Records:[]}`, "invalid character 'R'", 0, 0},
 		{"wrong word", `{"a":nul}`, "in literal null", 0, 0},
 		{"wrong number", `{"a":01}`, "expecting ',' or '}'", 0, 0},
 		{"wrong escape", `{"a":"\x"}`, "invalid escape sequence", 0, 0},
-		{"half an escape", `{"a":"\u12"}`, "invalid escape sequence", 0, 0},
+		{"incomplete escape", `{"a":"\u12"}`, "invalid escape sequence", 0, 0},
 		{"ends in an escape", `{"a":"\`, "unexpected EOF", 0, 0},
 		{"line break in a string", "{\"a\":\"\n\"}", "invalid character '\\n' in string", 0, 0},
 		{"zero byte", "{\"Records\":[]}\x00", "more JSON follows the event", 0, 0},
-		{"as deep as it gets", `{"a":` + strings.Repeat("[", 9_999) + strings.Repeat("]", 9_999) + `}`, "", 0, 0},
-		{"too deep", `{"a":` + strings.Repeat("[", 10_000) + strings.Repeat("]", 10_000) + `}`, "exceeded max depth", 0, 0},
+		{"at the depth limit", nested(9_999), "", 0, 0},
+		{"too deep", nested(10_000), "exceeded max depth", 0, 0},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {

@@ -13,7 +13,7 @@ import (
 	"github.com/warmflags/warmflags/streamhandler"
 )
 
-// printer is a topic that prints what it is given; in AWS it is an *sns.Client.
+// printer is a publisher that prints the changes. In AWS, use an *sns.Client.
 type printer struct{}
 
 func (printer) Publish(_ context.Context, in *sns.PublishInput, _ ...func(*sns.Options)) (*sns.PublishOutput, error) {
@@ -27,8 +27,8 @@ func (printer) Publish(_ context.Context, in *sns.PublishInput, _ ...func(*sns.O
 	return &sns.PublishOutput{}, nil
 }
 
-// A batch with two edits of one flag makes one change, with the version of the last. In a Lambda function, pass
-// the handler itself to lambda.Start.
+// A batch with two edits of one flag makes one change, with the version of the second edit. In a Lambda function, pass
+// the handler to lambda.Start.
 func Example() {
 	handler := streamhandler.New(printer{},
 		streamhandler.TopicARN("arn:aws:sns:eu-west-1:123456789012:flags"),

@@ -26,20 +26,20 @@ type Scanner interface {
 	Scan(context.Context, *dynamodb.ScanInput, ...func(*dynamodb.Options)) (*dynamodb.ScanOutput, error)
 }
 
-// FailureHandler handles the queue to which Lambda reports discarded records: those that expired before they could be
-// published. A report contains the positions of the records, not their content, and the stream soon drops them. So the
-// handler publishes the empty message, anything may have changed, to each prefix in the table. Create one with
-// [NewFailureHandler]. It is safe for concurrent use.
+// FailureHandler handles the queue to which Lambda reports discarded records, which expired before they could be
+// published. A report has the positions of the records, not their content, and the stream soon drops the records. So
+// the handler publishes the empty message, which means that anything may have changed, for each prefix in the table.
+// Create one with [NewFailureHandler]. It is safe for concurrent use.
 //
-// It needs no stream and keeps no state: a report that is redelivered is answered again. The same reports together make
-// messages with the same IDs, but the queue may redeliver them in other batches.
+// It does not read the stream and keeps no state: for a redelivered report it publishes again. The same batch of
+// reports makes messages with the same IDs, but the queue may redeliver the reports in other batches.
 type FailureHandler struct {
 	settings
 	table  string
 	client Scanner
 }
 
-// NewFailureHandler returns a handler that finds the prefixes in a flag table and publishes through publisher.
+// NewFailureHandler returns a handler that finds the prefixes in the flag table and publishes through publisher.
 // [TopicARN] is required. Wrong options are reported by each call of [FailureHandler.Handle].
 func NewFailureHandler(publisher Publisher, table string, client Scanner, options ...Option) *FailureHandler {
 	var problems []error
@@ -52,7 +52,7 @@ func NewFailureHandler(publisher Publisher, table string, client Scanner, option
 	return &FailureHandler{settings: newSettings(publisher, options, problems...), table: table, client: client}
 }
 
-// report is what Lambda sends about discarded records.
+// report is the message that Lambda sends about discarded records.
 // https://docs.aws.amazon.com/lambda/latest/dg/services-dynamodb-errors.html
 type report struct {
 	RequestContext struct {
@@ -66,9 +66,9 @@ type report struct {
 	} `json:"DDBStreamBatchInfo"`
 }
 
-// Handle publishes one empty message to each prefix for all reports in the event. A message that is not a report is
-// handled in the same way: records may be lost. If anything fails, all messages fail and are redelivered. The returned
-// error is only about wrong options.
+// Handle publishes one empty message for each prefix, for all reports in the event together. A message that is not a
+// report is handled in the same way, because records may be lost. If anything fails, all reports fail and are
+// redelivered. Handle returns an error only for wrong options.
 func (f *FailureHandler) Handle(ctx context.Context, event events.SQSEvent) (events.SQSEventResponse, error) {
 	if f.err != nil || len(event.Records) == 0 {
 		return events.SQSEventResponse{}, f.err
@@ -96,9 +96,9 @@ func (f *FailureHandler) Handle(ctx context.Context, event events.SQSEvent) (eve
 	return events.SQSEventResponse{BatchItemFailures: failures}, nil
 }
 
-// messages returns the empty message for each prefix in the table, and the number of reads. It reads within the time
-// for publishing, so that some is left for announce. A kind whose rows are all gone is not found; LaunchDarkly's own
-// are always named.
+// messages returns the empty message for each prefix in the table, and the number of reads. Its reads must end with the
+// time for publishing, so that time is left for announce. It does not find a kind whose rows are all gone, but
+// LaunchDarkly's own kinds are always named.
 func (f *FailureHandler) messages(ctx context.Context, id string) ([]*message, int, error) {
 	ctx, _, cancel := budget(ctx)
 	defer cancel()
@@ -130,13 +130,14 @@ func (f *FailureHandler) messages(ctx context.Context, id string) ([]*message, i
 	return messages, reads, nil
 }
 
-// lastKey sorts after every key of a row: 1,024 bytes, the longest key, of the highest character.
+// lastKey sorts after the key of every row: it has the length of the longest key, 1,024 bytes, all of the highest
+// character.
 var lastKey = strings.Repeat("\U0010FFFF", 256)
 
-// namespaces lists the table's partition keys, and counts its reads. A scan returns each partition's rows together, so
-// it reads one row and continues after the last possible row of that partition: one read for each namespace, however
-// many rows it has.
-// https://aws.amazon.com/blogs/database/generate-a-distinct-set-of-partition-keys-for-an-amazon-dynamodb-table-efficiently/
+// namespaces lists the table's partition keys, and counts its reads. A scan returns each partition's rows together. So
+// namespaces reads one row and continues after the last possible row of that partition. This takes one read for each
+// namespace, however many rows it has, and one more at the end.
+// See AWS's blog, "Generate a distinct set of partition keys for an Amazon DynamoDB table efficiently".
 func (f *FailureHandler) namespaces(ctx context.Context) (found []string, reads int, err error) {
 	in := &dynamodb.ScanInput{
 		TableName: aws.String(f.table), Limit: aws.Int32(1), ConsistentRead: aws.Bool(true),
@@ -152,10 +153,10 @@ func (f *FailureHandler) namespaces(ctx context.Context) (found []string, reads 
 		for _, row := range out.Items {
 			namespace, ok := row[layout.AttrNamespace].(*types.AttributeValueMemberS)
 			if !ok {
-				return nil, reads, errors.New("it is not a flag table: its rows have no namespace")
+				return nil, reads, errors.New("not a flag table: a row has no namespace")
 			}
 			if slices.Contains(found, namespace.Value) {
-				continue // a database that does not skip the partition returns it row by row
+				continue // a database that ignores lastKey returns every row of the partition
 			}
 			found = append(found, namespace.Value)
 			in.ExclusiveStartKey = map[string]types.AttributeValue{
@@ -168,8 +169,8 @@ func (f *FailureHandler) namespaces(ctx context.Context) (found []string, reads 
 	}
 }
 
-// log writes one line. It is an error even on success: consumers learned of the changes most of a day late. It names
-// the first few positions, from which soon nothing can be read.
+// log writes one line. Its level is ERROR even on success, because consumers received the changes most of a day late.
+// It names the first few positions of the lost records.
 func (f *FailureHandler) log(ctx context.Context, reports []report, reads int, o outcome) {
 	records, unreadable, published, failures := 0, 0, 0, 0
 	var lost []string

@@ -31,7 +31,7 @@ func newFailureHandler(p streamhandler.Publisher, client streamhandler.Scanner,
 	return streamhandler.NewFailureHandler(p, "flags", client, options...)
 }
 
-// reports is an event of so many reports of Lambda's.
+// reports returns an event with n of Lambda's reports.
 func reports(t *testing.T, n int) (event events.SQSEvent) {
 	t.Helper()
 	for i := range n {
@@ -46,7 +46,7 @@ func reports(t *testing.T, n int) (event events.SQSEvent) {
 	return event
 }
 
-// fullTable has three prefixes, one of which has only rows of warmflags' own, and a great many big segments' users.
+// fullTable returns a table with three prefixes. One of them has only markers, another has users of big segments.
 func fullTable(t *testing.T) *localaws.Cloud {
 	cloud := localaws.New()
 	t.Cleanup(cloud.Close)
@@ -61,7 +61,7 @@ func fullTable(t *testing.T) *localaws.Cloud {
 	put(t, cloud, "eu:prod:$inited", "eu:prod:$inited", 0)
 	put(t, cloud, "stage:$inited", "stage:$inited", 0)
 	put(t, cloud, "stage:$sync", "stage:$sync", 0)
-	put(t, cloud, ":nobody's", "x", 1)
+	put(t, cloud, ":malformed", "x", 1)
 	return cloud
 }
 
@@ -78,7 +78,7 @@ func linesOf(t *testing.T, log *bytes.Buffer) (lines []map[string]any) {
 	return lines
 }
 
-func TestFailureHandlerTellsEveryPrefix(t *testing.T) {
+func TestFailureHandlerPublishesToEveryPrefix(t *testing.T) {
 	cloud := fullTable(t)
 	var log bytes.Buffer
 	topic := &batchTopic{}
@@ -102,15 +102,16 @@ func TestFailureHandlerTellsEveryPrefix(t *testing.T) {
 	}
 	assert.Equal(t, `["features","segments"]`, kinds["stage"])
 	assert.ElementsMatch(t, messages, passedOn.messages)
-	assert.Equal(t, fullTableNamespaces+1, cloud.Calls("Scan"), "a read for each namespace")
+	assert.Equal(t, fullTableNamespaces+1, cloud.Calls("Scan"), "one read for each namespace, and one at the end")
 
 	require.Len(t, linesOf(t, &log), 1)
 	line := linesOf(t, &log)[0]
 	assert.Equal(t, []string{"warmflags"}, metricNamespaces(t, line))
 	assert.Equal(t, "ERROR", line["level"])
-	assert.Equal(t, []any{3.0, 9.0, 3.0, 3.0, 0.0, 0.0, fullTableNamespaces + 1.0}, []any{line["ExpiredReports"],
-		line["ExpiredRecords"],
-		line["Prefixes"], line["Messages"], line["UnreadableReports"], line["Failures"], line["TableReads"]})
+	assert.Equal(t, []any{3.0, 9.0, 3.0, 3.0, 0.0, 0.0, fullTableNamespaces + 1.0}, []any{
+		line["ExpiredReports"], line["ExpiredRecords"], line["Prefixes"], line["Messages"], line["UnreadableReports"],
+		line["Failures"], line["TableReads"],
+	})
 	assert.Contains(t, log.String(), "shard-1: 7 to 9: RecordAgeExpired")
 
 	t.Run("again, with the same IDs", func(t *testing.T) {
@@ -121,7 +122,7 @@ func TestFailureHandlerTellsEveryPrefix(t *testing.T) {
 		require.NoError(t, err)
 		assert.NotEqual(t, messages[0].ID, topic.messages(t)[6].ID)
 	})
-	t.Run("what is no report does the same", func(t *testing.T) {
+	t.Run("a message that is not a report", func(t *testing.T) {
 		before := len(topic.inputs)
 		_, err := e.Handle(context.Background(), events.SQSEvent{Records: []events.SQSMessage{{MessageId: "x",
 			Body: "something was lost"}, {Body: "{}"}}})
@@ -150,16 +151,14 @@ func TestFailureHandlerFailsAsAWhole(t *testing.T) {
 		cloud.Intercept(func(context.Context, string, any) error { return errDown })
 		handle(t, newFailureHandler(&topic{}, cloud.DynamoDB))
 	})
-	t.Run("one prefix is not told", func(t *testing.T) {
+	t.Run("one message cannot be published", func(t *testing.T) {
 		topic := &topic{before: failOn(2)}
 		handle(t, newFailureHandler(topic, fullTable(t).DynamoDB))
-		assert.Len(t, topic.inputs, 2, "the others are")
+		assert.Len(t, topic.inputs, 2, "the other messages are published")
 	})
 	t.Run("OnPublished fails", func(t *testing.T) {
-		handle(t, newFailureHandler(&topic{}, fullTable(t).DynamoDB, streamhandler.OnPublished(func(context.Context,
-			[]change.Message) error {
-			return errDown
-		})))
+		fails := streamhandler.OnPublished(func(context.Context, []change.Message) error { return errDown })
+		handle(t, newFailureHandler(&topic{}, fullTable(t).DynamoDB, fails))
 	})
 	t.Run("wrong options", func(t *testing.T) {
 		_, err := streamhandler.NewFailureHandler(nil, "", nil).Handle(context.Background(), events.SQSEvent{})
@@ -167,24 +166,26 @@ func TestFailureHandlerFailsAsAWhole(t *testing.T) {
 			assert.ErrorContains(t, err, part)
 		}
 	})
-	t.Run("it is another kind of table", func(t *testing.T) {
+	t.Run("another kind of table", func(t *testing.T) {
 		var log bytes.Buffer
 		e := newFailureHandler(&topic{}, scan(func(*dynamodb.ScanInput) *dynamodb.ScanOutput {
-			return &dynamodb.ScanOutput{Items: []map[string]types.AttributeValue{{"id": &types.AttributeValueMemberN{Value: "1"}}}}
+			row := map[string]types.AttributeValue{"id": &types.AttributeValueMemberN{Value: "1"}}
+			return &dynamodb.ScanOutput{Items: []map[string]types.AttributeValue{row}}
 		}), logTo(&log))
 		handle(t, e)
-		assert.Contains(t, log.String(), "it is not a flag table")
+		assert.Contains(t, log.String(), "not a flag table")
 	})
 }
 
 type scan func(*dynamodb.ScanInput) *dynamodb.ScanOutput
 
-func (s scan) Scan(_ context.Context, in *dynamodb.ScanInput, _ ...func(*dynamodb.Options)) (*dynamodb.ScanOutput,
-	error) {
+func (s scan) Scan(
+	_ context.Context, in *dynamodb.ScanInput, _ ...func(*dynamodb.Options),
+) (*dynamodb.ScanOutput, error) {
 	return s(in), nil
 }
 
-// A database that takes a start key only for a row that there is, and begins anew with others, is read to its end.
+// Some databases accept a start key only if the row exists, and otherwise start again. They are read to their end too.
 func TestFailureHandlerEndsOnADatabaseThatCannotSkip(t *testing.T) {
 	topic, rows := &topic{}, []string{"a:features", "a:features", "a:features", "b:features"}
 	e := newFailureHandler(topic, scan(func(in *dynamodb.ScanInput) *dynamodb.ScanOutput {
@@ -195,9 +196,11 @@ func TestFailureHandlerEndsOnADatabaseThatCannotSkip(t *testing.T) {
 		if at == len(rows) {
 			return &dynamodb.ScanOutput{}
 		}
+		row := map[string]types.AttributeValue{"namespace": &types.AttributeValueMemberS{Value: rows[at]}}
+		next := &types.AttributeValueMemberN{Value: fmt.Sprint(at + 1)}
 		return &dynamodb.ScanOutput{
-			Items:            []map[string]types.AttributeValue{{"namespace": &types.AttributeValueMemberS{Value: rows[at]}}},
-			LastEvaluatedKey: map[string]types.AttributeValue{"row": &types.AttributeValueMemberN{Value: fmt.Sprint(at + 1)}},
+			Items:            []map[string]types.AttributeValue{row},
+			LastEvaluatedKey: map[string]types.AttributeValue{"row": next},
 		}
 	}))
 	response, err := e.Handle(context.Background(), reports(t, 1))
@@ -206,8 +209,8 @@ func TestFailureHandlerEndsOnADatabaseThatCannotSkip(t *testing.T) {
 	assert.Len(t, topic.inputs, 2)
 }
 
-// A topic that refuses for longer than a stream keeps its records: what was written meanwhile is announced as
-// everything, to each prefix.
+// A topic is down for longer than a stream keeps its records. For the records that expire, each prefix gets the empty
+// message.
 func TestRecordsThatExpireAreAnnouncedAsEverything(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		cloud := localaws.New()
@@ -229,7 +232,8 @@ func TestRecordsThatExpireAreAnnouncedAsEverything(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 40*time.Hour)
 		defer cancel()
 		mapping := localaws.StreamMapping{
-			Streams: cloud.Streams, StreamARN: stream, Handler: newHandler(topic).Handle, Logger: quiet, Poll: time.Minute,
+			Streams: cloud.Streams, StreamARN: stream, Handler: newHandler(topic).Handle, Logger: quiet,
+			Poll: time.Minute,
 			OnFailure: func(ctx context.Context, failure localaws.StreamFailure) {
 				body, err := json.Marshal(failure)
 				require.NoError(t, err)
@@ -240,7 +244,9 @@ func TestRecordsThatExpireAreAnnouncedAsEverything(t *testing.T) {
 		}
 		var log bytes.Buffer
 		expired := newFailureHandler(topic, cloud.DynamoDB, logTo(&log))
-		consumer := localaws.QueueMapping{SQS: cloud.SQS, QueueURL: *queue.QueueUrl, Handler: expired.Handle, Logger: quiet}
+		consumer := localaws.QueueMapping{
+			SQS: cloud.SQS, QueueURL: *queue.QueueUrl, Handler: expired.Handle, Logger: quiet,
+		}
 		ended := make(chan error, 2)
 		go func() { ended <- mapping.Run(ctx) }()
 		go func() { ended <- consumer.Run(ctx) }()

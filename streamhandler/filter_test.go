@@ -10,7 +10,7 @@ import (
 	"github.com/warmflags/warmflags/internal/proof/streamfilter"
 )
 
-// viewed returns a record as a stream of that view type has it.
+// viewed returns the record that a stream with the view type has.
 func viewed(r events.DynamoDBEventRecord, view string) events.DynamoDBEventRecord {
 	r.Change.StreamViewType = view
 	if view == "KEYS_ONLY" || view == "OLD_IMAGE" {
@@ -24,17 +24,16 @@ func viewed(r events.DynamoDBEventRecord, view string) events.DynamoDBEventRecor
 
 var viewTypes = []string{"KEYS_ONLY", "NEW_IMAGE", "OLD_IMAGE", "NEW_AND_OLD_IMAGES"}
 
-// Whatever the view type of an adopted table's stream, each change of a flag or segment invokes the function, and no
-// change of our own rows does: the journal is written after each batch, so it would never end.
+// For every view type, each change of a flag or segment invokes the function, and no change of warmflags' own rows
+// does. The function writes the journal after each batch, so otherwise it would invoke itself forever.
 func TestTheTemplatesFilter(t *testing.T) {
 	filter, err := streamfilter.Template()
 	require.NoError(t, err)
 	for namespace, want := range map[string]bool{
 		"features": true, "segments": true, "prod:features": true, "prod:segments": true, "a:b:features": true,
-		"$x:segments": true,
-		"$inited":     false, "prod:$inited": false, "$sync": false, "prod:$sync": false, "prod:$journal/eu-west-1/0": false,
-		"features:$journal/eu-west-1/0": false, "big_segments_user": false, "prod:big_segments_metadata": false,
-		"myfeatures": false,
+		"$x:segments": true, "$inited": false, "prod:$inited": false, "$sync": false, "prod:$sync": false,
+		"prod:$journal/eu-west-1/0": false, "features:$journal/eu-west-1/0": false, "big_segments_user": false,
+		"prod:big_segments_metadata": false, "myfeatures": false,
 	} {
 		row := flag(namespace, "a", "1")
 		for name, r := range map[string]events.DynamoDBEventRecord{
@@ -42,7 +41,7 @@ func TestTheTemplatesFilter(t *testing.T) {
 			"REMOVE": record("1", namespace, "a", row, nil),
 		} {
 			for _, view := range viewTypes {
-				assert.Equal(t, want, filter.Match(viewed(r, view)), "%s of %q in a stream of %s", name, namespace, view)
+				assert.Equal(t, want, filter.Match(viewed(r, view)), "%s of %q, view type %s", name, namespace, view)
 			}
 		}
 	}

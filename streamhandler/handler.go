@@ -10,7 +10,7 @@ import (
 	"github.com/aws/aws-lambda-go/events"
 )
 
-// Handler announces the changes in a table's stream. Create one with [New]. It is safe for concurrent use.
+// Handler publishes the changes in a table's stream. Create one with [New]. It is safe for concurrent use.
 //
 // It is a lambda.Handler: pass it to lambda.Start.
 type Handler struct {
@@ -20,21 +20,21 @@ type Handler struct {
 	stats Stats
 }
 
-// New returns a handler that publishes through publisher. [TopicARN] is required. New calls nothing; wrong options are
-// reported by each call of [Handler.Invoke] and [Handler.Handle].
+// New returns a handler that publishes through publisher. [TopicARN] is required. New does not call AWS. Wrong options
+// are reported by each call of [Handler.Invoke] and [Handler.Handle].
 func New(publisher Publisher, options ...Option) *Handler {
 	return &Handler{settings: newSettings(publisher, options)}
 }
 
-// Invoke announces one batch of stream records, which are from one shard and in its order:
+// Invoke publishes one batch of stream records, which come from one shard, in the shard's order:
 //
-//  1. It reads the records into one change for each item, and skips the rows that are not items.
+//  1. It reads the records into one change for each item, and skips rows that are not items.
 //  2. It packs the changes of each prefix into messages.
-//  3. It publishes them, and passes the published ones to [OnPublished].
-//  4. It answers: an empty response if everything is done, else the record to continue from.
+//  3. It publishes the messages, and passes the published ones to [OnPublished].
+//  4. It returns an empty response if everything is done, and otherwise the record to continue from.
 //
-// An error redelivers the whole batch: wrong options, a payload that is not an event, or a failure without a sequence
-// number.
+// If it returns an error, Lambda redelivers the whole batch. The errors are wrong options, a payload that is not an
+// event, and a failure to which no sequence number belongs.
 func (h *Handler) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 	response, err := h.handle(ctx, payload)
 	if err != nil {
@@ -52,7 +52,7 @@ func (h *Handler) Handle(ctx context.Context, event events.DynamoDBEvent) (event
 	return h.handle(ctx, payload)
 }
 
-// handle keeps nothing of a batch except its counts: Lambda redelivers what is still to be announced.
+// handle keeps only the counts of a batch: Lambda redelivers what is not yet published.
 func (h *Handler) handle(ctx context.Context, payload []byte) (events.DynamoDBEventResponse, error) {
 	if h.err != nil {
 		return events.DynamoDBEventResponse{}, h.err
@@ -74,8 +74,9 @@ func (h *Handler) handle(ctx context.Context, payload []byte) (events.DynamoDBEv
 		return events.DynamoDBEventResponse{}, nil
 	}
 	if !isSequence(from) {
-		// Lambda redelivers the whole batch for a name that it does not know, and for an error, which is also counted
-		// where people look (https://docs.aws.amazon.com/lambda/latest/dg/services-ddb-batchfailurereporting.html).
+		// Lambda redelivers the whole batch both for an unknown record and for an error. An error is also counted in
+		// the function's metric Errors
+		// (https://docs.aws.amazon.com/lambda/latest/dg/services-ddb-batchfailurereporting.html).
 		return events.DynamoDBEventResponse{}, failure
 	}
 	return events.DynamoDBEventResponse{

@@ -22,7 +22,7 @@ import (
 
 var errDown = errors.New("topic is down")
 
-// failOn fails the calls of these numbers, counted from 1.
+// failOn fails the calls with these numbers, counted from 1.
 func failOn(calls ...int) func(int) error {
 	return func(call int) error {
 		for _, c := range calls {
@@ -35,7 +35,8 @@ func failOn(calls ...int) func(int) error {
 }
 
 func rose(sequence, namespace, key string, to int) events.DynamoDBEventRecord {
-	return record(sequence, namespace, key, flag(namespace, key, fmt.Sprint(to-1)), flag(namespace, key, fmt.Sprint(to)))
+	before, after := flag(namespace, key, fmt.Sprint(to-1)), flag(namespace, key, fmt.Sprint(to))
+	return record(sequence, namespace, key, before, after)
 }
 
 func TestOneMessageForEachPrefix(t *testing.T) {
@@ -80,23 +81,22 @@ func TestOnlyPublishedChangesCountAsUnknown(t *testing.T) {
 	assert.Equal(t, 1, h.Stats().Unknown)
 }
 
-func TestNothingToSayPublishesNothing(t *testing.T) {
+func TestABatchWithoutChangesPublishesNothing(t *testing.T) {
 	topic := &topic{}
 	appended := 0
-	h := newHandler(topic, streamhandler.OnPublished(func(context.Context,
-		[]change.Message) error {
+	h := newHandler(topic, streamhandler.OnPublished(func(context.Context, []change.Message) error {
 		appended++
 		return nil
 	}))
-	response, err := h.Handle(context.Background(), event(t, record("1", "$inited", "$inited", nil, keys("$inited",
-		"$inited"))))
+	marker := record("1", "$inited", "$inited", nil, keys("$inited", "$inited"))
+	response, err := h.Handle(context.Background(), event(t, marker))
 	require.NoError(t, err)
 	assert.Equal(t, failures(), response)
 	assert.Zero(t, topic.calls)
 	assert.Zero(t, appended)
 	encoded, err := json.Marshal(response)
 	require.NoError(t, err)
-	assert.JSONEq(t, `{"batchItemFailures":null}`, string(encoded), "Lambda takes null for complete success")
+	assert.JSONEq(t, `{"batchItemFailures":null}`, string(encoded), "for Lambda, null means complete success")
 }
 
 func TestAnswerNamesTheLowestUnpublishedRecord(t *testing.T) {
@@ -123,19 +123,21 @@ func TestAnswerNamesTheLowestUnpublishedRecord(t *testing.T) {
 			response, err := newHandler(topic).Handle(context.Background(), event(t, batch...))
 			require.NoError(t, err)
 			assert.Equal(t, failures(test.want...), response)
-			assert.Equal(t, 4, topic.calls, "the other prefixes do not wait for the one that failed")
+			assert.Equal(t, 4, topic.calls, "a failed prefix does not stop the others")
 		})
 	}
 	t.Run("numbers are compared as numbers", func(t *testing.T) {
 		for _, pair := range [][2]string{{"9", "10"}, {"999", long}, {"5", "0010"}, {long, "9" + long[1:]}} {
-			// The group of the higher one comes first in the batch: only a comparison finds the lower one.
-			records := []events.DynamoDBEventRecord{rose(pair[1], "a:features", "x", 2), rose(pair[0], "b:features", "x", 2)}
+			// The higher number comes first in the batch, so only a comparison finds the lower one.
+			records := []events.DynamoDBEventRecord{
+				rose(pair[1], "a:features", "x", 2), rose(pair[0], "b:features", "x", 2),
+			}
 			response, err := newHandler(&topic{before: failOn(1, 2)}).Handle(context.Background(), event(t, records...))
 			require.NoError(t, err)
 			assert.Equal(t, failures(pair[0]), response)
 		}
 	})
-	t.Run("without a number to name, the whole batch fails", func(t *testing.T) {
+	t.Run("without a valid sequence number, the whole batch fails", func(t *testing.T) {
 		for _, bad := range []string{"", "x1", "-1", "1.5"} {
 			records := []events.DynamoDBEventRecord{rose("7", "a:features", "x", 2), rose(bad, "b:features", "x", 2)}
 			_, err := newHandler(&topic{before: failOn(1, 2)}).Handle(context.Background(), event(t, records...))
@@ -196,8 +198,10 @@ func TestSplitsAtTheSizeLimit(t *testing.T) {
 		}
 	}
 	t.Run("the largest change fits the smallest limit", func(t *testing.T) {
-		for _, namespace := range []string{strings.Repeat("<", 2048), strings.Repeat("<", 512) + ":<", strings.Repeat("<",
-			512) + ":" + strings.Repeat("<", 1535)} {
+		for _, namespace := range []string{
+			strings.Repeat("<", 2048), strings.Repeat("<", 512) + ":<",
+			strings.Repeat("<", 512) + ":" + strings.Repeat("<", 1535),
+		} {
 			topic := &topic{limit: 32 << 10}
 			_, err := newHandler(topic, streamhandler.MaxMessageSize(32<<10)).Handle(context.Background(),
 				event(t, rose("1", namespace, strings.Repeat("&", 1024), 2)))
@@ -207,7 +211,7 @@ func TestSplitsAtTheSizeLimit(t *testing.T) {
 	})
 }
 
-// slow publishes the first message at once, and for the others waits until its context ends.
+// slow publishes the first message at once. For the others it waits until the context ends.
 type slow struct {
 	topic
 	ended time.Time
@@ -224,8 +228,9 @@ func (p *slow) Publish(ctx context.Context, in *sns.PublishInput, o ...func(*sns
 }
 
 func TestAnswersBeforeTheDeadline(t *testing.T) {
-	for timeout, left := range map[time.Duration]time.Duration{30 * time.Second: 2 * time.Second,
-		4 * time.Second: time.Second} {
+	for timeout, left := range map[time.Duration]time.Duration{
+		30 * time.Second: 2 * time.Second, 4 * time.Second: time.Second,
+	} {
 		t.Run(timeout.String(), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				ctx, cancel := context.WithTimeout(context.Background(), timeout)
@@ -233,19 +238,20 @@ func TestAnswersBeforeTheDeadline(t *testing.T) {
 				deadline, _ := ctx.Deadline()
 				topic := &slow{}
 				appended := 0
-				h := newHandler(topic, streamhandler.OnPublished(func(ctx context.Context, published []change.Message) error {
+				onPublished := func(ctx context.Context, published []change.Message) error {
 					require.NoError(t, ctx.Err())
 					<-ctx.Done()
 					assert.Equal(t, left/4, time.Until(deadline))
 					appended += len(published)
 					return nil
-				}))
+				}
+				h := newHandler(topic, streamhandler.OnPublished(onPublished))
 				response, err := h.Handle(ctx, event(t,
 					rose("1", "a:features", "x", 2), rose("2", "b:features", "x", 2), rose("3", "c:features", "x", 2)))
 				require.NoError(t, err)
 				assert.Equal(t, failures("2"), response)
 				assert.Equal(t, left, deadline.Sub(topic.ended))
-				assert.Equal(t, 2, topic.calls, "nothing is tried after its time")
+				assert.Equal(t, 2, topic.calls, "no call after the time for publishing")
 				assert.Equal(t, 1, appended)
 				require.NoError(t, ctx.Err())
 			})
@@ -260,8 +266,10 @@ func TestWrongOptionsAreReportedTogether(t *testing.T) {
 	for _, part := range []string{"publisher", "TopicARN: missing", "MaxMessageSize(-1)"} {
 		assert.ErrorContains(t, err, part)
 	}
-	for _, arn := range []string{"flags", "arn:aws:sqs:eu-west-1:123456789012:flags", topicARN + ":sub", topicARN +
-		".fifo", "arn:aws:sns:eu-west-1:1:"} {
+	for _, arn := range []string{
+		"flags", "arn:aws:sqs:eu-west-1:123456789012:flags", topicARN + ":sub", topicARN + ".fifo",
+		"arn:aws:sns:eu-west-1:1:",
+	} {
 		_, err := streamhandler.New(&topic{}, streamhandler.TopicARN(arn)).Handle(context.Background(),
 			events.DynamoDBEvent{})
 		assert.ErrorContains(t, err, fmt.Sprintf("TopicARN(%q)", arn))
@@ -273,13 +281,13 @@ func TestWrongOptionsAreReportedTogether(t *testing.T) {
 	}
 }
 
-func TestLogsOneLineABatchAndNoFlagData(t *testing.T) {
+func TestLogsOneLinePerBatchAndNoFlagData(t *testing.T) {
 	var log bytes.Buffer
 	topic := &topic{before: failOn(2)}
 	secret := with(flag("prod:features", "a", "2"), "item", events.NewStringAttribute(`{"variations":["hush"]}`))
 	_, err := newHandler(topic, logTo(&log)).Handle(context.Background(), event(t,
-		record("1", "prod:features", "a", nil, secret), rose("2", "stage:features", "b", 2), record("3", "$sync", "$sync",
-			nil, keys("$sync", "$sync"))))
+		record("1", "prod:features", "a", nil, secret), rose("2", "stage:features", "b", 2),
+		record("3", "$sync", "$sync", nil, keys("$sync", "$sync"))))
 	require.NoError(t, err)
 	var line map[string]any
 	require.NoError(t, json.Unmarshal(log.Bytes(), &line), "one line")
@@ -291,14 +299,14 @@ func TestLogsOneLineABatchAndNoFlagData(t *testing.T) {
 	assert.Equal(t, map[string]any{
 		"level": "ERROR", "msg": "stream batch", "Records": 3.0, "Changes": 2.0, "Coalesced": 0.0, "Messages": 1.0,
 		"UnknownVersion": 0.0, "SkippedOwn": 1.0, "SkippedNoItem": 0.0, "SkippedForeign": 0.0, "SkippedMalformed": 0.0,
-		"Refused": 0.0, "NotPassedOn": 0.0, "Failures": 1.0, "retry_from": "2", "error": `publish to "` + topicARN +
-			`": topic is down`,
+		"Refused": 0.0, "NotPassedOn": 0.0, "Failures": 1.0, "retry_from": "2",
+		"error": `publish to "` + topicARN + `": topic is down`,
 	}, line)
 	assert.NotContains(t, log.String(), "hush")
 	assert.NotContains(t, *topic.inputs[0].Message, "hush")
 }
 
-// metricNamespaces checks that the line has every metric that it declares.
+// metricNamespaces checks that the line has every metric that it declares, and returns the namespaces of the metrics.
 func metricNamespaces(t *testing.T, line map[string]any) (namespaces []string) {
 	t.Helper()
 	var declared struct {

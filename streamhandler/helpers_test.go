@@ -32,11 +32,11 @@ const (
 
 var recordTime = time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
 
-// topic is a publisher that keeps what it is given. It refuses what SNS refuses, and what is not as documented.
+// topic is a publisher that keeps its inputs. It refuses what SNS refuses, and messages that do not match the schema.
 type topic struct {
 	mu     sync.Mutex
 	inputs []*sns.PublishInput // guarded by mu
-	calls  int                 // guarded by mu; those that failed included
+	calls  int                 // guarded by mu; includes failed calls
 	limit  int                 // bytes, attributes included; 0: 256 KiB
 	before func(call int) error
 	refuse func(*sns.PublishInput) bool
@@ -47,8 +47,9 @@ var errRefused = &smithy.OperationError{ServiceID: "SNS", OperationName: "Publis
 		Message: aws.String("Invalid parameter: something"),
 	}}
 
-func (p *topic) Publish(ctx context.Context, in *sns.PublishInput, _ ...func(*sns.Options)) (*sns.PublishOutput,
-	error) {
+func (p *topic) Publish(
+	ctx context.Context, in *sns.PublishInput, _ ...func(*sns.Options),
+) (*sns.PublishOutput, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.calls++
@@ -86,7 +87,7 @@ func (p *topic) maxSize() int {
 	return 256 << 10
 }
 
-// sizeOf is what SNS counts.
+// sizeOf returns a message's size as SNS counts it.
 func sizeOf(body *string, attributes map[string]types.MessageAttributeValue) int {
 	n := len(*body)
 	for name, value := range attributes {
@@ -95,18 +96,20 @@ func sizeOf(body *string, attributes map[string]types.MessageAttributeValue) int
 	return n
 }
 
-// batchTopic has PublishBatch too. Its entries' numbers, counted over all calls, may fail each by itself.
+// batchTopic is a topic with PublishBatch. Single entries can fail; failEntry gets their numbers, counted over all
+// calls.
 type batchTopic struct {
 	topic
 	batches    int // calls of PublishBatch
 	entries    int
 	failEntry  func(entry int) error
 	failBatch  func(call int) error
-	forgetOnes bool // leaves failed entries out of its answer
+	omitFailed bool // omit failed entries from the answer
 }
 
-func (p *batchTopic) PublishBatch(ctx context.Context, in *sns.PublishBatchInput,
-	_ ...func(*sns.Options)) (*sns.PublishBatchOutput, error) {
+func (p *batchTopic) PublishBatch(
+	ctx context.Context, in *sns.PublishBatchInput, _ ...func(*sns.Options),
+) (*sns.PublishBatchOutput, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.batches++
@@ -137,7 +140,7 @@ func (p *batchTopic) PublishBatch(ctx context.Context, in *sns.PublishBatchInput
 		switch {
 		case err == nil:
 			out.Successful = append(out.Successful, types.PublishBatchResultEntry{Id: e.Id})
-		case !p.forgetOnes:
+		case !p.omitFailed:
 			out.Failed = append(out.Failed, types.BatchResultErrorEntry{Id: e.Id, Code: aws.String("InternalError")})
 		}
 	}
@@ -164,7 +167,7 @@ func (p *topic) changes(t rapid.TB) []change.Change {
 	return all
 }
 
-// recorder is called by OnPublished, for prefixes at the same time.
+// recorder keeps the messages that OnPublished gets. It is called concurrently.
 type recorder struct {
 	mu       sync.Mutex // guards messages
 	messages []change.Message
@@ -208,7 +211,7 @@ func without(row image, name string) image {
 	return row
 }
 
-// record is what the stream says of a change from before to after, either of which may be nil.
+// record returns the stream's record of a change from before to after. Either of them may be nil.
 func record(sequence, namespace, key string, before, after image) events.DynamoDBEventRecord {
 	name := events.DynamoDBOperationTypeModify
 	switch {
@@ -227,7 +230,7 @@ func record(sequence, namespace, key string, before, after image) events.DynamoD
 	}
 }
 
-// event goes through JSON, as Lambda's do.
+// event returns an event that was encoded and decoded as JSON, as Lambda's events are.
 func event(t testing.TB, records ...events.DynamoDBEventRecord) events.DynamoDBEvent {
 	t.Helper()
 	encoded, err := json.Marshal(events.DynamoDBEvent{Records: records})
@@ -240,7 +243,8 @@ func event(t testing.TB, records ...events.DynamoDBEventRecord) events.DynamoDBE
 func failures(ids ...string) events.DynamoDBEventResponse {
 	var response events.DynamoDBEventResponse
 	for _, id := range ids {
-		response.BatchItemFailures = append(response.BatchItemFailures, events.DynamoDBBatchItemFailure{ItemIdentifier: id})
+		failure := events.DynamoDBBatchItemFailure{ItemIdentifier: id}
+		response.BatchItemFailures = append(response.BatchItemFailures, failure)
 	}
 	return response
 }

@@ -21,13 +21,14 @@ import (
 	"github.com/warmflags/warmflags/streamhandler"
 )
 
-// A history is what happens to a table, its stream and its topic. Whatever it is, each consumer's view must equal
-// the table in the end, and no message may claim what its batch does not show.
+// A history is a sequence of writes to a table and of deliveries from its stream, some of which fail. At the end of
+// every history, each consumer's view must equal the table. No message may have a version that its batch does not
+// prove.
 type history struct {
 	writes []write
 	rounds []round
 	start  int64 // the first sequence number
-	// batches says that the topic takes several messages in a call.
+	// batches: the topic has PublishBatch.
 	batches bool
 	// poison is the number of a key, of any prefix, that SNS refuses in messages; -1: none.
 	poison int
@@ -38,30 +39,32 @@ type write struct {
 	to                string // "rise", "same", "reset", "tombstone" or "remove"
 }
 
-// round is some writes, then one delivery from the stream.
+// round is a number of writes followed by one delivery from the stream.
 type round struct {
 	writes, batch int
-	fail          []int  // messages that the topic fails to take, from 1
-	failFrom      int    // it fails to take these too; 0: none
+	fail          []int  // the calls of the topic that fail, counted from 1
+	failFrom      int    // all calls from this one on fail too; 0: none
 	passOnFails   []bool // for each prefix
 }
 
 func genHistory(t *rapid.T) history {
+	oneInSix := rapid.SampledFrom([]bool{false, false, false, false, false, true})
+	kinds := rapid.SampledFrom([]string{"rise", "rise", "rise", "same", "reset", "tombstone", "remove"})
 	one := rapid.Custom(func(t *rapid.T) write {
 		return write{
 			prefix: rapid.IntRange(0, 2).Draw(t, "prefix"), kind: rapid.IntRange(0, 1).Draw(t, "kind"),
 			key: rapid.IntRange(0, 19).Draw(t, "key"),
-			to:  rapid.SampledFrom([]string{"rise", "rise", "rise", "same", "reset", "tombstone", "remove"}).Draw(t, "to"),
+			to:  kinds.Draw(t, "to"),
 		}
 	})
+	writes := rapid.SampledFrom([]int{0, 3, 20, 120}) // IntRange prefers small numbers
 	step := rapid.Custom(func(t *rapid.T) round {
 		return round{
-			writes:   rapid.SampledFrom([]int{0, 3, 20, 120}).Draw(t, "writes"), // rapid.IntRange prefers small numbers
-			batch:    rapid.SampledFrom([]int{1, 10, 60, 200}).Draw(t, "batch"),
-			fail:     rapid.SliceOfN(rapid.IntRange(1, 9), 0, 4).Draw(t, "fail"),
-			failFrom: max(rapid.IntRange(-6, 6).Draw(t, "fail from"), 0),
-			passOnFails: rapid.SliceOfN(rapid.SampledFrom([]bool{false, false, false, false, false, true}), 3, 3).Draw(t,
-				"pass on"),
+			writes:      writes.Draw(t, "writes"),
+			batch:       rapid.SampledFrom([]int{1, 10, 60, 200}).Draw(t, "batch"),
+			fail:        rapid.SliceOfN(rapid.IntRange(1, 9), 0, 4).Draw(t, "fail"),
+			failFrom:    max(rapid.IntRange(-6, 6).Draw(t, "fail from"), 0),
+			passOnFails: rapid.SliceOfN(oneInSix, 3, 3).Draw(t, "pass on"),
 		}
 	})
 	return history{
@@ -71,7 +74,7 @@ func genHistory(t *rapid.T) history {
 	}
 }
 
-// Histories are slow with the race detector: make test plays 20 of them, make sim and the planted faults 400.
+// Histories are slow with the race detector: make test runs 20 of them, make sim and the planted faults run more.
 func init() {
 	if err := commandline.Set("rapid.checks", "20"); err != nil {
 		panic(err)
@@ -86,17 +89,17 @@ func TestConsumersEndWithTheTable(t *testing.T) {
 type world struct {
 	history
 	table      map[itemID]image
-	view       map[itemID]image // what the consumers hold, all prefixes together
-	journal    map[itemID]image // the same, of those that learn of changes from OnPublished
+	view       map[itemID]image // what the topic's consumers have, for all prefixes
+	journal    map[itemID]image // what the journal's readers have, who get changes only from OnPublished
 	stream     []events.DynamoDBEventRecord
 	position   int
-	batch      []events.DynamoDBEventRecord // the one being handled
+	batch      []events.DynamoDBEventRecord // the batch being handled
 	calls      int
 	fails      []int
 	failFrom   int
 	passOnFail []bool
-	mu         sync.Mutex // guards journal, as prefixes are passed on at the same time
-	claim      error      // the first wrong claim
+	mu         sync.Mutex // guards journal, because prefixes are passed on concurrently
+	firstErr   error      // the first error that fail received
 	handler    *streamhandler.Handler
 }
 
@@ -104,7 +107,7 @@ type itemID struct{ namespace, key string }
 
 const worldLimit = 32 << 10
 
-// worldPrefixes has a long one, which makes attributes count.
+// worldPrefixes has one long prefix, so that the size of attributes matters.
 var worldPrefixes = []string{"", "p", strings.Repeat("p:q", 170)}
 
 func newWorld(h history) *world {
@@ -122,7 +125,7 @@ func (w *world) run() error {
 	for _, r := range w.rounds {
 		for range r.writes {
 			x := w.writes[next%len(w.writes)]
-			// rapid prefers small numbers: spread them, so that prefixes have enough items for several messages.
+			// rapid prefers small numbers. Spread them, so that each prefix has enough items for several messages.
 			x.prefix, x.key = (x.prefix+next/7)%3, (x.key+next)%20
 			w.write(x)
 			next++
@@ -135,7 +138,7 @@ func (w *world) run() error {
 	w.fails, w.failFrom, w.passOnFail = nil, 0, []bool{false, false, false}
 	for range len(w.stream)/100 + 2 {
 		if w.position == len(w.stream) {
-			return w.judge()
+			return w.compare()
 		}
 		if err := w.deliver(100); err != nil {
 			return err
@@ -170,7 +173,7 @@ func (w *world) write(x write) {
 	w.stream = append(w.stream, record(sequence, id.namespace, id.key, before, after))
 }
 
-// deliver is Lambda's event source: it goes on from the record that the answer names.
+// deliver invokes the handler as Lambda does: after a failure it continues from the record that the response names.
 func (w *world) deliver(n int) error {
 	w.batch = w.stream[w.position:min(w.position+n, len(w.stream))]
 	w.calls = 0
@@ -178,8 +181,8 @@ func (w *world) deliver(n int) error {
 	if err != nil {
 		return err
 	}
-	if w.claim != nil {
-		return w.claim
+	if w.firstErr != nil {
+		return w.firstErr
 	}
 	if len(response.BatchItemFailures) == 0 {
 		w.position += len(w.batch)
@@ -187,17 +190,18 @@ func (w *world) deliver(n int) error {
 	}
 	at := indexOf(w.batch, response.BatchItemFailures[0].ItemIdentifier)
 	if at < 0 {
-		return fmt.Errorf("the answer names record %q, which is not in the batch",
+		return fmt.Errorf("the response names record %q, which is not in the batch",
 			response.BatchItemFailures[0].ItemIdentifier)
 	}
 	w.position += at
 	return nil
 }
 
-// Publish is the topic, and all consumers behind it: each looks at the table for what the message names, or at all of
-// its prefix where it names nothing.
-func (w *world) Publish(ctx context.Context, in *sns.PublishInput, o ...func(*sns.Options)) (*sns.PublishOutput,
-	error) {
+// Publish is the topic with all of its consumers. A consumer reads the items that the message names, or, if it names
+// none, all items of the prefix.
+func (w *world) Publish(
+	ctx context.Context, in *sns.PublishInput, o ...func(*sns.Options),
+) (*sns.PublishOutput, error) {
 	w.calls++
 	if slices.Contains(w.fails, w.calls) || w.failFrom > 0 && w.calls >= w.failFrom {
 		return nil, errDown
@@ -206,23 +210,24 @@ func (w *world) Publish(ctx context.Context, in *sns.PublishInput, o ...func(*sn
 		return nil, errRefused
 	}
 	if out, err := (&topic{limit: worldLimit}).Publish(ctx, in, o...); err != nil {
-		w.complain(err)
+		w.fail(err)
 		return out, err
 	}
 	m, err := change.Parse([]byte(*in.Message))
-	w.complain(err)
+	w.fail(err)
 	for _, c := range m.Changes {
-		w.complain(w.check(rowID(m, c), c))
+		w.fail(w.check(rowID(m, c), c))
 	}
-	w.look(w.view, m)
+	w.readTable(w.view, m)
 	return &sns.PublishOutput{}, nil
 }
 
-// worldWithBatches takes several messages in a call, and forgets to answer some.
+// worldWithBatches is a world with PublishBatch. It omits failed entries from its answer.
 type worldWithBatches struct{ *world }
 
-func (w worldWithBatches) PublishBatch(ctx context.Context, in *sns.PublishBatchInput,
-	_ ...func(*sns.Options)) (*sns.PublishBatchOutput, error) {
+func (w worldWithBatches) PublishBatch(
+	ctx context.Context, in *sns.PublishBatchInput, _ ...func(*sns.Options),
+) (*sns.PublishBatchOutput, error) {
 	out, total := &sns.PublishBatchOutput{}, 0
 	for _, e := range in.PublishBatchRequestEntries {
 		total += sizeOf(e.Message, e.MessageAttributes)
@@ -232,26 +237,26 @@ func (w worldWithBatches) PublishBatch(ctx context.Context, in *sns.PublishBatch
 		}
 	}
 	if total > worldLimit {
-		w.complain(fmt.Errorf("a batch of %d bytes", total))
+		w.fail(fmt.Errorf("a batch of %d bytes", total))
 	}
 	return out, nil
 }
 
-// complain keeps the first thing that was done wrong.
-func (w *world) complain(err error) {
-	if w.claim == nil {
-		w.claim = err
+// fail keeps the first error.
+func (w *world) fail(err error) {
+	if w.firstErr == nil {
+		w.firstErr = err
 	}
 }
 
-// look reads the table for what a message says.
-func (w *world) look(view map[itemID]image, m change.Message) {
+// readTable reads into view what a message invalidates.
+func (w *world) readTable(view map[itemID]image, m change.Message) {
 	for _, c := range m.Changes {
 		view[rowID(m, c)] = w.table[rowID(m, c)]
 	}
 	for id := range w.table {
-		if len(m.Changes) == 0 && strings.TrimSuffix(id.namespace[:strings.LastIndexByte(id.namespace, ':')+1],
-			":") == m.Prefix {
+		prefix := strings.TrimSuffix(id.namespace[:strings.LastIndexByte(id.namespace, ':')+1], ":")
+		if len(m.Changes) == 0 && prefix == m.Prefix {
 			view[id] = w.table[id]
 		}
 	}
@@ -264,12 +269,12 @@ func (w *world) passOn(_ context.Context, published []change.Message) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for _, m := range published {
-		w.look(w.journal, m)
+		w.readTable(w.journal, m)
 	}
 	return nil
 }
 
-// check holds a change against the batch that it was made of.
+// check compares a change with the batch from which it was made.
 func (w *world) check(id itemID, c change.Change) error {
 	highest, last := 0, (*events.DynamoDBEventRecord)(nil)
 	rising := true
@@ -283,7 +288,7 @@ func (w *world) check(id itemID, c change.Change) error {
 		highest = max(highest, rowVersion(r.Change.NewImage))
 	}
 	if last == nil {
-		return fmt.Errorf("%v was announced and did not change", id)
+		return fmt.Errorf("published a change of %v, which did not change", id)
 	}
 	want := 0
 	if rising {
@@ -292,16 +297,17 @@ func (w *world) check(id itemID, c change.Change) error {
 	after := last.Change.NewImage
 	deleted := after == nil || strings.Contains(after["item"].String(), "deleted")
 	if c.Version != want || c.Deleted != deleted {
-		return fmt.Errorf("announced %d, %v, want %d, %v", c.Version, c.Deleted, want, deleted)
+		return fmt.Errorf("published version %d, deleted %v; want %d, %v", c.Version, c.Deleted, want, deleted)
 	}
 	return nil
 }
 
-func (w *world) judge() error {
+func (w *world) compare() error {
 	for id, row := range w.table {
 		for name, view := range map[string]map[itemID]image{"topic": w.view, "journal": w.journal} {
 			if got, want := text(view[id]), text(row); got != want {
-				return fmt.Errorf("%s: %.8q in %q: a consumer holds %s, the table %s", name, id.key, id.namespace, got, want)
+				return fmt.Errorf("%s: %.8q in %q: a consumer has %s, the table has %s",
+					name, id.key, id.namespace, got, want)
 			}
 		}
 	}
@@ -328,5 +334,7 @@ func rowVersion(row image) int {
 }
 
 func indexOf(batch []events.DynamoDBEventRecord, sequence string) int {
-	return slices.IndexFunc(batch, func(r events.DynamoDBEventRecord) bool { return r.Change.SequenceNumber == sequence })
+	return slices.IndexFunc(batch, func(r events.DynamoDBEventRecord) bool {
+		return r.Change.SequenceNumber == sequence
+	})
 }

@@ -8,16 +8,16 @@ import (
 	"github.com/warmflags/warmflags/internal/emf"
 )
 
-// outcome is what happened to a batch, for its log line.
+// outcome is the result of a batch, for its log line.
 type outcome struct {
 	messages     []*message
-	began, ended time.Time // of announcing
+	began, ended time.Time // of publishing and passing on
 	failure      error
 	from         string // the sequence number to continue from after a failure
 }
 
-// log writes one line for the batch: counts, which CloudWatch turns into metrics, and never keys or flag data.
-// Malformed records are named by their sequence numbers.
+// log writes one line for the batch. The line has counts, which CloudWatch turns into metrics, and the sequence numbers
+// of malformed records. It never has keys or flag data.
 func (h *Handler) log(ctx context.Context, b *batch, o outcome) {
 	level := slog.LevelInfo
 	attrs := emf.Attrs(o.ended, emf.Function(), b.metrics(o))
@@ -35,7 +35,7 @@ func (h *Handler) log(ctx context.Context, b *batch, o outcome) {
 	emf.Log(ctx, h.logger, level, "stream batch", attrs...)
 }
 
-// metrics returns the batch's counts. Zeros are included, so that an alarm always has a value.
+// metrics returns the batch's counts. It includes zeros, so that an alarm always has a value.
 func (b *batch) metrics(o outcome) []emf.Metric {
 	s := b.stats
 	metrics := []emf.Metric{
@@ -49,13 +49,13 @@ func (b *batch) metrics(o outcome) []emf.Metric {
 	if len(o.messages) > 0 {
 		metrics = append(metrics, emf.Milliseconds("PublishLatency", o.ended.Sub(o.began)))
 	}
-	if !b.oldest.IsZero() { // to the second, and by the clock of DynamoDB
+	if !b.oldest.IsZero() { // in whole seconds, by DynamoDB's clock
 		metrics = append(metrics, emf.Seconds("OldestRecordAge", max(o.ended.Sub(b.oldest), 0)))
 	}
 	return metrics
 }
 
-// problems returns the failure, and the first reasons why SNS and OnPublished refused messages.
+// problems returns the failure, the first refusal of a message by SNS, and the first refusal by OnPublished.
 func (o outcome) problems() (attrs []slog.Attr) {
 	var bySNS, byOnPublished error
 	for _, m := range o.messages {

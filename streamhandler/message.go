@@ -14,27 +14,29 @@ import (
 	"github.com/warmflags/warmflags/change"
 )
 
-// message is one SNS message and the items that it covers. Publishing sets the fields below, and replaces a message
-// that SNS refuses by the empty message, in the same memory and for the same items.
+// message is one SNS message and the items that it covers. If SNS refuses a message, publish overwrites it with the
+// empty message for the same items.
 type message struct {
 	change.Message
 	body       string
 	attributes map[string]types.MessageAttributeValue
-	items      []*item // of its records; none for a FailureHandler's message
+	items      []*item // the covered items; empty for a FailureHandler's message
 	kinds      []string
+
+	// The fields below are set by publishing.
 
 	published   bool
 	done        bool  // published and passed to OnPublished: its items need no retry
-	refusal     error // why SNS has the empty message instead; nil if it has this one
-	notPassedOn error // why OnPublished can never accept it; nil otherwise
+	refusal     error // why SNS refused the original message, if this is the empty message in its place; nil otherwise
+	notPassedOn error // why OnPublished refused it as invalid; nil otherwise
 }
 
 // pack packs a batch's changes into as few messages as the size limit allows: normally one for each prefix.
 func pack(b *batch, maxSize int) []*message {
-	now := time.Now().UTC().Round(0) // as it will be parsed
+	now := time.Now().UTC().Round(0) // UTC without a monotonic reading, as a parsed message has it
 	var messages []*message
 	for _, g := range b.groups {
-		// Nearly always all changes fit, and are encoded once.
+		// Usually all changes fit into one message and are encoded once.
 		m := newMessage(b.source, g.prefix, g.items, now)
 		if m.size() <= maxSize {
 			messages = append(messages, m)
@@ -47,7 +49,7 @@ func pack(b *batch, maxSize int) []*message {
 	return messages
 }
 
-// newMessage returns the message for these items of one prefix, whatever its size.
+// newMessage returns the message for the items of one prefix. It does not limit the size.
 func newMessage(source, prefix string, items []*item, now time.Time) *message {
 	m := &message{items: items}
 	m.Message = change.Message{ID: messageID(source, prefix, items), Prefix: prefix, Time: now}
@@ -61,8 +63,8 @@ func newMessage(source, prefix string, items []*item, now time.Time) *message {
 	return m.encode()
 }
 
-// newEmptyMessage returns the message that means that anything in prefix may have changed. It names LaunchDarkly's
-// kinds in addition to the given ones, so that it passes the filters of subscriptions that filter by kind.
+// newEmptyMessage returns the message which means that anything in prefix may have changed. It names LaunchDarkly's
+// kinds in addition to the given ones, so that subscriptions that filter by kind receive it.
 func newEmptyMessage(id, prefix string, kinds []string, now time.Time) *message {
 	m := &message{kinds: slices.Clone(kinds)}
 	m.Message = change.Message{ID: id, Prefix: prefix, Time: now}
@@ -77,7 +79,7 @@ func newEmptyMessage(id, prefix string, kinds []string, now time.Time) *message 
 // encode sets body and attributes. A subscription's filter policy can use the attributes
 // (https://docs.aws.amazon.com/sns/latest/dg/sns-message-attributes.html).
 func (m *message) encode() *message {
-	body, _ := m.MarshalJSON() // always encodes, as do strings
+	body, _ := m.MarshalJSON() // never fails; nor does a list of strings
 	kinds, _ := json.Marshal(m.kinds)
 	m.body = string(body)
 	m.attributes = map[string]types.MessageAttributeValue{
@@ -91,9 +93,9 @@ func (m *message) encode() *message {
 	return m
 }
 
-// messageID depends only on the records that the message covers (the last one of each item), so that a batch that is
-// redelivered as a whole makes messages with the same IDs. Each part of a split has other records and so another ID; so
-// may messages of a batch that is redelivered in part.
+// messageID returns an ID that depends only on the stream, the prefix and the last record of each item in the message.
+// So a batch that is redelivered as a whole makes messages with the same IDs. The parts of a split message have
+// different IDs. After a partial redelivery, IDs may differ.
 func messageID(source, prefix string, items []*item) string {
 	text := make([]byte, 0, 256+32*len(items))
 	text = strconv.AppendQuote(text, source)
@@ -107,7 +109,7 @@ func messageID(source, prefix string, items []*item) string {
 	return hex.EncodeToString(hash[:16])
 }
 
-// size returns the message's size as SNS counts it: body, and name, type and value of each attribute, in bytes.
+// size returns the message's size in bytes as SNS counts it: the body, and name, type and value of each attribute.
 // https://docs.aws.amazon.com/sns/latest/api/API_MessageAttributeValue.html
 func (m *message) size() int {
 	n := len(m.body)
@@ -117,15 +119,15 @@ func (m *message) size() int {
 	return n
 }
 
-// split divides a prefix's changes, in their order, so that each part's message has at most maxSize bytes. A change
-// adds its JSON, a comma, and its kind to the attribute if that is new there. That is a little too much (the first
-// change has no comma) and never too little; all IDs have the same length. One change alone always fits, see
-// smallestMaxSize.
+// split divides a prefix's changes, in their order, so that each part's message has at most maxSize bytes. The size of
+// a change is counted as its JSON, a comma and, if its kind is new in the part, the kind in the attribute. This count
+// is never too low, and a little too high because the first change has no comma. All IDs have the same length. A single
+// change always fits, see smallestMaxSize.
 func split(g *group, maxSize int, now time.Time) [][]*item {
 	empty := newMessage("", g.prefix, nil, now)
 	one := change.Message{ID: empty.ID, Prefix: g.prefix, Time: now, Changes: make([]change.Change, 1)}
 	var parts [][]*item
-	// items[start:i] is the current part, total its size, and kinds the kinds in it.
+	// items[start:i] is the current part, total is its size, and kinds are its kinds.
 	start, total, kinds := 0, empty.size(), map[string]bool{}
 	for i, it := range g.items {
 		one.Changes[0] = it.change

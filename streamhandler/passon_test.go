@@ -15,12 +15,14 @@ import (
 	"github.com/warmflags/warmflags/streamhandler"
 )
 
-// A failure for one prefix redelivers that prefix only: the answer names its first record.
+// After a failure for one prefix, only that prefix is redelivered: the response names its first record.
 func TestOnPublished(t *testing.T) {
 	batch := []events.DynamoDBEventRecord{
-		rose("1", "a:features", "x", 2), rose("2", "b:features", "x", 2), rose("3", "a:features", "y", 2), rose("4",
-			"c:features", "x", 2),
+		rose("1", "a:features", "x", 2), rose("2", "b:features", "x", 2), rose("3", "a:features", "y", 2),
+		rose("4", "c:features", "x", 2),
 	}
+	type set = map[string]bool
+	abc := []string{"a", "b", "c"}
 	for _, test := range []struct {
 		name     string
 		fail     []int           // messages that the topic does not accept
@@ -28,13 +30,13 @@ func TestOnPublished(t *testing.T) {
 		want     []string
 		passedOn []string // prefixes
 	}{
-		{"receives what was published", nil, nil, nil, []string{"a", "b", "c"}},
+		{"receives what was published", nil, nil, nil, abc},
 		{"receives what was published in part", []int{1}, nil, []string{"1"}, []string{"b", "c"}},
-		{"is not called for nothing", []int{1, 2, 3}, nil, []string{"1"}, nil},
-		{"fails all prefixes", nil, map[string]bool{"a": true, "b": true, "c": true}, []string{"1"}, []string{"a", "b", "c"}},
-		{"fails one prefix: the others are done", nil, map[string]bool{"b": true}, []string{"2"}, []string{"a", "b", "c"}},
-		{"fails the last prefix", nil, map[string]bool{"c": true}, []string{"4"}, []string{"a", "b", "c"}},
-		{"fails one, and the topic fails another", []int{3}, map[string]bool{"b": true}, []string{"2"}, []string{"a", "b"}},
+		{"is not called if nothing was published", []int{1, 2, 3}, nil, []string{"1"}, nil},
+		{"fails all prefixes", nil, set{"a": true, "b": true, "c": true}, []string{"1"}, abc},
+		{"fails one prefix: the others are done", nil, set{"b": true}, []string{"2"}, abc},
+		{"fails the last prefix", nil, set{"c": true}, []string{"4"}, abc},
+		{"fails one, and the topic fails another", []int{3}, set{"b": true}, []string{"2"}, []string{"a", "b"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			topic := &topic{before: failOn(test.fail...)}
@@ -64,7 +66,7 @@ func TestOnPublished(t *testing.T) {
 	}
 }
 
-// A prefix whose function does not return keeps no other waiting: here it returns only after all others have.
+// A prefix whose function does not return does not block the others: here it returns only after all others have.
 func TestOnPublishedRunsForAllPrefixesAtOnce(t *testing.T) {
 	var others sync.WaitGroup
 	others.Add(9)
@@ -81,19 +83,20 @@ func TestOnPublishedRunsForAllPrefixesAtOnce(t *testing.T) {
 	assert.Equal(t, failures("1"), response)
 }
 
-// What OnPublished refuses as invalid, it would refuse for a day: it is counted and logged, and does not hold up the
-// shard.
+// If OnPublished refuses messages as invalid, it would refuse them for a day. So the refusal is counted and logged, and
+// does not block the shard.
 func TestOnPublishedThatRefusesDoesNotBlock(t *testing.T) {
 	var log bytes.Buffer
-	h := newHandler(&topic{}, logTo(&log), streamhandler.OnPublished(func(_ context.Context,
-		published []change.Message) error {
+	refuses := func(_ context.Context, published []change.Message) error {
 		if published[0].Prefix == "b" {
-			return &smithy.OperationError{Err: &smithy.GenericAPIError{Code: "ValidationException", Message: "key too long"}}
+			err := &smithy.GenericAPIError{Code: "ValidationException", Message: "key too long"}
+			return &smithy.OperationError{Err: err}
 		}
 		return nil
-	}))
-	response, err := h.Handle(context.Background(), event(t, rose("1", "a:features", "x", 2), rose("2", "b:features", "x",
-		2)))
+	}
+	h := newHandler(&topic{}, logTo(&log), streamhandler.OnPublished(refuses))
+	response, err := h.Handle(context.Background(), event(t,
+		rose("1", "a:features", "x", 2), rose("2", "b:features", "x", 2)))
 	require.NoError(t, err)
 	assert.Equal(t, failures(), response)
 	assert.Equal(t, 1, h.Stats().NotPassedOn)

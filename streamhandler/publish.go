@@ -19,37 +19,38 @@ import (
 // Publisher is the part of [*sns.Client] that a handler needs.
 //
 // Publish returns nil only if the topic has the message. The client retries (three attempts by default); the handler
-// calls once for each message and invocation. Publish must respect its context, which ends before the invocation does.
+// calls Publish once for each message in an invocation. Publish must return when its context ends, which is before the
+// invocation's deadline.
 type Publisher interface {
 	Publish(context.Context, *sns.PublishInput, ...func(*sns.Options)) (*sns.PublishOutput, error)
 }
 
-// BatchPublisher is an optional interface of a [Publisher], which [*sns.Client] has. It is used if a batch of records
-// makes several messages.
+// BatchPublisher is an optional interface of a [Publisher]; [*sns.Client] implements it. It is used if a batch of
+// records makes several messages.
 type BatchPublisher interface {
 	PublishBatch(context.Context, *sns.PublishBatchInput, ...func(*sns.Options)) (*sns.PublishBatchOutput, error)
 }
 
 const (
-	// maxEntries is the most messages in a PublishBatch call; together they may have the size of one.
-	// https://docs.aws.amazon.com/sns/latest/api/API_PublishBatch.html
+	// maxEntries is the largest number of messages in a PublishBatch call. SNS limits their total size to that of one
+	// message. https://docs.aws.amazon.com/sns/latest/api/API_PublishBatch.html
 	maxEntries = 10
-	// maxConcurrentPrefixes is how many calls of OnPublished run at once.
+	// maxConcurrentPrefixes is the largest number of concurrent calls of OnPublished.
 	maxConcurrentPrefixes = 10
 )
 
-// announce publishes the messages, passes them to onPublished, and marks those that are done. A failure does not stop
-// the other messages, because each prefix has its own consumers. It returns the first failure of publishing, and all of
-// onPublished.
+// announce publishes the messages, passes them to onPublished, and marks those that are done. After a failure it
+// continues with the other messages, because each prefix has its own consumers. It returns the first error of
+// publishing joined with all errors of onPublished.
 func (s *settings) announce(ctx context.Context, messages []*message) error {
 	publishing, appending, cancel := budget(ctx)
 	defer cancel()
 	return errors.Join(s.publishAll(publishing, messages), s.passOn(appending, messages))
 }
 
-// passOn calls onPublished for each prefix. If it fails, processes that learn of changes from it alone missed some, and
-// only the same records again can repair that. What it refuses as invalid would be refused again and hold up the shard,
-// so that counts as done, and is logged.
+// passOn calls onPublished for each prefix. If a call fails, processes that read only the journal miss the changes
+// until the same records are redelivered. If a call is refused as invalid, a retry would be refused too and would block
+// the shard, so its messages count as done and the refusal is logged.
 func (s *settings) passOn(ctx context.Context, messages []*message) error {
 	byPrefix := map[string][]*message{}
 	for _, m := range messages {
@@ -78,7 +79,7 @@ func (s *settings) passOn(ctx context.Context, messages []*message) error {
 				}
 			}
 			if !refused && err != nil {
-				*failure = fmt.Errorf("pass on what was published of prefix %q: %w", prefix, err)
+				*failure = fmt.Errorf("pass published messages of prefix %q to OnPublished: %w", prefix, err)
 			}
 			return nil
 		})
@@ -87,8 +88,8 @@ func (s *settings) passOn(ctx context.Context, messages []*message) error {
 	return errors.Join(errs...)
 }
 
-// publishAll publishes the messages in their order, several in a call where possible. It returns the first failure: the
-// others most likely have the same cause.
+// publishAll publishes the messages in order, with several messages in a call where possible. It returns only the first
+// error, because the others most likely have the same cause.
 func (s *settings) publishAll(ctx context.Context, messages []*message) (firstErr error) {
 	for len(messages) > 0 {
 		n := s.fitsCall(messages)
@@ -121,9 +122,9 @@ func (s *settings) fitsCall(messages []*message) int {
 	return n
 }
 
-// publishBatch publishes messages with one call. Messages that the topic does not have afterwards are published one by
-// one, which finds the reason: a message that SNS refuses or throttles does not stop the others. If the call failed as
-// a whole, single calls would most likely fail too, so none is made.
+// publishBatch publishes messages with one call, and then publishes those that were not accepted one by one, to find
+// the reason for each. So a message that SNS refuses or throttles does not stop the others. If the call failed as a
+// whole without a refusal, single calls would most likely fail too, so publishBatch makes none.
 func (s *settings) publishBatch(ctx context.Context, messages []*message) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -157,13 +158,13 @@ func (s *settings) publishBatch(ctx context.Context, messages []*message) error 
 	return firstErr
 }
 
-// publish publishes one message, if there is time. A call that was cut off may have succeeded: then the message is
+// publish publishes one message, if ctx has not ended. A call that timed out may have succeeded; then the message is
 // published twice.
 //
-// A message that SNS refuses because of its content would be refused again, and would block the shard for a day. So the
-// empty message takes its place, which invalidates more and contains nothing of the records except the prefix; then the
-// same without attributes. If SNS refuses even that, the cause is not the message but the topic or the function, which
-// can be fixed: then it is retried, as after all other errors.
+// A message that SNS refuses because of its content would be refused again, and would block the shard for a day. So
+// publish replaces it by the empty message, which invalidates more and has nothing of the records except the prefix. If
+// SNS refuses that too, publish sends it without attributes. If SNS refuses even that, the cause is the topic or the
+// function, not the message. Both can be fixed, so the message is retried, as after all other errors.
 func (s *settings) publish(ctx context.Context, m *message) error {
 	err := s.call(ctx, m.body, m.attributes)
 	if err == nil {
@@ -189,7 +190,7 @@ func (s *settings) publish(ctx context.Context, m *message) error {
 
 // call calls SNS once; the client retries.
 func (s *settings) call(ctx context.Context, body string, attributes map[string]types.MessageAttributeValue) error {
-	if err := ctx.Err(); err != nil { // a publisher might try although the time is over
+	if err := ctx.Err(); err != nil { // a Publisher might ignore that ctx has ended
 		return err
 	}
 	_, err := s.publisher.Publish(ctx, &sns.PublishInput{
@@ -199,7 +200,7 @@ func (s *settings) call(ctx context.Context, body string, attributes map[string]
 }
 
 // isRefusal reports whether err is AWS's refusal of a request as invalid, which no retry can fix. Throttling, broken
-// connections, missing permissions (a deployment fixes them) and all unknown errors are not.
+// connections, missing permissions (which a deployment can fix) and all unknown errors are not refusals.
 // https://docs.aws.amazon.com/sns/latest/api/API_Publish.html#API_Publish_Errors
 func isRefusal(err error) bool {
 	var answer smithy.APIError
@@ -214,13 +215,13 @@ func isRefusal(err error) bool {
 	return false
 }
 
-// answerTime is reserved of an invocation's time for what follows publishing: OnPublished, and the answer itself. If
-// less than four times as much is left, a quarter is reserved.
+// answerTime is the part of an invocation's time that is reserved for what follows publishing: OnPublished and the
+// response. If less than four times as much is left, a quarter of the time left is reserved.
 const answerTime = 2 * time.Second
 
-// budget divides the time until ctx's deadline. A function that is cut off at its deadline answers nothing, and Lambda
-// would have the whole batch published again, and perhaps cut off again. With 10 seconds left, publishing must end
-// after 8 seconds and OnPublished after 9.5; with less than 8 seconds left, after 3/4 and 15/16 of them.
+// budget divides the time until ctx's deadline. If a function reaches its deadline, it returns no response, and Lambda
+// redelivers the whole batch, which can time out again. With 10 seconds left, publishing must end after 8 seconds and
+// OnPublished after 9.5 seconds. With less than 8 seconds left, they must end after 3/4 and 15/16 of that time.
 func budget(ctx context.Context) (publishing, appending context.Context, cancel func()) {
 	deadline, ok := ctx.Deadline()
 	if !ok {

@@ -20,7 +20,7 @@ import (
 	"github.com/warmflags/warmflags/streamhandler"
 )
 
-// prefixes are records of so many prefixes, p0 to pn.
+// prefixes returns one record for each of n prefixes, named from p0 on.
 func prefixes(n int) (records []events.DynamoDBEventRecord) {
 	for i := range n {
 		records = append(records, rose(fmt.Sprint(i+1), fmt.Sprintf("p%d:features", i), "x", 2))
@@ -32,7 +32,7 @@ func throttled() error {
 	return &smithy.GenericAPIError{Code: "Throttled", Message: "Rate exceeded", Fault: smithy.FaultClient}
 }
 
-// only fails the numbers given.
+// only fails the calls with these numbers with err.
 func only(err error, numbers ...int) func(int) error {
 	return func(n int) error {
 		for _, number := range numbers {
@@ -57,13 +57,14 @@ func TestSeveralMessagesInACall(t *testing.T) {
 		{"ten", 10, &batchTopic{}, 1, 0, nil},
 		{"eleven", 11, &batchTopic{}, 1, 1, nil},
 		{"twenty-five", 25, &batchTopic{}, 3, 0, nil},
-		{"failed entries are tried by themselves", 10, &batchTopic{failEntry: only(errDown, 2, 7)}, 1, 2, nil},
-		{"and so are those without an answer", 10, &batchTopic{failEntry: only(errDown, 2, 7), forgetOnes: true}, 1, 2, nil},
-		{"and can fail again", 10, &batchTopic{failEntry: only(errDown, 2, 7), topic: topic{before: only(errDown, 2)}}, 1, 2,
-			[]string{"7"}},
-		{"a call that fails is not followed by ten that fail", 12, &batchTopic{failBatch: only(throttled(), 1)}, 2, 0,
+		{"failed entries are published one by one", 10, &batchTopic{failEntry: only(errDown, 2, 7)}, 1, 2, nil},
+		{"entries without an answer are too", 10,
+			&batchTopic{failEntry: only(errDown, 2, 7), omitFailed: true}, 1, 2, nil},
+		{"an entry fails twice", 10,
+			&batchTopic{failEntry: only(errDown, 2, 7), topic: topic{before: only(errDown, 2)}}, 1, 2, []string{"7"}},
+		{"after a failed call there are no single calls", 12, &batchTopic{failBatch: only(throttled(), 1)}, 2, 0,
 			[]string{"1"}},
-		{"a call that is refused is", 12, &batchTopic{failBatch: only(tooLong, 1)}, 2, 10, nil},
+		{"after a refused call there are", 12, &batchTopic{failBatch: only(tooLong, 1)}, 2, 10, nil},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -95,10 +96,11 @@ func TestACallHasAtMostTheSizeOfAMessage(t *testing.T) {
 		topic := &batchTopic{topic: topic{limit: limit}}
 		var records []events.DynamoDBEventRecord
 		for i := range 300 {
-			records = append(records, rose(fmt.Sprint(i+1), fmt.Sprintf("p%d:features", i%30), fmt.Sprint(i, strings.Repeat("x",
-				900)), 2))
+			namespace, key := fmt.Sprintf("p%d:features", i%30), fmt.Sprint(i, strings.Repeat("x", 900))
+			records = append(records, rose(fmt.Sprint(i+1), namespace, key, 2))
 		}
-		_, err := newHandler(topic, streamhandler.MaxMessageSize(limit)).Handle(context.Background(), event(t, records...))
+		h := newHandler(topic, streamhandler.MaxMessageSize(limit))
+		_, err := h.Handle(context.Background(), event(t, records...))
 		require.NoError(t, err)
 		assert.Len(t, topic.changes(t), 300)
 		assert.Len(t, topic.inputs, 30)
@@ -106,7 +108,7 @@ func TestACallHasAtMostTheSizeOfAMessage(t *testing.T) {
 	}
 }
 
-// A whole batch of Lambda's, 10,000 records of 10,000 flags, in messages that are full.
+// The largest batch of a Lambda event source, 10,000 records of 10,000 flags, makes as few messages as possible.
 func TestTheLargestBatch(t *testing.T) {
 	topic := &batchTopic{}
 	var records []events.DynamoDBEventRecord
@@ -121,13 +123,13 @@ func TestTheLargestBatch(t *testing.T) {
 	assert.Len(t, topic.inputs, h.Stats().Bytes/(250<<10)+1, "as few as fit")
 }
 
-// names says whether a message tells of the flag "poison".
-func names(in *sns.PublishInput) bool { return strings.Contains(*in.Message, `"poison"`) }
+// namesPoison reports whether a message has a change of the flag "poison".
+func namesPoison(in *sns.PublishInput) bool { return strings.Contains(*in.Message, `"poison"`) }
 
-func TestAMessageThatSNSRefusesBecomesTheEmptyOne(t *testing.T) {
+func TestARefusedMessageIsReplacedByTheEmptyMessage(t *testing.T) {
 	batch := []events.DynamoDBEventRecord{
-		rose("1", "a:features", "x", 2), rose("2", "b:features", "poison", 2), rose("3", "b:own-kind", "y", 2), rose("4",
-			"c:features", "z", 2),
+		rose("1", "a:features", "x", 2), rose("2", "b:features", "poison", 2), rose("3", "b:own-kind", "y", 2),
+		rose("4", "c:features", "z", 2),
 	}
 	publishers := map[string]func() (streamhandler.Publisher, *topic){
 		"one by one": func() (streamhandler.Publisher, *topic) { p := &topic{}; return p, p },
@@ -137,7 +139,7 @@ func TestAMessageThatSNSRefusesBecomesTheEmptyOne(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			var log bytes.Buffer
 			p, topic := publisher()
-			topic.refuse = names
+			topic.refuse = namesPoison
 			var passedOn recorder
 			h := newHandler(p, logTo(&log), streamhandler.OnPublished(passedOn.record))
 			response, err := h.Handle(context.Background(), event(t, batch...))
@@ -158,7 +160,7 @@ func TestAMessageThatSNSRefusesBecomesTheEmptyOne(t *testing.T) {
 				if strings.Contains(*in.Message, `"changes":[]`) {
 					assert.Equal(t, "b", *in.MessageAttributes["prefix"].StringValue)
 					assert.Equal(t, `["features","own-kind","segments"]`, *in.MessageAttributes["kind"].StringValue,
-						"policies on kinds let it pass")
+						"subscriptions that filter by kind receive it")
 				}
 			}
 			stats := h.Stats()
@@ -170,7 +172,7 @@ func TestAMessageThatSNSRefusesBecomesTheEmptyOne(t *testing.T) {
 	}
 }
 
-func TestRefusalsOfTheEmptyMessageToo(t *testing.T) {
+func TestRefusalsOfTheEmptyMessage(t *testing.T) {
 	batch := event(t, rose("1", "a:features", "poison", 2), rose("2", "b:features", "x", 2))
 	t.Run("the prefix is refused as an attribute", func(t *testing.T) {
 		topic := &topic{refuse: func(in *sns.PublishInput) bool {
@@ -194,31 +196,30 @@ func TestRefusalsOfTheEmptyMessageToo(t *testing.T) {
 		assert.Equal(t, 0, h.Stats().Refused)
 	})
 	t.Run("the empty message is throttled", func(t *testing.T) {
-		topic := &topic{refuse: names, before: only(throttled(), 2)}
+		topic := &topic{refuse: namesPoison, before: only(throttled(), 2)}
 		response, err := newHandler(topic).Handle(context.Background(), batch)
 		require.NoError(t, err)
 		assert.Equal(t, failures("1"), response)
 	})
 }
 
-func TestOtherErrorsAreTriedAgain(t *testing.T) {
+func TestOtherErrorsAreRetried(t *testing.T) {
 	code := func(code string) error {
 		return &smithy.OperationError{Err: &smithy.GenericAPIError{Code: code}}
 	}
 	for _, err := range []error{
 		throttled(), code("InternalError"), code("AuthorizationError"), code("KMSThrottling"), code("KMSAccessDenied"),
-		code("KMSDisabled"),
-		code("NotFound"), code("InvalidSecurity"), code("SomethingNew"), errors.New("connection reset by peer"),
-		context.DeadlineExceeded,
+		code("KMSDisabled"), code("NotFound"), code("InvalidSecurity"), code("SomethingNew"),
+		errors.New("connection reset by peer"), context.DeadlineExceeded,
 	} {
 		t.Run(err.Error(), func(t *testing.T) {
 			topic := &topic{before: only(err, 1)}
 			h := newHandler(topic)
-			response, handleErr := h.Handle(context.Background(), event(t, rose("1", "a:features", "x", 2), rose("2",
-				"b:features", "x", 2)))
+			response, handleErr := h.Handle(context.Background(), event(t,
+				rose("1", "a:features", "x", 2), rose("2", "b:features", "x", 2)))
 			require.NoError(t, handleErr)
 			assert.Equal(t, failures("1"), response)
-			assert.Equal(t, 2, topic.calls, "once, and the other message")
+			assert.Equal(t, 2, topic.calls, "one call for each message")
 			assert.Zero(t, h.Stats().Refused)
 		})
 	}

@@ -29,8 +29,8 @@ func TestRecordsOfOneItemMakeOneChange(t *testing.T) {
 		version int
 		deleted bool
 	}{
-		{"made", []image{none, at("1")}, 1, false},
-		{"made with any version", []image{none, at("7")}, 7, false},
+		{"created", []image{none, at("1")}, 1, false},
+		{"created with a higher version", []image{none, at("7")}, 7, false},
 		{"rose", []image{at("1"), at("2")}, 2, false},
 		{"rose, as numbers", []image{at("9"), at("10")}, 10, false},
 		{"edited under the same version", []image{at("2"), edited}, 0, false},
@@ -39,18 +39,18 @@ func TestRecordsOfOneItemMakeOneChange(t *testing.T) {
 		{"tombstone", []image{at("2"), tombstone}, 3, true},
 		{"tombstone undone", []image{tombstone, at("4")}, 4, false},
 		{"the last of several", []image{none, at("1"), at("2"), at("3")}, 3, false},
-		{"made and removed", []image{none, at("1"), none}, 0, true},
-		{"removed and made again, higher", []image{at("5"), none, at("6")}, 6, false},
-		{"removed and made again, the same", []image{at("5"), none, at("5")}, 0, false},
+		{"created and removed", []image{none, at("1"), none}, 0, true},
+		{"removed and re-created, higher", []image{at("5"), none, at("6")}, 6, false},
+		{"removed and re-created, the same", []image{at("5"), none, at("5")}, 0, false},
 		{"reset, then edited", []image{at("9"), at("3"), at("4")}, 0, false},
-		{"reset, then above all before", []image{at("9"), at("3"), at("10")}, 10, false},
+		{"reset, then higher than before", []image{at("9"), at("3"), at("10")}, 10, false},
 		{"edited, then rose", []image{at("2"), edited, at("3")}, 3, false},
 		{"rose, then edited", []image{at("1"), at("2"), edited}, 0, false},
 		{"lost its item", []image{at("1"), without(at("2"), "item")}, 0, true},
 		{"got its item", []image{without(keys(ns, "a"), "none"), at("2")}, 0, false},
-		{"version is no number", []image{none, with(at("1"), "version", events.NewStringAttribute("2"))}, 0, false},
+		{"version is not a number", []image{none, with(at("1"), "version", events.NewStringAttribute("2"))}, 0, false},
 		{"version is missing", []image{at("1"), without(at("2"), "version")}, 0, false},
-		{"version is no integer", []image{at("1"), at("2.5")}, 0, false},
+		{"version is not an integer", []image{at("1"), at("2.5")}, 0, false},
 		{"version is too large", []image{at("1"), at("99999999999999999999")}, 0, false},
 		{"version was unknown", []image{without(at("1"), "version"), at("2")}, 0, false},
 		{"its item became one that no SDK reads", []image{at("1"), with(at("2"), "item",
@@ -108,13 +108,13 @@ func TestOtherViewTypes(t *testing.T) {
 			assert.Equal(t, test.deleted, changes[0].Deleted)
 		})
 	}
-	t.Run("a removal that did not say its version", func(t *testing.T) {
+	t.Run("a removal without a version", func(t *testing.T) {
 		gone := record("1", ns, "a", nil, nil)
 		gone.EventName = "REMOVE"
 		topic := &topic{}
 		_, err := newHandler(topic).Handle(context.Background(), event(t, gone, record("2", ns, "a", nil, v2)))
 		require.NoError(t, err)
-		assert.Zero(t, topic.changes(t)[0].Version, "it may have been higher")
+		assert.Zero(t, topic.changes(t)[0].Version, "the removed version may have been higher")
 	})
 }
 
@@ -142,7 +142,7 @@ func TestTombstones(t *testing.T) {
 		`{"custom":{"deleted":true},"deleted":false}`:              false,
 		`{"variations":["\"deleted\":true","{\"deleted\":true}"]}`: false,
 		`{"variations":[{"deleted":true}]}`:                        false,
-		`{"deleted":true`:                                          false, // broken: announced, not judged
+		`{"deleted":true`:                                          false, // invalid JSON is not a tombstone
 		`[{"deleted":true}]`:                                       false,
 		`"deleted":true`:                                           false,
 		``:                                                         false,
@@ -151,14 +151,15 @@ func TestTombstones(t *testing.T) {
 	for item, deleted := range tests {
 		topic := &topic{}
 		row := with(flag(ns, "a", "2"), "item", events.NewStringAttribute(item))
-		_, err := newHandler(topic).Handle(context.Background(), event(t, record("1", ns, "a", flag(ns, "a", "1"), row)))
+		r := record("1", ns, "a", flag(ns, "a", "1"), row)
+		_, err := newHandler(topic).Handle(context.Background(), event(t, r))
 		require.NoError(t, err)
 		assert.Equal(t, deleted, topic.changes(t)[0].Deleted, "%.80s", item)
 		assert.Equal(t, 2, topic.changes(t)[0].Version, "%.80s", item)
 	}
 }
 
-// Relay's AutoConfig rows, and rows of other programs, have an item that is not a string, or none.
+// The Relay Proxy's AutoConfig rows, and rows of other programs, have no item, or one that is not a string.
 func TestRowsThatNoSDKReadsAreNotAnnounced(t *testing.T) {
 	binary := func(version string) image {
 		return with(flag(ns, "a", version), "item", events.NewBinaryAttribute([]byte(`{"key":"a"}`)))
@@ -230,7 +231,7 @@ func TestNamespaces(t *testing.T) {
 	}
 }
 
-func TestBadRecordsAreCountedAndNothingIsLostWithThem(t *testing.T) {
+func TestBadRecordsAreCountedAndTheOthersPublished(t *testing.T) {
 	odd := func(keys image) events.DynamoDBEventRecord {
 		r := record("666", ns, "a", nil, flag(ns, "a", "1"))
 		r.Change.Keys = keys
@@ -264,5 +265,5 @@ func TestBadRecordsAreCountedAndNothingIsLostWithThem(t *testing.T) {
 		streamhandler.SkippedMalformed: 5, streamhandler.SkippedForeign: 2, streamhandler.SkippedNoItem: 1,
 	}, stats.Skipped)
 	assert.Equal(t, 10, stats.Records)
-	assert.Contains(t, log.String(), `"malformed_sequence_numbers":["","666","666","666","666"]`, "a few are named")
+	assert.Contains(t, log.String(), `"malformed_sequence_numbers":["","666","666","666","666"]`, "the first five")
 }

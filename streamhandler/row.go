@@ -10,21 +10,21 @@ import (
 	"github.com/warmflags/warmflags/internal/table/layout"
 )
 
-// row is what one record says about one row of the table.
+// row is the content of one record: the change of one row of the table.
 type row struct {
 	id           itemID
 	prefix, kind string
-	// before and after are the row's versions: 0 if there was, or is, no row; unknownVersion if the record does not tell.
-	// The version rose only if both are known.
+	// before and after are the row's versions before and after the change: 0 if there is no row, unknownVersion if the
+	// record does not have the version. The version rose only if both are known.
 	before, after int
-	deleted       bool      // the row is gone, or a tombstone
+	deleted       bool      // the row was removed, or is a tombstone
 	time          time.Time // when it was written, to the second; zero if unknown
 }
 
-// readRow reads a record, or returns the reason to skip it. What it cannot judge (no images, because the stream's view
-// type excludes them; a broken version; an unknown event name) it announces without a version: a spurious change costs
-// a read, a missed one leaves a stale flag. The event source filter in template.yaml only saves invocations; what is
-// announced is decided here.
+// readRow reads a record, or returns the reason to skip it. It accepts incomplete records without a version: records
+// without images (because of the stream's view type), with an invalid version or with an unknown event name. A spurious
+// change costs a read; a missed one leaves a stale flag. The event source filter in template.yaml only saves
+// invocations; readRow decides what is published.
 func readRow(r *record) (row, Reason) {
 	if r.foreign {
 		return row{}, SkippedForeign
@@ -40,7 +40,7 @@ func readRow(r *record) (row, Reason) {
 		return row{}, SkippedForeign
 	}
 	before, after := r.before, r.after
-	// A stream without images (KEYS_ONLY) cannot tell what is an item: then every row counts as one.
+	// Without images (KEYS_ONLY), every row counts as an item.
 	if !before.hasItem && !after.hasItem && (before.exists || after.exists) {
 		return row{}, SkippedNoItem
 	}
@@ -49,8 +49,8 @@ func readRow(r *record) (row, Reason) {
 		id: itemID{r.namespace, r.key}, prefix: prefix, kind: kind,
 		before: before.knownVersion(), after: after.knownVersion(), time: sendableTime(r.time),
 	}
-	// Where the images tell nothing, the event's name does: before an INSERT there was no row, so any version is a rise
-	// from 0; after a REMOVE there is none.
+	// Without images, the event's name is enough: before an INSERT there was no row, so any version is a rise from 0;
+	// after a REMOVE there is no row.
 	switch events.DynamoDBOperationType(r.event) {
 	case events.DynamoDBOperationTypeInsert:
 		read.before = 0
@@ -60,14 +60,14 @@ func readRow(r *record) (row, Reason) {
 	switch {
 	case after.hasItem:
 		read.deleted = after.tombstone
-	case before.hasItem && after.exists: // the row has lost its item: for readers it is gone
+	case before.hasItem && after.exists: // the row has lost its item, so readers no longer find it
 		read.after, read.deleted = 0, true
 	}
 	return read, ""
 }
 
-// readNamespace splits a namespace. It reports false if it is not "[prefix:]kind", or cannot be announced: one
-// character that SNS refuses, or a prefix that is too long for a journal, would block the shard.
+// readNamespace splits a namespace. It reports false if the namespace is not "[prefix:]kind", and if it has a character
+// that SNS refuses or a prefix that is too long for a journal: both would block the shard.
 func readNamespace(namespace string) (prefix, kind string, ok bool) {
 	prefix, kind, ok = layout.SplitNamespace(namespace)
 	return prefix, kind, ok && layout.CheckPrefix(prefix) == nil && layout.IsSendable(kind)

@@ -12,8 +12,8 @@ import (
 	"github.com/warmflags/warmflags/internal/proof/schema"
 )
 
-// What the schema allows can be read, and what it refuses is wrong in a way that a reader would stumble over.
-func TestSchemaTellsGoodMessagesFromBad(t *testing.T) {
+// A message that the schema accepts can be read.
+func TestTheSchemaAcceptsOnlyReadableMessages(t *testing.T) {
 	const good = `{"specversion":"1.0","id":"1","source":"/warmflags/streamhandler","type":"warmflags.changed.v1",
 		"time":"2026-01-02T03:04:05.678Z","datacontenttype":"application/json","data":{"prefix":"p","changes":[
 		{"kind":"features","key":"a","version":7,"deleted":false,"time":"2026-01-02T03:04:05Z"}]}}`
@@ -31,7 +31,7 @@ func TestSchemaTellsGoodMessagesFromBad(t *testing.T) {
 		{"empty key", `"key":"a"`, `"key":""`, "/data/changes/0/key"},
 		{"version as text", `:7`, `:"7"`, "/data/changes/0/version"},
 		{"negative version", `:7`, `:-7`, "/data/changes/0/version"},
-		{"no date", "2026-01-02T03:04:05Z", "today", "/data/changes/0/time"},
+		{"invalid date", "2026-01-02T03:04:05Z", "today", "/data/changes/0/time"},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -49,7 +49,7 @@ func TestSchemaTellsGoodMessagesFromBad(t *testing.T) {
 	}
 }
 
-func TestTheDocumentsExampleIsAMessage(t *testing.T) {
+func TestTheDocumentedExampleIsAMessage(t *testing.T) {
 	document, err := os.ReadFile("../docs/messages.md")
 	require.NoError(t, err)
 	_, rest, found := strings.Cut(string(document), "```json\n")

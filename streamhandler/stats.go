@@ -2,35 +2,35 @@ package streamhandler
 
 import "maps"
 
-// Reason says why a record was skipped.
+// Reason is the reason why a record was skipped.
 type Reason string
 
 // Reasons to skip a record.
 const (
-	// SkippedOwn is a marker: a row whose kind begins with "$", LaunchDarkly's $inited or one of our own.
+	// SkippedOwn is a marker, which is a row whose kind begins with "$": LaunchDarkly's $inited or a row of warmflags.
 	SkippedOwn Reason = "own"
-	// SkippedNoItem is a row without an attribute "item" that is a string, before and after: no SDK reads it.
+	// SkippedNoItem is a row whose attribute "item" is not a string, both before and after the change. No SDK reads it.
 	SkippedNoItem Reason = "no_item"
-	// SkippedForeign is a row of another kind of table, or of LaunchDarkly's big segments.
+	// SkippedForeign is a row of another kind of table, or a row of LaunchDarkly's big segments.
 	SkippedForeign Reason = "foreign"
-	// SkippedMalformed is a record whose namespace or key cannot be read (both are non-empty strings), contains
-	// characters that no message can carry, or has a prefix of more than 512 bytes.
+	// SkippedMalformed is a record whose namespace or key is not a non-empty string or has characters that no message
+	// can contain, whose namespace is not "[prefix:]kind", or whose prefix has more than 512 bytes.
 	SkippedMalformed Reason = "malformed"
 )
 
 // Stats counts what a [Handler] has done. Records = skipped + Coalesced + Changes.
 type Stats struct {
 	Batches     int            // batches handled
-	Failures    int            // batches that failed at least in part; Lambda redelivers them
-	Records     int            // stream records, with skipped and redelivered ones
-	Skipped     map[Reason]int // records skipped; nil if none
+	Failures    int            // batches that failed completely or in part; Lambda redelivers them
+	Records     int            // stream records, including skipped and redelivered ones
+	Skipped     map[Reason]int // skipped records; nil if there are none
 	Changes     int            // items in the records, counted once for each batch
 	Coalesced   int            // records covered by a later record of the same item in their batch
-	Unknown     int            // changes published without a version
-	Messages    int            // messages published
-	Refused     int            // of these, empty messages that replaced one that SNS refused
-	NotPassedOn int            // messages that OnPublished refused as invalid
-	Bytes       int            // published bytes, attributes included
+	Unknown     int            // published changes without a version
+	Messages    int            // published messages
+	Refused     int            // published empty messages that replaced a message that SNS refused
+	NotPassedOn int            // published messages that OnPublished refused as invalid
+	Bytes       int            // published bytes, including attributes
 }
 
 // add adds a batch's counts under one lock, so that no batch is visible in part.
@@ -65,7 +65,7 @@ func (h *Handler) Stats() Stats {
 	return s
 }
 
-// count counts the batch's outcome. Published messages count even if OnPublished failed.
+// count adds the batch's outcome to its stats. Published messages count even if OnPublished failed.
 func (b *batch) count(messages []*message, failure error) {
 	if failure != nil {
 		b.stats.Failures++

@@ -22,7 +22,8 @@ import (
 	"github.com/warmflags/warmflags/streamhandler"
 )
 
-// put writes a row as LaunchDarkly's SDKs do; a version of 0 makes one of warmflags' own, without an item.
+// put writes a row as LaunchDarkly's SDKs do. With version 0 it writes a row without an item, as warmflags' own rows
+// are.
 func put(t *testing.T, cloud *localaws.Cloud, namespace, key string, version int) {
 	t.Helper()
 	text := func(s string) types.AttributeValue { return &types.AttributeValueMemberS{Value: s} }
@@ -35,15 +36,16 @@ func put(t *testing.T, cloud *localaws.Cloud, namespace, key string, version int
 	require.NoError(t, err)
 }
 
-// dying kills its function in the middle of some batches: in the place of a call to the topic, after the messages
-// before it went out and before the handler answers.
-type dying struct {
+// killed is a topic that kills the function in the middle of some batches: at a call after other messages were
+// published and before the handler returns.
+type killed struct {
 	topic
 	kills []int // calls
 }
 
-func (p *dying) Publish(ctx context.Context, in *sns.PublishInput, o ...func(*sns.Options)) (*sns.PublishOutput,
-	error) {
+func (p *killed) Publish(
+	ctx context.Context, in *sns.PublishInput, o ...func(*sns.Options),
+) (*sns.PublishOutput, error) {
 	p.mu.Lock()
 	call := p.calls + 1
 	p.mu.Unlock()
@@ -56,9 +58,9 @@ func (p *dying) Publish(ctx context.Context, in *sns.PublishInput, o ...func(*sn
 	return out, err
 }
 
-// On a stream, with a function that is killed half way through, a topic that refuses for a while, and records that
-// nobody can read, the newest version of every item is announced to its prefix, and to no other.
-func TestKilledHalfWayLosesNothing(t *testing.T) {
+// The function is killed in the middle of batches, the topic is down for a while, and some records cannot be read. Even
+// so, the newest version of every item is published to its prefix and to no other.
+func TestAKilledFunctionLosesNothing(t *testing.T) {
 	want := map[itemID]int{{"prod", "last"}: 1}
 	for i := range 25 {
 		want[itemID{"prod", fmt.Sprint("flag-", i)}] = 4
@@ -68,7 +70,7 @@ func TestKilledHalfWayLosesNothing(t *testing.T) {
 		announced, h := announce(t, nil)
 		assert.Equal(t, want, announced)
 		assert.Positive(t, h.Stats().Failures)
-		assert.Greater(t, h.Stats().Records, 202, "some were delivered again")
+		assert.Greater(t, h.Stats().Records, 202, "some records were redelivered")
 	})
 	t.Run("can fail", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
@@ -78,8 +80,8 @@ func TestKilledHalfWayLosesNothing(t *testing.T) {
 	})
 }
 
-// announce runs the handler on a stream of four versions of 25 flags in two prefixes, and returns the last version
-// of each that was published. Broken, where it is given, falsifies the handler's answers.
+// announce runs the handler on a stream with four versions of 25 flags in two prefixes, and returns the last published
+// version of each flag. If broken is not nil, it changes the handler's responses.
 func announce(t *testing.T, broken func(*events.DynamoDBEventResponse)) (map[itemID]int, *streamhandler.Handler) {
 	cloud := localaws.New()
 	stream := cloud.CreateFlagTable("flags")
@@ -95,7 +97,7 @@ func announce(t *testing.T, broken func(*events.DynamoDBEventResponse)) (map[ite
 
 	filter, err := streamfilter.Template()
 	require.NoError(t, err)
-	topic := &dying{kills: []int{1, 4, 9}}
+	topic := &killed{kills: []int{1, 4, 9}}
 	topic.before = failOn(3, 6, 7, 10, 15, 16, 17)
 	h := newHandler(topic)
 	mapping := localaws.StreamMapping{
@@ -109,7 +111,7 @@ func announce(t *testing.T, broken func(*events.DynamoDBEventResponse)) (map[ite
 			return response, err
 		},
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), time.Hour) // virtual: until long after everything is done
+	ctx, cancel := context.WithTimeout(t.Context(), time.Hour) // virtual time, long after everything is done
 	defer cancel()
 	require.NoError(t, mapping.Run(ctx))
 
