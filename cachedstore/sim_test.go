@@ -15,7 +15,7 @@ var campaign = sim.Flags()
 
 // simulated is the subject that the simulator tests.
 var simulated = sim.Subject{
-	Tick: cachedstore.SweepInterval, Early: 200 * time.Millisecond, Notice: outage.LastCheck + time.Second,
+	SweepInterval: cachedstore.SweepInterval, Early: 200 * time.Millisecond, NotifyWithin: outage.LastCheck + time.Second,
 	ShortWait: cachedstore.DefaultShortWait, ManyStale: 1, Forgets: true, Marker: true,
 	New: newSimulated,
 }
@@ -24,7 +24,7 @@ func newSimulated(s sim.Setup) sim.System {
 	options := []cachedstore.Option{
 		cachedstore.Sizes(1, 2),
 		cachedstore.TTL(s.TTL), cachedstore.MaxStale(s.MaxStale), cachedstore.ReadLimit(s.ReadLimit),
-		cachedstore.Clock(s.Hands),
+		cachedstore.Clock(s.Clock),
 		cachedstore.InLambda(s.Lambda),
 	}
 	if s.Preload {

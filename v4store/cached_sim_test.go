@@ -25,7 +25,7 @@ var simulated = sim.Subject{NoStatus: true, Recovery: 6 * time.Second, ShortWait
 		core, _ := s.Table.Build(nil)
 		system := &simSystem{preload: s.Preload}
 		options := []v4store.CacheOption{
-			v4store.TTL(s.TTL), v4store.MaxStale(s.MaxStale), v4store.ReadLimit(s.ReadLimit), v4store.CacheClock(s.Hands),
+			v4store.TTL(s.TTL), v4store.MaxStale(s.MaxStale), v4store.ReadLimit(s.ReadLimit), v4store.CacheClock(s.Clock),
 			v4store.Logger(slog.New(slog.DiscardHandler)), v4store.ManyStale(1), v4store.MaxUnknown(2),
 			v4store.OnOutage(func(down bool) { system.status.UpdateStatus(interfaces.DataStoreStatus{Available: !down}) }),
 		}

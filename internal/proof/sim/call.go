@@ -9,38 +9,38 @@ import (
 	"github.com/launchdarkly/go-server-sdk/v7/subsystems/ldstoretypes"
 )
 
-// call is a client's Get or GetAll, and what the model knew when it began. That is noted then, because the promises
-// are about the moment at which a call begins: what happens later excuses it, and obliges it to nothing.
+// call is a client's Get or GetAll, with the state of the model when the call started. The promises depend on that
+// state: later events may excuse a call, but never demand more of it.
 type call struct {
 	id, kind int
 	item     int // -1: GetAll
 	begin    stamp
 	end      stamp
-	joined   []*read // that it could have joined: under way when it began
-	// of its kind, under way when it began: a read of the whole kind waits for them, and the call for that
+	joined   []*read // reads in progress when it started, which it could have joined
+	// Reads of its kind in progress when it started. A read of the whole kind may wait for them, and the call for it.
 	ahead []*read
 
-	floor   [items]int  // of each item, the latest place that a call had returned
-	inv     [items]int  // event: when each item had last been invalidated
-	freezes int         // that the cache can know of
-	wakes   int         //
-	excused [items]bool // the table could not be reached at some moment since it began
-	garbled [items]bool // as excused, by broken JSON in a collection
-	hit     bool        // all it asks for is cached and fresh: no read may begin
-	base    bool        // a GetAll of a cached collection: no read of the collection may begin
-	stale   [items]bool // of such a GetAll: the items that have to be read
-	prompt  bool        // the store is known to be down, and a last known value is there
-	settled bool        // the table was read since the last pause that the cache knows of
-	slow    bool        // reads were known to be slow at some moment since it began
+	floor   [items]int  // per item, the newest place that a call had returned
+	inv     [items]int  // per item, the event of its latest invalidation
+	freezes int         // freezes that the cache can have detected
+	wakes   int         // calls of Wake
+	excused [items]bool // the table could not be reached at some moment since the call started
+	garbled [items]bool // like excused, because of broken JSON in a collection
+	hit     bool        // everything it needs is cached and fresh: no read may start
+	base    bool        // it is a GetAll of a cached collection: no read of the collection may start
+	stale   [items]bool // for such a GetAll, the items that have to be read
+	prompt  bool        // the store is known to be down, and there is a last known value
+	settled bool        // the table was read since the last freeze that the cache has detected
+	slow    bool        // reads were known to be slow at some moment since the call started
 
-	wholes  int        // reads of its collection that ended since it began
-	singles [items]int // reads of each item that ended since it began, and since its collection's last
-	inStep  bool       // it has not outlived the step that it began in
+	wholes  int        // reads of its collection that ended since it started
+	singles [items]int // per item, reads that ended since it started and since the last read of the collection ended
+	inStep  bool       // the step in which it started has not ended
 }
 
 func (c *call) covers(x int) bool { return c.item == x || c.item < 0 && kindOf[x] == c.kind }
 
-// call begins a Get of item x, or a GetAll of a kind where x is negative.
+// call starts a Get of item x, or a GetAll of the kind if x is negative.
 func (w *world) call(n, x, kind int) {
 	w.mu.Lock()
 	if !w.ready() {
@@ -73,7 +73,7 @@ func (w *world) call(n, x, kind int) {
 		all, err = store.GetAll(kinds[kind])
 		for _, each := range all {
 			if y := itemOf(kind, each.Key); y < 0 || found[y] != (row{}) || each.Item.Version < 0 {
-				err = fmt.Errorf("GetAll listed %q, version %d, twice or in vain", each.Key, each.Item.Version)
+				err = fmt.Errorf("GetAll listed %q, version %d, twice or without a row", each.Key, each.Item.Version)
 			} else {
 				found[y] = content(each.Item, each.Key)
 			}
@@ -81,7 +81,7 @@ func (w *world) call(n, x, kind int) {
 	}()
 }
 
-// itemOf is the item of a kind with this key, or -1.
+// itemOf returns the item of a kind with this key, or -1.
 func itemOf(kind int, key string) int {
 	for x := range keys {
 		if kindOf[x] == kind && keys[x] == key {
@@ -91,7 +91,8 @@ func itemOf(kind int, key string) int {
 	return -1
 }
 
-// content is what a data store's answer says of an item; a row that no table ever held when it is nonsense.
+// content converts a data store's result for an item into a row. An inconsistent result becomes a row that no table
+// ever contained.
 func content(item ldstoretypes.ItemDescriptor, key string) row {
 	nonsense := row{version: item.Version, serial: -2, state: live}
 	var salt string
@@ -119,12 +120,12 @@ func content(item ldstoretypes.ItemDescriptor, key string) row {
 	return row{version: item.Version, serial: serial, state: live}
 }
 
-// beginCall notes a call and what it may expect. Item x is negative for a GetAll.
+// beginCall records a call and what the model expects of it. Item x is negative for a GetAll.
 func (w *world) beginCall(x, kind int) *call {
 	now := w.event()
 	c := &call{id: now.n, kind: kind, item: x, begin: now, freezes: w.freezes, wakes: w.wakes, inStep: true}
-	for _, l := range w.leaps { // those that a timekeeper has not looked at are not known
-		if now.mono-l.at < w.tick() {
+	for _, l := range w.leaps { // the sweeper has not detected recent ones
+		if now.mono-l.at < w.sweepInterval() {
 			c.begin.wall -= l.by
 			c.freezes--
 		}
@@ -144,7 +145,7 @@ func (w *world) beginCall(x, kind int) *call {
 		c.excused[y] = down || w.unreachable || i.failing && !late(i.failed) || x < 0 && w.failing[kind] &&
 			!late(w.failed[kind])
 	}
-	for _, r := range w.flying {
+	for _, r := range w.inFlight {
 		if !r.done && r.kind == kind {
 			c.ahead = append(c.ahead, r)
 		}
@@ -157,7 +158,7 @@ func (w *world) beginCall(x, kind int) *call {
 	c.prompt = down && w.script.TTL != 0 && len(c.joined) == 0 && w.lastKnown(c, now)
 	w.calls = append(w.calls, c)
 	w.callRaces(c)
-	w.tracef("call %d: %s begins", c.id, w.callName(c))
+	w.tracef("call %d: %s starts", c.id, w.callName(c))
 	return c
 }
 
@@ -168,7 +169,7 @@ func (w *world) callName(c *call) string {
 	return "Get " + w.name(c.item)
 }
 
-// endCall judges what a call returned, and raises the floor under all calls that begin after it.
+// endCall checks what a call returned, and raises the floor for all calls that start after it.
 func (w *world) endCall(c *call, found [items]row, err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -177,8 +178,8 @@ func (w *world) endCall(c *call, found [items]row, err error) {
 	for n, other := range w.calls {
 		if other == c {
 			w.calls = append(w.calls[:n], w.calls[n+1:]...)
-			w.left = append(w.left, c)
-			for _, r := range w.flying { // it may have had another begin after one of these
+			w.returned = append(w.returned, c)
+			for _, r := range w.inFlight { // a read that the call requested may start after one of these
 				if !r.done && r.kind == c.kind {
 					c.ahead = append(c.ahead, r)
 				}
@@ -203,15 +204,15 @@ func (w *world) endCall(c *call, found [items]row, err error) {
 	}
 }
 
-// tick is how much later the cache may know of time that has passed.
-func (w *world) tick() time.Duration {
+// sweepInterval returns the delay with which the cache may detect that time has passed.
+func (w *world) sweepInterval() time.Duration {
 	if w.script.Strict || w.script.Lambda && w.wakes == 0 {
 		return 0
 	}
-	return w.subject.Tick
+	return w.subject.SweepInterval
 }
 
-// isDown says whether a client was told that the store is down, and not that it is up again.
+// isDown reports whether a client was notified that the store is down, and not yet that it is up again.
 func (w *world) isDown() bool {
 	for _, c := range w.clients {
 		if c.down {
@@ -221,9 +222,9 @@ func (w *world) isDown() bool {
 	return false
 }
 
-// early is how long before the end of the TTL a cache may read again.
+// early returns how long before the end of the TTL a cache may read again.
 func (w *world) early() time.Duration {
-	if w.tick() == 0 {
+	if w.sweepInterval() == 0 {
 		return 0
 	}
 	return w.subject.Early

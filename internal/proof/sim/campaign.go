@@ -16,22 +16,22 @@ import (
 
 // Campaign runs many seeds.
 type Campaign struct {
-	First uint64 // the first seed; the others follow
-	Seeds int    // how many
-	Steps int    // in each script; 0 is 100
+	First uint64 // the first seed; the following seeds are consecutive
+	Seeds int    // number of seeds
+	Steps int    // number of steps in each script; 0 means 100
 }
 
-// Flags is a short campaign that a test's flags can make another: -sim.first, -sim.seeds and -sim.steps. A test package
+// Flags returns a short campaign, which the test flags -sim.first, -sim.seeds and -sim.steps can change. A test package
 // calls it once, before flags are parsed.
 func Flags() *Campaign {
 	c := new(Campaign)
 	flag.Uint64Var(&c.First, "sim.first", 1, "the simulator's first seed")
-	flag.IntVar(&c.Seeds, "sim.seeds", 500, "how many seeds the simulator runs")
-	flag.IntVar(&c.Steps, "sim.steps", 100, "how many steps each has")
+	flag.IntVar(&c.Seeds, "sim.seeds", 500, "number of seeds that the simulator runs")
+	flag.IntVar(&c.Steps, "sim.steps", 100, "number of steps in each script")
 	return c
 }
 
-// Replay runs histories in which a cache once broke a promise, each a name and its shrunk script, as subtests.
+// Replay runs histories in which a cache once broke a promise, as subtests. Each is a name and a shrunk script.
 func Replay(t *testing.T, subject Subject, histories [][2]string) {
 	t.Helper()
 	for _, h := range histories {
@@ -47,16 +47,16 @@ func Replay(t *testing.T, subject Subject, histories [][2]string) {
 	}
 }
 
-// Run runs the seeds on all cores. It fails t at the first broken promise, with the seed and a script that was
-// shrunk, or when a race did not occur in any of them, and logs what was done.
+// Run runs the seeds on all cores. It fails t at the first broken promise, with the seed and a shrunk script, or if a
+// race did not occur with any seed. It logs the number of seeds and the races that occurred.
 func (c Campaign) Run(t *testing.T, subject Subject) {
 	t.Helper()
 	if c.Steps == 0 {
 		c.Steps = 100
 	}
 	var (
-		next   atomic.Int64 // seeds handed out
-		failed atomic.Bool  // a shard found a broken promise: the others stop
+		next   atomic.Int64 // number of seeds assigned to shards
+		failed atomic.Bool  // a shard found a broken promise; all shards stop
 		mu     sync.Mutex   // guards races
 		races  = NewRaces()
 		begun  = time.Now()
@@ -106,20 +106,20 @@ func (r Races) String() string {
 	return b.String()
 }
 
-// Report fails t with the smallest script it finds that still breaks the same promise as err says, and all that
-// happens in it. What a cache does in one step may be left to chance, so a script is tried more than once.
+// Report fails t with the smallest script it finds that breaks the same promise as err, and with a trace of that
+// script. A cache may behave randomly within a step, so each script is run several times.
 func Report(t *testing.T, name string, script Script, subject Subject, err error) {
 	t.Helper()
 	var first *Broken
 	if !errors.As(err, &first) {
 		t.Fatalf("%s: %v", name, err)
 	}
-	tries := 30
+	attempts := 30
 	judge := func(s Script) *Broken {
-		for n := range tries {
+		for n := range attempts {
 			var broken *Broken
 			if errors.As(Trace(t, s, subject), &broken) && broken.Promise == first.Promise {
-				tries = max(1, min(tries, 3*n))
+				attempts = max(1, min(attempts, 3*n))
 				return broken
 			}
 		}
@@ -127,7 +127,7 @@ func Report(t *testing.T, name string, script Script, subject Subject, err error
 	}
 	broken := judge(script)
 	if broken == nil {
-		t.Fatalf("%s: %v, once, and not again in %d runs of the script:\n%v", name, first, tries, script)
+		t.Fatalf("%s: %v, once, and not again in %d runs of the script:\n%v", name, first, attempts, script)
 	}
 	script = Shrink(script, func(s Script) bool {
 		less := judge(s)
@@ -136,12 +136,12 @@ func Report(t *testing.T, name string, script Script, subject Subject, err error
 		}
 		return less != nil
 	})
-	t.Fatalf("%s: %v\nThe shrunk script, for Parse:\n%v\n\nWhat happens in it (step, time):\n%s",
+	t.Fatalf("%s: %v\nThe shrunk script, for Parse:\n%v\n\nIts events (step, time):\n%s",
 		name, broken, script, broken.Trace)
 }
 
-// Shrink leaves out what it can from a script that fails: halves of the steps first, then smaller parts, then what
-// sets it up and the numbers in it, and again until nothing changes.
+// Shrink returns the smallest script it finds that still fails. It removes halves of the steps first, then smaller
+// parts, then settings and numbers, and repeats this until nothing changes.
 func Shrink(script Script, fails func(Script) bool) Script {
 	smaller := true
 	try := func(change func(*Script)) bool {

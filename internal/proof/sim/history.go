@@ -5,38 +5,38 @@ import (
 	"time"
 )
 
-// stamp says when something happened.
+// stamp is the time of an event.
 type stamp struct {
-	n          int           // in the order of all events of the run
-	step       int           // during this step
-	mono, wall time.Duration // by the two hands
+	n          int           // its number in the order of all events of the run
+	step       int           // the step in which it happened
+	mono, wall time.Duration // the monotonic and the wall clock
 }
 
-// item is a place in the table, everything that it ever held, and what the model knows about it.
+// item is a key of the table, all rows that it ever had, and what the model knows about it.
 type item struct {
 	kind int
 	key  string
-	rows []row   // the last one is what the table holds
-	over []*read // reads that cover it, in the order of their beginnings: its own and its collection's
+	rows []row   // the last row is the current one
+	over []*read // reads of it and of its collection, in the order in which they started
 
-	invalidated stamp // the last Invalidate or InvalidateAll that it was in
-	floor       int   // the latest place that is known to have been returned by a call that ended
+	invalidated stamp // its last invalidation
+	floor       int   // the newest place that a completed call has returned
 	shown       int   // the row that was returned last, or -1
 
-	failing bool  // a read failed, and the cache cannot yet know that the table is well
-	garbled bool  // its JSON was broken in the last one, of a collection
-	failed  stamp // when the last one did
+	failing bool  // a read failed, and the cache cannot know yet that the table can be reached
+	garbled bool  // the last failed read was of a collection with broken JSON for this item
+	failed  stamp // when the last read failed
 }
 
-// row is what the table held in one place for a while. Rows with equal fields can follow in one history: so a row is
-// named by its index in item.rows, its place, and never by its version.
+// row is the content of one key for a while. Rows with equal fields can occur several times in one history. So a row is
+// identified by its place, which is its index in item.rows, never by its version.
 type row struct {
 	version int
-	serial  int // of its JSON, unique but for resets to the same; 0: no flag data
+	serial  int // identifies its JSON, unique except for resets to the same row; 0: no flag data
 	state   rowState
 }
 
-// rowState tells a row that is not there from one that says "deleted".
+// rowState distinguishes a missing row, a row with data and a tombstone.
 type rowState byte
 
 const (
@@ -47,7 +47,7 @@ const (
 
 func (i *item) last() row { return i.rows[len(i.rows)-1] }
 
-// lastLive is the last row that was not absent; the zero row when there was none.
+// lastLive returns the last row that was not absent, or the zero row if there was none.
 func (i *item) lastLive() row {
 	for n := len(i.rows) - 1; n >= 0; n-- {
 		if i.rows[n].state != absent {
@@ -57,7 +57,7 @@ func (i *item) lastLive() row {
 	return row{}
 }
 
-// json is the row as LaunchDarkly's SDK stores it: the salt tells one row from all others.
+// json returns the row as LaunchDarkly's SDK stores it. The salt identifies the row.
 func (i *item) json(r row) []byte {
 	b := append(make([]byte, 0, 80), `{"key":"`...)
 	b = append(b, i.key...)
@@ -71,29 +71,29 @@ func (i *item) json(r row) []byte {
 	return append(b, `","on":true}`...)
 }
 
-// message is a change that the stream has and the cache does not know of yet.
+// message is a change that is in the stream and was not delivered to the cache yet.
 type message struct {
 	item, version int
 }
 
-// write lets a writer change item x in one of these ways, and the stream notice.
+// write changes item x in the given way, and adds the change to the stream.
 func (w *world) write(x, way int) {
 	i := w.items[x]
 	known := i.lastLive()
 	w.serial++
 	up := row{version: known.version + 1, serial: w.serial, state: live}
 	switch way % 12 {
-	case 5, 6: // a reset to what it was
+	case 5, 6: // a reset to an earlier row
 		w.put(x, i.rows[way%len(i.rows)])
 	case 7, 8:
 		w.put(x, row{})
-	case 9: // the same version with other data: an edit, or made again after a removal
+	case 9: // the same version with other data: an edit, or re-created after a removal
 		if known.state == live {
 			w.put(x, row{version: known.version, serial: w.serial, state: live})
 		}
 	case 10:
 		w.put(x, row{version: up.version, state: tombstone})
-	case 11: // a sync: all items, to new data or back to old
+	case 11: // a sync: all items get new or earlier data
 		for n, each := range w.items {
 			if way > 12 {
 				w.put(n, each.rows[len(each.rows)/2])
@@ -107,7 +107,7 @@ func (w *world) write(x, way int) {
 	}
 }
 
-// wipe removes all rows and the marker, as an operator does who creates a table again, or puts the marker back.
+// wipe removes all rows and the marker, like an operator who re-creates a table, or restores the marker.
 func (w *world) wipe() {
 	if !w.subject.Marker {
 		return
@@ -119,10 +119,10 @@ func (w *world) wipe() {
 			w.put(x, row{})
 		}
 	}
-	w.heal()
+	w.updateHealthy()
 }
 
-// knewLive says whether the cache certainly knew that item x was live when the read r of it began.
+// knewLive reports whether the cache certainly knew that item x was live when r, a read of it, started.
 func (w *world) knewLive(r *read, x int) bool {
 	i := w.items[x]
 	var latest *read
@@ -140,7 +140,7 @@ func (w *world) knewLive(r *read, x int) bool {
 	return latest != nil && i.rows[latest.pos[x]].state == live
 }
 
-// put makes the table hold a row. The stream says its version where it rose, as streamhandler does.
+// put writes a row. The change contains the version if the version rose, like streamhandler's.
 func (w *world) put(x int, r row) {
 	i := w.items[x]
 	last := i.last()

@@ -4,14 +4,15 @@ import (
 	"time"
 )
 
-// The first half of the model: what a call may return. Every value must come from a read of the table that the
-// promises allow the call to use.
+// This file is the first half of the model: what a call may return. Every value must come from a read of the table
+// that the promises allow the call to use.
 
-// judgeValue checks that the call may return this for item x, and returns the read that it must have come from: of
-// those that are allowed the one with the oldest value, which binds later calls least. It is nil when there is none.
+// judgeValue checks that the call may return this row for item x, and returns the read that it must have come from. If
+// several reads are allowed, it is the one with the oldest value, which restricts later calls least. It returns nil if
+// there is none.
 func (w *world) judgeValue(c *call, x int, got row) (from *read) {
 	i := w.items[x]
-	promise, why := 1, "which no read brought"
+	promise, why := 1, "which no read returned"
 	unknown, broken := true, false
 	for _, r := range i.over {
 		p := r.pos[x]
@@ -20,16 +21,16 @@ func (w *world) judgeValue(c *call, x int, got row) (from *read) {
 		if p < 0 || i.rows[p] != got || !r.done {
 			continue
 		}
-		if n, objection := w.objection(c, r, x); n == 0 {
+		if n, violation := w.violation(c, r, x); n == 0 {
 			if from == nil || w.place(r, x) < w.place(from, x) {
 				from = r
 			}
 		} else if !r.failed || promise == 1 {
-			promise, why = n, objection
+			promise, why = n, violation
 		}
 	}
 	if from == nil && c.item < 0 && got.state == absent && unknown && broken {
-		return nil // a GetAll may leave out what is broken in the table when nothing is known of it
+		return nil // a GetAll may omit an item whose row is broken and that has no last known value
 	}
 	if from == nil {
 		w.brokef(promise, "call %d, %s, returned %s as %v, %s", c.id, w.callName(c), w.name(x), got, why)
@@ -37,8 +38,8 @@ func (w *world) judgeValue(c *call, x int, got row) (from *read) {
 	return from
 }
 
-// place is how old what a read brought is: its place in the table's history, or where reads may lag behind the table,
-// that of the read among the others.
+// place returns the age of the value that a read returned: its place in the table's history. If reads may lag behind
+// the table, it is the place of the read among all reads.
 func (w *world) place(r *read, x int) int {
 	if w.script.Lag {
 		return r.begin.n
@@ -46,41 +47,42 @@ func (w *world) place(r *read, x int) int {
 	return r.pos[x]
 }
 
-// objection says why the call may not return what the read brought for x: the promise, and the reason. 0: none. The
-// order of the cases matters: first what nothing excuses (a read that brought nothing, a value older than one that
-// was returned), then the excuses of a table that cannot be reached, then the promises of freshness.
-func (w *world) objection(c *call, r *read, x int) (promise int, why string) {
+// violation returns why the call may not return the read's value for x: the number of the promise, and the reason. The
+// number is 0 if the call may. The order of the cases matters: first the violations without an excuse (a failed read, a
+// value older than one that was returned), then the excuses of a table that cannot be reached, then the promises of
+// freshness.
+func (w *world) violation(c *call, r *read, x int) (promise int, why string) {
 	switch {
 	case r.failed:
 		return 1, "from a read that had been abandoned or failed"
 	case w.place(r, x) < c.floor[x]:
-		return 1, "older than what a call returned that ended before"
+		return 1, "older than a value returned by a call that ended before"
 	case r.vanished[x]:
-		return 4, "though the table had lost its marker"
+		return 4, "although the table had lost its marker"
 	case c.garbled[x]:
 		return 0, "" // MaxStale is for a table that cannot be reached
 	case c.excused[x] && (w.servable(r, c.begin) || w.servable(r, c.end)):
 		return 0, ""
 	case w.script.TTL == 0 && r.begin.n < c.begin.n:
-		return 3, "from a read that began before, and there is no cache"
+		return 3, "from a read that started before the call, with TTL 0"
 	case r.begin.n < c.inv[x]:
-		return 2, "from a read that began before it was invalidated"
+		return 2, "from a read that started before it was invalidated"
 	case spans(r.wakes, c.wakes), spans(r.freezes, c.freezes) && r.backs[0] == r.backs[1]:
-		return 3, "from a read that began before a freeze and ended after it"
+		return 3, "from a read that started before a freeze and ended after it"
 	case r.end.n < c.begin.n && w.expired(r, c.begin) && !c.confused() && !w.waitedShortly(c):
 		return 3, "from a read that is older than the TTL"
 	}
 	return 0, ""
 }
 
-// waitedShortly says whether the call may return what has only expired, because reads are slow.
+// waitedShortly reports whether the call may return a value that has only expired, because reads are slow.
 func (w *world) waitedShortly(c *call) bool {
 	short := w.subject.ShortWait
 	return short > 0 && c.settled && (c.slow || c.end.mono-c.begin.mono >= short)
 }
 
-// confused says whether the call joined a read during which the wall clock stepped back: a read that takes that one's
-// place may have an age of which no clock can tell.
+// confused reports whether the call joined a read during which the wall clock was set back. The age of a read that
+// replaces that one may not be measurable by either clock.
 func (c *call) confused() bool {
 	for _, r := range c.joined {
 		if r.backs[0] < r.backs[1] {
@@ -90,22 +92,22 @@ func (c *call) confused() bool {
 	return false
 }
 
-// spans says whether something happened during a read and before now, given how often it had happened at the
-// read's beginning, its end, and by now.
+// spans reports whether something happened during a read and before now, given how often it had happened at the start
+// of the read, at its end, and by now.
 func spans(counts [2]int, now int) bool { return counts[0] < min(counts[1], now) }
 
-// older says whether by either hand more than limit has passed since the read began.
+// older reports whether by at least one clock more than limit has passed since the read started.
 func older(r *read, now stamp, limit time.Duration) bool {
 	return now.mono-r.begin.mono > limit || now.wall-r.begin.wall > limit
 }
 
-// expired says whether what a read brought is certainly past the TTL.
+// expired reports whether the value of a read is certainly past the TTL.
 func (w *world) expired(r *read, now stamp) bool {
 	return w.script.TTL > 0 && older(r, now, w.script.TTL)
 }
 
-// servable says whether a value may be served as the last known one. A cache may count its age from the read's
-// beginning or end.
+// servable reports whether a value may be served as the last known value. A cache may count its age from the start or
+// the end of the read.
 func (w *world) servable(r *read, now stamp) bool {
 	limit := w.script.MaxStale
 	if limit > 0 {
@@ -114,7 +116,7 @@ func (w *world) servable(r *read, now stamp) bool {
 	return limit == 0
 }
 
-// lastKnown says whether there is certainly something to return when reads fail.
+// lastKnown reports whether there is certainly a value to return if reads fail.
 func (w *world) lastKnown(c *call, now stamp) bool {
 	if w.script.MaxStale < 0 {
 		return false
@@ -122,7 +124,7 @@ func (w *world) lastKnown(c *call, now stamp) bool {
 	if c.item >= 0 && w.subject.Forgets {
 		for _, r := range w.items[c.item].over {
 			if p := r.pos[c.item]; p < 0 || w.items[c.item].rows[p].state == absent {
-				return false // it may have been forgotten since
+				return false // it may have been removed from memory since
 			}
 		}
 	}
@@ -146,7 +148,8 @@ func (w *world) lastKnown(c *call, now stamp) bool {
 	return false
 }
 
-// judgeError checks that a call may return an error: only when the table cannot be reached and nothing is known.
+// judgeError checks that a call may return an error: only if the table cannot be reached and there is no last known
+// value.
 func (w *world) judgeError(c *call, now stamp, err error) {
 	excused := false
 	for x := range w.items {
@@ -154,17 +157,17 @@ func (w *world) judgeError(c *call, now stamp, err error) {
 	}
 	switch {
 	case !excused:
-		w.brokef(4, "call %d, %s, returned an error though no read had failed: %v", c.id, w.callName(c), err)
+		w.brokef(4, "call %d, %s, returned an error although no read had failed: %v", c.id, w.callName(c), err)
 	case w.lastKnown(c, now):
 		w.brokef(4, "call %d, %s, returned an error instead of the last known value: %v", c.id, w.callName(c), err)
 	case w.script.MaxStale != 0:
-		w.races.hit("an error as the last known value is too old")
+		w.races.hit("an error because the last known value is too old")
 	default:
-		w.races.hit("an error as nothing is known")
+		w.races.hit("an error because there is no last known value")
 	}
 }
 
-// noteFailure excuses the calls that need what could not be read, until the cache can know better.
+// noteFailure excuses the calls that need the items of a failed read, until the cache can know better.
 func (w *world) noteFailure(r *read, now stamp) {
 	w.sawFailure, w.lastFailure = !w.subject.NoStatus, now
 	if r.item < 0 {
@@ -182,26 +185,26 @@ func (w *world) noteFailure(r *read, now stamp) {
 	}
 }
 
-// judgeTold checks what a client is told about the store.
-func (w *world) judgeTold(c *client, up bool) {
+// judgeNotification checks a status of the store that was sent to a client.
+func (w *world) judgeNotification(c *client, up bool) {
 	now := w.event()
 	switch {
 	case up != c.down:
-		w.brokef(4, "a client was told twice in a row that the store is available: %v", up)
+		w.brokef(4, "a client was notified twice in a row of the same status, available: %v", up)
 	case up && !w.sawWell && !w.subject.NoStatus:
-		w.brokef(4, "a client was told that the store is up, and no read or look at it had succeeded")
-	case !up && !w.outage && (w.lastFailure.n == 0 || w.lastFailure.mono < c.told):
-		w.brokef(4, "a client was told that the store is down, and no read had failed")
+		w.brokef(4, "a client was notified that the store is up, but no read or check had succeeded")
+	case !up && !w.outage && (w.lastFailure.n == 0 || w.lastFailure.mono < c.notifiedAt):
+		w.brokef(4, "a client was notified that the store is down, but no read had failed")
 	}
-	c.down, c.told = !up, now.mono
+	c.down, c.notifiedAt = !up, now.mono
 	if up {
 		w.races.hit("the store recovers")
-		w.mustTell = false
+		w.mustNotify = false
 		if !w.subject.NoStatus {
 			w.failing = [len(kinds)]bool{}
 		}
 		for _, i := range w.items {
-			// What failed at this very moment may have failed after the look that found the store well.
+			// A read that failed at this moment may have failed after the check that succeeded.
 			i.failing = i.failing && (i.failed.mono >= now.mono || w.subject.NoStatus)
 		}
 	}
@@ -220,18 +223,18 @@ func (w *world) judgeTold(c *client, up bool) {
 	}
 }
 
-// judgeStatus checks, when nothing moves, that clients know what state the store is in.
+// judgeStatus checks, when all goroutines are blocked, that clients were notified of the store's state.
 func (w *world) judgeStatus(now stamp) {
 	if w.subject.NoStatus {
 		return
 	}
-	since := max(w.healed, w.lastFailure.mono)
+	since := max(w.healthySince, w.lastFailure.mono)
 	for _, c := range w.clients {
-		if w.mustTell && now.mono >= w.mustTellBy && !c.down && c.store != nil && c.since < w.lastFailure.n {
-			w.brokef(4, "a read failed in an outage, and a client was not told that the store is down")
+		if w.mustNotify && now.mono >= w.mustNotifyBy && !c.down && c.store != nil && c.since < w.lastFailure.n {
+			w.brokef(4, "a read failed in an outage, and a client was not notified that the store is down")
 		}
-		if c.down && w.healed >= 0 && now.mono-since > w.subject.Recovery {
-			w.brokef(4, "the table has been well for %v, and a client was not told", now.mono-since)
+		if c.down && w.healthySince >= 0 && now.mono-since > w.subject.Recovery {
+			w.brokef(4, "the table has been reachable for %v, and a client was not notified", now.mono-since)
 		}
 	}
 }

@@ -1,15 +1,15 @@
 package sim
 
-// Races counts how often each named race occurred. All names are in it from the beginning.
+// Races counts how often each named race occurred. It contains all names from the start.
 type Races map[string]int
 
-// names are the races that a campaign has to see.
+// names are the races that must occur in a campaign.
 var names = []string{
-	"a client asks for an unknown flag",
-	"a flag is made that was known as unknown",
+	"a client reads an unknown flag",
+	"a flag that was known to be absent is created",
 	"a freeze during a read",
 	"a Get joins a read that is then discarded",
-	"a Get takes the entry of a read that ended before its own",
+	"a Get uses the value of a read that ended before its own",
 	"a Get waits for a second read",
 	"a last known value is served in an outage",
 	"a message is lost",
@@ -17,26 +17,26 @@ var names = []string{
 	"a message with a newer version than the table's",
 	"a message with an older version than the table's",
 	"a message without a version",
-	"a read ends well after a discarded one",
-	"a read fails after a discarded one",
-	"a read fails in a panic, or with an error",
+	"a read succeeds after a discarded read",
+	"a read fails after a discarded read",
+	"a read fails with an error or a panic",
 	"a read is abandoned",
 	"a read lags behind the table",
-	"a removed flag is seen to be gone",
+	"a client sees that a flag was removed",
 	"a reset is followed",
-	"a row made again under its version is followed",
+	"a row that is re-created with the same version is followed",
 	"a second client shares the cache",
 	"a tombstone is seen",
 	"a wake during a read",
-	"an abandoned read is answered during its successor",
-	"an abandoned read is answered late",
-	"an error as nothing is known",
-	"an error as the last known value is too old",
+	"an abandoned read ends during the next read",
+	"an abandoned read ends late",
+	"an error because there is no last known value",
+	"an error because the last known value is too old",
 	"an expired entry by the monotonic clock, after the wall clock stepped back",
 	"an expired entry by the wall clock only",
 	"an item's read ends during its collection's",
 	"a collection's read ends during an item's",
-	"an item's JSON is broken in a collection",
+	"a collection contains broken JSON",
 	"calls share a read",
 	"GetAll over a cached collection with an invalidated flag",
 	"invalidate all during a read",
@@ -50,7 +50,7 @@ var names = []string{
 	"the wall clock steps back during a read",
 }
 
-// NewRaces counts from 0.
+// NewRaces returns a zero count for each race.
 func NewRaces() Races {
 	r := Races{}
 	for _, name := range names {
@@ -59,14 +59,15 @@ func NewRaces() Races {
 	return r
 }
 
-// Add adds another's counts.
+// Add adds the counts of other.
 func (r Races) Add(other Races) {
 	for name, n := range other {
 		r[name] += n
 	}
 }
 
-// hit counts a race. A name that is not in the list is a mistake in this package: no campaign would miss it.
+// hit counts a race. It panics if the name is not in the list, because no campaign would notice that the race is
+// missing.
 func (r Races) hit(name string) {
 	if _, ok := r[name]; !ok {
 		panic("sim: race " + name + " is not in the list of names")
@@ -90,7 +91,7 @@ func (w *world) messageRaces(op Op, x, version int) {
 
 func (w *world) invalidateRaces(x int, all bool) {
 	w.hitIf(w.clients[0].store == nil && w.script.Preload, "invalidate during a preload")
-	for _, r := range w.flying {
+	for _, r := range w.inFlight {
 		if r.done || !r.covers(x) {
 			continue
 		}
@@ -103,7 +104,7 @@ func (w *world) invalidateRaces(x int, all bool) {
 }
 
 func (w *world) clockRaces(op Op, wake bool) {
-	for _, r := range w.flying {
+	for _, r := range w.inFlight {
 		if r.done {
 			continue
 		}
@@ -125,7 +126,7 @@ func (w *world) callRaces(c *call) {
 		return
 	}
 	i := w.items[c.item]
-	w.hitIf(len(i.rows) == 1 && i.last().state == absent, "a client asks for an unknown flag")
+	w.hitIf(len(i.rows) == 1 && i.last().state == absent, "a client reads an unknown flag")
 	for _, r := range c.joined {
 		w.hitIf(r.item == c.item && r.begin.n > c.inv[c.item] && w.script.TTL != 0, "calls share a read")
 	}
@@ -141,7 +142,7 @@ func (w *world) callRaces(c *call) {
 	w.hitIf(wall && !mono, "an expired entry by the wall clock only")
 }
 
-// valueRaces looks at what a call returned for x: the row at pos.
+// valueRaces counts races of a call that returned the row at pos for x.
 func (w *world) valueRaces(c *call, x, pos int) {
 	i := w.items[x]
 	now := i.rows[pos]
@@ -151,11 +152,11 @@ func (w *world) valueRaces(c *call, x, pos int) {
 	w.hitIf(now.state == tombstone, "a tombstone is seen")
 	if i.shown >= 0 && pos > i.shown {
 		before := i.rows[i.shown]
-		w.hitIf(before.state != absent && now.state == absent, "a removed flag is seen to be gone")
-		w.hitIf(before.state == absent && now.state == live, "a flag is made that was known as unknown")
+		w.hitIf(before.state != absent && now.state == absent, "a client sees that a flag was removed")
+		w.hitIf(before.state == absent && now.state == live, "a flag that was known to be absent is created")
 		w.hitIf(now.state == live && now.version < before.version, "a reset is followed")
 		w.hitIf(now.state == live && now.version == before.version && now.serial != before.serial,
-			"a row made again under its version is followed")
+			"a row that is re-created with the same version is followed")
 	}
 	i.shown = pos
 	if c.item < 0 {
@@ -168,15 +169,15 @@ func (w *world) valueRaces(c *call, x, pos int) {
 		w.hitIf(r.done && r.discarded[x] && r.begin.n > c.inv[x], "a Get joins a read that is then discarded")
 		w.hitIf(r.done && r.begin.n < c.inv[x] && last != r, "a Get waits for a second read")
 		w.hitIf(r.done && r.contested[x] && r.pos[x] != pos,
-			"a Get takes the entry of a read that ended before its own")
+			"a Get uses the value of a read that ended before its own")
 	}
 }
 
-// readRaces looks at a read that has ended.
+// readRaces counts races of a read that has ended.
 func (w *world) readRaces(r *read) {
-	w.hitIf(r.failed && !r.abandoned, "a read fails in a panic, or with an error")
-	w.hitIf(r.maybe, "an item's JSON is broken in a collection")
-	for _, other := range w.flying {
+	w.hitIf(r.failed && !r.abandoned, "a read fails with an error or a panic")
+	w.hitIf(r.maybe, "a collection contains broken JSON")
+	for _, other := range w.inFlight {
 		if other.done || other == r || other.kind != r.kind {
 			continue
 		}
@@ -189,8 +190,8 @@ func (w *world) readRaces(r *read) {
 	over := w.items[r.item].over
 	for n := len(over) - 2; n >= 0; n-- {
 		if over[n].item == r.item && over[n] != r {
-			w.hitIf(over[n].discarded[r.item] && r.failed, "a read fails after a discarded one")
-			w.hitIf(over[n].discarded[r.item] && !r.failed, "a read ends well after a discarded one")
+			w.hitIf(over[n].discarded[r.item] && r.failed, "a read fails after a discarded read")
+			w.hitIf(over[n].discarded[r.item] && !r.failed, "a read succeeds after a discarded read")
 			return
 		}
 	}

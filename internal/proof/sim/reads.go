@@ -5,16 +5,16 @@ import (
 	"time"
 )
 
-// The second half of the model: when the cache may read the table, and how long a call may wait.
+// This file is the second half of the model: when the cache may read the table, and how long a call may wait.
 
-// fresh says whether item x is certainly cached and fresh: a Get must not read. Where a promise leaves a cache
-// a choice it says no.
+// fresh reports whether item x is certainly cached and fresh, so that a Get must not read. It returns false where a
+// promise leaves the cache a choice.
 func (w *world) fresh(x int, now stamp) bool {
 	i := w.items[x]
 	for n := len(i.over) - 1; n >= 0; n-- {
 		r := i.over[n]
 		if r.begin.n < i.invalidated.n {
-			return false // as are all before
+			return false // all earlier reads started before the invalidation too
 		}
 		if !r.done || r.failed || r.pos[x] < 0 {
 			continue
@@ -28,14 +28,14 @@ func (w *world) fresh(x int, now stamp) bool {
 	return false
 }
 
-// sound says whether a read ended well, and so that a cache has to believe it, and is no older than the TTL.
+// sound reports whether a read succeeded, so that the cache must use its values, and is not older than the TTL.
 func (w *world) sound(r *read, now stamp) bool {
 	return r.done && !r.failed && !r.maybe && w.script.TTL != 0 && r.end.n < now.n &&
 		r.freezes[0] == r.freezes[1] && r.wakes[0] == r.wakes[1] && r.backs[0] == w.backs && !w.sawFailure &&
 		(w.script.TTL < 0 || !older(r, now, w.script.TTL-w.early()-1))
 }
 
-// judgeNeed decides which reads the call may cause.
+// judgeNeed determines which reads the call may cause.
 func (w *world) judgeNeed(c *call, now stamp) {
 	if c.item >= 0 {
 		c.hit = w.fresh(c.item, now)
@@ -55,38 +55,38 @@ func (w *world) judgeNeed(c *call, now stamp) {
 	}
 }
 
-// judgeBegin checks a read that begins now.
+// judgeBegin checks that a read may start now.
 func (w *world) judgeBegin(r *read) {
-	if w.under(r.kind, r.item) != nil {
-		w.brokef(1, "a read of %s begins while another is under way", w.readName(r))
+	if w.inProgress(r.kind, r.item) != nil {
+		w.brokef(1, "a read of %s starts while another is in progress", w.readName(r))
 	}
 	if r.item < 0 && w.building[r.kind] {
 		w.building[r.kind] = false
 		return
 	}
 	sharing := 0
-	for _, c := range append(w.leftReads(), w.calls...) {
+	for _, c := range append(w.recentlyReturned(), w.calls...) {
 		if c.kind == r.kind && w.needs(c, r) {
 			sharing++
 		}
 	}
-	if sharing == 0 && !w.unasked(r) {
-		w.brokef(5, "read %d of %s begins, and no call needs it", r.id, w.readName(r))
+	if sharing == 0 && !w.background(r) {
+		w.brokef(5, "read %d of %s starts, but no call needs it", r.id, w.readName(r))
 	}
 }
 
-// leftReads returns the calls that returned before a read ended which they may have waited for: one that waits for that
-// read in turn may still begin on their behalf.
-func (w *world) leftReads() []*call {
-	w.left = slices.DeleteFunc(w.left, func(c *call) bool {
+// recentlyReturned returns the calls that ended before a read which they may have waited for. A read that they
+// requested may still start after that read.
+func (w *world) recentlyReturned() []*call {
+	w.returned = slices.DeleteFunc(w.returned, func(c *call) bool {
 		return c.end.step < w.step &&
 			!slices.ContainsFunc(c.ahead, func(r *read) bool { return !r.done || r.end.step >= w.step })
 	})
-	return slices.Clone(w.left)
+	return slices.Clone(w.returned)
 }
 
-// needs says whether the call can be the reason for a read that begins now. It cannot when the read is of something
-// else, when what it asks for was fresh as it began, or when a read that ended since has settled it.
+// needs reports whether the call can be the reason for a read that starts now. It cannot if the read is of another item
+// or kind, if the value it needs was fresh when it started, or if a read that ended since has provided the value.
 func (w *world) needs(c *call, r *read) bool {
 	whole := c.item >= 0 && r.item < 0 && w.wasWhole(r.kind)
 	if c.item >= 0 && c.item != r.item && !whole || c.hit && c.inStep {
@@ -96,7 +96,7 @@ func (w *world) needs(c *call, r *read) bool {
 		return false
 	}
 	if w.script.TTL == 0 && c.item < 0 && r.item >= 0 {
-		return true // without a cache, what an overlapping read made useless is read again
+		return true // with TTL 0, a value that an overlapping read made unusable is read again
 	}
 	reads := w.reads
 	if r.item >= 0 {
@@ -110,7 +110,7 @@ func (w *world) needs(c *call, r *read) bool {
 	return true
 }
 
-// manyStale says whether a GetAll may read its collection again because many of its items are stale.
+// manyStale reports whether a GetAll may read its collection again because many of its items are stale.
 func (w *world) manyStale(c *call) bool {
 	n := 0
 	for _, stale := range c.stale {
@@ -121,9 +121,9 @@ func (w *world) manyStale(c *call) bool {
 	return w.subject.ManyStale > 0 && n > w.subject.ManyStale
 }
 
-// answers says whether the read q, which ended, settled what the call would want r for: it ended during the call,
-// began after what it has to be newer than, and brought what a cache must keep. In each case of doubt it says no, and
-// r may begin.
+// answers reports whether the ended read q provided the value for which the call would need r: it ended during the
+// call, started after the latest invalidation, and has a value that the cache must keep. In case of doubt it returns
+// false, and r may start.
 func (w *world) answers(q *read, c *call, r *read) bool {
 	invalidated := w.allInv.n
 	switch {
@@ -137,7 +137,7 @@ func (w *world) answers(q *read, c *call, r *read) bool {
 		return false
 	}
 	if q.item != r.item && q.end.step == r.begin.step && len(c.joined) > 0 && !slices.Contains(c.joined, q) {
-		return false // what it had joined has only just ended, and the two reads may have begun in either order
+		return false // the read it had joined has just ended, and q and r may have started in either order
 	}
 	if r.item < 0 && q.item < 0 && w.subject.ManyStale > 0 {
 		n := 0
@@ -152,34 +152,34 @@ func (w *world) answers(q *read, c *call, r *read) bool {
 	}
 	if r.item >= 0 && (q.contested[r.item] || q.item < 0 && w.overlapped(q, r.item) || (q.item < 0 || c.item < 0) &&
 		(q.failed || q.maybe)) {
-		return false // a GetAll may try again what failed for another call
+		return false // a GetAll may repeat a read that failed for another call
 	}
-	// As in sound: what the wall clock has taken back since, the cache may have seen to be past its TTL before.
+	// As in sound: if the wall clock was set back since, the cache may have seen before that q was past its TTL.
 	return q.freezes[0] == q.freezes[1] && q.wakes[0] == q.wakes[1] && q.backs[0] == w.backs &&
 		(q.item == c.item && c.item >= 0 || w.script.TTL <= 0 || !older(q, r.begin, w.script.TTL-w.early()-1))
 }
 
-// spread is how long after an invalidation a service may still read again for it, if the item is not fresh.
+// spread is how long after an invalidation a service may still read an item in the background.
 const spread = 10 * time.Second
 
-// unasked says whether a cache may begin this read without a call, as a service does: of what was invalidated since
-// it was read last, or was read in vain.
-func (w *world) unasked(r *read) bool {
+// background reports whether a cache may start this read without a call, as a service does: the item was invalidated
+// after its last read, or its last read was unusable.
+func (w *world) background(r *read) bool {
 	now := r.begin
 	if w.subject.NoStatus && w.isDown() {
-		return true // a probe
+		return true // a check of the table
 	}
 	if r.item < 0 {
 		for n := len(w.reads) - 1; n >= 0 && !w.script.Lambda; n-- {
 			if last := w.reads[n]; last.item < 0 && last.kind == r.kind {
-				for _, i := range w.items { // one of its items, which a read of the kind reads too
+				for _, i := range w.items { // a read of the kind also reads each of its items
 					recent := i.invalidated.n > last.begin.n || i.invalidated.n > 0 &&
 						now.mono-i.invalidated.mono <= spread
 					if i.kind == r.kind && recent && !w.sound(last, now) {
 						return true
 					}
 				}
-				return w.allInv.n > last.begin.n || last.vain() || now.mono-w.allInv.mono <= spread &&
+				return w.allInv.n > last.begin.n || last.unusable() || now.mono-w.allInv.mono <= spread &&
 					!w.sound(last, now)
 			}
 		}
@@ -191,10 +191,10 @@ func (w *world) unasked(r *read) bool {
 		}
 		n := len(i.over) - 1
 		for ; n > 0 && i.over[n].begin.mono == now.mono && i.over[n].item != r.item; n-- {
-			continue // it began beside this one, for the same reason
+			continue // it started at the same time as r, for the same reason
 		}
 		last := i.over[n]
-		if i.invalidated.n > last.begin.n || last.vain() ||
+		if i.invalidated.n > last.begin.n || last.unusable() ||
 			now.mono-i.invalidated.mono <= spread && (n < len(i.over)-1 || !w.fresh(x, now)) {
 			return true
 		}
@@ -202,23 +202,24 @@ func (w *world) unasked(r *read) bool {
 	return false
 }
 
-// vain says whether a read ended and did not bring what counts as fresh.
-func (r *read) vain() bool {
+// unusable reports whether a read ended without a value that counts as fresh.
+func (r *read) unusable() bool {
 	return r.done && (r.failed || r.maybe || r.freezes[0] < r.freezes[1] || r.wakes[0] < r.wakes[1])
 }
 
-// judgeWaiting checks the calls that have not returned although nothing moves any more.
+// judgeWaiting checks the calls that have not returned although all goroutines are blocked.
 func (w *world) judgeWaiting(now stamp) {
 	for _, c := range w.calls {
 		first := c.inStep
 		c.inStep = false
 		switch {
 		case c.hit && first:
-			w.brokef(5, "call %d, %s, waits though what it asks for is cached and fresh", c.id, w.callName(c))
+			w.brokef(5, "call %d, %s, waits although the values it needs are cached and fresh", c.id, w.callName(c))
 		case c.prompt && first:
-			w.brokef(4, "call %d, %s, waits though the store is known to be down", c.id, w.callName(c))
+			w.brokef(4, "call %d, %s, waits although the store is known to be down", c.id, w.callName(c))
 		case !w.mayWait(c):
-			w.brokef(2, "call %d, %s, still waits: for nothing, another key, or a third read", c.id, w.callName(c))
+			w.brokef(2, "call %d, %s, still waits: for no read, for another key, or for a third read", c.id,
+				w.callName(c))
 		case now.mono-c.begin.mono > 2*readLimit && c.item >= 0 &&
 			w.script.TTL != 0, now.mono-c.begin.mono > 4*readLimit:
 			w.brokef(2, "call %d, %s, has waited for %v", c.id, w.callName(c), now.mono-c.begin.mono)
@@ -226,8 +227,8 @@ func (w *world) judgeWaiting(now stamp) {
 	}
 }
 
-// wasWhole reports whether a read of the whole kind ended well: then a Get that finds nothing fresh may read the kind
-// again.
+// wasWhole reports whether a read of the whole kind succeeded before. If so, a Get that finds no fresh value may read
+// the kind again.
 func (w *world) wasWhole(kind int) bool {
 	for _, r := range w.reads {
 		if r.item < 0 && r.kind == kind && r.done && !r.failed {
@@ -237,8 +238,8 @@ func (w *world) wasWhole(kind int) bool {
 	return false
 }
 
-// overlapped reports whether the item's own read was under way when the read r of its kind began: a cache may then
-// wait for the item's read, because two reads that overlap cannot be ordered.
+// overlapped reports whether a read of the item itself was in progress when r, a read of its kind, started. A cache may
+// then wait for the item's read, because two reads that overlap cannot be ordered.
 func (w *world) overlapped(r *read, x int) bool {
 	for _, q := range w.items[x].over {
 		if q != r && q.item == x && q.begin.step <= r.begin.step && (!q.done || q.end.step >= r.begin.step) {
@@ -248,8 +249,9 @@ func (w *world) overlapped(r *read, x int) bool {
 	return false
 }
 
-// mayWait says whether there is a read under way that the call may wait for: one that was when it began, or
-// the next after that. A read of the whole kind may wait for reads of its items, and a Get for that.
+// mayWait reports whether there is a read in progress that the call may wait for: a read that was in progress when the
+// call started, or the next one. A read of the whole kind may wait for reads of its items, and a Get for a read of the
+// whole kind.
 func (w *world) mayWait(c *call) bool {
 	if c.item >= 0 {
 		for _, r := range w.items[c.item].over {
@@ -258,7 +260,7 @@ func (w *world) mayWait(c *call) bool {
 			}
 		}
 	}
-	for _, r := range w.flying {
+	for _, r := range w.inFlight {
 		if r.done || r.kind != c.kind {
 			continue
 		}
@@ -269,7 +271,7 @@ func (w *world) mayWait(c *call) bool {
 	return false
 }
 
-// noteEnd lets the calls that wait know that one more read has ended.
+// noteEnd records for the waiting calls that one more read has ended.
 func (w *world) noteEnd(r *read) {
 	for _, c := range w.calls {
 		switch {

@@ -10,30 +10,30 @@ import (
 	"pgregory.net/rapid"
 )
 
-// Op is what a step does. Its two numbers choose among what is there, modulo how many there are, so that every
-// step means something in every script, and a script can be shrunk by leaving steps out.
+// Op is the action of a step. Its two numbers select among the existing objects, modulo their number. So every step is
+// valid in every script, and a script can be shrunk by removing steps.
 type Op string
 
 // The steps.
 const (
-	Get           Op = "get"     // client A begins a Get of item B
-	GetAll        Op = "getall"  // client A begins a GetAll of kind B
-	Write         Op = "write"   // a writer changes item A in the way B
-	Deliver       Op = "deliver" // the waiting message A arrives, altered in the way B
-	Repeat        Op = "repeat"  // the waiting message A arrives, and waits to arrive again
-	Drop          Op = "drop"    // the waiting message A is lost
-	Rumor         Op = "rumor"   // a message about item A arrives that no writer caused, with a version of the sort B
+	Get           Op = "get"     // client A starts a Get of item B
+	GetAll        Op = "getall"  // client A starts a GetAll of kind B
+	Write         Op = "write"   // a writer changes item A in way B
+	Deliver       Op = "deliver" // message A of the queue is delivered, altered in way B
+	Repeat        Op = "repeat"  // message A of the queue is delivered, and stays in the queue
+	Drop          Op = "drop"    // message A of the queue is lost
+	Rumor         Op = "rumor"   // a message about item A arrives without a write, with a version altered in way B
 	InvalidateAll Op = "invalidateall"
-	Answer        Op = "answer"  // the held read A is answered in the way B
-	Look          Op = "look"    // the held read A sees the next of the rows that it has not seen yet
-	Table         Op = "table"   // from now on reads are answered at once, or held in the way A
-	Outage        Op = "outage"  // the table cannot be reached, or can again
-	Lag           Op = "lag"     // reads see rows as they were up to A writes ago, where the script allows it
+	Answer        Op = "answer"  // the held read A ends in way B
+	See           Op = "see"     // the held read A sees the next row that it has not seen yet
+	Table         Op = "table"   // from now on reads end at once, or are held in way A
+	Outage        Op = "outage"  // the table becomes unreachable, or reachable again
+	Lag           Op = "lag"     // reads see rows as they were up to A writes ago, if the script allows it
 	Pass          Op = "pass"    // time A passes on both clocks
-	Freeze        Op = "freeze"  // the process stands still for time A: only the wall clock goes on; odd B: then Wake
-	Wake          Op = "wake"    // an invocation begins
-	Back          Op = "back"    // the wall clock steps back by time A
-	Clients       Op = "clients" // one more client is built, or one of several closed
+	Freeze        Op = "freeze"  // the process is frozen for time A: only the wall clock advances; odd B: then Wake
+	Wake          Op = "wake"    // an invocation starts
+	Back          Op = "back"    // the wall clock is set back by time A
+	Clients       Op = "clients" // one more client is built, or one of several is closed
 	Wipe          Op = "wipe"    // the table loses its rows and its marker, or gets its marker back
 )
 
@@ -43,29 +43,29 @@ type Step struct {
 	A, B int
 }
 
-// Script is a history to be: how the cache is set up, and what happens then.
+// Script is a history to execute: the settings of the cache, and the steps.
 type Script struct {
-	TTL      time.Duration // as cachedstore's: 0 is no cache, negative never expires
-	MaxStale time.Duration // as cachedstore's: 0 is no limit, negative never serves a last known value
+	TTL      time.Duration // like cachedstore's: 0 is no cache, negative never expires
+	MaxStale time.Duration // like cachedstore's: 0 is no limit, negative never serves a last known value
 	Preload  bool          // the cache reads whole collections when its first client is built
 	Lag      bool          // the table's reads may be older than the table
 	Held     bool          // the table holds its reads from the start
-	Lambda   bool          // the process is a Lambda function: it reads nothing that nobody waits for
-	Strict   bool          // the cache looks at the clock at each Get
+	Lambda   bool          // the process is a Lambda function: there are no background reads
+	Strict   bool          // the cache reads the clock at each Get
 	Steps    []Step
 }
 
-// weights say how often an operation is drawn, relative to the others.
+// weights determine how often an operation is drawn, relative to the others.
 var weights = []struct {
 	op Op
 	n  int
 }{
 	{Get, 22}, {GetAll, 8}, {Write, 13}, {Deliver, 8}, {Repeat, 2}, {Drop, 3}, {Rumor, 4}, {InvalidateAll, 2},
-	{Answer, 18}, {Look, 5}, {Table, 3}, {Outage, 2}, {Lag, 2}, {Pass, 6}, {Freeze, 2}, {Wake, 1}, {Back, 1},
+	{Answer, 18}, {See, 5}, {Table, 3}, {Outage, 2}, {Lag, 2}, {Pass, 6}, {Freeze, 2}, {Wake, 1}, {Back, 1},
 	{Clients, 1}, {Wipe, 1},
 }
 
-// deck has each operation as often as its weight says.
+// deck contains each operation as often as its weight.
 var deck = func() (ops []Op) {
 	for _, w := range weights {
 		for range w.n {
@@ -75,7 +75,7 @@ var deck = func() (ops []Op) {
 	return ops
 }()
 
-// Draw makes a script of this many steps; the same seed makes the same one.
+// Draw returns a script with this number of steps. The same seed returns the same script.
 func Draw(seed uint64, steps int) Script {
 	random := rand.New(rand.NewPCG(seed, 0))
 	s := drawHead(random.IntN)
@@ -86,7 +86,7 @@ func Draw(seed uint64, steps int) Script {
 	return s
 }
 
-// Scripts draws scripts for rapid, which can shrink them, and which cannot draw within a bubble.
+// Scripts generates scripts with rapid, which can shrink them. It cannot be used inside a bubble.
 func Scripts(steps int) *rapid.Generator[Script] {
 	step := rapid.Custom(func(t *rapid.T) Step { return drawStep(pick(t)) })
 	return rapid.Custom(func(t *rapid.T) Script {
@@ -100,7 +100,7 @@ func pick(t *rapid.T) func(n int) int {
 	return func(n int) int { return rapid.IntRange(0, n-1).Draw(t, "") }
 }
 
-// drawHead draws how the cache is set up. Pick draws a number below n: from a seed, or by rapid.
+// drawHead draws the settings of the cache. Pick returns a number below n, from a seed or from rapid.
 func drawHead(pick func(n int) int) Script {
 	const long, short = time.Minute, 10 * time.Second
 	s := Script{TTL: []time.Duration{long, long, long, short, short, -1, -1, 0}[pick(8)]}
@@ -119,7 +119,7 @@ func drawStep(pick func(n int) int) Step {
 	return Step{Op: deck[pick(len(deck))], A: pick(8), B: pick(24)}
 }
 
-// String is the script as text, one step a line: what Parse reads.
+// String returns the script as text, one step per line. Parse reads it.
 func (s Script) String() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "ttl=%v maxstale=%v", s.TTL, s.MaxStale)
@@ -144,7 +144,7 @@ func (s *Script) flags() []struct {
 	}{{"preload", &s.Preload}, {"lag", &s.Lag}, {"held", &s.Held}, {"lambda", &s.Lambda}, {"strict", &s.Strict}}
 }
 
-// Parse reads a script from the text that String makes. Lines may also be separated by semicolons.
+// Parse reads a script in the format of String. Lines may also be separated by semicolons.
 func Parse(text string) (Script, error) {
 	var s Script
 	lines := strings.FieldsFunc(text, func(r rune) bool { return r == '\n' || r == ';' })
@@ -170,7 +170,7 @@ func Parse(text string) (Script, error) {
 		for n, word := range words[1:] {
 			number, err := strconv.Atoi(word)
 			if err != nil || number < 0 {
-				return s, fmt.Errorf("read script: step %q: %q is no number", line, word)
+				return s, fmt.Errorf("read script: step %q: %q is not a number", line, word)
 			}
 			*[]*int{&step.A, &step.B}[n] = number
 		}
@@ -179,7 +179,7 @@ func Parse(text string) (Script, error) {
 	return s, nil
 }
 
-// parseHead reads the words of a script's first line.
+// parseHead parses a script's first line.
 func (s *Script) parseHead(words []string) error {
 	for _, word := range words {
 		name, value, _ := strings.Cut(word, "=")

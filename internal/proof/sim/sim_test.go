@@ -17,18 +17,18 @@ import (
 	"github.com/warmflags/warmflags/internal/proof/sim"
 )
 
-// deaf makes a system of a data store that messages do not reach.
-type deaf struct {
+// noSink makes a System of a data store that does not receive messages.
+type noSink struct {
 	subsystems.ComponentConfigurer[subsystems.DataStore]
 }
 
-func (deaf) Invalidate(...change.Change) {}
-func (deaf) InvalidateAll()              {}
+func (noSink) Invalidate(...change.Change) {}
+func (noSink) InvalidateAll()              {}
 
-// wrapper is LaunchDarkly's own cache. Its parts are stopped by a finalizer, which must not run outside of their
-// bubble: they are kept.
+// wrapper is LaunchDarkly's own cache. A finalizer stops its parts, and must not run outside of their bubble. Therefore
+// the stores are kept reachable.
 var wrapper = sim.Subject{New: func(s sim.Setup) sim.System {
-	return deaf{configurer(func(context subsystems.ClientContext) (subsystems.DataStore, error) {
+	return noSink{configurer(func(context subsystems.ClientContext) (subsystems.DataStore, error) {
 		store, err := ldcomponents.PersistentDataStore(s.Table).CacheTime(s.TTL).Build(context)
 		kept = append(kept, store)
 		return store, err
@@ -37,8 +37,8 @@ var wrapper = sim.Subject{New: func(s sim.Setup) sim.System {
 
 var kept []subsystems.DataStore
 
-// through has no cache at all: each Get reads the table.
-type through struct {
+// uncachedStore reads the table at each Get.
+type uncachedStore struct {
 	subsystems.PersistentDataStore
 	flaw string
 
@@ -46,11 +46,11 @@ type through struct {
 	seen map[string]ldstoretypes.ItemDescriptor
 }
 
-func (s *through) Get(kind ldstoretypes.DataKind, key string) (ldstoretypes.ItemDescriptor, error) {
+func (s *uncachedStore) Get(kind ldstoretypes.DataKind, key string) (ldstoretypes.ItemDescriptor, error) {
 	s.mu.Lock()
 	old, ok := s.seen[kind.GetName()+key]
 	s.mu.Unlock()
-	if ok && s.flaw == "never again" {
+	if ok && s.flaw == "never reads again" {
 		return old, nil
 	}
 	raw, err := s.PersistentDataStore.Get(kind, key)
@@ -60,13 +60,13 @@ func (s *through) Get(kind ldstoretypes.DataKind, key string) (ldstoretypes.Item
 	item, err := kind.Deserialize(raw.SerializedItem)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.seen[kind.GetName()+key] = item; s.flaw == "invents" {
+	if s.seen[kind.GetName()+key] = item; s.flaw == "invents versions" {
 		item.Version++
 	}
 	return item, err
 }
 
-func (s *through) GetAll(kind ldstoretypes.DataKind) (all []ldstoretypes.KeyedItemDescriptor, err error) {
+func (s *uncachedStore) GetAll(kind ldstoretypes.DataKind) (all []ldstoretypes.KeyedItemDescriptor, err error) {
 	raw, err := s.PersistentDataStore.GetAll(kind)
 	for _, each := range raw {
 		item, err := kind.Deserialize(each.Item.SerializedItem)
@@ -81,23 +81,24 @@ func (s *through) GetAll(kind ldstoretypes.DataKind) (all []ldstoretypes.KeyedIt
 	return all, err
 }
 
-func (s *through) Init([]ldstoretypes.Collection) error { return s.PersistentDataStore.Init(nil) }
-func (s *through) Upsert(ldstoretypes.DataKind, string, ldstoretypes.ItemDescriptor) (bool, error) {
+func (s *uncachedStore) Init([]ldstoretypes.Collection) error { return s.PersistentDataStore.Init(nil) }
+func (s *uncachedStore) Upsert(ldstoretypes.DataKind, string, ldstoretypes.ItemDescriptor) (bool, error) {
 	return false, nil
 }
-func (s *through) IsStatusMonitoringEnabled() bool { return true }
+func (s *uncachedStore) IsStatusMonitoringEnabled() bool { return true }
 
 func uncached(flaw string) sim.Subject {
 	return sim.Subject{New: func(s sim.Setup) sim.System {
-		return deaf{configurer(func(context subsystems.ClientContext) (subsystems.DataStore, error) {
+		return noSink{configurer(func(context subsystems.ClientContext) (subsystems.DataStore, error) {
 			table, err := s.Table.Build(context)
-			return &through{PersistentDataStore: table, flaw: flaw, seen: map[string]ldstoretypes.ItemDescriptor{}}, err
+			return &uncachedStore{PersistentDataStore: table, flaw: flaw,
+				seen: map[string]ldstoretypes.ItemDescriptor{}}, err
 		})}
 	}}
 }
 
-// silent is no cache, and has no status.
-var silent = sim.Subject{New: uncached("").New, NoStatus: true}
+// noStatus is an uncached store without a status.
+var noStatus = sim.Subject{New: uncached("").New, NoStatus: true}
 
 type configurer func(subsystems.ClientContext) (subsystems.DataStore, error)
 
@@ -113,24 +114,28 @@ func TestEachPromiseCanBeBroken(t *testing.T) {
 		text         string
 	}{
 		{"nothing happens", "ttl=0", uncached(""), 0, ""},
-		{"no cache is a cache with TTL 0", "ttl=0; get 0 0; write 0 0; get 0 0; getall 0 0", uncached(""), 0, ""},
-		{"a value that was never in the table", "ttl=0; get 0 0", uncached("invents"), 1, "which no read brought"},
-		{"reads overlap", "ttl=0 held; get 0 0; get 0 0", uncached(""), 1, "while another is under way"},
-		{"invalidation has no effect", "ttl=-1ns; get 0 0; write 0 0; deliver 0 0; get 0 0", uncached("never again"), 2,
+		{"an uncached store meets the promises of TTL 0", "ttl=0; get 0 0; write 0 0; get 0 0; getall 0 0",
+			uncached(""), 0, ""},
+		{"a value that was never in the table", "ttl=0; get 0 0", uncached("invents versions"), 1,
+			"which no read returned"},
+		{"reads overlap", "ttl=0 held; get 0 0; get 0 0", uncached(""), 1, "while another is in progress"},
+		{"invalidation has no effect", "ttl=-1ns; get 0 0; write 0 0; deliver 0 0; get 0 0",
+			uncached("never reads again"), 2,
 			"before it was invalidated"},
-		{"the TTL has no effect", "ttl=10s lambda; get 0 0; pass 7 0; get 0 0", uncached("never again"), 3,
+		{"the TTL has no effect", "ttl=10s lambda; get 0 0; pass 7 0; get 0 0", uncached("never reads again"), 3,
 			"older than the TTL"},
-		{"a freeze has no effect", "ttl=10s lambda; get 0 0; freeze 7 0; get 0 0", uncached("never again"), 3,
+		{"a freeze has no effect", "ttl=10s lambda; get 0 0; freeze 7 0; get 0 0", uncached("never reads again"), 3,
 			"older than the TTL"},
 		{"a read is never abandoned", "ttl=0 held; get 0 0; pass 4 0", uncached(""), 2, "still waits"},
 		{"the last known value is not served", "ttl=0; get 0 0; outage 0 0; get 0 0", uncached(""), 4,
 			"instead of the last known value"},
-		{"nobody hears of an outage", "ttl=0 maxstale=-1ns; outage 0 0; get 0 0", uncached(""), 4, "was not told"},
-		{"nobody need hear of an outage where there is no status", "ttl=0 maxstale=-1ns; outage 0 0; get 0 0", silent,
+		{"clients are not notified of an outage", "ttl=0 maxstale=-1ns; outage 0 0; get 0 0", uncached(""), 4,
+			"was not notified"},
+		{"clients are not notified where there is no status", "ttl=0 maxstale=-1ns; outage 0 0; get 0 0", noStatus,
 			0, ""},
-		{"without a status, a failure makes nothing else doubtful",
-			"ttl=1m; get 0 0; outage 0 0; get 0 4; outage 0 0; get 0 0", silent, 5, "no call needs it"},
-		{"without a status, the last known value is not served", "ttl=0; get 0 0; outage 0 0; get 0 0", silent, 4,
+		{"without a status, a failure does not affect other items",
+			"ttl=1m; get 0 0; outage 0 0; get 0 4; outage 0 0; get 0 0", noStatus, 5, "no call needs it"},
+		{"without a status, the last known value is not served", "ttl=0; get 0 0; outage 0 0; get 0 0", noStatus, 4,
 			"instead of the last known value"},
 		{"a hit reads", "ttl=1m; get 0 0; get 0 0", uncached(""), 5, "no call needs it"},
 		{"a write", "ttl=0; getall 0 0", uncached("writes"), 7, "wrote to the table (Init)"},
@@ -159,16 +164,16 @@ func TestEachPromiseCanBeBroken(t *testing.T) {
 	}
 }
 
-func TestATraceTellsWhatHappened(t *testing.T) {
+func TestATraceListsTheEvents(t *testing.T) {
 	script, err := sim.Parse("ttl=0; get 0 0")
 	require.NoError(t, err)
 	var broken *sim.Broken
-	require.ErrorAs(t, sim.Trace(t, script, uncached("invents")), &broken)
-	assert.Contains(t, broken.Trace, "read 0 of features/a begins")
+	require.ErrorAs(t, sim.Trace(t, script, uncached("invents versions")), &broken)
+	assert.Contains(t, broken.Trace, "read 0 of features/a starts")
 	assert.Contains(t, broken.Trace, "BROKEN: promise 1")
 }
 
-func TestAScriptIsItsText(t *testing.T) {
+func TestParseReadsWhatStringWrites(t *testing.T) {
 	for seed := range uint64(50) {
 		script := sim.Draw(seed, 20)
 		assert.Equal(t, script, sim.Draw(seed, 20), "the same seed, the same script")
@@ -186,7 +191,7 @@ func TestAScriptIsItsText(t *testing.T) {
 	}
 }
 
-func TestShrinkKeepsWhatMatters(t *testing.T) {
+func TestShrinkKeepsTheStepsThatFail(t *testing.T) {
 	script := sim.Draw(7, 100)
 	script.Steps = append(script.Steps, sim.Step{Op: sim.Wake, A: 3, B: 5}, sim.Step{Op: sim.Back, A: 4})
 	script = sim.Shrink(script, func(s sim.Script) bool {
@@ -203,9 +208,9 @@ func TestShrinkKeepsWhatMatters(t *testing.T) {
 	assert.Equal(t, sim.Script{TTL: time.Minute, Lambda: true, Steps: script.Steps}, script)
 }
 
-func TestASystemThatLeavesGoroutinesBehindFails(t *testing.T) {
+func TestASystemThatLeaksGoroutinesFails(t *testing.T) {
 	subject := sim.Subject{New: func(s sim.Setup) sim.System {
-		return deaf{configurer(func(context subsystems.ClientContext) (subsystems.DataStore, error) {
+		return noSink{configurer(func(context subsystems.ClientContext) (subsystems.DataStore, error) {
 			go func() { select {} }()
 			return uncached("").New(s).Build(context)
 		})}

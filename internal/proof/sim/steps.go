@@ -12,7 +12,7 @@ import (
 	"github.com/warmflags/warmflags/change"
 )
 
-// do carries out one step.
+// do executes one step.
 func (w *world) do(s Step) {
 	switch s.Op {
 	case Get:
@@ -26,7 +26,7 @@ func (w *world) do(s Step) {
 		w.mu.Unlock()
 	case Deliver, Repeat, Drop, Rumor, InvalidateAll:
 		w.message(s)
-	case Answer, Look, Table, Outage, Lag:
+	case Answer, See, Table, Outage, Lag:
 		w.answer(s)
 	case Pass:
 		const second = time.Second
@@ -34,7 +34,7 @@ func (w *world) do(s Step) {
 		w.sleep([...]time.Duration{time.Millisecond, second, second, readLimit / 2, readLimit, ttl / 2, ttl - 1,
 			ttl}[s.A%8])
 	case Freeze, Wake, Back:
-		w.clock(s)
+		w.moveClocks(s)
 	case Wipe:
 		w.mu.Lock()
 		w.wipe()
@@ -52,7 +52,7 @@ func (w *world) do(s Step) {
 	}
 }
 
-// message lets something of the stream arrive, or get lost.
+// message delivers or drops a message of the stream.
 func (w *world) message(s Step) {
 	if s.Op == InvalidateAll {
 		w.invalidate()
@@ -99,7 +99,7 @@ func (w *world) message(s Step) {
 	})
 }
 
-// invalidate delivers changes, or that anything may have changed.
+// invalidate delivers changes. Without changes it invalidates everything.
 func (w *world) invalidate(changes ...change.Change) {
 	w.mu.Lock()
 	now := w.event()
@@ -125,8 +125,8 @@ func (w *world) invalidate(changes ...change.Change) {
 	w.promptly(func() { change.Deliver(change.Message{Changes: changes}, w.system) }, "Invalidate")
 }
 
-// promptly calls something that must return without a read's answer, in a goroutine: the script goes on if it does
-// not. It is called without the lock.
+// promptly calls f in a goroutine and checks that f returns without waiting for a read. The script continues if it does
+// not. The lock must not be held.
 func (w *world) promptly(f func(), name string) {
 	returned := false
 	go func() {
@@ -143,22 +143,22 @@ func (w *world) promptly(f func(), name string) {
 	}
 }
 
-// answer does something about reads.
+// answer executes a step that affects reads.
 func (w *world) answer(s Step) {
 	w.mu.Lock()
 	switch s.Op {
 	case Outage:
 		w.outage = !w.outage
-		w.mustTell = false
+		w.mustNotify = false
 		w.tracef("outage: %v", w.outage)
-		w.heal()
+		w.updateHealthy()
 	case Lag:
 		if w.script.Lag {
 			w.lag = s.A % 4
 		}
-	case Look:
-		if len(w.flying) > 0 {
-			w.look(w.flying[s.A%len(w.flying)], true)
+	case See:
+		if len(w.inFlight) > 0 {
+			w.seeRows(w.inFlight[s.A%len(w.inFlight)], true)
 		}
 	}
 	w.mu.Unlock()
@@ -167,19 +167,19 @@ func (w *world) answer(s Step) {
 		w.hold(s.A%4 > 0, s.A%4 > 2)
 	case Answer:
 		w.mu.Lock()
-		var gate chan verdict
-		if len(w.flying) > 0 {
-			gate = w.flying[s.A%len(w.flying)].gate
+		var gate chan outcome
+		if len(w.inFlight) > 0 {
+			gate = w.inFlight[s.A%len(w.inFlight)].gate
 		}
 		w.mu.Unlock()
 		if gate != nil {
-			gate <- [24]verdict{20: fails, 21: fails, 22: breaks, 23: panics}[s.B%24]
+			gate <- [24]outcome{20: fails, 21: fails, 22: breaks, 23: panics}[s.B%24]
 		}
 	}
 }
 
-// clock moves the two hands apart.
-func (w *world) clock(s Step) {
+// moveClocks moves the wall clock relative to the monotonic clock.
+func (w *world) moveClocks(s Step) {
 	ttl := max(w.script.TTL, time.Second)
 	d := [...]time.Duration{time.Second, 2 * time.Second, ttl / 2, ttl - time.Second, ttl + 1, ttl + 1, time.Hour,
 		24 * time.Hour}[s.A%8]
@@ -189,13 +189,13 @@ func (w *world) clock(s Step) {
 	case s.Op == Back:
 		w.offset -= d
 		w.backs++
-		w.paused = 0 // a freeze before it may not be known
+		w.paused = 0 // the cache may not have detected an earlier freeze
 		w.races.hit("the wall clock steps back")
 	case s.Op == Freeze && d >= time.Second:
 		w.offset += d
 		w.freezes++
 		w.leaps = append(w.leaps, leap{now.mono, d})
-		if w.tick() == 0 && w.backs == 0 {
+		if w.sweepInterval() == 0 && w.backs == 0 {
 			w.paused = now.n
 		}
 	}
@@ -213,29 +213,29 @@ func (w *world) clock(s Step) {
 	}
 }
 
-// client is one of LaunchDarkly's, with what it was told of the store.
+// client is a LaunchDarkly client, with the status last sent to it.
 type client struct {
-	w     *world
-	store subsystems.DataStore // nil while it is built
-	since int                  // event
-	down  bool
-	told  time.Duration // when it was told so
+	w          *world
+	store      subsystems.DataStore // nil while it is built
+	since      int                  // event
+	down       bool
+	notifiedAt time.Duration // when it was notified
 }
 
 // UpdateStatus is called by the cache.
 func (c *client) UpdateStatus(status interfaces.DataStoreStatus) {
 	c.w.mu.Lock()
 	defer c.w.mu.Unlock()
-	c.w.tracef("told that the store is available: %v", status.Available)
-	c.w.judgeTold(c, status.Available)
+	c.w.tracef("notified: the store is available: %v", status.Available)
+	c.w.judgeNotification(c, status.Available)
 }
 
-// ready says whether clients have been built.
+// ready reports whether clients have been built.
 func (w *world) ready() bool {
 	return w.clients[0].store != nil
 }
 
-// build makes one more client. The first one's Build may wait for reads.
+// build builds one more client. The first client's Build may wait for reads.
 func (w *world) build() {
 	w.mu.Lock()
 	c := &client{w: w, since: w.event().n}

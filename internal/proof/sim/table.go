@@ -9,11 +9,11 @@ import (
 	"github.com/launchdarkly/go-server-sdk/v7/subsystems/ldstoretypes"
 )
 
-// verdict is how a held read is answered.
-type verdict int
+// outcome is how a held read ends.
+type outcome int
 
 const (
-	well verdict = iota
+	well outcome = iota
 	fails
 	breaks // an item's JSON is broken
 	panics
@@ -21,32 +21,32 @@ const (
 
 var errTable = errors.New("the table cannot be reached")
 
-// read is one read of the table by the cache: of an item, or of a whole kind. It is kept after it ended: the model's
-// question is always which read an answer can have come from.
+// read is one read of the table by the cache, of an item or of a whole kind. It is kept after it has ended, because the
+// model needs to know which read a result can have come from.
 type read struct {
 	id, kind   int
 	item       int // -1: the whole kind
 	begin, end stamp
-	gate       chan verdict // nil: answered at once
-	pos        [items]int   // by item, the row that it saw: an index of item.rows, or -1
+	gate       chan outcome // nil: it ends at once
+	pos        [items]int   // per item, the row that it saw: an index of item.rows, or -1
 
 	done      bool // ended, or abandoned
-	abandoned bool // the cache's limit for a read passed before it was answered
-	failed    bool // with nothing to keep
-	maybe     bool // one item was broken: what a cache does with the others is its own affair
+	abandoned bool // the cache's time limit passed before it ended
+	failed    bool // it returned no values
+	maybe     bool // one item was broken: a cache may use or ignore the other items
 
-	freezes   [2]int      // how many there had been when it began and when it ended
-	backs     [2]int      // as freezes: steps of the wall clock backwards
-	wakes     [2]int      // as freezes: calls of Wake
-	contested [items]bool // a read of the other sort ended while this one was under way
-	discarded [items]bool // an invalidation came while it was under way
-	vanished  [items]bool // it found nothing where the cache knew a live item, and the marker was gone
+	freezes   [2]int      // number of freezes when it started and when it ended
+	backs     [2]int      // the same for steps back of the wall clock
+	wakes     [2]int      // the same for calls of Wake
+	contested [items]bool // another read that covers the item ended while this one was in progress
+	discarded [items]bool // an invalidation came while it was in progress
+	vanished  [items]bool // a known live item was absent, and so was the marker
 }
 
 func (r *read) covers(x int) bool { return r.item == x || r.item < 0 && kindOf[x] == r.kind }
 
-// table is what the cache is built over: LaunchDarkly's interface. Its methods run in the cache's goroutines, and a
-// read stands still in them until a step answers it.
+// table is the inner store of the cache. Its methods run in the cache's goroutines. A held read blocks in them until a
+// step ends it.
 type table struct{ w *world }
 
 // Build is called by the cache.
@@ -86,8 +86,8 @@ func (t table) GetAll(kind ldstoretypes.DataKind) (found []ldstoretypes.KeyedSer
 	return found, nil
 }
 
-// serialized is the row at pos of item x. A broken one has the latest version and no end. Tombstones come in both of
-// the ways in which stores give them: marked as deleted, or to be known by their JSON only.
+// serialized returns the row at pos of item x. A broken row has the latest version and incomplete JSON. Stores return
+// tombstones in two ways, and this table uses both: marked as deleted, or only recognizable by their JSON.
 func (w *world) serialized(x, pos int) ldstoretypes.SerializedItemDescriptor {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -122,7 +122,7 @@ func (w *world) wrote(how string) {
 	w.brokef(7, "the cache wrote to the table (%s)", how)
 }
 
-// IsInitialized is also how a cache reads the marker, which is a read like any other.
+// IsInitialized is how a cache reads the marker. It counts as a successful read.
 func (t table) IsInitialized() bool {
 	t.w.mu.Lock()
 	defer t.w.mu.Unlock()
@@ -145,7 +145,7 @@ func (t table) IsStoreAvailable() bool {
 
 func (t table) Close() error { return nil }
 
-// read is one read from its beginning to its answer, in the cache's goroutine.
+// read executes one read, in the cache's goroutine.
 func (w *world) read(kind, x int) (*read, error) {
 	r := w.beginRead(kind, x)
 	answer := well
@@ -161,8 +161,8 @@ func (w *world) read(kind, x int) (*read, error) {
 	return r, nil
 }
 
-// beginRead notes a read, and judges whether it may begin. One that is held looks at the rows now, or late, by steps
-// of their own; one that is not held looks in endRead, at once.
+// beginRead records a read, and checks that it may start. A held read sees the rows now, or later by See steps. A read
+// that is not held sees them in endRead.
 func (w *world) beginRead(kind, x int) *read {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -171,10 +171,10 @@ func (w *world) beginRead(kind, x int) *read {
 	for y := range r.pos {
 		r.pos[y] = -1
 	}
-	w.tracef("read %d of %s begins", r.id, w.readName(r))
+	w.tracef("read %d of %s starts", r.id, w.readName(r))
 	w.judgeBegin(r)
 	w.reads = append(w.reads, r)
-	w.flying = append(w.flying, r)
+	w.inFlight = append(w.inFlight, r)
 	for y, i := range w.items {
 		if r.covers(y) {
 			i.over = append(i.over, r)
@@ -183,16 +183,16 @@ func (w *world) beginRead(kind, x int) *read {
 	if !w.held {
 		return r
 	}
-	r.gate = make(chan verdict, 1)
+	r.gate = make(chan outcome, 1)
 	if !w.late {
-		w.look(r, false)
+		w.seeRows(r, false)
 	}
 	return r
 }
 
-// look lets a read see the table's rows, or only the next of them that it has not seen. A read of a
-// collection is a Query of several pages, and no snapshot.
-func (w *world) look(r *read, one bool) {
+// seeRows lets a read see the table's rows, or only the next row that it has not seen. A read of a collection is a
+// Query of several pages, not a snapshot.
+func (w *world) seeRows(r *read, one bool) {
 	for x, i := range w.items {
 		if !r.covers(x) || r.pos[x] >= 0 {
 			continue
@@ -210,20 +210,20 @@ func (w *world) look(r *read, one bool) {
 	}
 }
 
-// endRead notes what the read brings, and returns how it is answered in fact: in an outage, reads that were
-// not held, or look late, fail. A read that was abandoned brings nothing any more: finish has noted it already.
-func (w *world) endRead(r *read, answer verdict) verdict {
+// endRead records the result of a read, and returns its actual outcome. During an outage, reads fail that are not held
+// or see their rows late. The result of an abandoned read is ignored: finish has already recorded the read.
+func (w *world) endRead(r *read, answer outcome) outcome {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	now := w.event()
 	if w.outage && answer == well && (r.gate == nil || w.late) {
 		answer = fails
 	}
-	w.look(r, false)
+	w.seeRows(r, false)
 	if answer == breaks && !w.breakItem(r) {
 		answer = well
 	}
-	w.flying = slices.DeleteFunc(w.flying, func(other *read) bool { return other == r })
+	w.inFlight = slices.DeleteFunc(w.inFlight, func(other *read) bool { return other == r })
 	w.tracef("read %d ends, %v", r.id, [...]string{"well", "with an error", "broken", "in a panic"}[answer])
 	if !r.abandoned {
 		for x, i := range w.items {
@@ -233,19 +233,19 @@ func (w *world) endRead(r *read, answer verdict) verdict {
 		}
 		r.failed = answer == fails || answer == panics || answer == breaks && !r.maybe
 		w.finish(r, now)
-		if w.outage && answer == fails && !w.mustTell {
-			w.mustTell, w.mustTellBy = true, now.mono+w.subject.Notice
+		if w.outage && answer == fails && !w.mustNotify {
+			w.mustNotify, w.mustNotifyBy = true, now.mono+w.subject.NotifyWithin
 		}
 		return answer
 	}
-	w.races.hit("an abandoned read is answered late")
-	if w.under(r.kind, r.item) != nil {
-		w.races.hit("an abandoned read is answered during its successor")
+	w.races.hit("an abandoned read ends late")
+	if w.inProgress(r.kind, r.item) != nil {
+		w.races.hit("an abandoned read ends during the next read")
 	}
 	return answer
 }
 
-// breakItem makes one item's JSON of the answer broken: the first that there is, if any.
+// breakItem breaks the JSON of the first item of the result. It returns false if there is none.
 func (w *world) breakItem(r *read) bool {
 	for x, i := range w.items {
 		if r.covers(x) && (r.item >= 0 || i.rows[r.pos[x]].state != absent) {
@@ -260,9 +260,9 @@ func (w *world) breakItem(r *read) bool {
 // readLimit is how long the cache waits for a read.
 const readLimit = 3 * time.Second
 
-// sweep notes the reads that have run past the limit by now.
+// sweep ends the reads that have reached the time limit by now.
 func (w *world) sweep(now stamp) {
-	for _, r := range w.flying {
+	for _, r := range w.inFlight {
 		if !r.done && now.mono-r.begin.mono >= readLimit {
 			r.abandoned, r.failed = true, true
 			w.tracef("read %d is past its limit", r.id)
@@ -273,7 +273,7 @@ func (w *world) sweep(now stamp) {
 	}
 }
 
-// suspect notes that the table seems not to answer, or that a check of it did.
+// suspect records whether the table seems to be unreachable, by a slow read or by a check.
 func (w *world) suspect(unreachable bool) {
 	w.suspected = w.suspected && unreachable
 	w.unreachable = unreachable && !w.subject.NoStatus
@@ -284,16 +284,15 @@ func (w *world) suspect(unreachable bool) {
 	}
 }
 
-// finish draws the conclusions from a read that ended or was given up, once for each: whether the table can be
-// reached again for what it covers, whether another read overlapped it, and that calls which wait have one read less
-// to wait for.
+// finish records the effects of a read that ended or was abandoned, once per read: whether its items can be reached
+// again, whether another read overlapped it, and that the waiting calls have one read less to wait for.
 func (w *world) finish(r *read, now stamp) {
 	r.done, r.end = true, now
 	r.freezes[1], r.backs[1], r.wakes[1] = w.freezes, w.backs, w.wakes
 	if r.failed || r.maybe {
 		w.noteFailure(r, now)
 	} else {
-		w.sawWell, w.mustTell = true, false
+		w.sawWell, w.mustNotify = true, false
 	}
 	if !r.failed && r.begin.n > w.paused {
 		w.settled = r.begin.n
@@ -321,6 +320,6 @@ func (w *world) finish(r *read, now stamp) {
 	w.readRaces(r)
 }
 
-// after says whether a read certainly began when the cache knew of a failure: of what happens in one step, such as
-// several reads that are abandoned, it may learn in any order.
+// after reports whether a read certainly started after the cache had detected a failure. The order in which the cache
+// detects events of one step, such as several abandoned reads, is not defined.
 func (r *read) after(failure stamp) bool { return failure.step < r.begin.step }

@@ -16,18 +16,18 @@ import (
 	"github.com/warmflags/warmflags/change"
 )
 
-// System is a cache under judgment: LaunchDarkly builds a data store of it for each client, and changes are
-// delivered to it. It may be a [change.Waker].
+// System is a cache under test. LaunchDarkly builds a data store of it for each client, and changes are delivered to
+// it. It may be a [change.Waker].
 type System interface {
 	subsystems.ComponentConfigurer[subsystems.DataStore]
 	change.Sink
 }
 
-// Setup is what a cache is made of.
+// Setup is the configuration of a cache.
 type Setup struct {
 	Table     subsystems.ComponentConfigurer[subsystems.PersistentDataStore]
-	Hands     func() (mono, wall time.Duration) // the clock; timers are package time's
-	TTL       time.Duration                     // this and the next as in [Script]
+	Clock     func() (mono, wall time.Duration) // the clocks; timers use package time
+	TTL       time.Duration                     // as in [Script], like MaxStale
 	MaxStale  time.Duration
 	ReadLimit time.Duration // after which a read is abandoned
 	Preload   bool
@@ -35,29 +35,30 @@ type Setup struct {
 	Strict    bool
 }
 
-// Subject is a kind of cache, and how it differs from others.
+// Subject is a kind of cache, with the properties in which it differs from other caches.
 type Subject struct {
 	New func(Setup) System
-	// Tick is how much later it may learn of a freeze, and Early how long before the end of the TTL it may read
-	// again; 0 is at once. Both count if the script does not ask for strict clocks, and in Lambda once the cache has
-	// been woken.
-	Tick, Early time.Duration
-	Recovery    time.Duration // within which it finds that the table can be reached again; 0 is a minute
-	// ShortWait is how long a call waits for the read of a value that has only expired; 0 is as long as for any other.
+	// SweepInterval is how much later it may detect a freeze. Early is how long before the end of the TTL it may read
+	// again. 0 means at once. Both apply only if the script does not ask for strict clocks, and in Lambda only after a
+	// Wake.
+	SweepInterval, Early time.Duration
+	Recovery             time.Duration // within which it detects recovery of the table; 0 means one minute
+	// ShortWait is how long a call waits for the read of a value that has only expired. 0 means as long as for other
+	// reads.
 	ShortWait time.Duration
-	// ManyStale is how many stale items a GetAll reads one by one before it reads the collection; 0 is more than there
-	// are. Forgets says that the cache may forget an item that the table does not have.
-	ManyStale int
-	Forgets   bool
-	Marker    bool          // it does not believe that an item is gone from a table which has lost its marker
-	Notice    time.Duration // within which clients are notified of an outage; 0 is at once
-	// NoStatus says that it has no data store status, and finds out by reads for its callers that the table answers
-	// again. It tells the first client of outages all the same, but only a read of the same thing, or Recovery
-	// without any failed read, ends the time in which a thing "cannot be reached".
+	// ManyStale is how many stale items a GetAll reads one by one before it reads the collection. 0 means no limit.
+	// Forgets is true if the cache may remove an item from memory that the table does not have.
+	ManyStale    int
+	Forgets      bool
+	Marker       bool          // it does not accept that an item is absent from a table without its marker
+	NotifyWithin time.Duration // within which clients are notified of an outage; 0 means at once
+	// NoStatus is true if it has no data store status, and detects recovery only by reads for its callers. It still
+	// notifies the first client of outages. But a key "cannot be reached" until a read of the same key succeeds, or
+	// until Recovery has passed without a failed read.
 	NoStatus bool
 }
 
-// What there is in the table: a flag that does not exist at first among them.
+// items is the number of items. One of them is a flag that does not exist at first.
 const items = 4
 
 var (
@@ -69,14 +70,13 @@ var (
 
 // world is one run of a script.
 //
-// Two sorts of goroutines meet here: the script's own, which carries out one step after the other, and the cache's,
-// which read the table, return from calls and tell clients of the store. Both note what happens under mu. The cache
-// may come with locks of its own held, so mu is never held while the cache is called (a step lets go of it first).
+// Two kinds of goroutines use it: the script's goroutine, which executes the steps, and the cache's goroutines, which
+// read the table, return from calls and notify clients. Both record events under mu. The cache may hold its own locks
+// when it calls, so mu is never held while the cache is called.
 //
-// What a step does takes the lock itself (do, call, message, invalidate, promptly, answer, clock, build, hold, rest,
-// settle, finale), and so does what runs in the cache's goroutines and the calls' (beginRead, endRead, serialized,
-// wrote, hands, UpdateStatus, endCall). All else is called with it: event, look, finish, sweep, write, put,
-// beginCall, whatever begins with judge or note, and what says something of the world.
+// These functions acquire mu: do, call, message, invalidate, promptly, answer, moveClocks, build, hold, recoveryTime,
+// settle and finale; and in the goroutines of the cache and of calls beginRead, endRead, serialized, wrote, readClocks,
+// UpdateStatus and endCall. All other functions require that mu is held.
 type world struct {
 	script  Script
 	subject Subject
@@ -84,7 +84,7 @@ type world struct {
 	races   Races
 	trace   *strings.Builder // nil: none is kept
 
-	mu       sync.Mutex // guards the fields below; the cache's goroutines report here too
+	mu       sync.Mutex // guards the fields below
 	start    time.Time
 	offset   time.Duration // of the wall clock
 	events   int
@@ -96,12 +96,12 @@ type world struct {
 	serial   int
 	items    [items]*item
 	allInv   stamp             // the last InvalidateAll
-	failing  [len(kinds)]bool  // as item.failing, of reads of the whole kind
-	failed   [len(kinds)]stamp // when the last one failed
+	failing  [len(kinds)]bool  // like item.failing, for reads of the whole kind
+	failed   [len(kinds)]stamp // when the last read of the whole kind failed
 	reads    []*read
-	flying   []*read // not answered yet, those that were abandoned too
+	inFlight []*read // reads that have not returned, including abandoned ones
 	calls    []*call // not ended
-	left     []*call // ended while a read of their kind was under way
+	returned []*call // calls that ended while a read of their kind was in progress
 	clients  []*client
 	building [len(kinds)]bool // the cache is preloading, and may read this kind
 	queue    []message
@@ -110,39 +110,39 @@ type world struct {
 	held, late, outage bool
 	wiped, sawMarker   bool // the table has no marker; the cache has seen one
 	lag                int
-	healed             time.Duration // when reads were last neither held nor failing, or -1
-	sawWell            bool          // since the store was last told to be down
-	sawFailure         bool          // since it was last told to be up
-	mustTell           bool          // the last read failed because of an outage
+	healthySince       time.Duration // since when reads are neither held nor failing; -1 if they are
+	sawWell            bool          // a read or check succeeded since clients were last notified of an outage
+	sawFailure         bool          // a read or check failed since clients were last notified of its end
+	mustNotify         bool          // the last read failed because of an outage
 	lastFailure        stamp
-	mustTellBy         time.Duration // when clients must have been notified of it, if mustTell
-	suspected          bool          // a read took longer than ShortWait, and no check of the table has answered since
-	unreachable        bool          // as suspected, but a read was abandoned or a check failed
-	settled, paused    int           // events: the last read that began and ended well, the last freeze that is known
+	mustNotifyBy       time.Duration // the latest time for that notification
+	suspected          bool          // a read took longer than ShortWait, and no check of the table has succeeded since
+	unreachable        bool          // the same after an abandoned read or a failed check
+	settled, paused    int           // events: the start of the last successful read, the last detected freeze
 }
 
-// leap is a forward jump of the wall clock. It is remembered because a cache whose timekeeper has not looked since
-// cannot know of it.
+// leap is a forward jump of the wall clock. The model records it because a cache cannot know of it before its next
+// sweep.
 type leap struct{ at, by time.Duration }
 
-// Broken says which promise a cache did not keep. It is what [Run] returns.
+// Broken is the error that [Run] returns for a broken promise.
 type Broken struct {
 	Promise int // its number in docs/promises.md
 	Step    int // during which it was broken, from 0
 	Text    string
-	Trace   string // what had happened, if it was asked for
+	Trace   string // the events before, if they were recorded
 }
 
-// Error names the promise, the step and what was seen; Trace is left out.
+// Error returns the promise, the step and the reason, without Trace.
 func (b *Broken) Error() string {
 	return fmt.Sprintf("promise %d is broken at step %d: %s", b.Promise, b.Step, b.Text)
 }
 
-// stuck is how long a run may take in real time: a goroutine that waits for a mutex for ever stops a bubble.
+// stuck is the limit for a run in real time: a goroutine that waits for a mutex forever stops the bubble.
 const stuck = time.Minute
 
-// Run carries out the script on a new cache, in a bubble of its own, and returns a [*Broken] for the first promise
-// that the cache did not keep. Races that occurred are counted, unless races is nil.
+// Run executes the script on a new cache, in its own bubble. It returns a [*Broken] for the first promise that the
+// cache did not keep. It counts races in races, which may be nil.
 func Run(t *testing.T, script Script, subject Subject, races Races) error {
 	if races == nil {
 		races = NewRaces()
@@ -150,12 +150,12 @@ func Run(t *testing.T, script Script, subject Subject, races Races) error {
 	return run(t, &world{script: script, subject: subject, races: races})
 }
 
-// Trace runs the script as Run does, and its [*Broken] tells all that happened.
+// Trace is like Run, and records all events in the [*Broken].
 func Trace(t *testing.T, script Script, subject Subject) error {
 	return run(t, &world{script: script, subject: subject, races: NewRaces(), trace: &strings.Builder{}})
 }
 
-// run runs a world to its end. The watchdog is made outside of the bubble, and so goes by real time.
+// run executes a world. The watchdog is created outside of the bubble, so it uses real time.
 func run(t *testing.T, w *world) error {
 	watchdog := time.AfterFunc(stuck, func() {
 		panic(fmt.Sprintf("sim: the cache is stuck, or a goroutine of it waits for a mutex. The script:\n%v", w.script))
@@ -171,12 +171,12 @@ func run(t *testing.T, w *world) error {
 	return w.broken
 }
 
-// bubble carries out the steps, stopping at the first broken promise. Synctest panics when the script is over and
-// goroutines of the bubble are blocked for good.
+// bubble executes the steps until the first broken promise. Synctest panics if goroutines of the bubble are still
+// blocked after the script.
 func (w *world) bubble(t *testing.T) {
 	defer func() {
 		if p := recover(); p != nil {
-			w.brokef(5, "the cache leaves goroutines behind: %v", p)
+			w.brokef(5, "the cache leaks goroutines: %v", p)
 		}
 	}()
 	synctest.Test(t, func(*testing.T) {
@@ -195,10 +195,10 @@ func (w *world) bubble(t *testing.T) {
 	})
 }
 
-// begin fills the table and has the first client built. Its reads, of a preload, are held already if the script says
-// so; they are of step -1.
+// begin fills the table and builds the first client. If the script says so, reads are held from the start, including
+// those of a preload. This is step -1.
 func (w *world) begin() {
-	w.start, w.healed = time.Now(), -1
+	w.start, w.healthySince = time.Now(), -1
 	if w.subject.Recovery == 0 {
 		w.subject.Recovery = time.Minute
 	}
@@ -210,7 +210,7 @@ func (w *world) begin() {
 		}
 	}
 	w.system = w.subject.New(Setup{
-		Table: table{w}, Hands: w.hands, ReadLimit: readLimit,
+		Table: table{w}, Clock: w.readClocks, ReadLimit: readLimit,
 		TTL: w.script.TTL, MaxStale: w.script.MaxStale, Preload: w.script.Preload,
 		Lambda: w.script.Lambda, Strict: w.script.Strict,
 	})
@@ -220,17 +220,17 @@ func (w *world) begin() {
 	w.settle()
 }
 
-// hands is the clock: its monotonic hand is the bubble's time. Both begin far from 0, so that
-// the zero of a clock is long ago.
-func (w *world) hands() (mono, wall time.Duration) {
+// readClocks returns the monotonic clock, which follows the bubble's time, and the wall clock. Both are far from 0, so
+// that the zero instant is long ago.
+func (w *world) readClocks() (mono, wall time.Duration) {
 	mono = time.Since(w.start) + time.Hour
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return mono, mono + 400_000*time.Hour + w.offset
 }
 
-// event stamps something that happens now. Reads that ran past their limit before it are ended first, as the cache
-// has given them up by then.
+// event returns the stamp of an event that happens now. It first ends the reads that have reached their time limit,
+// because the cache has abandoned them by then.
 func (w *world) event() stamp {
 	w.events++
 	mono := time.Since(w.start)
@@ -245,7 +245,7 @@ func (w *world) event() stamp {
 	return now
 }
 
-// brokef notes a broken promise. The first one counts: those after it may be its consequences.
+// brokef records a broken promise. Only the first one counts, because later ones may be its consequences.
 func (w *world) brokef(promise int, format string, args ...any) {
 	if w.broken == nil {
 		w.broken = &Broken{Promise: promise, Step: w.step, Text: fmt.Sprintf(format, args...)}
@@ -268,9 +268,9 @@ func (w *world) readName(r *read) string {
 	return w.name(r.item)
 }
 
-// under is the read of just this item, or kind, that is under way and has not been abandoned.
-func (w *world) under(kind, x int) *read {
-	for _, r := range w.flying {
+// inProgress returns the read of exactly this item or kind that is in progress and not abandoned, or nil.
+func (w *world) inProgress(kind, x int) *read {
+	for _, r := range w.inFlight {
 		if r.kind == kind && r.item == x && !r.done {
 			return r
 		}
@@ -278,21 +278,21 @@ func (w *world) under(kind, x int) *read {
 	return nil
 }
 
-// settle waits until nothing moves, and looks at what should have happened by now.
+// settle waits until all goroutines are blocked, and checks the calls that still wait and the status.
 func (w *world) settle() {
 	synctest.Wait()
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	now := w.event()
-	// A check would have answered. A cache without a status checks nothing: the slow read has to end.
+	// A check would have ended by now. A cache without a status does not check the table: the slow read has to end.
 	w.suspected = w.suspected && (w.outage || w.subject.NoStatus && w.reading())
 	w.judgeWaiting(now)
 	w.judgeStatus(now)
 }
 
-// reading reports whether a read is under way that was not abandoned.
+// reading reports whether a read is in progress and not abandoned.
 func (w *world) reading() bool {
-	return slices.ContainsFunc(w.flying, func(r *read) bool { return !r.done })
+	return slices.ContainsFunc(w.inFlight, func(r *read) bool { return !r.done })
 }
 
 // sleep lets time pass.
@@ -301,26 +301,26 @@ func (w *world) sleep(d time.Duration) {
 	w.settle()
 }
 
-// hold decides how reads that begin from now on are answered.
+// hold determines how reads end that start from now on.
 func (w *world) hold(held, late bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.held, w.late = held, late
-	w.heal()
+	w.updateHealthy()
 }
 
-// heal notes since when the table answers well.
-func (w *world) heal() {
+// updateHealthy records since when the table responds normally.
+func (w *world) updateHealthy() {
 	switch well := !w.held && !w.outage && !w.wiped; {
 	case !well:
-		w.healed = -1
-	case w.healed < 0:
-		w.healed = time.Since(w.start)
+		w.healthySince = -1
+	case w.healthySince < 0:
+		w.healthySince = time.Since(w.start)
 	}
 }
 
-// rest is how long a cache may need until it has recovered from what is past.
-func (w *world) rest() time.Duration {
+// recoveryTime returns how long the cache may need to recover.
+func (w *world) recoveryTime() time.Duration {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	failing := w.isDown()
@@ -333,13 +333,12 @@ func (w *world) rest() time.Duration {
 	return time.Second
 }
 
-// finale ends all that is under way, and sees whether the cache ends in a state that it should be in: the outage is
-// over, every held read is answered, time enough for a recovery passes, and then each item and each kind is asked for
-// once more, as if in steps of their own.
+// finale ends everything in progress and checks that the cache recovers. It ends the outage and every held read, waits
+// for the recovery time, and then reads each item and each kind once more, each as a separate step.
 func (w *world) finale() {
 	w.mu.Lock()
-	w.step, w.outage, w.lag, w.mustTell, w.wiped = len(w.script.Steps), false, 0, false, false
-	held := slices.Clone(w.flying)
+	w.step, w.outage, w.lag, w.mustNotify, w.wiped = len(w.script.Steps), false, 0, false, false
+	held := slices.Clone(w.inFlight)
 	w.mu.Unlock()
 	w.hold(false, false)
 	for _, r := range held {
@@ -348,7 +347,7 @@ func (w *world) finale() {
 		}
 		w.settle()
 	}
-	w.sleep(w.rest())
+	w.sleep(w.recoveryTime())
 	w.mu.Lock()
 	reads := len(w.reads)
 	w.mu.Unlock()
@@ -362,8 +361,8 @@ func (w *world) finale() {
 		}
 	}
 	w.mu.Lock()
-	if w.subject.NoStatus && w.isDown() && len(w.reads) > reads { // if all was cached, it could not find out
-		w.brokef(4, "the table is well, everything was asked for, and it still counts as down")
+	if w.subject.NoStatus && w.isDown() && len(w.reads) > reads { // without a read it cannot detect recovery
+		w.brokef(4, "the table is reachable and was read, but the store still counts as down")
 	}
 	w.mu.Unlock()
 	for n := len(w.clients) - 1; n >= 0; n-- {
