@@ -30,7 +30,7 @@ func (p program) run(ctx context.Context, args ...string) int {
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{plain(err)} })
 	f := &targetFlags{program: p}
 	f.add(root)
-	root.AddCommand(demoCommand(f), syncCommand(f), reapCommand(f))
+	root.AddCommand(demoCommand(f), doctorCommand(f), syncCommand(f), reapCommand(f))
 	checkArguments(root)
 	cmd, err := root.ExecuteContextC(ctx)
 	if err != nil && cmd == root { // the only error that cobra itself makes is an unknown command

@@ -16,7 +16,7 @@ import (
 func (h *Handler) Handle(ctx context.Context, e events.APIGatewayV2HTTPRequest) (events.APIGatewayV2HTTPResponse, error) {
 	a := h.handle(ctx, hook{
 		prefix: eventPrefix(e), id: e.RequestContext.RequestID, method: e.RequestContext.HTTP.Method, from: e.RequestContext.HTTP.SourceIP,
-		signatures: headerValues(e.Headers, signatureHeader),
+		signatures: headerValues(e.Headers, SignatureHeader),
 		body:       func() ([]byte, error) { return eventBody(e) },
 	})
 	headers := map[string]string{"content-type": "text/plain; charset=utf-8"}
@@ -68,7 +68,7 @@ func headerValues(headers map[string]string, name string) []string {
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	a := h.handle(r.Context(), hook{
 		prefix: strings.TrimSuffix(r.PathValue("proxy"), "/"),
-		method: r.Method, from: r.RemoteAddr, signatures: r.Header.Values(signatureHeader),
+		method: r.Method, from: r.RemoteAddr, signatures: r.Header.Values(SignatureHeader),
 		body: func() ([]byte, error) {
 			body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
 			var tooLarge *http.MaxBytesError

@@ -21,9 +21,6 @@ import (
 )
 
 const (
-	// signatureHeader holds the hex of an HMAC-SHA256 of the body, with the webhook's secret as key
-	// (https://launchdarkly.com/docs/home/infrastructure/webhooks#sign-a-webhook).
-	signatureHeader = "X-LD-Signature"
 	// maxBody is more than Lambda can be handed: 6 MB, in base64.
 	maxBody = 5 << 20
 	// sendTimeout limits SendMessage, with the SDK's retries in it.
@@ -197,13 +194,13 @@ func (h *Handler) accept(ctx context.Context, r hook) (sum string, size int, err
 func (h *Handler) verify(ctx context.Context, body []byte, signatures []string) error {
 	switch {
 	case len(signatures) == 0:
-		return &answer{http.StatusUnauthorized, "header " + signatureHeader + " is missing: check \"Sign this webhook\" in LaunchDarkly", nil}
+		return &answer{http.StatusUnauthorized, "header " + SignatureHeader + " is missing: check \"Sign this webhook\" in LaunchDarkly", nil}
 	case len(signatures) > 1:
-		return &answer{http.StatusUnauthorized, "header " + signatureHeader + " occurs more than once", nil}
+		return &answer{http.StatusUnauthorized, "header " + SignatureHeader + " occurs more than once", nil}
 	}
 	signature, err := hex.DecodeString(signatures[0])
 	if err != nil || len(signature) != sha256.Size {
-		return &answer{http.StatusUnauthorized, "header " + signatureHeader + " is not the hex of a SHA-256", nil}
+		return &answer{http.StatusUnauthorized, "header " + SignatureHeader + " is not the hex of a SHA-256", nil}
 	}
 	matched, err := h.matches(ctx, body, signature, false)
 	if err == nil && !matched && h.mayRefresh() {
@@ -232,9 +229,7 @@ func (h *Handler) matches(ctx context.Context, body, signature []byte, refresh b
 		if secret == "" { // anybody could sign with an empty key
 			return false, errors.New("a secret is empty")
 		}
-		mac := hmac.New(sha256.New, []byte(secret))
-		mac.Write(body)
-		if hmac.Equal(mac.Sum(nil), signature) {
+		if hmac.Equal(sum(secret, body), signature) {
 			matched = true
 		}
 	}

@@ -1,0 +1,176 @@
+package operate
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/aws/arn"
+	"github.com/aws/aws-sdk-go-v2/aws/middleware"
+	"github.com/aws/aws-sdk-go-v2/service/sts"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/warmflags/warmflags/internal/flagsync"
+	"github.com/warmflags/warmflags/internal/parameter"
+	"github.com/warmflags/warmflags/internal/webhook"
+)
+
+// maxSkew is how far the local clock may be off. AWS refuses signatures that are five minutes off, and the ages of
+// heartbeats and syncs are computed with this clock.
+const maxSkew = time.Minute
+
+// maxProbes is how many SDK keys are tried at the same time.
+const maxProbes = 8
+
+func (e *examination) checkCredentials(context.Context) Check {
+	identity, err := e.identity()
+	if err != nil {
+		return problem("AWS refuses the credentials, or cannot be reached: "+brief(err), "aws sso login")
+	}
+	return judgeAccount(identity, e.Stack)
+}
+
+// judgeAccount compares the account of the credentials with that of the topic.
+func judgeAccount(identity *sts.GetCallerIdentityOutput, s Stack) Check {
+	account := aws.ToString(identity.Account)
+	if topic, err := arn.Parse(s.TopicARN); err == nil && topic.AccountID != account {
+		return problem(fmt.Sprintf("the credentials are of account %q, and the topic is in account %q", account, topic.AccountID),
+			"aws configure list-profiles")
+	}
+	return checkOK(fmt.Sprintf("account %q", account), fmt.Sprintf("as %q", aws.ToString(identity.Arn)))
+}
+
+func (e *examination) checkRegion(context.Context) Check { return judgeRegion(e.AWS.Region, e.Stack) }
+
+// judgeRegion compares the region in use with that of the topic and the stream.
+func judgeRegion(region string, s Stack) Check {
+	for what, text := range map[string]string{"topic": s.TopicARN, "table's stream": s.TableStreamARN} {
+		if named, err := arn.Parse(text); err == nil && named.Region != region {
+			return problem(fmt.Sprintf("region %q is in use, and the %s is in %q", region, what, named.Region),
+				"export AWS_REGION="+quote(named.Region))
+		}
+	}
+	return checkOK(fmt.Sprintf("%q", region))
+}
+
+func (e *examination) checkClock(context.Context) Check {
+	identity, err := e.identity()
+	if err != nil {
+		return unknown("AWS did not tell the time", err)
+	}
+	server, ok := middleware.GetServerTime(identity.ResultMetadata)
+	received, ok2 := middleware.GetResponseAt(identity.ResultMetadata)
+	if !ok || !ok2 {
+		return unknown("AWS did not tell the time", errors.New("its answer has no Date header"))
+	}
+	return judgeClock(received, server)
+}
+
+// judgeClock compares the local clock with AWS's when its answer came.
+func judgeClock(local, server time.Time) Check {
+	skew := local.Sub(server).Round(time.Second)
+	found := fmt.Sprintf("the local clock is %v ahead of AWS's", skew)
+	if skew < 0 {
+		found = fmt.Sprintf("the local clock is %v behind AWS's", -skew)
+	}
+	if skew.Abs() > maxSkew {
+		return problem(found, "sudo timedatectl set-ntp true")
+	}
+	return checkOK(found)
+}
+
+func (e *examination) checkStack(context.Context) Check { return judgeStatus(e.Stack, e.fixes) }
+
+// judgeStatus judges CloudFormation's status of the stack.
+func judgeStatus(s Stack, fixes commands) Check {
+	found := fmt.Sprintf("stack %q is %s", s.Name, s.Status)
+	switch {
+	case s.Status == "UPDATE_ROLLBACK_FAILED":
+		return problem(found+": its resources are of two versions", fixes.aws("cloudformation continue-update-rollback", "--stack-name", s.Name))
+	case strings.HasSuffix(s.Status, "_FAILED") || strings.HasSuffix(s.Status, "ROLLBACK_COMPLETE"):
+		return problem(found+": the last deployment failed, and its events have the reason", fixes.stackEvents(s.Name))
+	case strings.HasSuffix(s.Status, "_IN_PROGRESS"):
+		return Check{State: CheckUnknown, Found: found + ": examine it again when the deployment has ended"}
+	}
+	return checkOK(found)
+}
+
+func (e *examination) checkKeyParameter(context.Context) Check {
+	name := e.Stack.Parameters["SdkKeyParameter"]
+	keys, err := e.keys()
+	if err != nil {
+		return judgeParameter(name, err, e.fixes.putSecret(name, "sdk-key.txt"))
+	}
+	return checkOK(fmt.Sprintf("parameter %q has a key for %s", name, prefixes(slices.Sorted(maps.Keys(keys)))))
+}
+
+// prefixes lists prefixes for people.
+func prefixes(all []string) string {
+	if len(all) == 1 {
+		return fmt.Sprintf("prefix %q", all[0])
+	}
+	return fmt.Sprintf("prefixes %q", all)
+}
+
+// judgeParameter says whether a parameter is wrong, or could not be read by the caller.
+func judgeParameter(name string, err error, fix string) Check {
+	if !errors.Is(err, parameter.ErrWrong) || hasCode(err, "AccessDeniedException") {
+		return unknown(fmt.Sprintf("parameter %q cannot be read", name), err)
+	}
+	if hasCode(err, "ParameterNotFound", "ParameterVersionNotFound") {
+		return problem(fmt.Sprintf("parameter %q does not exist", name), fix)
+	}
+	return problem(err.Error(), fix)
+}
+
+// checkKeys tries each SDK key, and has one result for each prefix.
+func (e *examination) checkKeys(ctx context.Context) []Check {
+	keys, err := e.keys()
+	if err != nil {
+		return []Check{{State: CheckSkipped, Found: "there is no key to try: see the SDK key parameter"}}
+	}
+	all := slices.Sorted(maps.Keys(keys))
+	results := make([]Check, len(all))
+	var probes errgroup.Group
+	probes.SetLimit(maxProbes)
+	for i, prefix := range all {
+		probes.Go(func() error {
+			flags, segments, err := flagsync.Probe(ctx, keys[prefix],
+				flagsync.StreamURI(e.Stack.Parameters["StreamUri"]), flagsync.PayloadFilter(e.Stack.Parameters["PayloadFilter"]))
+			results[i] = e.judgeKey(flags, segments, err)
+			results[i].Name = fmt.Sprintf("SDK key of prefix %q", prefix)
+			return nil
+		})
+	}
+	_ = probes.Wait() // failures are results
+	return results
+}
+
+func (e *examination) judgeKey(flags, segments int, err error) Check {
+	stream := cmp.Or(e.Stack.Parameters["StreamUri"], "LaunchDarkly")
+	switch {
+	case errors.Is(err, flagsync.ErrUnauthorized):
+		return problem(err.Error(), e.fixes.putSecret(e.Stack.Parameters["SdkKeyParameter"], "sdk-key.txt"))
+	case err != nil:
+		return unknown(fmt.Sprintf("%s did not answer as expected", stream), err)
+	}
+	return checkOK(fmt.Sprintf("%s accepts it: %d flags and %d segments", stream, flags, segments))
+}
+
+func (e *examination) checkSecret(ctx context.Context) Check {
+	name := e.Stack.Parameters["WebhookSecretParameter"]
+	secrets, err := webhook.Parameter(e.ssm, name)(ctx, true)
+	if err != nil {
+		return judgeParameter(name, err, e.fixes.putSecret(name, "webhook-secret.txt"))
+	}
+	if len(secrets) > 1 {
+		return checkOK(fmt.Sprintf("parameter %q has %d secrets: a rotation is not complete", name, len(secrets)))
+	}
+	return checkOK(fmt.Sprintf("parameter %q has a secret", name))
+}
