@@ -115,6 +115,7 @@ func one(f func(ctx context.Context) Check) func(ctx context.Context) []Check {
 type examination struct {
 	Doctor
 	fixes     commands
+	db        *dynamodb.Client
 	lambda    *lambda.Client
 	scheduler *scheduler.Client
 	ssm       parameter.Client
@@ -128,14 +129,14 @@ type examination struct {
 
 func newExamination(ctx context.Context, d Doctor) *examination {
 	e := &examination{
-		Doctor: d, fixes: commands{region: d.AWS.Region}, lambda: lambda.NewFromConfig(d.AWS),
+		Doctor: d, fixes: commands{region: d.AWS.Region}, db: dynamodb.NewFromConfig(d.AWS), lambda: lambda.NewFromConfig(d.AWS),
 		scheduler: scheduler.NewFromConfig(d.AWS), ssm: ssm.NewFromConfig(d.AWS), topics: sns.NewFromConfig(d.AWS),
 	}
 	e.identity = sync.OnceValues(func() (*sts.GetCallerIdentityOutput, error) {
 		return sts.NewFromConfig(d.AWS).GetCallerIdentity(ctx, &sts.GetCallerIdentityInput{})
 	})
 	e.table = sync.OnceValues(func() (*dynamodbtypes.TableDescription, error) {
-		out, err := dynamodb.NewFromConfig(d.AWS).DescribeTable(ctx, &dynamodb.DescribeTableInput{TableName: &d.Stack.Table})
+		out, err := e.db.DescribeTable(ctx, &dynamodb.DescribeTableInput{TableName: &d.Stack.Table})
 		if err != nil {
 			return nil, err
 		}

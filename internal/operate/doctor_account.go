@@ -18,6 +18,7 @@ import (
 
 	"github.com/warmflags/warmflags/internal/flagsync"
 	"github.com/warmflags/warmflags/internal/parameter"
+	"github.com/warmflags/warmflags/internal/table"
 	"github.com/warmflags/warmflags/internal/webhook"
 )
 
@@ -141,9 +142,10 @@ func (e *examination) checkKeys(ctx context.Context) []Check {
 	probes.SetLimit(maxProbes)
 	for i, prefix := range all {
 		probes.Go(func() error {
-			flags, segments, err := flagsync.Probe(ctx, keys[prefix],
-				flagsync.StreamURI(e.Stack.Parameters["StreamUri"]), flagsync.PayloadFilter(e.Stack.Parameters["PayloadFilter"]))
-			results[i] = e.judgeKey(flags, segments, err)
+			environment := &table.Environment{Client: e.db, Table: e.Stack.Table, Prefix: prefix}
+			items, err := flagsync.New(environment, flagsync.StaticKeys(keys),
+				flagsync.StreamURI(e.Stack.Parameters["StreamUri"]), flagsync.PayloadFilter(e.Stack.Parameters["PayloadFilter"])).Fetch(ctx)
+			results[i] = judgeKey(items, err, e.Stack, e.fixes)
 			results[i].Name = fmt.Sprintf("SDK key of prefix %q", prefix)
 			return nil
 		})
@@ -152,15 +154,20 @@ func (e *examination) checkKeys(ctx context.Context) []Check {
 	return results
 }
 
-func (e *examination) judgeKey(flags, segments int, err error) Check {
-	stream := cmp.Or(e.Stack.Parameters["StreamUri"], "LaunchDarkly")
+// judgeKey judges what LaunchDarkly answered to an SDK key.
+func judgeKey(items []table.Collection, err error, s Stack, fixes commands) Check {
+	stream := cmp.Or(s.Parameters["StreamUri"], "LaunchDarkly")
 	switch {
 	case errors.Is(err, flagsync.ErrUnauthorized):
-		return problem(err.Error(), e.fixes.putSecret(e.Stack.Parameters["SdkKeyParameter"], "sdk-key.txt"))
+		return problem(err.Error(), fixes.putSecret(s.Parameters["SdkKeyParameter"], "sdk-key.txt"))
 	case err != nil:
-		return unknown(fmt.Sprintf("%s did not answer as expected", stream), err)
+		return unknown(stream+" did not answer as expected", err)
 	}
-	return checkOK(fmt.Sprintf("%s accepts it: %d flags and %d segments", stream, flags, segments))
+	var counts []string
+	for _, c := range items {
+		counts = append(counts, fmt.Sprintf("%d %s", len(c.Items), c.Kind))
+	}
+	return checkOK(stream + " accepts it and sent " + strings.Join(counts, " and "))
 }
 
 func (e *examination) checkSecret(ctx context.Context) Check {

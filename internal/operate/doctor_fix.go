@@ -126,8 +126,11 @@ func unknown(what string, err error) Check {
 	return Check{State: CheckUnknown, Found: what + ": " + brief(err)}
 }
 
-// brief is an error without what AWS's SDK says of the request.
+// brief is an error without what AWS's SDK reports about the request.
 func brief(err error) string {
+	if strings.Contains(err.Error(), "get credentials:") { // followed by where the SDK looked for them
+		return "there are no AWS credentials"
+	}
 	if answer := smithy.APIError(nil); errors.As(err, &answer) {
 		return fmt.Sprintf("%s: %s", answer.ErrorCode(), answer.ErrorMessage())
 	}

@@ -7,6 +7,7 @@
 #   (https://docs.aws.amazon.com/lambda/latest/dg/configuration-function-zip.html).
 # - It asks IAM for sqs:SendMessageBatch, which does not exist: AWS asks for sqs:SendMessage
 #   (https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessageBatch.html).
+# - Its DescribeTable answers CloudFormation's text "true" or "false" for DeletionProtectionEnabled, where AWS answers a boolean.
 # - It refuses alarms on metric math. Here such an alarm is one on the first of its metrics: no alarm is evaluated anyway.
 import sys
 import threading
@@ -14,7 +15,7 @@ import time
 
 from ministack import app
 from ministack.core import iam_actions, lambda_runtime
-from ministack.services import lambda_svc
+from ministack.services import dynamodb, lambda_svc
 from ministack.services.cloudformation import provisioners
 
 execute = lambda_svc._execute_function
@@ -62,6 +63,16 @@ def alarm_on_first_metric(name, props):
     return alarm_record(name, props)
 
 
+describe_table = dynamodb._table_description
+
+
+def describe_table_with_boolean(name):
+    table = dynamodb._tables[name]
+    if isinstance(table.get("DeletionProtectionEnabled"), str):
+        table["DeletionProtectionEnabled"] = table["DeletionProtectionEnabled"] == "true"
+    return describe_table(name)
+
+
 iam_action = iam_actions.extract_iam_action
 
 
@@ -70,6 +81,7 @@ def iam_action_of_batches(service, *args):
     return "sqs:SendMessage" if action == "sqs:SendMessageBatch" else action
 
 
+dynamodb._table_description = describe_table_with_boolean
 iam_actions.extract_iam_action = iam_action_of_batches
 provisioners._cw_metric_alarm_record = alarm_on_first_metric
 lambda_svc._execute_function = execute_function
