@@ -2,6 +2,9 @@
 // docs/cli.md describes every command.
 package main
 
+//go:generate go test -count=1 -run ^TestSpecification$ . -update
+//go:generate go test -count=1 -run ^TestPage$ . -update
+
 import (
 	"context"
 	"os"

@@ -18,13 +18,23 @@ type program struct {
 
 // run runs the command that the arguments name, and returns the exit code.
 func (p program) run(ctx context.Context, args ...string) int {
+	root := p.root()
+	root.SetArgs(args)
+	cmd, err := root.ExecuteContextC(ctx)
+	if err != nil && cmd == root { // the only error that cobra itself makes is an unknown command
+		err = usageError{err}
+	}
+	return finish(cmd, p.stderr, err)
+}
+
+// root returns the root of all commands.
+func (p program) root() *cobra.Command {
 	root := &cobra.Command{
 		Use:           "warmflags",
 		Short:         "Feature flags that are in memory when a Lambda wakes up, and fresh after a flip",
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	root.SetArgs(args)
 	root.SetOut(p.stdout)
 	root.SetErr(p.stderr)
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{plain(err)} })
@@ -32,11 +42,7 @@ func (p program) run(ctx context.Context, args ...string) int {
 	f.add(root)
 	root.AddCommand(demoCommand(f), doctorCommand(f), syncCommand(f), reapCommand(f))
 	checkArguments(root)
-	cmd, err := root.ExecuteContextC(ctx)
-	if err != nil && cmd == root { // the only error that cobra itself makes is an unknown command
-		err = usageError{err}
-	}
-	return finish(cmd, p.stderr, err)
+	return root
 }
 
 // checkArguments makes wrong arguments of every command a usage error.

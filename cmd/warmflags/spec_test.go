@@ -1,12 +1,17 @@
 package main
 
 import (
+	"flag"
 	"strconv"
 	"strings"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/warmflags/warmflags/internal/proof/console"
 )
+
+var update = flag.Bool("update", false, "write docs/cli.md, and the files that scripts compare output with")
 
 // TestSpecification runs testdata/*.txtar: what every command prints, and how it fails. docs/cli.md is made of the
 // same files.
@@ -17,7 +22,11 @@ import (
 //
 //	warmflags ...   runs the program in this process, with the script's environment variables
 //	exit N          fails unless the last run ended with exit code N
+//	prints FILE     compares what the last run printed with a file of the script, as package console compares
 //	flip KEY        changes a flag in LaunchDarkly
+//
+// A comment "# doc: TEXT" puts the run that follows it, and the file that it is compared with, into docs/cli.md.
+// go test -update writes that page, and the files that differ.
 func TestSpecification(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata",
@@ -43,6 +52,7 @@ func TestSpecification(t *testing.T) {
 					ts.Fatalf("exit code %d, want %s", accountOf(ts).exit, strings.Join(args, " "))
 				}
 			},
+			"prints": console.Prints("testdata", *update),
 			"flip": func(ts *testscript.TestScript, _ bool, args []string) {
 				for _, key := range args {
 					accountOf(ts).ld.Flip(key)

@@ -4,6 +4,7 @@ package commandline
 
 import (
 	"errors"
+	"flag"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -15,7 +16,11 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 	"github.com/stretchr/testify/require"
+
+	"github.com/warmflags/warmflags/internal/proof/console"
 )
+
+var update = flag.Bool("update", false, "write the files that scripts compare output with")
 
 // Stack is a deployed stack, and the LaunchDarkly that it is synced with.
 type Stack struct {
@@ -42,12 +47,13 @@ func Build(t *testing.T, root string) (folder string) {
 //	warmflags ...                      runs the program
 //	eventually PATTERN warmflags ...   repeats the command until its standard output matches, and fails when it never does
 //	exit N                             fails unless the last run ended with exit code N
+//	prints FILE                        compares what the last run printed with a file of the script, as package console compares
 //	flip KEY                           changes a flag in LaunchDarkly, which sends a webhook
 func (s Stack) Scripts(t *testing.T) {
 	t.Helper()
-	binaries := Build(t, s.Root)
+	binaries, scripts := Build(t, s.Root), filepath.Join(s.Root, "cmd", "warmflags", "testdata", "stack")
 	testscript.RunT(inOrder{t}, testscript.Params{
-		Dir: filepath.Join(s.Root, "cmd", "warmflags", "testdata", "stack"),
+		Dir: scripts,
 		Setup: func(env *testscript.Env) error {
 			env.Vars = append(env.Vars, s.Env...)
 			env.Setenv("PATH", binaries+string(os.PathListSeparator)+env.Getenv("PATH"))
@@ -61,6 +67,7 @@ func (s Stack) Scripts(t *testing.T) {
 				}
 			},
 			"eventually": s.eventually,
+			"prints":     console.Prints(scripts, *update),
 			"exit": func(ts *testscript.TestScript, _ bool, args []string) {
 				if code := *ts.Value("exit").(*int); len(args) != 1 || args[0] != strconv.Itoa(code) {
 					ts.Fatalf("exit code %d, want %s", code, strings.Join(args, " "))

@@ -19,8 +19,8 @@ var placeholders = []struct {
 	{regexp.MustCompile(`\b[0-9a-f]{8,10}\.execute-api\b`), "ID.execute-api"},
 	{regexp.MustCompile(`127\.0\.0\.1:\d+`), "HOST"},
 	{regexp.MustCompile(`\b\d+(\.\d+)?(ns|us|µs|ms|s|m|h|d)(\d+(\.\d+)?(ms|s|m|h))*\b`), "DURATION"},
-	{regexp.MustCompile(`  +`), " "},    // columns are as wide as what is in them
-	{regexp.MustCompile(`(?m) +$`), ""}, // the last column
+	{regexp.MustCompile(`  +`), " "}, // columns are as wide as what is in them
+	{trailing, ""},
 }
 
 // Normalize returns text with placeholders for what differs from run to run: UUIDs, times of day, durations, generated names,
