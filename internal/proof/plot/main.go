@@ -1,5 +1,5 @@
 // Plot writes docs/lambda.svg, and the table of prices in docs/lambda.md between its two marks. Run it from the
-// repository's root: go run ./internal/proof/plot. What it writes is the same each time.
+// repository's root: go run ./internal/proof/plot. Its output is deterministic.
 package main
 
 import (
@@ -11,8 +11,9 @@ import (
 	"strings"
 )
 
-// Facts of AWS: the price is for on-demand tables in us-east-1 (https://aws.amazon.com/dynamodb/pricing/on-demand/), the
-// limit is a partition's (https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/bp-partition-key-design.html).
+// Constants of AWS. The price is for on-demand tables in us-east-1: https://aws.amazon.com/dynamodb/pricing/on-demand/.
+// The limit is per partition:
+// https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/bp-partition-key-design.html.
 const (
 	dollarsPerUnit    = 0.125e-6
 	unitsPerPoll      = 0.5 // an eventually consistent read of up to 4 KB
@@ -38,16 +39,17 @@ func main() {
 		log.Fatal(err)
 	}
 	for name, content := range map[string][]byte{page: text, chart: []byte(draw())} {
-		if err := os.WriteFile(name, content, 0o644); err != nil { //nolint:gosec // documents are for everybody
+		if err := os.WriteFile(name, content, 0o644); err != nil { //nolint:gosec // everyone may read the documents
 			log.Fatal(err)
 		}
 	}
 }
 
-// polls returns how often a container polls the journal, per second, if it is invoked at random, rate times a second.
+// polls returns how many times per second a container polls the journal, if it is invoked at random, rate times a
+// second.
 func polls(interval, rate float64) float64 { return 1 / (0.95*interval + 1/rate) }
 
-// withPrices replaces what is between the marks.
+// withPrices replaces the text between the marks.
 func withPrices(text []byte) ([]byte, error) {
 	before, rest, ok := strings.Cut(string(text), begin)
 	_, after, ok2 := strings.Cut(rest, end)
@@ -78,7 +80,7 @@ func prices() string {
 	return b.String()
 }
 
-// thousands writes a number with two digits that matter at least, and commas.
+// thousands formats a number with at least two significant digits, and commas.
 func thousands(x float64) string {
 	if x < 10 {
 		return fmt.Sprintf("%.2f", x)
@@ -90,7 +92,7 @@ func thousands(x float64) string {
 	return s
 }
 
-// age returns how old the latest poll is when an invocation begins: the mean over many of them.
+// age returns the age of the latest poll when an invocation starts: the mean over many invocations.
 func age(interval, rate float64) float64 {
 	random := rand.New(rand.NewPCG(1, 2))
 	const invocations = 100_000
@@ -105,7 +107,7 @@ func age(interval, rate float64) float64 {
 	return sum / invocations
 }
 
-// The chart's frame, in pixels, and its axes: both logarithmic, in seconds.
+// The chart's frame in pixels, and the ranges of its axes in seconds. Both axes are logarithmic.
 const (
 	width, height          = 800.0, 460.0
 	left, right, top, foot = 80.0, 560.0, 30.0, 390.0
@@ -121,23 +123,24 @@ func y(age float64) float64 {
 	return foot - (foot-top)*math.Log(max(age, freshest)/freshest)/math.Log(stalest/freshest)
 }
 
-// draw draws what the interval does to staleness.
+// draw returns a chart of the age of the latest poll over the interval.
 func draw() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %g %g" font-family="sans-serif" font-size="13">`+"\n", width, height)
+	fmt.Fprintf(&b, `<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 %g %g" `, width, height)
+	b.WriteString(`font-family="sans-serif" font-size="13">` + "\n")
 	fmt.Fprintf(&b, `<rect width="%g" height="%g" fill="white"/>`+"\n", width, height)
 	for _, tick := range []float64{0.01, 0.1, 1, 10, 100} {
-		fmt.Fprintf(&b, `<path d="M%.1f %.1fH%.1f" stroke="#ddd"/><text x="%.1f" y="%.1f" text-anchor="end">%g s</text>`+"\n",
-			left, y(tick), right, left-8, y(tick)+4, tick)
+		fmt.Fprintf(&b, `<path d="M%.1f %.1fH%.1f" stroke="#ddd"/>`, left, y(tick), right)
+		fmt.Fprintf(&b, `<text x="%.1f" y="%.1f" text-anchor="end">%g s</text>`+"\n", left-8, y(tick)+4, tick)
 		if tick >= shortest {
-			fmt.Fprintf(&b, `<path d="M%.1f %.1fV%.1f" stroke="#ddd"/><text x="%.1f" y="%.1f" text-anchor="middle">%g s</text>`+"\n",
-				x(tick), top, foot, x(tick), foot+20, tick)
+			fmt.Fprintf(&b, `<path d="M%.1f %.1fV%.1f" stroke="#ddd"/>`, x(tick), top, foot)
+			fmt.Fprintf(&b, `<text x="%.1f" y="%.1f" text-anchor="middle">%g s</text>`+"\n", x(tick), foot+20, tick)
 		}
 	}
 	fmt.Fprintf(&b, `<text x="%.1f" y="%.1f" text-anchor="middle">interval</text>`+"\n", (left+right)/2, foot+45)
-	fmt.Fprintf(&b, `<text x="%.1f" y="%.1f">age of the latest poll when an invocation begins</text>`+"\n", left,
+	fmt.Fprintf(&b, `<text x="%.1f" y="%.1f">age of the latest poll when an invocation starts</text>`+"\n", left,
 		top-12)
-	line(&b, "the most: the interval", "#888", 0, func(interval float64) float64 { return interval })
+	line(&b, "maximum: the interval", "#888", 0, func(interval float64) float64 { return interval })
 	for n, c := range []struct {
 		name, color string
 		rate        float64
@@ -151,7 +154,7 @@ func draw() string {
 	return b.String()
 }
 
-// line draws a curve, and its name beside the chart, so far below the top.
+// line draws a curve, and its name to the right of the chart, place pixels below the top.
 func line(b *strings.Builder, name, color string, place float64, f func(interval float64) float64) {
 	const points = 31
 	var path strings.Builder
@@ -163,6 +166,6 @@ func line(b *strings.Builder, name, color string, place float64, f func(interval
 		}
 		fmt.Fprintf(&path, "%s%.1f %.1f", command, x(interval), y(f(interval)))
 	}
-	fmt.Fprintf(b, `<path d="%s" fill="none" stroke="%s" stroke-width="2"/><text x="%.1f" y="%.1f" fill="%s">%s</text>`+"\n",
-		path.String(), color, right+8, top+4+place, color, name)
+	fmt.Fprintf(b, `<path d="%s" fill="none" stroke="%s" stroke-width="2"/>`, path.String(), color)
+	fmt.Fprintf(b, `<text x="%.1f" y="%.1f" fill="%s">%s</text>`+"\n", right+8, top+4+place, color, name)
 }

@@ -24,8 +24,8 @@ func TestTheDocumentIsUpToDate(t *testing.T) {
 func TestTheMeanAgeIsBelowTheInterval(t *testing.T) {
 	for _, interval := range []float64{0.1, 1, 10} {
 		assert.InEpsilon(t, interval/2, age(interval, 1000/interval), 0.06,
-			"busy: half of what is drawn, weighted by its length")
-		assert.Less(t, age(interval, 0.1/interval), interval/20, "idle: each invocation looks")
+			"busy: half of a random interval, weighted by its length")
+		assert.Less(t, age(interval, 0.1/interval), interval/20, "idle: each invocation polls")
 	}
 }
 

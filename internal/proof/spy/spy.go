@@ -1,4 +1,4 @@
-// Package spy is a DynamoDB client for tests: the embedded engine, whose calls are counted and can be made to fail.
+// Package spy is a DynamoDB client for tests. It uses the embedded engine, counts the calls and can make them fail.
 package spy
 
 import (
@@ -18,11 +18,11 @@ import (
 // Table is the name of the flag table.
 const Table = "flags"
 
-// Client is the client. Its fields must not change during a call. It is safe for concurrent use.
+// Client is the client. It is safe for concurrent use, but its fields must not be changed during a call.
 type Client struct {
 	table.API
-	// Before and After are called before and after each call, with the number of the call, from 1. The call returns their
-	// error; after Before's error it is not made.
+	// Before and After are called before and after each call, with the number of the call, from 1. The call returns
+	// their error. If Before returns an error, the operation is not executed.
 	Before, After func(operation string, call int) error
 	// Alter may change a transaction before it is sent.
 	Alter func(*dynamodb.TransactWriteItemsInput)
@@ -39,12 +39,13 @@ func New() *Client {
 	return On(cloud.DynamoDB)
 }
 
-// On returns a client that passes calls on to api.
+// On returns a client that forwards calls to api.
 func On(api table.API) *Client { return &Client{API: api, operations: map[string]int{}} }
 
-// call makes a call.
+// call counts a call and executes it.
 func call[In, Out any](
-	ctx context.Context, c *Client, operation string, in In, do func(context.Context, In, ...func(*dynamodb.Options)) (Out, error),
+	ctx context.Context, c *Client, operation string, in In,
+	do func(context.Context, In, ...func(*dynamodb.Options)) (Out, error),
 ) (out Out, err error) {
 	c.mu.Lock()
 	c.calls++
@@ -63,35 +64,35 @@ func call[In, Out any](
 	return out, err
 }
 
-// GetItem counts and passes on.
+// GetItem counts the call and forwards it.
 func (c *Client) GetItem(
 	ctx context.Context, in *dynamodb.GetItemInput, _ ...func(*dynamodb.Options),
 ) (*dynamodb.GetItemOutput, error) {
 	return call(ctx, c, "GetItem", in, c.API.GetItem)
 }
 
-// Query counts and passes on.
+// Query counts the call and forwards it.
 func (c *Client) Query(
 	ctx context.Context, in *dynamodb.QueryInput, _ ...func(*dynamodb.Options),
 ) (*dynamodb.QueryOutput, error) {
 	return call(ctx, c, "Query", in, c.API.Query)
 }
 
-// PutItem counts and passes on.
+// PutItem counts the call and forwards it.
 func (c *Client) PutItem(
 	ctx context.Context, in *dynamodb.PutItemInput, _ ...func(*dynamodb.Options),
 ) (*dynamodb.PutItemOutput, error) {
 	return call(ctx, c, "PutItem", in, c.API.PutItem)
 }
 
-// UpdateItem counts and passes on.
+// UpdateItem counts the call and forwards it.
 func (c *Client) UpdateItem(
 	ctx context.Context, in *dynamodb.UpdateItemInput, _ ...func(*dynamodb.Options),
 ) (*dynamodb.UpdateItemOutput, error) {
 	return call(ctx, c, "UpdateItem", in, c.API.UpdateItem)
 }
 
-// TransactWriteItems counts and passes on.
+// TransactWriteItems counts the call and forwards it.
 func (c *Client) TransactWriteItems(
 	ctx context.Context, in *dynamodb.TransactWriteItemsInput, _ ...func(*dynamodb.Options),
 ) (*dynamodb.TransactWriteItemsOutput, error) {
@@ -115,7 +116,7 @@ func (c *Client) Operations() map[string]int {
 	return maps.Clone(c.operations)
 }
 
-// Writes returns the number of calls since New or Reset that could have written.
+// Writes returns the number of calls of writing operations since New or Reset.
 func (c *Client) Writes() int {
 	made := c.Operations()
 	return made["PutItem"] + made["UpdateItem"] + made["TransactWriteItems"]
@@ -128,7 +129,7 @@ func (c *Client) Reset() {
 	c.calls, c.operations = 0, map[string]int{}
 }
 
-// Put writes a row as another program would, uncounted.
+// Put writes a row like another program would. It is not counted.
 func (c *Client) Put(t *testing.T, namespace, key string, attributes table.Row) {
 	t.Helper()
 	r := table.Key(namespace, key)
@@ -137,7 +138,7 @@ func (c *Client) Put(t *testing.T, namespace, key string, attributes table.Row) 
 	require.NoError(t, err)
 }
 
-// Row reads a row, uncounted; nil if there is none.
+// Row reads a row, or returns nil if there is none. It is not counted.
 func (c *Client) Row(t *testing.T, namespace, key string) table.Row {
 	t.Helper()
 	out, err := c.API.GetItem(t.Context(), &dynamodb.GetItemInput{

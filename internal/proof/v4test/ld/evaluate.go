@@ -5,8 +5,8 @@ import (
 	"slices"
 )
 
-// Evaluate is a flag's value for a user, from what a store holds; nil when there is no such flag. It reads the store as
-// go-client.v4 does: the flag, and then the segments that its rules name.
+// Evaluate returns a flag's value for a user from the items of a store, or nil if there is no such flag. It reads the
+// store like go-client.v4: first the flag, then the segments that its rules name.
 func Evaluate(store FeatureStore, key, user string) (interface{}, error) {
 	data, err := store.Get(Features, key)
 	if err != nil || data == nil {
@@ -28,7 +28,7 @@ func Evaluate(store FeatureStore, key, user string) (interface{}, error) {
 	return flag.Variations[*variation], nil
 }
 
-// variation is the first rule's that matches, or the fallthrough's.
+// variation returns the variation of the first matching rule, or of the fallthrough.
 func (f *Flag) variation(store FeatureStore, user string) (*int, error) {
 	for _, rule := range f.Rules {
 		matches := true

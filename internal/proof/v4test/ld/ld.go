@@ -1,5 +1,5 @@
-// Package ld is shaped like LaunchDarkly's go-client.v4, which cannot be had any more, for tests of v4store: its
-// interfaces' method sets as they are, and a small set of kinds, flags and segments of our own.
+// Package ld imitates LaunchDarkly's go-client.v4, which is no longer available, for tests of v4store. It has the same
+// interfaces, and its own small set of kinds, flags and segments.
 package ld
 
 // FeatureStore has the method set of go-client.v4's FeatureStore.
@@ -48,7 +48,7 @@ func (segments) MakeDeletedItem(key string, version int) VersionedData {
 	return &Segment{Key: key, Version: version, Deleted: true}
 }
 
-// Flag is a flag: one variation for those in its segment, another for the rest.
+// Flag is a flag: one variation for users in its segment, another for all others.
 type Flag struct {
 	Key          string        `json:"key"`
 	Version      int           `json:"version"`
@@ -68,12 +68,12 @@ type Rule struct {
 	Clauses []Clause `json:"clauses"`
 }
 
-// Variation says which variation is served.
+// Variation selects the variation that is served.
 type Variation struct {
 	Variation *int `json:"variation"`
 }
 
-// Clause matches users; only the operation "segmentMatch" is known here.
+// Clause matches users. Only the operation "segmentMatch" is implemented.
 type Clause struct {
 	Attribute string        `json:"attribute"`
 	Op        string        `json:"op"`
@@ -109,7 +109,7 @@ func (s *Segment) GetVersion() int { return s.Version }
 // IsDeleted implements [VersionedData].
 func (s *Segment) IsDeleted() bool { return s.Deleted }
 
-// Config has those of go-client.v4's fields that docs/migrating.md names.
+// Config has the fields of go-client.v4's Config that docs/migrating.md names.
 type Config struct {
 	FeatureStore FeatureStore
 	UseLdd       bool

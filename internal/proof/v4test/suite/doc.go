@@ -1,4 +1,4 @@
-// Package suite holds stores for go-client.v4 to what that SDK expects of a feature store, and to sharing their table
-// with dynamostore, which LaunchDarkly's SDK v7 reads it through. The cases are run on localaws by v4store's tests, and
-// on DynamoDB Local by the module test.
+// Package suite tests stores for go-client.v4: whether they do what that SDK expects of a feature store, and whether
+// they can share their table with dynamostore, through which LaunchDarkly's SDK v7 reads it. v4store's tests run the
+// cases on localaws, and the module test runs them on DynamoDB Local.
 package suite

@@ -27,7 +27,7 @@ import (
 
 var features, segments = ldstoreimpl.Features(), ldstoreimpl.Segments()
 
-// v7 is dynamostore on the same environment.
+// v7 returns a dynamostore of the same environment.
 func (f *fixture) v7(t *testing.T) *dynamostore.Store {
 	t.Helper()
 	s, err := dynamostore.DataStore(f.Name).Prefix(f.prefix).Client(f.API).Open(t.Context())
@@ -35,7 +35,7 @@ func (f *fixture) v7(t *testing.T) *dynamostore.Store {
 	return s
 }
 
-// readV7 is a kind's items as LaunchDarkly's SDK v7 understands them: nil for a tombstone.
+// readV7 returns a kind's items as LaunchDarkly's SDK v7 decodes them. A tombstone is nil.
 func readV7(t *testing.T, s *dynamostore.Store, kind st.DataKind) map[string]any {
 	t.Helper()
 	rows, err := s.GetAll(kind)
@@ -50,7 +50,7 @@ func readV7(t *testing.T, s *dynamostore.Store, kind st.DataKind) map[string]any
 	return items
 }
 
-// serialized is an item as LaunchDarkly's SDK v7 hands it to a store; nil makes a tombstone.
+// serialized returns an item as LaunchDarkly's SDK v7 passes it to a store. A nil item becomes a tombstone.
 func serialized(kind st.DataKind, version int, item any) st.SerializedItemDescriptor {
 	return st.SerializedItemDescriptor{
 		Version: version, Deleted: item == nil,
@@ -58,7 +58,7 @@ func serialized(kind st.DataKind, version int, item any) st.SerializedItemDescri
 	}
 }
 
-// collections are segments and flags that "segment" decides, by v7's own types.
+// collections returns the segment "s" and flags that depend on it, in v7's types.
 func collections(words ...string) []st.SerializedCollection {
 	segment := ldbuilders.NewSegmentBuilder("s").Version(1).Included("alice").Build()
 	all := []st.SerializedCollection{
@@ -75,7 +75,7 @@ func collections(words ...string) []st.SerializedCollection {
 	return all
 }
 
-// flagV7 is "in" for users in the segment "s", and "out" for all others.
+// flagV7 returns a flag that is "in" for users in the segment "s", and "out" for all others.
 func flagV7(key string, version int) ldmodel.FeatureFlag {
 	return ldbuilders.NewFlagBuilder(key).Version(version).Salt("s").On(true).
 		Variations(ldvalue.String("out"), ldvalue.String("in")).
@@ -83,7 +83,7 @@ func flagV7(key string, version int) ldmodel.FeatureFlag {
 		AddRule(ldbuilders.NewRuleBuilder().ID("r").Variation(1).Clauses(ldbuilders.SegmentMatchClause("s"))).Build()
 }
 
-// flagV4 is the same by v4's types.
+// flagV4 returns the same flag in v4's types.
 func flagV4(key string, version int) *ld.Flag {
 	out, in := 0, 1
 	return &ld.Flag{
@@ -146,7 +146,7 @@ func v4ReadsV7(t *testing.T, f *fixture) {
 	assert.Equal(t, []string{"alice"}, items["s"].(*ld.Segment).Included)
 }
 
-// The newer version stands, whoever wrote it.
+// The newer version is kept, no matter which SDK wrote it.
 func inTurns(t *testing.T, f *fixture) {
 	v7 := f.v7(t)
 	upsertV7 := func(version int) bool {
@@ -163,7 +163,7 @@ func inTurns(t *testing.T, f *fixture) {
 	assert.False(t, upsertV7(6))
 	assert.True(t, upsertV7(7))
 	require.NoError(t, f.store.Delete(ld.Features, "a", 8))
-	assert.False(t, upsertV7(8), "v4's deletion")
+	assert.False(t, upsertV7(8), "v4's deletion is kept")
 	assert.True(t, upsertV7(9))
 	_, err := v7.Upsert(features, "a", serialized(features, 10, nil))
 	require.NoError(t, err)
@@ -171,7 +171,7 @@ func inTurns(t *testing.T, f *fixture) {
 	assert.Equal(t, []string{"b:5"}, flags(t, f.store), "v7's deletion")
 }
 
-// What the one wrote into the table without the other's knowledge, the other's Init removes; its own rows it leaves.
+// Init removes rows that the other SDK wrote. It does not change warmflags' own rows.
 func initsInTurns(t *testing.T, f *fixture) {
 	v7 := f.v7(t)
 	environment7 := &table.Environment{Client: f.API, Table: f.Name, Prefix: f.prefix}
@@ -187,10 +187,10 @@ func initsInTurns(t *testing.T, f *fixture) {
 	assert.Contains(t, items, "d")
 	next, err := environment7.TakeToken(t.Context())
 	require.NoError(t, err)
-	assert.Equal(t, token+1, next, "v4's Init leaves the fencing token alone")
+	assert.Equal(t, token+1, next, "v4's Init does not change the fencing token")
 }
 
-// Other languages' SDKs write other escapes than Go does.
+// SDKs for other languages escape different characters than Go.
 func escapes(t *testing.T, f *fixture) {
 	const value, escaped = "😀 & <b> \u2028 é", `\ud83d\ude00 & \u003cb\u003e \u2028 \u00e9`
 	namespace := "features"
@@ -201,7 +201,8 @@ func escapes(t *testing.T, f *fixture) {
 	_, err := f.API.PutItem(t.Context(),
 		&dynamodb.PutItemInput{TableName: &f.Name, Item: map[string]types.AttributeValue{
 			"namespace": text(namespace), "key": text("a"), "version": &types.AttributeValueMemberN{Value: "1"},
-			"item": text(`{"key": "a", "version": 1, "variations": ["` + escaped + `"], "offVariation": 0, "salt": "s"}`),
+			"item": text(`{"key": "a", "version": 1, "variations": ["` + escaped + `"],
+				"offVariation": 0, "salt": "s"}`),
 		}})
 	require.NoError(t, err)
 	got, err := ld.Evaluate(f.store, "a", "alice")
@@ -217,7 +218,7 @@ func escapes(t *testing.T, f *fixture) {
 	assert.Equal(t, 2, read.Version)
 }
 
-// What either wrote, both evaluate alike.
+// Both SDKs evaluate a flag to the same value, no matter which one wrote it.
 func evaluateAlike(t *testing.T, f *fixture) {
 	v7 := f.v7(t)
 	require.NoError(t, v7.Init(collections("by-v7:1", "by-both:1")))
@@ -241,7 +242,7 @@ func evaluateAlike(t *testing.T, f *fixture) {
 	assert.Equal(t, `"out"`, Evaluate(client, "by-v4", "bob"))
 }
 
-// NewV7Client makes a client of LaunchDarkly's SDK v7 in daemon mode, which the test's end closes.
+// NewV7Client returns a client of LaunchDarkly's SDK v7 in daemon mode. It is closed at the end of the test.
 func NewV7Client(t *testing.T, store subsystems.ComponentConfigurer[subsystems.DataStore]) *sdk.LDClient {
 	t.Helper()
 	client, err := sdk.MakeCustomClient("sdk-key", sdk.Config{
@@ -253,8 +254,9 @@ func NewV7Client(t *testing.T, store subsystems.ComponentConfigurer[subsystems.D
 	return client
 }
 
-// Evaluate is a flag's value in v7 for a user, as JSON; "null" when there is none.
+// Evaluate returns a flag's value in v7 for a user, as JSON, or "null" if there is no such flag.
 func Evaluate(client *sdk.LDClient, key, user string) string {
-	value, _ := client.JSONVariation(key, ldcontext.New(user), ldvalue.Null()) // its error: there is no such flag
+	// the only possible error: there is no such flag
+	value, _ := client.JSONVariation(key, ldcontext.New(user), ldvalue.Null())
 	return value.JSONString()
 }

@@ -19,41 +19,41 @@ import (
 // Table is an empty table of LaunchDarkly's schema.
 type Table struct {
 	Name string
-	// API is how dynamostore gets to it.
+	// API is dynamostore's client of the table.
 	API dynamostore.API
-	// V4 makes the store under test, on the environment named by prefix. The store's client calls beforeWrite, unless
-	// it is nil, before each call that writes.
+	// V4 returns the store under test, for the environment with this prefix. The store's client calls beforeWrite,
+	// unless it is nil, before each call that writes.
 	V4 func(prefix string, beforeWrite func()) ld.FeatureStore
 }
 
-// fixture is one environment in a table of its own.
+// fixture is one environment in its own table.
 type fixture struct {
 	Table
 	prefix string
 	store  ld.FeatureStore
 }
 
-// Run runs all cases, each on a table of its own, without a prefix and with one.
+// Run runs all cases, without a prefix and with one. Each case gets its own table.
 func Run(t *testing.T, newTable func(*testing.T) Table) {
 	cases := map[string]func(*testing.T, *fixture){
 		"initialized":                initialized,
 		"init replaces all":          initReplaces,
 		"init of many":               initOfMany,
 		"get":                        get,
-		"all leaves deleted out":     all,
+		"all omits deleted items":    all,
 		"upsert":                     upsert,
 		"delete":                     deletes,
 		"prefixes are independent":   prefixes,
-		"upserts race":               upsertsRace,
-		"init against an upsert":     initAgainstUpsert,
-		"init against a deletion":    initAgainstDeletion,
-		"too large an item":          tooLarge,
+		"concurrent upserts":         upsertsRace,
+		"upsert during an init":      initAgainstUpsert,
+		"deletion during an init":    initAgainstDeletion,
+		"item that is too large":     tooLarge,
 		"v7 reads what v4 wrote":     v7ReadsV4,
 		"v4 reads what v7 wrote":     v4ReadsV7,
-		"v4 and v7 write in turns":   inTurns,
+		"v4 and v7 alternate":        inTurns,
 		"escaped characters":         escapes,
-		"v4 and v7 evaluate alike":   evaluateAlike,
-		"v7's Init over v4's, again": initsInTurns,
+		"v4 and v7 evaluate equally": evaluateAlike,
+		"v4's and v7's Init":         initsInTurns,
 	}
 	for _, prefix := range []string{"", "test"} {
 		for _, name := range slices.Sorted(maps.Keys(cases)) {
@@ -65,10 +65,10 @@ func Run(t *testing.T, newTable func(*testing.T) Table) {
 	}
 }
 
-// data is what Init takes.
+// data is the parameter of Init.
 type data = map[ld.VersionedDataKind]map[string]ld.VersionedData
 
-// environment is flags, from "key:version" words, and the segment "s".
+// environment returns flags, given as "key:version", and the segment "s".
 func environment(flags ...string) data {
 	all := data{ld.Segments: {"s": &ld.Segment{Key: "s", Version: 1, Included: []string{"alice"}}}, ld.Features: {}}
 	for _, word := range flags {
@@ -78,7 +78,7 @@ func environment(flags ...string) data {
 	return all
 }
 
-// flag makes a flag of a "key:version" word.
+// flag returns a flag, given as "key:version".
 func flag(word string) *ld.Flag {
 	key, number, _ := strings.Cut(word, ":")
 	f := &ld.Flag{Key: key, Salt: "s", Variations: []interface{}{"off", "on"}}
@@ -86,7 +86,7 @@ func flag(word string) *ld.Flag {
 	return f
 }
 
-// flags are a store's flags, as "key:version" words in order, which each must be what Get returns too.
+// flags returns a store's flags as "key:version", in order. It checks that Get returns the same items.
 func flags(t *testing.T, store ld.FeatureStore) []string {
 	t.Helper()
 	items, err := store.All(ld.Features)
@@ -103,10 +103,10 @@ func flags(t *testing.T, store ld.FeatureStore) []string {
 	return words
 }
 
-// isNil says whether an item is nil for go-client.v4, which compares interfaces: a nil *Flag would be an item.
+// isNil reports whether an item is nil for go-client.v4, which compares interfaces: a nil *Flag would be an item.
 func isNil(item ld.VersionedData) bool { return item == nil }
 
-// once makes a hook of what has to happen before a store's first write only.
+// once returns a hook that calls f before a store's first write only.
 func once(f func()) func() {
 	done := false
 	return func() {
@@ -120,9 +120,9 @@ func once(f func()) func() {
 func initialized(t *testing.T, f *fixture) {
 	assert.False(t, f.store.Initialized())
 	require.NoError(t, f.store.Upsert(ld.Features, flag("a:1")))
-	assert.False(t, f.store.Initialized(), "an item is no data set")
+	assert.False(t, f.store.Initialized(), "a single item is not a data set")
 	require.NoError(t, f.V4(f.prefix, nil).Init(environment()))
-	assert.True(t, f.V4(f.prefix, nil).Initialized(), "by another process; a cache may have remembered its no")
+	assert.True(t, f.V4(f.prefix, nil).Initialized(), "by another process; f.store may have cached false")
 	assert.False(t, f.V4("other", nil).Initialized())
 }
 
@@ -132,7 +132,7 @@ func initReplaces(t *testing.T, f *fixture) {
 	next := environment("b:2", "d:1")
 	next[ld.Segments] = map[string]ld.VersionedData{"z": &ld.Segment{Key: "z", Version: 3}}
 	require.NoError(t, f.store.Init(next))
-	assert.Equal(t, []string{"b:2", "d:1"}, flags(t, f.store), "also a lower version")
+	assert.Equal(t, []string{"b:2", "d:1"}, flags(t, f.store), "including a lower version")
 	segments, err := f.store.All(ld.Segments)
 	require.NoError(t, err)
 	assert.Equal(t, map[string]ld.VersionedData{"z": &ld.Segment{Key: "z", Version: 3}}, segments)
@@ -143,7 +143,7 @@ func initReplaces(t *testing.T, f *fixture) {
 	require.NoError(t, f.store.Init(next))
 	got, err := f.store.Get(ld.Features, "b")
 	require.NoError(t, err)
-	assert.Equal(t, changed, got, "also another item under the same version")
+	assert.Equal(t, changed, got, "including another item with the same version")
 	require.NoError(t, f.store.Init(data{ld.Features: {}, ld.Segments: {}}))
 	assert.Empty(t, flags(t, f.store))
 	assert.True(t, f.store.Initialized())
@@ -225,12 +225,12 @@ func deletes(t *testing.T, f *fixture) {
 	require.NoError(t, f.store.Delete(ld.Features, "a", 6))
 	assert.Equal(t, []string{"b:5"}, flags(t, f.store), "newer")
 	require.NoError(t, f.store.Upsert(ld.Features, flag("a:6")))
-	assert.Equal(t, []string{"b:5"}, flags(t, f.store), "the deletion stands")
+	assert.Equal(t, []string{"b:5"}, flags(t, f.store), "the deletion is kept")
 	require.NoError(t, f.store.Upsert(ld.Features, flag("a:7")))
-	assert.Equal(t, []string{"a:7", "b:5"}, flags(t, f.store), "until something newer comes")
+	assert.Equal(t, []string{"a:7", "b:5"}, flags(t, f.store), "a newer version is written")
 	require.NoError(t, f.store.Delete(ld.Features, "unknown", 3))
 	require.NoError(t, f.store.Upsert(ld.Features, flag("unknown:2")))
-	assert.Equal(t, []string{"a:7", "b:5"}, flags(t, f.store), "unknown, deleted before it came")
+	assert.Equal(t, []string{"a:7", "b:5"}, flags(t, f.store), "the deletion of an unknown flag is kept")
 }
 
 func prefixes(t *testing.T, f *fixture) {
@@ -254,7 +254,8 @@ func upsertsRace(t *testing.T, f *fixture) {
 	assert.Equal(t, []string{"a:5"}, flags(t, f.store))
 }
 
-// Between Init's reads and its transaction others write: what is at least as new as Init's stays, what is older goes.
+// Other processes write between Init's reads and its transaction. Items that are at least as new as Init's are kept;
+// older ones are replaced.
 func initAgainstUpsert(t *testing.T, f *fixture) {
 	require.NoError(t, f.store.Init(environment("older:1", "newer:1", "gone:1", "gone-newer:1")))
 	slow := f.V4(f.prefix, once(func() {
@@ -276,10 +277,10 @@ func initAgainstDeletion(t *testing.T, f *fixture) {
 	assert.Equal(t, []string{"a:6", "b:5"}, flags(t, f.store))
 }
 
-// An item that DynamoDB cannot hold leaves its old row, and the rest goes on.
+// If an item is too large for DynamoDB, its old row is kept and the other items are written.
 func tooLarge(t *testing.T, f *fixture) {
 	was, out := slog.Default(), log.Writer()
-	slog.SetDefault(slog.New(slog.DiscardHandler)) // it says so, and takes package log's output along
+	slog.SetDefault(slog.New(slog.DiscardHandler)) // a warning is logged; SetDefault also redirects package log
 	t.Cleanup(func() { slog.SetDefault(was); log.SetOutput(out) })
 	require.NoError(t, f.store.Init(environment("a:1", "b:1")))
 	large := environment("b:2")
