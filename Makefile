@@ -60,6 +60,15 @@ build: ## Build the command line into bin/, and check that everything compiles
 package: $(SAM) ## Build the Lambda functions as they are deployed, into .aws-sam/
 	$(SAM) build
 
+VERSION   ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+PLATFORMS ?= linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 windows/arm64
+
+.PHONY: release
+release: ## Build the archives of a release and their checksums into dist/ (VERSION=v1.2.3)
+	go run tools/release/main.go -version $(VERSION) -platforms "$(PLATFORMS)"
+	cd dist && sha256sum --check --quiet SHA256SUMS
+	@echo "make release: $(VERSION) is in dist/."
+
 .PHONY: test
 test: ## Vet and test, with the race detector where there is a C compiler
 	$(if $(RACE),,@echo "Found no C compiler (CGO_ENABLED=1 and CC): testing without the race detector.")
@@ -77,6 +86,7 @@ lint: texts $(LINT) $(SAM) $(CHECKOV) ## Check format, style, modules, imports, 
 	go -C benchmarks vet ./...
 	go -C examples vet ./...
 	go -C examples mod tidy -diff
+	go vet tools/release/main.go
 	go -C v4store vet -tags prove ./...
 	go -C v4store mod tidy -diff
 	$(LINT) run ./...

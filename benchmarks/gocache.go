@@ -8,7 +8,7 @@ import (
 	"github.com/patrickmn/go-cache"
 )
 
-// GoCache is patrickmn/go-cache as a team would use it: one for each kind, filled by those who miss.
+// GoCache is patrickmn/go-cache as a team would use it: one for each kind, filled by the caller that misses.
 var GoCache = Rival{Name: "go-cache", Open: func(_ testing.TB, table *Table, ttl time.Duration) Cache {
 	c := &goCache{table: table}
 	for _, kind := range []ldstoretypes.DataKind{features, segments} {
@@ -35,7 +35,7 @@ func (c *goCache) Get(kind ldstoretypes.DataKind, key string) (ldstoretypes.Item
 	return item, err
 }
 
-const allKey = "" // no flag has it
+const allKey = "" // no flag has this key
 
 func (c *goCache) GetAll(kind ldstoretypes.DataKind) ([]ldstoretypes.KeyedItemDescriptor, error) {
 	items := *c.items.of(kind)

@@ -26,7 +26,7 @@ func each(b *testing.B, f func(b *testing.B, cache benchmarks.Cache)) {
 	}
 }
 
-// fill asks for every key, and for all.
+// fill reads every key, and then each kind as a whole.
 func fill(tb testing.TB, cache benchmarks.Cache) {
 	for _, ref := range benchmarks.Rotation() {
 		item, err := cache.Get(ref.Kind, ref.Key)
@@ -59,7 +59,7 @@ func BenchmarkGetParallel(b *testing.B) {
 	each(b, func(b *testing.B, cache benchmarks.Cache) {
 		store, rotation := cache.DataStore, benchmarks.Rotation()
 		var begin atomic.Int64
-		b.ResetTimer() // not the setting up
+		b.ResetTimer() // exclude the setup
 		b.RunParallel(func(pb *testing.PB) {
 			i := int(begin.Add(1)) * 100 % len(rotation)
 			for pb.Next() {
@@ -139,14 +139,14 @@ func BenchmarkAllFlagsState(b *testing.B) {
 	})
 }
 
-// isVersion finds an item.
+// isVersion reports whether the item was found and has the version.
 func isVersion(key string, version int) func(ldstoretypes.KeyedItemDescriptor) bool {
 	return func(item ldstoretypes.KeyedItemDescriptor) bool {
 		return item.Key == key && item.Item.Version == version
 	}
 }
 
-// heap is what is alive.
+// heap returns the size of the live heap in bytes.
 func heap() int64 {
 	runtime.GC()
 	runtime.GC()

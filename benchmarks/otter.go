@@ -25,7 +25,10 @@ var Otter = Rival{Name: "otter", Open: func(_ testing.TB, table *Table, ttl time
 					return load(table, kind, key)
 				}),
 			loadAll: otter.LoaderFunc[string, []ldstoretypes.KeyedItemDescriptor](
-				func(context.Context, string) ([]ldstoretypes.KeyedItemDescriptor, error) { return loadAll(table, kind) }),
+				func(context.Context, string) ([]ldstoretypes.KeyedItemDescriptor, error) {
+					return loadAll(table, kind)
+				},
+			),
 		}
 	}
 	return Cache{c, c.invalidate}

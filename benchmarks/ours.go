@@ -11,13 +11,13 @@ import (
 	"github.com/warmflags/warmflags/change"
 )
 
-// Warmflags is ours in a service, without options.
+// Warmflags is cachedstore in a service, without options.
 var Warmflags = ours("warmflags", false, false)
 
-// Ahead is ours with RefreshAhead.
+// Ahead is cachedstore with RefreshAhead.
 var Ahead = ours("warmflags-ahead", false, false, cachedstore.RefreshAhead())
 
-// Ours are all the ways in which cachedstore keeps time.
+// Ours is cachedstore in each of its ways to keep time.
 func Ours() []Rival {
 	return []Rival{
 		Warmflags,
@@ -43,7 +43,7 @@ func ours(name string, lambda, wake bool, opts ...cachedstore.Option) Rival {
 	}}
 }
 
-// newStore makes a store as it is in a Lambda function, or as it is elsewhere, wherever this runs.
+// newStore makes a store as it is in a Lambda function or as it is elsewhere, independent of where this runs.
 func newStore(tb testing.TB, lambda bool, table *Table, opts ...cachedstore.Option) *cachedstore.Store {
 	const mark = "AWS_LAMBDA_FUNCTION_NAME"
 	old := os.Getenv(mark)

@@ -12,29 +12,29 @@ import (
 	"github.com/launchdarkly/go-server-sdk/v7/subsystems/ldstoretypes"
 )
 
-// TTL is every rival's: finite, and longer than a benchmark.
+// TTL is the TTL of every rival: finite, and longer than a benchmark.
 const TTL = time.Hour
 
 // Rival is one way to keep flags in memory. Its adapter is in a file of its own.
 type Rival struct {
 	Name string
-	// Fixed is true of one that never reads the table again.
+	// Fixed is true if the rival never reads the table again.
 	Fixed bool
-	// Open makes an empty cache over the table, or a full one where the rival cannot read through.
+	// Open makes an empty cache over the table, or a full one if the rival cannot read through.
 	Open func(tb testing.TB, table *Table, ttl time.Duration) Cache
 }
 
-// Cache is what is measured: what a client reads, as LaunchDarkly's SDK asks for it, and what a message does.
+// Cache has the measured operations: the reads of LaunchDarkly's SDK, and the invalidation of a key.
 type Cache struct {
 	subsystems.DataStore
-	// Invalidate makes the next Get of the key read the table. It is nil where the rival cannot do that.
+	// Invalidate makes the next Get of the key read the table. It is nil if the rival cannot do that.
 	Invalidate func(kind ldstoretypes.DataKind, key string)
 }
 
-// Build implements [subsystems.ComponentConfigurer], for a client that is to use, and to close, the cache.
+// Build implements [subsystems.ComponentConfigurer]. The client closes the cache.
 func (c Cache) Build(subsystems.ClientContext) (subsystems.DataStore, error) { return c.DataStore, nil }
 
-// Rivals are all of them, the yardsticks first.
+// Rivals lists all rivals; the first two are what warmflags is compared with.
 func Rivals() []Rival {
 	rivals := []Rival{BareMap, Wrapper}
 	rivals = append(rivals, Ours()...)
@@ -52,7 +52,7 @@ func (r Rival) NewCache(tb testing.TB, table *Table, ttl time.Duration) Cache {
 	return cache
 }
 
-// silent is how stores are built without a client: nobody listens, nothing is logged.
+// silent builds stores without a client: without listeners, and without a log.
 func silent() subsystems.ClientContext {
 	return subsystems.BasicClientContext{
 		DataStoreUpdateSink: deaf{},
@@ -64,8 +64,8 @@ type deaf struct{}
 
 func (deaf) UpdateStatus(interfaces.DataStoreStatus) {}
 
-// readOnly is the rest of a DataStore, for rivals that are no DataStore by themselves. A client in daemon mode
-// calls none of it but IsInitialized and Close.
+// readOnly implements the other methods of a DataStore for rivals that lack them. A client in daemon mode calls only
+// IsInitialized and Close of them.
 type readOnly struct{}
 
 func (readOnly) Init([]ldstoretypes.Collection) error { return nil }
@@ -76,7 +76,7 @@ func (readOnly) Upsert(ldstoretypes.DataKind, string, ldstoretypes.ItemDescripto
 	return false, nil
 }
 
-// Flags and segments are the two kinds; perKind has one of something for each.
+// Flags and segments are the two kinds; perKind holds one value for each.
 var features, segments = ldstoreimpl.Features(), ldstoreimpl.Segments()
 
 type perKind[T any] struct{ features, segments T }
@@ -88,8 +88,11 @@ func (p *perKind[T]) of(kind ldstoretypes.DataKind) *T {
 	return &p.segments
 }
 
-// decode makes an item of what the table holds.
-func decode(kind ldstoretypes.DataKind, raw ldstoretypes.SerializedItemDescriptor) (ldstoretypes.ItemDescriptor, error) {
+// decode parses an item of the table.
+func decode(
+	kind ldstoretypes.DataKind,
+	raw ldstoretypes.SerializedItemDescriptor,
+) (ldstoretypes.ItemDescriptor, error) {
 	if raw.SerializedItem == nil {
 		return ldstoretypes.ItemDescriptor{}.NotFound(), nil
 	}

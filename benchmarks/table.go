@@ -15,7 +15,7 @@ import (
 	"github.com/launchdarkly/go-server-sdk/v7/subsystems/ldstoretypes"
 )
 
-// FlagCount and SegmentCount are how many the table holds.
+// FlagCount and SegmentCount are the numbers of flags and segments in the table.
 const (
 	FlagCount    = 500
 	SegmentCount = 50
@@ -27,10 +27,10 @@ type rows = map[string]ldstoretypes.SerializedItemDescriptor
 type Table struct {
 	rows           perKind[atomic.Pointer[rows]] // a published map never changes
 	items, queries atomic.Int64                  // reads so far
-	pause          time.Duration                 // what a read takes; never changes
+	pause          time.Duration                 // the time of a read; never changes
 }
 
-// NewTable makes a full table, whose reads take as long as said.
+// NewTable makes a full table whose reads take this long.
 func NewTable(pause time.Duration) *Table {
 	t := &Table{pause: pause}
 	t.rows.features.Store(&rows{})
@@ -45,19 +45,19 @@ func NewTable(pause time.Duration) *Table {
 	return t
 }
 
-// FlagKey is the key of flag i: a new string at each call, as a caller's are not those of the cache.
+// FlagKey returns the key of flag i: a new string at each call, because callers' strings are not the cache's own.
 func FlagKey(i int) string { return fmt.Sprintf("checkout-feature-%03d", i) }
 
-// SegmentKey is the same for a segment.
+// SegmentKey returns the key of segment i, like [FlagKey].
 func SegmentKey(i int) string { return fmt.Sprintf("segment-%03d", i) }
 
-// Reference is a key in the rotation.
+// Reference is one key of the rotation.
 type Reference struct {
 	Kind ldstoretypes.DataKind
 	Key  string
 }
 
-// Rotation is 500 keys of both kinds: every tenth is a segment.
+// Rotation returns 500 keys of both kinds: every tenth is a segment.
 func Rotation() []Reference {
 	rotation := make([]Reference, FlagCount)
 	for i := range rotation {
@@ -69,7 +69,7 @@ func Rotation() []Reference {
 	return rotation
 }
 
-// User is who the flags are evaluated for.
+// User is the context in which flags are evaluated.
 func User() ldcontext.Context {
 	return ldcontext.NewBuilder("user-12345").SetString("plan", "free").SetString("country", "DE").Build()
 }
@@ -91,14 +91,14 @@ func (t *Table) PutFlag(i, version int) {
 	t.put(features, flag.Key, ldstoretypes.ItemDescriptor{Version: version, Item: &flag})
 }
 
-// put is for one writer.
+// put is not safe for concurrent use.
 func (t *Table) put(kind ldstoretypes.DataKind, key string, item ldstoretypes.ItemDescriptor) {
 	next := maps.Clone(*t.rows.of(kind).Load())
 	next[key] = ldstoretypes.SerializedItemDescriptor{Version: item.Version, SerializedItem: kind.Serialize(item)}
 	t.rows.of(kind).Store(&next)
 }
 
-// Reads returns how many reads there were so far, of items and of whole collections.
+// Reads returns the numbers of reads so far, of items and of whole collections.
 func (t *Table) Reads() (items, queries int) { return int(t.items.Load()), int(t.queries.Load()) }
 
 func (t *Table) read(kind ldstoretypes.DataKind, counter *atomic.Int64) rows {
@@ -122,7 +122,7 @@ func (t *Table) Get(kind ldstoretypes.DataKind, key string) (ldstoretypes.Serial
 func (t *Table) GetAll(kind ldstoretypes.DataKind) ([]ldstoretypes.KeyedSerializedItemDescriptor, error) {
 	found := t.read(kind, &t.queries)
 	items := make([]ldstoretypes.KeyedSerializedItemDescriptor, 0, len(found))
-	for _, key := range slices.Sorted(maps.Keys(found)) { // as DynamoDB answers
+	for _, key := range slices.Sorted(maps.Keys(found)) { // in the order of DynamoDB
 		items = append(items, ldstoretypes.KeyedSerializedItemDescriptor{Key: key, Item: found[key]})
 	}
 	return items, nil

@@ -13,7 +13,7 @@ import (
 	"github.com/warmflags/warmflags/benchmarks"
 )
 
-// readers are the rivals that read the table again.
+// readers returns the rivals that read the table again.
 func readers() []benchmarks.Rival {
 	return slices.DeleteFunc(benchmarks.Rivals(), func(r benchmarks.Rival) bool { return r.Fixed })
 }
@@ -42,7 +42,7 @@ func BenchmarkInvalidate1Percent(b *testing.B) {
 	})
 }
 
-// BenchmarkMiss is the first Get of each key, over a table that answers at once: reading the JSON included.
+// BenchmarkMiss is the first Get of each key, with the parsing of its JSON, over a table that answers at once.
 func BenchmarkMiss(b *testing.B) {
 	for _, r := range readers() {
 		b.Run(r.Name, func(b *testing.B) {
@@ -68,11 +68,11 @@ func BenchmarkMiss(b *testing.B) {
 	}
 }
 
-// stormTTL leaves RefreshAhead time: its last tenth is longer than the timekeeper's pause and its own spread.
+// stormTTL leaves RefreshAhead time: its last tenth is longer than the sweep interval and the spread of expirations.
 const stormTTL = 2500 * time.Millisecond
 
-// BenchmarkStormOnce lets one key expire that 64 goroutines ask for every 2 ms, over a table that takes 5 ms, and
-// reports the reads made since and the longest wait of each goroutine.
+// BenchmarkStormOnce lets one key expire that 64 goroutines read every 2 ms, over a table that takes 5 ms, and reports
+// the number of reads and the longest wait of each goroutine.
 func BenchmarkStormOnce(b *testing.B) {
 	for _, r := range append(readers(), benchmarks.Ahead) {
 		b.Run(r.Name, func(b *testing.B) {
@@ -118,8 +118,8 @@ func storm(b *testing.B, r benchmarks.Rival) (reads int, waits []time.Duration) 
 	return items - 1, waits
 }
 
-// BenchmarkChangeOnce changes one of 500 flags, tells the caches that can be told, waits until the others' TTL is
-// over, and reports what AllFlagsState then reads until a second later.
+// BenchmarkChangeOnce changes one of 500 flags, invalidates it in the caches that can be invalidated, waits for the TTL
+// of the others, and reports the reads of AllFlagsState until a second later.
 func BenchmarkChangeOnce(b *testing.B) {
 	for _, r := range readers() {
 		b.Run(r.Name, func(b *testing.B) {
@@ -180,7 +180,7 @@ func BenchmarkMemoryOnce(b *testing.B) {
 				b.ReportMetric(float64(heap()-before)/benchmarks.FlagCount, "B/flag")
 				b.ReportMetric(0, "ns/op")
 				runtime.KeepAlive(table)
-				_, err := cache.Get(features, keys[0]) // what is measured lives until here
+				_, err := cache.Get(features, keys[0]) // keeps the cache alive until here
 				require.NoError(b, err)
 			})
 		}

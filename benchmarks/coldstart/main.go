@@ -7,8 +7,8 @@
 //	go -C benchmarks run ./coldstart
 //
 // It prints tables in Markdown. It measures with and without TLS, at full speed, and limited to 7 % of a core by a
-// control group, which is what a function of 128 MB gets after its start. The limit needs root; without it its
-// columns are left out.
+// control group, which is what a function of 128 MB gets after its start. The limit needs root; without root, its
+// columns are omitted.
 package main
 
 import (
@@ -21,7 +21,7 @@ import (
 	"time"
 )
 
-// programs are what is measured, one folder each. The second is what the others are compared with.
+// programs are measured; each has a folder. The others are compared with the second one.
 var programs = []struct{ folder, name string }{
 	{"nothing", "a Go program that does nothing"},
 	{"launchdarkly", "LaunchDarkly's wrapper and store"},
@@ -31,11 +31,11 @@ var programs = []struct{ folder, name string }{
 
 const rival = 1 // in programs
 
-// latency is what the table takes to answer; DynamoDB takes one to several milliseconds.
+// latency is the time the table takes to answer; DynamoDB takes one to several milliseconds.
 const latency = time.Millisecond
 
 func main() {
-	starts := flag.Int("starts", 51, "how many starts of each program; at 7 %, a third of it")
+	starts := flag.Int("starts", 51, "how many starts of each program; at 7 %, a third of them")
 	flag.Parse()
 	folder, err := os.MkdirTemp("", "warmflags-coldstart-")
 	if err != nil {
@@ -49,8 +49,20 @@ func main() {
 }
 
 func measure(folder string, starts int) error {
-	build := exec.Command("go", "build", "-trimpath", "-tags=lambda.norpc", "-ldflags=-s -w", "-o", folder+"/",
-		"./coldstart/nothing", "./coldstart/launchdarkly", "./coldstart/store", "./coldstart/warmflags", "./coldstart/reconnect")
+	build := exec.Command(
+		"go",
+		"build",
+		"-trimpath",
+		"-tags=lambda.norpc",
+		"-ldflags=-s -w",
+		"-o",
+		folder+"/",
+		"./coldstart/nothing",
+		"./coldstart/launchdarkly",
+		"./coldstart/store",
+		"./coldstart/warmflags",
+		"./coldstart/reconnect",
+	)
 	if out, err := build.CombinedOutput(); err != nil {
 		return fmt.Errorf("build the programs: %w: %s", err, out)
 	}
@@ -89,7 +101,7 @@ func measure(folder string, starts int) error {
 	return printReconnects(folder, t, group)
 }
 
-// condition is under what the programs are started.
+// condition describes how the programs are started.
 type condition struct {
 	name        string
 	environment []string
@@ -97,8 +109,8 @@ type condition struct {
 	starts      int
 }
 
-// measure returns the medians of each program. The programs take turns, so that what else the machine does hits
-// them alike.
+// measure returns the medians of each program. The programs take turns, so that other work of the machine affects
+// them equally.
 func (c condition) measure(folder string) ([]stages, error) {
 	all := make([][]stages, len(programs))
 	for round := range c.starts + 1 {

@@ -20,11 +20,11 @@ var ldTrue = ldvalue.Bool(true)
 
 func ms(d time.Duration) string { return fmt.Sprintf("%.1f ms", float64(d)/1e6) }
 
-// dollarsPerSecond is what AWS bills for a function of 128 MB (x86, us-east-1, https://aws.amazon.com/lambda/pricing/).
+// dollarsPerSecond is the price of a function of 128 MB (x86, us-east-1, https://aws.amazon.com/lambda/pricing/).
 const dollarsPerSecond = 0.0000166667 * 128 / 1024
 
-// printTotals prints how long each program takes to its first flag, under each condition, and over the rival; and
-// what a million of these starts cost.
+// printTotals prints the time from each program's start to its first flag, under each condition, the ratio to the
+// rival, and the cost of a million of these starts.
 func printTotals(conditions []condition, columns [][]stages) {
 	printTable("process start to the first flag", conditions, func(column, row int) string {
 		total := columns[column][row].total()
@@ -55,14 +55,22 @@ func printTable(title string, conditions []condition, cell func(column, row int)
 	fmt.Println()
 }
 
-// printStages prints where the time goes.
+// printStages prints the time of each stage.
 func printStages(conditions []condition, columns [][]stages) {
 	fmt.Println("| | | until main | until there is a client | until the first flag | CPU |")
 	fmt.Println("| --- | --- | ---: | ---: | ---: | ---: |")
 	for i, c := range conditions {
 		for j, program := range programs {
 			s := columns[i][j]
-			fmt.Printf("| %s | %s | %s | %s | %s | %s |\n", c.name, program.name, ms(s.main), ms(s.made), ms(s.first), ms(s.cpu))
+			fmt.Printf(
+				"| %s | %s | %s | %s | %s | %s |\n",
+				c.name,
+				program.name,
+				ms(s.main),
+				ms(s.made),
+				ms(s.first),
+				ms(s.cpu),
+			)
 		}
 	}
 	fmt.Println()
@@ -70,7 +78,7 @@ func printStages(conditions []condition, columns [][]stages) {
 
 var initLine = regexp.MustCompile(`(?m)^init (\S+) @\S+ ms, (\S+) ms clock`)
 
-// printBinaries prints the binaries' sizes, and what their packages' init functions take.
+// printBinaries prints the binaries' sizes and the time of their packages' init functions.
 func printBinaries(folder string, environment []string) error {
 	fmt.Println("| | binary | init functions | of these the slowest |")
 	fmt.Println("| --- | ---: | ---: | --- |")

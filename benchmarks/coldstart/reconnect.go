@@ -13,11 +13,14 @@ import (
 	"time"
 )
 
-// printReconnects prints how long a poll of the journal takes that needs a new TLS connection: the first one of a process,
-// and the later ones. journal.ReconnectBudget must be enough for them.
+// printReconnects prints how long a poll of the journal takes if it needs a new TLS connection: the first poll of a
+// process, and later ones. journal.ReconnectBudget must be longer.
 func printReconnects(folder string, t *table, g *group) error {
 	t.tls.Config.SetKeepAlivesEnabled(false)
-	fmt.Printf("A poll of the journal over a new TLS connection:\n\n| | the first one | later, p50 | p99 | max |\n| --- | ---: | ---: | ---: | ---: |\n")
+	fmt.Printf(
+		"A poll of the journal over a new TLS connection:\n\n" +
+			"| | the first one | later, p50 | p99 | max |\n| --- | ---: | ---: | ---: | ---: |\n",
+	)
 	for _, limit := range []*group{nil, g} {
 		name := "full speed"
 		if limit != nil {
@@ -34,8 +37,14 @@ func printReconnects(folder string, t *table, g *group) error {
 		slices.Sort(first)
 		slices.Sort(later)
 		milliseconds := func(d time.Duration) string { return fmt.Sprintf("%.1f ms", float64(d.Microseconds())/1000) }
-		fmt.Printf("| %s | %s | %s | %s | %s |\n", name, milliseconds(first[len(first)-1]), milliseconds(later[len(later)/2]),
-			milliseconds(later[len(later)*99/100]), milliseconds(later[len(later)-1]))
+		fmt.Printf(
+			"| %s | %s | %s | %s | %s |\n",
+			name,
+			milliseconds(first[len(first)-1]),
+			milliseconds(later[len(later)/2]),
+			milliseconds(later[len(later)*99/100]),
+			milliseconds(later[len(later)-1]),
+		)
 		if g == nil {
 			break
 		}

@@ -15,12 +15,12 @@ import (
 	"time"
 )
 
-// stages are how long the steps of one start took.
+// stages are the times of one start's steps.
 type stages struct {
-	main  time.Duration // from the process's start to main: the Go runtime, and the init functions of all packages
-	made  time.Duration // from there until there is a client
+	main  time.Duration // from the start of the process to main: the Go runtime and all init functions
+	made  time.Duration // from there to the client
 	first time.Duration // from there to the first evaluated flag
-	cpu   time.Duration // what the process used of all cores until its end
+	cpu   time.Duration // used by the process on all cores until it ended
 }
 
 func (s stages) total() time.Duration { return s.main + s.made + s.first }
@@ -43,8 +43,8 @@ func median(all []stages) stages {
 	}
 }
 
-// run starts a program in the group, or as it is if there is none. In a group a shell waits until it is told to become
-// the program, so that it is limited from its start, and the shell's own start does not count.
+// run starts a program, in the group if there is one. There, a shell waits until it is in the group and then replaces
+// itself by the program: the program is limited from its start, and the start of the shell does not count.
 func run(program string, environment []string, g *group) (stages, error) {
 	command := exec.Command(program)
 	if g != nil {
@@ -75,13 +75,17 @@ func run(program string, environment []string, g *group) (stages, error) {
 		return stages{}, fmt.Errorf("read %q: %w", &stdout, err)
 	}
 	return stages{
-		main: time.Duration(main - began.UnixNano()), made: time.Duration(made - main), first: time.Duration(first - made),
-		cpu: command.ProcessState.UserTime() + command.ProcessState.SystemTime(),
+		main: time.Duration(
+			main - began.UnixNano(),
+		),
+		made:  time.Duration(made - main),
+		first: time.Duration(first - made),
+		cpu:   command.ProcessState.UserTime() + command.ProcessState.SystemTime(),
 	}, nil
 }
 
-// The limit of a group, and the period in which it is enforced: a process that has used its share stands still
-// until the period is over.
+// The limit of a group, and the period in which it is enforced: a process that has used its share stops until the
+// period is over.
 const (
 	percent = 7
 	period  = 20 * time.Millisecond
@@ -90,9 +94,13 @@ const (
 // group is a control group whose processes together get a share of one core.
 type group struct{ folder string }
 
-// newGroup makes a group, in whichever version of control groups the machine has.
+// newGroup makes a group, with control groups of version 2 or 1.
 func newGroup() (*group, error) {
-	periodMicros, quotaMicros := strconv.Itoa(int(period.Microseconds())), strconv.Itoa(int(period.Microseconds()*percent/100))
+	periodMicros, quotaMicros := strconv.Itoa(
+		int(period.Microseconds()),
+	), strconv.Itoa(
+		int(period.Microseconds()*percent/100),
+	)
 	for _, version := range []struct {
 		root   string
 		limits map[string]string // by file
@@ -124,7 +132,7 @@ func (g *group) add(pid int) error {
 	return g.write("cgroup.procs", strconv.Itoa(pid))
 }
 
-// write writes a file that the kernel made; in an ordinary folder there is none.
+// write writes a file that the kernel created. It fails in an ordinary folder, which has no such file.
 func (g *group) write(file, value string) error {
 	f, err := os.OpenFile(filepath.Join(g.folder, file), os.O_WRONLY, 0)
 	if err != nil {
@@ -134,5 +142,5 @@ func (g *group) write(file, value string) error {
 	return errors.Join(err, f.Close())
 }
 
-// remove removes the group, which no process is in any more.
+// remove removes the group. No process may be in it.
 func (g *group) remove() { _ = os.Remove(g.folder) }

@@ -1,12 +1,12 @@
 //go:build unix
 
 // Command lambda measures what the journal adds to a Lambda function, in real processes that are frozen between
-// invocations: with it and without it in turns, on the same table, over DynamoDB's protocol on loopback.
+// invocations: with the journal and without it in turns, on the same table, over DynamoDB's protocol on loopback.
 //
 //	go -C benchmarks run ./lambda
 //
 // It prints a table in Markdown. An invocation's time is from its event's delivery to its answer. An invocation is
-// late if it evaluated an old flag, because its poll took longer than the budget.
+// late if it evaluated an old version because its poll took longer than the budget.
 package main
 
 import (
@@ -41,18 +41,18 @@ import (
 const (
 	tableName = "flags"
 	region    = "eu-west-1"
-	always    = "1ns"     // an interval: each invocation polls
-	never     = "100000h" // no invocation does
+	always    = "1ns"     // an interval in which each invocation polls
+	never     = "100000h" // an interval in which none does
 )
 
-// latencies are what the table takes to answer: DynamoDB takes one to several milliseconds. Where an answer came at
-// once, the AWS SDK would lose some with their connections, and try again
+// latencies are the times the table takes to answer: DynamoDB takes one to several milliseconds. If answers came at
+// once, the AWS SDK would lose some of them together with their connections, and retry
 // (https://github.com/aws/aws-sdk-go-v2/issues/2737).
 var latencies = []time.Duration{time.Millisecond, 5 * time.Millisecond}
 
 func main() {
-	invocations := flag.Int("invocations", 1000, "how many, of each function in each row")
-	starts := flag.Int("starts", 25, "how many cold starts, of each function")
+	invocations := flag.Int("invocations", 1000, "how many invocations of each function in each row")
+	starts := flag.Int("starts", 25, "how many cold starts of each function")
 	flag.Parse()
 	folder, err := os.MkdirTemp("", "warmflags-lambda-")
 	if err != nil {
@@ -67,11 +67,22 @@ func main() {
 
 func measure(folder string, invocations, starts int) error {
 	bootstrap := filepath.Join(folder, "bootstrap")
-	build := exec.Command("go", "build", "-trimpath", "-tags=lambda.norpc", "-ldflags=-s -w", "-o", bootstrap, "./lambda/function")
+	build := exec.Command(
+		"go",
+		"build",
+		"-trimpath",
+		"-tags=lambda.norpc",
+		"-ldflags=-s -w",
+		"-o",
+		bootstrap,
+		"./lambda/function",
+	)
 	if out, err := build.CombinedOutput(); err != nil {
 		return fmt.Errorf("build the function: %w: %s", err, out)
 	}
-	fmt.Println("| the table answers in | an invocation | without, p50 | with, p50 | added, p50 | added, p99 | with, late |")
+	fmt.Println(
+		"| the table answers in | an invocation | without, p50 | with, p50 | added, p50 | added, p99 | with, late |",
+	)
 	fmt.Println("| --- | --- | ---: | ---: | ---: | ---: | ---: |")
 	for _, latency := range latencies {
 		for _, row := range []struct {
@@ -95,22 +106,31 @@ func measure(folder string, invocations, starts int) error {
 			if err != nil {
 				return fmt.Errorf("%s: %w", row.name, err)
 			}
-			fmt.Printf("| %v | %s | %s | %s | %s | %s | %d of %d |\n", latency, row.name, ms(p(without, 50)), ms(p(with, 50)),
-				ms(p(with, 50)-p(without, 50)), ms(p(with, 99)-p(without, 99)), l.late, row.n)
+			fmt.Printf(
+				"| %v | %s | %s | %s | %s | %s | %d of %d |\n",
+				latency,
+				row.name,
+				ms(p(without, 50)),
+				ms(p(with, 50)),
+				ms(p(with, 50)-p(without, 50)),
+				ms(p(with, 99)-p(without, 99)),
+				l.late,
+				row.n,
+			)
 		}
 	}
 	return nil
 }
 
-// lab is a table, and the two functions.
+// lab is a table and the two functions.
 type lab struct {
 	cloud         *localaws.Cloud
 	server        *httptest.Server
 	store         *dynamostore.Store
 	writer        *journal.Writer
 	without, with *runtimeapi.Function
-	version       int // of the flag that changes
-	late          int // invocations with the journal that evaluated an older one
+	version       int // version of the flag that changes
+	late          int // invocations with the journal that evaluated an older version
 }
 
 func newLab(bootstrap, interval string, latency time.Duration) (*lab, error) {
@@ -127,16 +147,22 @@ func newLab(bootstrap, interval string, latency time.Duration) (*lab, error) {
 	}
 	features := ldstoretypes.SerializedCollection{Kind: ldstoreimpl.Features()}
 	for i := range benchmarks.FlagCount {
-		features.Items = append(features.Items, ldstoretypes.KeyedSerializedItemDescriptor{Key: benchmarks.FlagKey(i), Item: item(i, 1)})
+		features.Items = append(
+			features.Items,
+			ldstoretypes.KeyedSerializedItemDescriptor{Key: benchmarks.FlagKey(i), Item: item(i, 1)},
+		)
 	}
 	if err := l.store.Init([]ldstoretypes.SerializedCollection{features}); err != nil {
 		return nil, err
 	}
-	if err := l.flip(); err != nil { // the journal is there
+	if err := l.flip(); err != nil { // creates the journal
 		return nil, err
 	}
 	environment := []string{
-		"TABLE_NAME=" + tableName, "AWS_ENDPOINT_URL_DYNAMODB=" + l.server.URL, "AWS_EC2_METADATA_DISABLED=true", "PATH=" + os.Getenv("PATH"),
+		"TABLE_NAME=" + tableName,
+		"AWS_ENDPOINT_URL_DYNAMODB=" + l.server.URL,
+		"AWS_EC2_METADATA_DISABLED=true",
+		"PATH=" + os.Getenv("PATH"),
 	}
 	config := runtimeapi.Config{Bootstrap: bootstrap, Env: environment, Timeout: time.Minute}
 	l.without = runtimeapi.New(config)
@@ -155,13 +181,22 @@ func (l *lab) close() {
 
 // item is a flag whose value is its version.
 func item(flag, version int) ldstoretypes.SerializedItemDescriptor {
-	f := ldbuilders.NewFlagBuilder(benchmarks.FlagKey(flag)).Version(version).OffVariation(0).Variations(ldvalue.Int(version)).Build()
+	f := ldbuilders.NewFlagBuilder(
+		benchmarks.FlagKey(flag),
+	).Version(
+		version,
+	).OffVariation(
+		0,
+	).Variations(
+		ldvalue.Int(version),
+	).Build()
 	return ldstoretypes.SerializedItemDescriptor{
-		Version: version, SerializedItem: ldstoreimpl.Features().Serialize(ldstoretypes.ItemDescriptor{Version: version, Item: &f}),
+		Version:        version,
+		SerializedItem: ldstoreimpl.Features().Serialize(ldstoretypes.ItemDescriptor{Version: version, Item: &f}),
 	}
 }
 
-// flip changes a flag, and the journal says so.
+// flip changes a flag and appends the change to the journal.
 func (l *lab) flip() error {
 	l.version++
 	if _, err := l.store.Upsert(ldstoreimpl.Features(), benchmarks.FlagKey(0), item(0, l.version)); err != nil {
@@ -183,7 +218,7 @@ func (l *lab) hang() error {
 
 // refuse closes the table's port.
 func (l *lab) refuse() error {
-	_ = l.server.Listener.Close() // the second time it is closed already
+	_ = l.server.Listener.Close() // the second call finds it closed
 	l.server.CloseClientConnections()
 	return nil
 }
@@ -208,7 +243,7 @@ func (l *lab) measure(n int, before func(*lab) error, cold bool) (without, with 
 	return without, with, nil
 }
 
-// invoke returns how long an invocation took; in a cold start, since the process was started.
+// invoke returns how long an invocation took; for a cold start, the time since the start of the process.
 func (l *lab) invoke(f *runtimeapi.Function, cold bool) (time.Duration, error) {
 	if cold {
 		f.Recycle(context.Background())
@@ -227,7 +262,7 @@ func (l *lab) invoke(f *runtimeapi.Function, cold bool) (time.Duration, error) {
 	return result.Init + result.Took, nil
 }
 
-// p is the n-th percentile.
+// p returns the n-th percentile.
 func p(times []time.Duration, n int) time.Duration {
 	slices.Sort(times)
 	return times[min(len(times)-1, len(times)*n/100)]

@@ -1,6 +1,5 @@
-// Command table runs the benchmarks in rounds, one after another and not each to its end, so that what else the machine
-// does meets all rivals alike; it keeps the raw results, and prints medians and ratios beside the goals. Run it in
-// benchmarks/.
+// Command table runs the benchmarks in rounds, so that other work of the machine affects all rivals equally. It stores
+// the raw results and prints medians and ratios beside the goals. Run it in benchmarks/.
 //
 //	go run ./table [-benchtime 0.1s] [-rounds 7] [-o results.txt]
 //	go run ./table -from results.txt     prints the tables again
@@ -18,8 +17,8 @@ import (
 func main() {
 	benchtime := flag.String("benchtime", "0.1s", "how long each benchmark runs in a round")
 	rounds := flag.Int("rounds", 7, "how many rounds")
-	out := flag.String("o", "results.txt", "the file that the raw results go to")
-	from := flag.String("from", "", "a file with raw results to print, instead of running anything")
+	out := flag.String("o", "results.txt", "the file for the raw results")
+	from := flag.String("from", "", "print the raw results of this file instead of running benchmarks")
 	flag.Parse()
 	if err := run(*benchtime, *rounds, *out, *from); err != nil {
 		fmt.Fprintln(os.Stderr, "table:", err)
@@ -46,13 +45,13 @@ func run(benchtime string, rounds int, out, from string) error {
 	return found.print(os.Stdout)
 }
 
-// part is some of the benchmarks, and in how many of the rounds they take part.
+// part is a set of benchmarks, and the number of rounds in which they run.
 type part struct {
 	benchmarks, benchtime string
 	rounds                int
 }
 
-// measure runs everything, and writes what the benchmarks print to a file.
+// measure runs all parts and writes the benchmarks' output to a file.
 func measure(benchtime string, rounds int, out string) error {
 	folder, err := os.MkdirTemp("", "benchmarks")
 	if err != nil {
@@ -71,13 +70,22 @@ func measure(benchtime string, rounds int, out string) error {
 	for round := range rounds {
 		fmt.Fprintf(os.Stderr, "round %d of %d\n", round+1, rounds)
 		for _, p := range []part{
-			{"^Benchmark(Get|GetParallel|GetAll|BoolVariation|AllFlagsState|Invalidate1Percent|Miss|KeyMap)$", benchtime, rounds},
+			{
+				"^Benchmark(Get|GetParallel|GetAll|BoolVariation|AllFlagsState|Invalidate1Percent|Miss|KeyMap)$",
+				benchtime, rounds,
+			},
 			{"Once$", "1x", 2},
 		} {
 			if round >= p.rounds {
 				continue
 			}
-			if err := command(file, binary, "-test.run=^$", "-test.bench="+p.benchmarks, "-test.benchtime="+p.benchtime); err != nil {
+			if err := command(
+				file,
+				binary,
+				"-test.run=^$",
+				"-test.bench="+p.benchmarks,
+				"-test.benchtime="+p.benchtime,
+			); err != nil {
 				return err
 			}
 		}

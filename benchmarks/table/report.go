@@ -13,10 +13,10 @@ const (
 	bareMap = "bare-map"
 )
 
-// goal is that a value of ours, or its ratio to another's, is at most some number.
+// goal is an upper limit for a value of warmflags, or for its ratio to a rival's.
 type goal struct {
 	what, benchmark, rival, unit string
-	to                           string // the ratio's other side; empty: the value itself
+	to                           string // the rival of the ratio; empty: the value itself is limited
 	limit                        float64
 	below                        bool // less than the limit, instead of at most
 }
@@ -33,12 +33,24 @@ var goals = []goal{
 	{what: "AllFlagsState after one of 500 changed: GetItems", benchmark: "ChangeOnce", unit: "GetItem/op", limit: 1},
 	{what: "AllFlagsState after one of 500 changed: Queries", benchmark: "ChangeOnce", unit: "Query/op"},
 	{what: "expiry storm: reads", benchmark: "StormOnce", unit: "reads/op", limit: 1},
-	{what: "expiry storm with RefreshAhead: reads", benchmark: "StormOnce", rival: ours + "-ahead", unit: "reads/op", limit: 1},
-	{what: "expiry storm with RefreshAhead: p99 wait, ns (a read takes 5 ms)", benchmark: "StormOnce", rival: ours + "-ahead",
-		unit: "p99-wait-ns", limit: 5e6, below: true},
+	{
+		what:      "expiry storm with RefreshAhead: reads",
+		benchmark: "StormOnce",
+		rival:     ours + "-ahead",
+		unit:      "reads/op",
+		limit:     1,
+	},
+	{
+		what:      "expiry storm with RefreshAhead: p99 wait, ns (a read takes 5 ms)",
+		benchmark: "StormOnce",
+		rival:     ours + "-ahead",
+		unit:      "p99-wait-ns",
+		limit:     5e6,
+		below:     true,
+	},
 }
 
-// print writes the goals, and everything that was measured.
+// print writes the goals and all measurements.
 func (r *results) print(w io.Writer) error {
 	var lines strings.Builder
 	r.printGoals(&lines)
@@ -83,10 +95,16 @@ func (r *results) printGoals(lines *strings.Builder) {
 			r.cell(g.benchmark+"/"+g.rival, g.unit), r.cell(g.benchmark+"/"+wrapper, g.unit),
 			r.cell(g.benchmark+"/"+bareMap, g.unit), g.to, ratio, best, met)
 	}
-	fmt.Fprintf(lines, "\n%d of %d goals are missed. Each ratio is the median of the rounds' own; best is that of the quickest rounds.\n\n", missed, len(goals))
+	fmt.Fprintf(
+		lines,
+		"\n%d of %d goals are missed. "+
+			"Each ratio is the median of the rounds' own; best is the ratio of the fastest rounds.\n\n",
+		missed,
+		len(goals),
+	)
 }
 
-// printAll writes a line for each benchmark and unit, a column for each rival.
+// printAll writes a line for each benchmark and unit, with a column for each rival.
 func (r *results) printAll(lines *strings.Builder) {
 	var rivals, rows []string
 	for _, name := range r.names {
@@ -98,9 +116,17 @@ func (r *results) printAll(lines *strings.Builder) {
 			rows = append(rows, benchmark)
 		}
 	}
-	fmt.Fprintf(lines, "| medians | %s |\n| --- |%s\n", strings.Join(rivals, " | "), strings.Repeat(" --: |", len(rivals)))
+	fmt.Fprintf(
+		lines,
+		"| medians | %s |\n| --- |%s\n",
+		strings.Join(rivals, " | "),
+		strings.Repeat(" --: |", len(rivals)),
+	)
 	for _, benchmark := range rows {
-		for _, unit := range []string{"ns/op", "allocs/op", "p50-wait-ns", "p99-wait-ns", "reads/op", "GetItem/op", "Query/op", "B/flag", "B/binary", "init-ns"} {
+		for _, unit := range []string{
+			"ns/op", "allocs/op", "p50-wait-ns", "p99-wait-ns", "reads/op", "GetItem/op", "Query/op",
+			"B/flag", "B/binary", "init-ns",
+		} {
 			cells, some := make([]string, len(rivals)), false
 			for i, rival := range rivals {
 				cells[i] = r.cell(benchmark+"/"+rival, unit)
@@ -114,7 +140,7 @@ func (r *results) printAll(lines *strings.Builder) {
 	}
 }
 
-// cut parts a benchmark's name from its rival, which comes last.
+// cut splits a name into the benchmark and the rival, which is its last part.
 func cut(name string) (benchmark, rival string) {
 	i := strings.LastIndex(name, "/")
 	return name[:max(i, 0)], name[i+1:]
@@ -128,7 +154,7 @@ func (r *results) cell(name, unit string) string {
 	return number(value)
 }
 
-// number has three digits that matter.
+// number formats a value with three significant digits.
 func number(v float64) string {
 	switch {
 	case v == float64(int64(v)) && v < 1e5:

@@ -43,12 +43,12 @@ func parse(r io.Reader) (*results, error) {
 	return found, lines.Err()
 }
 
-// median is of a benchmark's unit; ok is false where there is none.
+// median returns the median of a benchmark's unit; ok is false if there is none.
 func (r *results) median(name, unit string) (value float64, ok bool) {
 	return median(r.values[name+" "+unit])
 }
 
-// ratio is the median of the rounds' ratios: what disturbs a round disturbs both sides of it.
+// ratio returns the median of the rounds' ratios: other work of the machine affects both sides of a round.
 func (r *results) ratio(name, to, unit string) (ratio float64, ok bool) {
 	a, b := r.values[name+" "+unit], r.values[to+" "+unit]
 	var ratios []float64
@@ -60,7 +60,7 @@ func (r *results) ratio(name, to, unit string) (ratio float64, ok bool) {
 	return median(ratios)
 }
 
-// best is the ratio of the quickest rounds: what a machine does else only makes slower.
+// best returns the ratio of the fastest rounds: other work of the machine can only make a round slower.
 func (r *results) best(name, to, unit string) (ratio float64, ok bool) {
 	a, b := r.values[name+" "+unit], r.values[to+" "+unit]
 	if len(a) == 0 || len(b) == 0 || slices.Min(b) == 0 {

@@ -1,5 +1,5 @@
-// Command launchdarkly starts as LaunchDarkly documents it: its wrapper over its own DynamoDB store with their default
-// configuration (https://launchdarkly.com/docs/sdk/features/storing-data/dynamodb).
+// Command launchdarkly starts as LaunchDarkly documents it: LaunchDarkly's caching wrapper over its DynamoDB store,
+// both with their default configuration (https://launchdarkly.com/docs/sdk/features/storing-data/dynamodb).
 package main
 
 import (

@@ -1,4 +1,4 @@
-// Command nothing is how long a Go process takes to start.
+// Command nothing does nothing. It shows how long a Go process takes to start.
 package main
 
 import (

@@ -1,4 +1,4 @@
-// Command reconnect polls a journal a hundred times, and prints how many nanoseconds each poll took. The server closes the
+// Command reconnect polls a journal a hundred times and prints the nanoseconds of each poll. The server closes the
 // connection after each answer.
 package main
 

@@ -1,5 +1,5 @@
-// Package start is what the programs of this benchmark share: a Lambda function up to its first evaluated flag. It
-// imports what every such function needs.
+// Package start has the code that the programs of this benchmark share: a Lambda function up to its first evaluated
+// flag. It imports what every such function imports.
 package start
 
 import (
@@ -22,7 +22,7 @@ const (
 	Key    = "checkout-feature-000"
 )
 
-// Config is that of a client in daemon mode that calls LaunchDarkly for nothing.
+// Config is the configuration of a client in daemon mode that never calls LaunchDarkly.
 func Config(store subsystems.ComponentConfigurer[subsystems.DataStore]) ld.Config {
 	return ld.Config{
 		DataStore: store, DataSource: ldcomponents.ExternalUpdatesOnly(), Events: ldcomponents.NoEvents(),
@@ -44,7 +44,7 @@ func Run(open func() (*ld.LDClient, error)) {
 		log.Fatalf("the flag is %t: %v", on, err)
 	}
 	fmt.Println(began.UnixNano(), made.UnixNano(), time.Now().UnixNano())
-	if os.Getenv("AWS_LAMBDA_RUNTIME_API") != "" { // it is not set here; but the function's code is in the binary
+	if os.Getenv("AWS_LAMBDA_RUNTIME_API") != "" { // never set here, but so the binary contains the code of a function
 		lambda.Start(func() {})
 	}
 }

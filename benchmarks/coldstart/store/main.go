@@ -1,5 +1,5 @@
-// Command store starts with cachedstore over dynamostore, without the journal: a cache that only has its TTL, as
-// LaunchDarkly's has.
+// Command store starts with cachedstore over dynamostore, without the journal: like LaunchDarkly's cache, it relies on
+// its TTL alone.
 package main
 
 import (
