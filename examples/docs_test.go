@@ -12,21 +12,35 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// imports are the packages that snippets may use, by the name that they use.
+// imports lists the packages that snippets may use, by name.
 var imports = map[string]string{
-	"aws": "github.com/aws/aws-sdk-go-v2/aws", "cachedstore": "github.com/warmflags/warmflags/cachedstore",
-	"config": "github.com/aws/aws-sdk-go-v2/config", "context": "context", "dynamodb": "github.com/aws/aws-sdk-go-v2/service/dynamodb",
-	"dynamostore": "github.com/warmflags/warmflags/dynamostore", "fmt": "fmt", "journal": "github.com/warmflags/warmflags/journal",
-	"lambda": "github.com/aws/aws-lambda-go/lambda", "ld": "github.com/launchdarkly/go-server-sdk/v7",
-	"ldcomponents": "github.com/launchdarkly/go-server-sdk/v7/ldcomponents", "ldcontext": "github.com/launchdarkly/go-sdk-common/v3/ldcontext",
-	"ldtestdata": "github.com/launchdarkly/go-server-sdk/v7/testhelpers/ldtestdata", "log": "log", "os": "os", "signal": "os/signal", "subscriber": "github.com/warmflags/warmflags/subscriber", "syscall": "syscall",
-	"testing": "testing", "time": "time", "warmflags": "github.com/warmflags/warmflags",
+	"aws":          "github.com/aws/aws-sdk-go-v2/aws",
+	"cachedstore":  "github.com/warmflags/warmflags/cachedstore",
+	"config":       "github.com/aws/aws-sdk-go-v2/config",
+	"context":      "context",
+	"dynamodb":     "github.com/aws/aws-sdk-go-v2/service/dynamodb",
+	"dynamostore":  "github.com/warmflags/warmflags/dynamostore",
+	"fmt":          "fmt",
+	"journal":      "github.com/warmflags/warmflags/journal",
+	"lambda":       "github.com/aws/aws-lambda-go/lambda",
+	"ld":           "github.com/launchdarkly/go-server-sdk/v7",
+	"ldcomponents": "github.com/launchdarkly/go-server-sdk/v7/ldcomponents",
+	"ldcontext":    "github.com/launchdarkly/go-sdk-common/v3/ldcontext",
+	"ldtestdata":   "github.com/launchdarkly/go-server-sdk/v7/testhelpers/ldtestdata",
+	"log":          "log",
+	"os":           "os",
+	"signal":       "os/signal",
+	"subscriber":   "github.com/warmflags/warmflags/subscriber",
+	"syscall":      "syscall",
+	"testing":      "testing",
+	"time":         "time",
+	"warmflags":    "github.com/warmflags/warmflags",
 }
 
 var snippet = regexp.MustCompile("(?s)```go\n(.*?)```")
 
-// Every Go snippet in the README and in docs/ compiles: each is a list of declarations, to which only the imports are added.
-// v4store compiles those of docs/migrating.md, which belong to several generations of LaunchDarkly's SDK.
+// Every Go snippet in the README and in docs/ compiles: a snippet is a list of declarations, to which only the imports
+// are added. v4store compiles the snippets of docs/migrating.md, which need several generations of LaunchDarkly's SDK.
 func TestSnippetsCompile(t *testing.T) {
 	pages, err := filepath.Glob("../docs/*.md")
 	require.NoError(t, err)

@@ -32,7 +32,7 @@ import (
 	"github.com/warmflags/warmflags/journal"
 )
 
-// patience is what a busy machine may take for anything.
+// patience is how long a busy machine may take for one step.
 const patience = 2 * time.Minute
 
 var folder string // where the examples were built
@@ -42,7 +42,17 @@ func TestMain(m *testing.M) {
 	if folder, err = os.MkdirTemp("", "warmflags-examples-"); err != nil {
 		panic(err)
 	}
-	build := exec.Command("go", "build", "-tags=lambda.norpc", "-o", folder+"/", "./lambda", "./service", "./queue", "./openfeature")
+	build := exec.Command(
+		"go",
+		"build",
+		"-tags=lambda.norpc",
+		"-o",
+		folder+"/",
+		"./lambda",
+		"./service",
+		"./queue",
+		"./openfeature",
+	)
 	if out, err := build.CombinedOutput(); err != nil {
 		fmt.Println(string(out))
 		os.Exit(1)
@@ -68,7 +78,12 @@ func newTable(t *testing.T) *table {
 	t.Cleanup(server.Close)
 	store, err := dynamostore.DataStore("flags").Prefix("shop").Client(cloud.DynamoDB).Open(t.Context())
 	require.NoError(t, err)
-	b := &table{t: t, url: server.URL, store: store, writer: &journal.Writer{Client: cloud.DynamoDB, Table: "flags", Region: "eu-west-1"}}
+	b := &table{
+		t:      t,
+		url:    server.URL,
+		store:  store,
+		writer: &journal.Writer{Client: cloud.DynamoDB, Table: "flags", Region: "eu-west-1"},
+	}
 	require.NoError(t, store.Init(nil))
 	b.flip(false)
 	return b
@@ -76,15 +91,24 @@ func newTable(t *testing.T) *table {
 
 func (b *table) flip(on bool) {
 	b.version++
-	_, err := b.store.Upsert(ldstoreimpl.Features(), "new-checkout", st.SerializedItemDescriptor{Version: b.version, SerializedItem: fmt.Appendf(nil,
-		`{"key":"new-checkout","version":%d,"on":%t,"offVariation":1,"fallthrough":{"variation":0},"variations":[true,false],"salt":"s"}`, b.version, on)})
+	_, err := b.store.Upsert(
+		ldstoreimpl.Features(),
+		"new-checkout",
+		st.SerializedItemDescriptor{Version: b.version, SerializedItem: fmt.Appendf(
+			nil,
+			`{"key":"new-checkout","version":%d,"on":%t,"offVariation":1,"fallthrough":{"variation":0},`+
+				`"variations":[true,false],"salt":"s"}`,
+			b.version,
+			on,
+		)},
+	)
 	require.NoError(b.t, err)
 	require.NoError(b.t, b.writer.Append(b.t.Context(), []change.Message{{
 		Prefix: "shop", Changes: []change.Change{{Kind: change.KindFeatures, Key: "new-checkout", Version: b.version}},
 	}}))
 }
 
-// environment is what an example is told.
+// environment returns an example's environment variables.
 func (b *table) environment(more ...string) []string {
 	return append([]string{
 		"TABLE_NAME=flags", "PREFIX=shop", "AWS_ENDPOINT_URL=" + b.url,
@@ -95,7 +119,14 @@ func (b *table) environment(more ...string) []string {
 // function runs an example as Lambda does.
 func (b *table) function(example string, output io.Writer, more ...string) *runtimeapi.Function {
 	f := runtimeapi.New(runtimeapi.Config{
-		Bootstrap: filepath.Join(folder, example), Env: b.environment(more...), Timeout: patience, InitLimit: patience, Output: output,
+		Bootstrap: filepath.Join(
+			folder,
+			example,
+		),
+		Env:       b.environment(more...),
+		Timeout:   patience,
+		InitLimit: patience,
+		Output:    output,
 	})
 	b.t.Cleanup(f.Close)
 	return f
@@ -108,7 +139,7 @@ func invoke(t *testing.T, f *runtimeapi.Function) string {
 	return string(r.Payload)
 }
 
-// await calls get, as often as it takes until it returns want.
+// await calls get until it returns want.
 func await(t *testing.T, want string, get func() string) {
 	t.Helper()
 	var got string
@@ -173,8 +204,8 @@ func TestService(t *testing.T) {
 	require.NoError(t, command.Wait())
 }
 
-// A prefix that the table has no flags for ends the start.
-func TestAWrongPrefixIsSaid(t *testing.T) {
+// Open fails if the table has no flags for the prefix.
+func TestAWrongPrefixEndsTheStart(t *testing.T) {
 	var output bytes.Buffer
 	f := newTable(t).function("lambda", &output, "PREFIX=production")
 	_, err := f.Invoke(t.Context(), []byte(`"ada"`))
@@ -183,8 +214,8 @@ func TestAWrongPrefixIsSaid(t *testing.T) {
 	assert.Contains(t, output.String(), `table "flags" holds no flags for prefix "production". hint: `)
 }
 
-// All that is sent to LaunchDarkly goes through a proxy, which never answers.
-func TestNothingButEventsIsSentToLaunchDarkly(t *testing.T) {
+// Every request to LaunchDarkly goes through a proxy, which never answers.
+func TestOnlyEventsAreSentToLaunchDarkly(t *testing.T) {
 	var requests atomic.Int64
 	proxy := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
 		requests.Add(1)

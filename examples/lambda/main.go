@@ -1,9 +1,9 @@
-// Lambda is a function whose flags are in memory when it wakes up, and fresh. It needs dynamodb:GetItem and
-// dynamodb:Query on the flag table, no VPC, and no call to LaunchDarkly except for events.
+// Lambda is a function that evaluates flags from memory and sees a change within a second. It needs dynamodb:GetItem
+// and dynamodb:Query on the flag table, and no VPC. It calls LaunchDarkly only to send events.
 //
 //	TABLE_NAME   the flag table
-//	PREFIX       the LaunchDarkly environment in it; empty if it has no prefix
-//	LD_SDK_KEY   for events; empty if none are to be sent
+//	PREFIX       the LaunchDarkly environment in the table; empty if it has no prefix
+//	LD_SDK_KEY   LaunchDarkly's SDK key, to send events; empty to send none
 package main
 
 import (
@@ -22,7 +22,7 @@ func main() {
 		log.Fatal(err)
 	}
 	lambda.Start(flags.Handler(func(_ context.Context, user string) (string, error) {
-		// An error, for example of a flag that does not exist yet, comes with the default.
+		// On an error, for example because the flag does not exist yet, the default is returned.
 		if on, _ := flags.Client.BoolVariation("new-checkout", ldcontext.New(user), false); on {
 			return "the new checkout", nil
 		}

@@ -1,5 +1,5 @@
 // Openfeature evaluates flags through OpenFeature's Go SDK, in a Lambda function. The provider for LaunchDarkly's
-// client is maintained by the OpenFeature community, not by LaunchDarkly or by us.
+// client is maintained by the OpenFeature community, not by LaunchDarkly or warmflags.
 //
 //	TABLE_NAME, PREFIX, LD_SDK_KEY   as in ../lambda
 package main

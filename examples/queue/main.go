@@ -1,5 +1,5 @@
-// Queue is the service with a queue of its own: a flip reaches it as soon as SNS delivers it, not with the next
-// poll. Besides reading the table, it needs what the stack's SubscriberPolicy allows.
+// Queue is the service with an SQS queue of its own: a change reaches it as soon as SNS delivers it, before the next
+// poll. It needs the permissions of the stack's ReaderPolicy and SubscriberPolicy.
 //
 //	TABLE_NAME, PREFIX, LD_SDK_KEY, ADDRESS   as in ../service
 //	TOPIC_ARN                                 the stack's topic
@@ -45,7 +45,7 @@ func main() {
 	server := &http.Server{ReadHeaderTimeout: time.Second, Handler: http.HandlerFunc(serve)}
 	go func() { log.Println(server.Serve(listener)) }()
 	log.Println("listening on", listener.Addr())
-	// Creates a queue for this process, and deletes it when ctx ends.
+	// Run creates a queue for this process and deletes it when ctx ends.
 	topic, prefix := os.Getenv("TOPIC_ARN"), os.Getenv("PREFIX")
 	queue := subscriber.Queue(topic, flags, subscriber.Prefix(prefix), subscriber.AWSConfig(cfg))
 	if err := queue.Run(ctx); err != nil {

@@ -1,11 +1,10 @@
-// Service evaluates flags from memory. It polls the journal once a second, so a flip is seen within that second. It
-// needs dynamodb:GetItem and dynamodb:Query on the flag table: no queue, and no call to LaunchDarkly except for
-// events.
+// Service evaluates flags from memory. It polls the journal once a second, so it sees a change within a second. It
+// needs dynamodb:GetItem and dynamodb:Query on the flag table, and no queue. It calls LaunchDarkly only to send events.
 //
 //	TABLE_NAME   the flag table
-//	PREFIX       the LaunchDarkly environment in it; empty if it has no prefix
-//	LD_SDK_KEY   for events; empty if none are to be sent
-//	ADDRESS      where it listens
+//	PREFIX       the LaunchDarkly environment in the table; empty if it has no prefix
+//	LD_SDK_KEY   LaunchDarkly's SDK key, to send events; empty to send none
+//	ADDRESS      the address to listen on
 package main
 
 import (
