@@ -11,33 +11,33 @@ import (
 	"github.com/warmflags/warmflags/internal/clock"
 )
 
-// Cache keeps what a [FeatureStore] holds in memory, and is one itself; other processes may write the table below it.
-// It keeps the promises of cachedstore (see the package's link), except that a hit takes a lock and reads the clocks,
-// and that go-client.v4 is not told of an outage, because it has no data store status. The log is, once per failing
-// period.
+// Cache keeps the items of a [FeatureStore] in memory, and is a FeatureStore itself. Other processes may write the
+// table. It keeps the promises of cachedstore (see the package's link), with two exceptions. A hit takes a lock and
+// reads the clocks. And go-client.v4 is not notified of an outage, because it has no data store status; the outage is
+// logged, once per failing period.
 //
-// A source of changes delivers to it: a Get that starts after Invalidate returned sees what the table held then or
-// later, while the table can be reached, and waits for two reads at most. A process that can be frozen calls Wake.
+// Connect a source of changes to it. A Get that starts after Invalidate returned sees what the table held then or
+// later, while the table can be reached, and waits for two reads at most. A process that can be frozen must call Wake.
 //
-// While the table cannot be reached the last known value is served. An item that merely expired waits for its read for
-// 250 ms ([ShortWait]), one that was invalidated until the read ends or [ReadLimit] runs out. After the first failure
-// no call that has a last known value waits: Wake, or a Get after a pause of 50 ms to 5 s, begins one read as a probe.
-// So after the table has recovered, values can be stale for at most that pause, the probe's read and one Get; longer
-// only if the cache is not used. A row that cannot be decoded is served from its last known value too.
+// While the table cannot be reached, the last known value is served. A Get of an expired item waits for its read for
+// 250 ms ([ShortWait]). A Get of an invalidated item waits until its read ends or [ReadLimit] has passed. After the
+// first failure, calls that have a last known value do not wait. Wake, or a Get after a pause of 50 ms to 5 s, starts
+// one read as a probe. So after the table has recovered, values are stale for at most that pause, the probe and one
+// Get, or longer if the cache is not used. A row that cannot be decoded also has its last known value served.
 //
-// Reads run beside their callers: a read that takes longer than [ReadLimit] is abandoned, and its result is neither
-// kept nor returned.
+// A read runs in its own goroutine. A read that takes longer than [ReadLimit] is abandoned, and its result is ignored.
 //
-// All methods are safe for concurrent use. The items that it returns are shared, and must not be changed; maps belong
-// to the caller.
+// All methods are safe for concurrent use. Returned items are shared and must not be changed. Returned maps belong to
+// the caller.
 //
-// Everything runs under one mutex, and each event is assigned a sequence number: a read begins, a read ends, an item is
-// invalidated. File cached_entry.go has the rules by which a value is fresh and is kept, cached_read.go runs the reads,
-// cached_all.go reads a whole kind, cached_outage.go is for failed reads and cached_marker.go for an emptied table.
+// Everything runs under one mutex. Each event is assigned a sequence number: a read starts, a read ends, an item is
+// invalidated. File cached_entry.go defines when a value is fresh and when it is kept. cached_read.go runs the reads,
+// cached_all.go reads a whole kind, cached_outage.go handles failed reads, and cached_marker.go handles an emptied
+// table.
 type Cache[K Kind[I], I Item] struct {
 	inner   FeatureStore[K, I]
 	options cacheOptions
-	wrong   error // what is wrong with the options; never changes
+	wrong   error // the error of invalid options, or nil; never changes
 	inited  initialized
 	marker  marker
 	closing chan struct{} // closed by Close
@@ -46,8 +46,8 @@ type Cache[K Kind[I], I Item] struct {
 	collections map[string]*collection[K, I] // by the kind's namespace
 	seq         uint64                       // the number of the latest event
 	invalidAll  uint64                       // seq of the latest InvalidateAll
-	woken       uint64                       // seq of the latest Wake, or of when a freeze was noticed
-	answered    uint64                       // the latest seq at which a read began that succeeded
+	woken       uint64                       // seq of the latest Wake or detected freeze
+	answered    uint64                       // seq at which the latest successful read started
 	seen        clock.Instant                // the latest reading of the clock
 	warned      clock.Instant                // when broken rows were last logged
 	outage      outage[K, I]
@@ -55,7 +55,7 @@ type Cache[K Kind[I], I Item] struct {
 	closed      bool
 }
 
-// Cached returns a cache over inner, such as a [Table]. It reads nothing. All wrong options are reported together, by
+// Cached returns a cache over inner, such as a [Table]. It reads nothing. All invalid options are reported together, by
 // each method that can return an error.
 func Cached[K Kind[I], I Item](inner FeatureStore[K, I], options ...CacheOption) *Cache[K, I] {
 	c := &Cache[K, I]{
@@ -71,8 +71,8 @@ func Cached[K Kind[I], I Item](inner FeatureStore[K, I], options ...CacheOption)
 }
 
 // Get returns an item. An item that is missing or deleted is the zero I and no error. A hit reads nothing. If the read
-// fails Get returns the last known value, and an error only if there is none, or none that [MaxStale] allows. After
-// Close it returns an error.
+// fails, Get returns the last known value. It returns an error if there is no last known value or [MaxStale] forbids
+// it, and after Close.
 func (c *Cache[K, I]) Get(kind K, key string) (none I, err error) {
 	if c.wrong != nil {
 		return none, c.wrong
@@ -110,31 +110,31 @@ func (c *Cache[K, I]) Get(kind K, key string) (none I, err error) {
 	return e.last.item, nil
 }
 
-// readLocked waits for a read that answers a Get of e. It returns an error if the read failed, if there is none now, or
-// if the call does not wait for it any longer.
+// readLocked waits for a read that satisfies a Get of e. It returns an error if the read failed, if no read may start
+// now, or if the call must not wait any longer.
 func (c *Cache[K, I]) readLocked(col *collection[K, I], e *entry[K, I], begun uint64, now clock.Instant) error {
 	servable := c.servable(e.last, now)
 	if c.blockedLocked(e, now) && (servable || e.flight == nil) {
 		return c.reasonLocked(e)
 	}
 	wait := c.waitLocked(e, now)
-	if wait == 0 && !c.outage.down { // another read is slow already
+	if wait == 0 && !c.outage.down { // another read is already slow
 		return errSlow
 	}
 	f := c.joinLocked(col, e, c.needLocked(e, begun), now)
 	err := c.awaitLocked(wait, servable, f)
-	if errors.Is(err, errSlow) && !c.servable(e.last, c.nowLocked()) { // it reached MaxStale meanwhile
+	if errors.Is(err, errSlow) && !c.servable(e.last, c.nowLocked()) { // it reached MaxStale during the wait
 		err = c.awaitLocked(-1, false, f)
 	}
 	return cmp.Or(err, f.err)
 }
 
-// Init writes through, and what was cached is read again.
+// Init writes to the inner store and invalidates everything.
 func (c *Cache[K, I]) Init(all map[K]map[string]I) error {
 	if c.wrong != nil {
 		return c.wrong
 	}
-	defer c.InvalidateAll() // also after an error, because a part may have been written
+	defer c.InvalidateAll() // also after an error, because some items may have been written
 	err := c.inner.Init(all)
 	if err == nil {
 		c.inited.mu.Lock()
@@ -144,7 +144,7 @@ func (c *Cache[K, I]) Init(all map[K]map[string]I) error {
 	return err
 }
 
-// Upsert writes through, and the item is read again.
+// Upsert writes to the inner store and invalidates the item.
 func (c *Cache[K, I]) Upsert(kind K, item I) error {
 	if c.wrong != nil {
 		return c.wrong
@@ -153,7 +153,7 @@ func (c *Cache[K, I]) Upsert(kind K, item I) error {
 	return c.inner.Upsert(kind, item)
 }
 
-// Delete writes through, and the item is read again.
+// Delete writes to the inner store and invalidates the item.
 func (c *Cache[K, I]) Delete(kind K, key string, version int) error {
 	if c.wrong != nil {
 		return c.wrong
@@ -162,7 +162,7 @@ func (c *Cache[K, I]) Delete(kind K, key string, version int) error {
 	return c.inner.Delete(kind, key, version)
 }
 
-// Invalidate implements [change.Sink]: the next Get of each of these items reads it again.
+// Invalidate implements [change.Sink]. The next Get of each of these items reads it again.
 func (c *Cache[K, I]) Invalidate(changes ...change.Change) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -180,15 +180,15 @@ func (c *Cache[K, I]) invalidateLocked(col *collection[K, I], key string) {
 	e := col.find(key)
 	if e == nil {
 		if col.whole.last == nil && col.whole.flight == nil {
-			return // nothing is known of the key, and nothing is being read
+			return // the key is neither cached nor being read
 		}
 		e = col.add(key)
 	}
 	e.invalid = c.seq
 }
 
-// InvalidateAll implements [change.Sink]: everything is read again when a call needs it, a kind that was cached as a
-// whole by one read.
+// InvalidateAll implements [change.Sink]. Each item is read again when a call needs it. A kind that was cached as a
+// whole is read again by one read.
 func (c *Cache[K, I]) InvalidateAll() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -197,9 +197,9 @@ func (c *Cache[K, I]) InvalidateAll() {
 	c.stats.InvalidateAll++
 }
 
-// Wake implements [change.Waker]: an invocation begins, and the process may have been frozen until now. A read that
-// began earlier does not count as fresh. So call it only when an invocation starts and no other is running: package
-// journal does. In an outage it begins a probe, which the invocation does not wait for.
+// Wake implements [change.Waker]. It means that an invocation starts and that the process may have been frozen until
+// now. Reads that started earlier do not count as fresh. So call it only when an invocation starts and no other is
+// running; package journal does. In an outage it starts a probe, which the invocation does not wait for.
 func (c *Cache[K, I]) Wake() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -210,9 +210,8 @@ func (c *Cache[K, I]) Wake() {
 	}
 }
 
-// Close ends the cache: calls that wait, and all later ones, return an error. It does not wait for reads, and it closes
-// the inner store if that is an [io.Closer]. go-server-sdk.v4 calls it when its client is closed; go-client.v4 does
-// not.
+// Close closes the cache. Waiting calls and all later calls return an error. It does not wait for reads. It closes the
+// inner store if that is an [io.Closer]. go-server-sdk.v4 calls Close when its client is closed; go-client.v4 does not.
 func (c *Cache[K, I]) Close() error {
 	c.mu.Lock()
 	if c.closed {

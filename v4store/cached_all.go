@@ -13,13 +13,13 @@ import (
 	"github.com/warmflags/warmflags/internal/clock"
 )
 
-// collection holds one kind. Guarded by Cache.mu.
+// collection is the cache of one kind. Guarded by Cache.mu.
 type collection[K Kind[I], I Item] struct {
 	kind    K
 	entries *gocache.Cache // of *entry[K, I], by key
-	whole   entry[K, I]    // the reads of the whole kind; it has no item
+	whole   entry[K, I]    // tracks the reads of the whole kind; it has no item
 	waiting []*entry[K, I] // entries whose next read waits until the read of the whole kind has ended
-	asked   int            // entries added by Gets since unknown keys were last forgotten
+	asked   int            // entries added by Gets since unknown keys were last removed
 }
 
 // collectionLocked returns the collection of a kind.
@@ -27,15 +27,15 @@ func (c *Cache[K, I]) collectionLocked(kind K) *collection[K, I] {
 	name := kind.GetNamespace()
 	col := c.collections[name]
 	if col == nil {
-		// Nothing expires in go-cache; an interval of 0 means that it starts no goroutine.
+		// go-cache must not expire entries. With an interval of 0 it starts no goroutine.
 		col = &collection[K, I]{kind: kind, entries: gocache.New(gocache.NoExpiration, 0)}
 		c.collections[name] = col
 	}
 	return col
 }
 
-// covers reports whether the read of the whole kind in progress also reads e: no read of e that
-// succeeded was in progress when it began.
+// covers reports whether the read of the whole kind in progress also counts as a read of e. It does not if a read of e
+// that succeeded was in progress when it started.
 func (col *collection[K, I]) covers(e *entry[K, I]) bool {
 	return col.whole.flight != nil && e.flight == nil && e.ended < col.whole.flight.start
 }
@@ -48,8 +48,8 @@ func (col *collection[K, I]) find(key string) *entry[K, I] {
 	return nil
 }
 
-// add adds an entry for a key that has none. If the whole kind was read, it did not have the key: that is the last
-// known value.
+// add adds an entry for a key that has none. If the whole kind was read, the last known value of the new entry is "not
+// found".
 func (col *collection[K, I]) add(key string) *entry[K, I] {
 	e := &entry[K, I]{key: key, last: col.whole.last}
 	col.entries.Set(key, e, gocache.NoExpiration)
@@ -63,17 +63,21 @@ func (col *collection[K, I]) findOrAdd(key string) {
 	}
 }
 
-// each calls f for every entry, in no order.
+// each calls f for every entry, in no particular order.
 func (col *collection[K, I]) each(f func(*entry[K, I])) {
 	for _, item := range col.entries.Items() {
 		f(item.Object.(*entry[K, I]))
 	}
 }
 
-// All returns all items of a kind in a map that belongs to the caller. In steps: (1) it reads the whole kind, unless
-// that is cached and few items are stale; (2) it reads each item that is still stale, because it was invalidated since;
-// (3) it returns the known values. If a read fails they are the last known ones; it is an error if there are none, or
-// none that [MaxStale] allows. After Close it returns an error.
+// All returns all items of a kind in a map that belongs to the caller. It works in steps:
+//
+//  1. It reads the whole kind, unless that is cached and few items are stale.
+//  2. It reads each item that is still stale, because it was invalidated since.
+//  3. It returns the known values.
+//
+// If a read fails, All returns the last known values. It returns an error if a last known value is missing or
+// [MaxStale] forbids it, and after Close.
 func (c *Cache[K, I]) All(kind K) (map[string]I, error) {
 	if c.wrong != nil {
 		return nil, c.wrong
@@ -94,11 +98,11 @@ func (c *Cache[K, I]) All(kind K) (map[string]I, error) {
 // all is a call of All. Guarded by Cache.mu.
 type all[K Kind[I], I Item] struct {
 	col     *collection[K, I]
-	begun   uint64 // seq at which it began
-	settled bool   // a read had succeeded since the process was frozen when it began
-	joined  uint64 // seq at which the read of the whole kind that it waited for began; 0: none
+	begun   uint64 // seq at which it started
+	settled bool   // when it started, a read had succeeded since the latest Wake or freeze
+	joined  uint64 // seq at which the read of the whole kind that it waited for started; 0: no such read
 
-	lastKnown bool // it is answered with a last known value that is not fresh
+	lastKnown bool // its result contains a last known value that is not fresh
 }
 
 func (c *Cache[K, I]) allLocked(a *all[K, I]) error {
@@ -119,7 +123,7 @@ func (c *Cache[K, I]) allLocked(a *all[K, I]) error {
 		}
 		stale = c.staleLocked(a, c.nowLocked())
 	}
-	// While it waits, the read of the kind that another call waits for can replace a fresh value by a discarded one.
+	// During the wait, a read of the kind for another call can replace a fresh value with a discarded one.
 	for tried := map[*entry[K, I]]bool{}; len(stale) > 0; {
 		for _, e := range stale {
 			tried[e] = true
@@ -134,9 +138,9 @@ func (c *Cache[K, I]) allLocked(a *all[K, I]) error {
 	return nil
 }
 
-// staleLocked returns the entries whose last known value does not answer the call. A value whose read began after the
-// call answers it, whatever came after that; so does the value of the read of the whole kind that the call waited for,
-// unless its key was invalidated during that read.
+// staleLocked returns the entries whose last known value does not satisfy the call. A value does if its read started
+// after the call, even if it was invalidated since. It also does if it comes from the read of the whole kind that the
+// call waited for, unless its key was invalidated during that read.
 func (c *Cache[K, I]) staleLocked(a *all[K, I], now clock.Instant) (stale []*entry[K, I]) {
 	a.col.each(func(e *entry[K, I]) {
 		answered := e.last != nil &&
@@ -148,8 +152,8 @@ func (c *Cache[K, I]) staleLocked(a *all[K, I], now clock.Instant) (stale []*ent
 	return stale
 }
 
-// readWholeLocked waits for a read of the whole kind, which must be newer than all stale items if there are many of
-// them. The short wait applies if all of them only expired.
+// readWholeLocked waits for a read of the whole kind. If many items are stale, the read must have started after their
+// invalidations. The short wait applies if all stale items have only expired.
 func (c *Cache[K, I]) readWholeLocked(a *all[K, I], cached bool, stale []*entry[K, I], now clock.Instant) error {
 	whole := &a.col.whole
 	servable := c.servable(whole.last, now)
@@ -157,7 +161,7 @@ func (c *Cache[K, I]) readWholeLocked(a *all[K, I], cached bool, stale []*entry[
 		return c.reasonLocked(whole)
 	}
 	need, wait := c.needLocked(whole, a.begun), c.waitLocked(whole, now)
-	missed, latest := 0, uint64(0) // by the read of the kind in progress
+	missed, latest := 0, uint64(0) // missed: items whose invalidation the read in progress may not include
 	for _, e := range stale {
 		if whole.flight != nil && e.invalid >= whole.flight.start {
 			missed++
@@ -184,8 +188,8 @@ func (c *Cache[K, I]) readWholeLocked(a *all[K, I], cached bool, stale []*entry[
 	return err
 }
 
-// lastAllLocked answers the call with what is known, because of err. It returns an error if a value may not be served:
-// to leave its key out would mean that the item is gone.
+// lastAllLocked checks that the call can return the last known values, because of err. It returns err if a value may
+// not be served: a result without its key would mean that the item was deleted.
 func (c *Cache[K, I]) lastAllLocked(a *all[K, I], err error) error {
 	now := c.nowLocked()
 	whole := a.col.whole.last
@@ -200,8 +204,8 @@ func (c *Cache[K, I]) lastAllLocked(a *all[K, I], err error) error {
 	return nil
 }
 
-// readStaleLocked waits for reads of these entries. A row of which nothing is known, and that cannot be decoded, is
-// left out.
+// readStaleLocked waits for reads of these entries. A row that cannot be decoded is omitted if it has no last known
+// value.
 func (c *Cache[K, I]) readStaleLocked(a *all[K, I], stale []*entry[K, I]) error {
 	now, longest, servable := c.nowLocked(), time.Duration(0), true
 	var flights []*flight[K, I]
@@ -249,10 +253,10 @@ func (col *collection[K, I]) items() map[string]I {
 	return items
 }
 
-// forgetUnknownLocked bounds how many keys are remembered that the table does not have: each time that the maximum of
-// entries was added by Gets of a kind, those without an item are deleted. An entry stays while it is being read,
-// because it orders the reads, and if it was invalidated since the whole kind was read, because the kind's read says
-// that there is no item. It returns how many were deleted.
+// forgetUnknownLocked limits the memory used for keys that the table does not have. Each time Gets have added the
+// maximum number of entries of a kind, it deletes the entries without an item. It keeps an entry that is being read,
+// because the entry orders the reads. It also keeps an entry that was invalidated since the whole kind was read,
+// because otherwise the older result of the kind would apply. It returns the number of deleted entries.
 func (c *Cache[K, I]) forgetUnknownLocked() (forgotten int) {
 	for _, col := range c.collections {
 		if col.asked < c.options.unknown || col.whole.flight != nil || col.whole.next != nil {
@@ -260,7 +264,7 @@ func (c *Cache[K, I]) forgetUnknownLocked() (forgotten int) {
 		}
 		col.asked = 0
 		col.each(func(e *entry[K, I]) {
-			whole := col.whole.last // it must show that the table does not have the key
+			whole := col.whole.last // without the entry, this read determines that the key does not exist
 			known := e.flight != nil || e.next != nil || e.last != nil && e.last.found
 			if !known && (whole == nil || e.last != nil && e.uncovered < whole.start && e.invalid <= whole.start) {
 				col.entries.Delete(e.key)

@@ -4,11 +4,11 @@ import (
 	"log/slog"
 )
 
-// report is what the end of a read adds to the log.
+// report contains what to log at the end of a read.
 type report struct {
-	failure   error            // of the first read of a failing period
+	failure   error            // the failure that started a failing period
 	broken    map[string]error // rows that could not be decoded
-	forgotten int              // unknown keys
+	forgotten int              // number of unknown keys removed from memory
 }
 
 // log writes the report. It is called without a lock, because a logger can evaluate a flag.
@@ -21,6 +21,7 @@ func (p report) log(logger *slog.Logger, kind string) {
 			slog.String("kind", kind), slog.String("rows", listBroken(p.broken)))
 	}
 	if p.forgotten > 0 {
-		logger.Warn("v4store: forgot unknown keys; are flag keys made from data?", slog.Int("keys", p.forgotten))
+		logger.Warn("v4store: removed unknown keys from memory; are flag keys built from data?",
+			slog.Int("keys", p.forgotten))
 	}
 }

@@ -9,21 +9,21 @@ import (
 	"github.com/warmflags/warmflags/internal/clock"
 )
 
-// errEmptied is the failure of a read that found nothing where an item was known, after the marker was removed as well.
-var errEmptied = errors.New("the marker $inited is gone: the table was emptied, and counts as unreachable")
+// errEmptied is the failure of a read that did not find a known item, in a table that no longer has its marker.
+var errEmptied = errors.New("the marker $inited is missing: the table was emptied, and counts as unreachable")
 
 // markerReader is implemented by a store that can read the marker of a complete data set. [Table] implements it.
 type markerReader interface {
 	HasMarker() (bool, error)
 }
 
-// marker tracks whether this process has seen the marker. Only a marker that was seen can vanish: some writers never
-// write one.
+// marker tracks whether this process has seen the marker. Only a marker that was seen can be missed later, because some
+// writers never write one.
 type marker struct {
 	mu    sync.Mutex    // guards the fields below; never held while the store is called
-	asked bool          // a read of the marker has succeeded, or is in progress
-	seen  bool          // it was there
-	check *markerFlight // in progress
+	asked bool          // loadOnce has read the marker or is reading it
+	seen  bool          // the marker was present in some read
+	check *markerFlight // the read in progress, or nil
 }
 
 // markerFlight is a read of the marker that several calls can wait for.
@@ -33,8 +33,8 @@ type markerFlight struct {
 	err     error
 }
 
-// learn reads the marker once in the life of the process, after a read has found an item.
-func (m *marker) learn(inner any) {
+// loadOnce reads the marker after a read has found an item, until it has succeeded once in the life of the process.
+func (m *marker) loadOnce(inner any) {
 	m.mu.Lock()
 	known := m.asked
 	m.asked = true
@@ -42,14 +42,14 @@ func (m *marker) learn(inner any) {
 	if known {
 		return
 	}
-	if _, err := m.look(inner); err != nil {
+	if _, err := m.load(inner); err != nil {
 		m.mu.Lock()
 		defer m.mu.Unlock()
 		m.asked = false
 	}
 }
 
-// vanished returns errEmptied if the marker was seen and is gone, or the error of reading it.
+// vanished returns errEmptied if the marker was seen and is missing, or the error of reading it.
 func (m *marker) vanished(inner any) error {
 	m.mu.Lock()
 	seen := m.seen
@@ -60,9 +60,9 @@ func (m *marker) vanished(inner any) error {
 	return m.read(inner)
 }
 
-// read reads the marker. It returns errEmptied if it was seen and is gone.
+// read reads the marker. It returns errEmptied if the marker was seen and is missing.
 func (m *marker) read(inner any) error {
-	present, err := m.look(inner)
+	present, err := m.load(inner)
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if err == nil && !present && m.seen {
@@ -71,8 +71,8 @@ func (m *marker) read(inner any) error {
 	return err
 }
 
-// look reads the marker, if the inner store can. Concurrent calls share a read.
-func (m *marker) look(inner any) (present bool, err error) {
+// load reads the marker if the inner store can. Concurrent calls share a read.
+func (m *marker) load(inner any) (present bool, err error) {
 	reader, ok := inner.(markerReader)
 	if !ok {
 		return false, nil
@@ -95,7 +95,7 @@ func (m *marker) look(inner any) (present bool, err error) {
 	return f.present, f.err
 }
 
-// hasMarker reads the marker. A panic of the store is an error.
+// hasMarker reads the marker. A panic of the store becomes an error.
 func hasMarker(reader markerReader) (present bool, err error) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -105,7 +105,7 @@ func hasMarker(reader markerReader) (present bool, err error) {
 	return reader.HasMarker()
 }
 
-// confirmAbsent returns an error if an item of which a live value is known must not be believed to be gone.
+// confirmAbsent returns an error if an item with a known live value must not be treated as deleted.
 func (c *Cache[K, I]) confirmAbsent(e *entry[K, I]) error {
 	c.mu.Lock()
 	known := e.last != nil && e.last.found
@@ -116,8 +116,8 @@ func (c *Cache[K, I]) confirmAbsent(e *entry[K, I]) error {
 	return c.marker.vanished(c.inner)
 }
 
-// confirmAbsentAll is confirmAbsent for all items that a read of a whole kind did not find: an error by key. It reads
-// the marker once at most.
+// confirmAbsentAll is confirmAbsent for all items that a read of a whole kind did not find. It returns an error by key.
+// It reads the marker at most once.
 func (c *Cache[K, I]) confirmAbsentAll(col *collection[K, I], got found[I]) (lost map[string]error) {
 	c.mu.Lock()
 	col.each(func(e *entry[K, I]) {
@@ -146,12 +146,12 @@ func (c *Cache[K, I]) confirmAbsentAll(col *collection[K, I], got found[I]) (los
 // initialized tracks whether the table holds data.
 type initialized struct {
 	mu    sync.Mutex    // guards the fields below; never held while the store is called
-	yes   bool          // once true it stays true
-	asked clock.Instant // when the table was last asked
+	yes   bool          // never reset
+	asked clock.Instant // when the inner store was last called
 }
 
-// Initialized reports whether the table holds flags. Once true it stays true and makes no call. Until then the table is
-// asked at most once a second, and in between the answer is false.
+// Initialized reports whether the table holds flags. Once true, it stays true and makes no more calls. Until then it
+// calls the inner store at most once a second, and returns false in between.
 func (c *Cache[K, I]) Initialized() bool {
 	i, now := &c.inited, c.options.clock()
 	i.mu.Lock()
@@ -168,7 +168,7 @@ func (c *Cache[K, I]) Initialized() bool {
 	return i.yes
 }
 
-// holdsData asks the inner store. A panic means no.
+// holdsData calls the inner store. It returns false if the store panics.
 func (c *Cache[K, I]) holdsData() (yes bool) {
 	defer func() {
 		if p := recover(); p != nil {

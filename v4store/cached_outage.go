@@ -6,29 +6,32 @@ import (
 	"github.com/warmflags/warmflags/internal/clock"
 )
 
-// quiet is how long no read must have failed before the next failure begins a failing period, which is logged once.
+// quiet is the time without failed reads after which the next failure starts a new failing period, which is logged
+// once.
 const quiet = time.Minute
 
-// outage tracks failed reads of the table, whatever they read. Guarded by Cache.mu.
+// outage tracks failed reads of the table, whichever keys they read. Guarded by Cache.mu.
 //
-// A first failure, of a key or a kind whose last read did not fail, means that the table is down: from then on no call
-// that has a last known value waits, and one read at a time is a probe, after a backoff. The first read that succeeds
-// ends that, and so does a check of the marker, which begins with the first failure and with each probe. Keys that
-// failed themselves are retried one at a time after the same backoff, until one of those retries succeeds: so 500
-// throttled keys cost few reads, and do not delay keys whose reads succeed.
+// A first failure is the failure of a key or kind whose last read did not fail. It means that the table is down. From
+// then on, calls that have a last known value do not wait, and one read at a time is a probe, after a backoff. The
+// first successful read ends this. A check of the marker, which starts with the first failure and with each probe, ends
+// it too.
+//
+// Keys whose reads failed are retried one at a time, after the same backoff, until one of those retries succeeds. So
+// 500 throttled keys cause few reads, and do not delay keys whose reads succeed.
 type outage[K Kind[I], I Item] struct {
-	down     bool          // a first read failed, and none has succeeded since
+	down     bool          // there was a first failure, and no read has succeeded since
 	began    chan struct{} // closed when down becomes true, and replaced when it becomes false
-	failures int           // failed attempts in this period; reads that overlapped count as one
+	failures int           // failed attempts in this period; overlapping reads count as one
 	period   uint64        // number of the failing period, from 1; a successful retry or a quiet minute ends it
 	last     clock.Instant // when the latest read failed
 	err      error         // its error
 	counted  uint64        // seq of the latest attempt in failures
-	next     clock.Instant // when the next retry may begin
-	partial  clock.Instant // until then the table is not down after a first failure: its marker was read
+	next     clock.Instant // when the next retry may start
+	partial  clock.Instant // until then a first failure does not mean down, because the marker could be read
 	checking bool          // the marker is being read
 	retry    *flight[K, I] // the retry in progress
-	slow     *flight[K, I] // a read in progress that took longer than an expired value waits
+	slow     *flight[K, I] // a read in progress that has exceeded the short wait
 	latest   *flight[K, I] // the read that failed last
 }
 
@@ -37,7 +40,7 @@ func (o *outage[K, I]) failing(e *entry[K, I]) bool {
 	return e.failures > 0 && e.period > 0 && e.period == o.period
 }
 
-// begin records a read that begins.
+// begin records the start of a read.
 func (o *outage[K, I]) begin(f *flight[K, I]) {
 	f.retry = o.failing(f.entry)
 	if o.retry == nil && (o.down || f.retry) {
@@ -45,7 +48,7 @@ func (o *outage[K, I]) begin(f *flight[K, I]) {
 	}
 }
 
-// forget removes a read that ended.
+// forget records the end of a read.
 func (o *outage[K, I]) forget(f *flight[K, I]) {
 	if o.retry == f {
 		o.retry = nil
@@ -55,7 +58,7 @@ func (o *outage[K, I]) forget(f *flight[K, I]) {
 	}
 }
 
-// succeed records that the table answered a read.
+// succeed records that a read succeeded.
 func (o *outage[K, I]) succeed(f *flight[K, I]) {
 	o.slow = nil
 	o.up()
@@ -71,12 +74,12 @@ func (o *outage[K, I]) up() {
 		return
 	}
 	o.down, o.began = false, make(chan struct{})
-	if o.retry != nil && !o.retry.retry { // a probe of an entry that did not fail
+	if o.retry != nil && !o.retry.retry { // a probe of an entry whose reads did not fail
 		o.retry = nil
 	}
 }
 
-// fail records that a read failed, and reports whether that begins a failing period.
+// fail records that a read failed, and reports whether this starts a failing period.
 func (o *outage[K, I]) fail(f *flight[K, I], err error, seq uint64, now clock.Instant) (begins bool) {
 	begins = o.last == (clock.Instant{}) || o.last.Age(now) >= quiet
 	if begins {
@@ -95,9 +98,10 @@ func (o *outage[K, I]) fail(f *flight[K, I], err error, seq uint64, now clock.In
 	return begins
 }
 
-// blockedLocked reports whether no call may begin a read of an entry now: its last read failed, or the table is down,
-// and the backoff is not over or, if there is a last known value to serve, a retry is in progress that does not cover
-// it. An invalidation after the failure ends this, unless the table is down.
+// blockedLocked reports whether no read of an entry may start now. An entry is blocked if its last read failed or the
+// table is down, and one of these holds: the backoff has not ended; or there is a last known value to serve, and a
+// retry is in progress that does not cover the entry. An invalidation after the failure unblocks the entry, unless the
+// table is down.
 func (c *Cache[K, I]) blockedLocked(e *entry[K, I], now clock.Instant) bool {
 	o := &c.outage
 	switch {
@@ -110,8 +114,8 @@ func (c *Cache[K, I]) blockedLocked(e *entry[K, I], now clock.Instant) bool {
 	return !o.next.Reached(now) || o.retry != nil && (o.down || !o.retry.covers(e)) && c.servable(e.last, now)
 }
 
-// checkLocked reads the marker, in a goroutine, if the table is down and the inner store can. If it can be read then
-// only some reads fail, and the table is not down.
+// checkLocked reads the marker in a goroutine, if the table is down and the inner store can read it. If the read
+// succeeds, only some reads fail, and the table is not down.
 func (c *Cache[K, I]) checkLocked() {
 	if _, ok := c.inner.(markerReader); !ok || !c.outage.down || c.outage.checking {
 		return
@@ -130,7 +134,7 @@ func (c *Cache[K, I]) checkLocked() {
 	}()
 }
 
-// notifyLocked calls the hook of tests if the table went down or up.
+// notifyLocked calls the test hook if the table went down or up.
 func (c *Cache[K, I]) notifyLocked(wasDown bool) {
 	if c.options.onOutage != nil && wasDown != c.outage.down {
 		c.options.onOutage(c.outage.down)
@@ -145,13 +149,13 @@ func (c *Cache[K, I]) reasonLocked(e *entry[K, I]) error {
 	return e.failure
 }
 
-// waitLocked returns how long a call waits for a read of e, if it can be answered with the last known value. Negative
-// is until the read has ended or was abandoned.
+// waitLocked returns how long a call waits for a read of e, if there is a last known value. A negative result means
+// until the read has ended or was abandoned.
 //
-//   - While the table is down: not at all.
-//   - For a value that expired: the short wait, or not at all while another read has exceeded it. It does not apply to
-//     a value that was invalidated or discarded, nor before a read has succeeded since the process was frozen, because
-//     the first read after a pause can need a new connection.
+//   - While the table is down, the call does not wait.
+//   - For an expired value, it waits for the short wait, or not at all while another read has exceeded it.
+//   - For an invalidated or discarded value, it waits until the read has ended. It also does until a read has succeeded
+//     since the latest Wake or freeze, because the first read after a freeze may need a new connection.
 func (c *Cache[K, I]) waitLocked(e *entry[K, I], now clock.Instant) time.Duration {
 	switch short := c.options.shortWait; {
 	case !c.servable(e.last, now) || c.options.ttl == 0:
@@ -169,7 +173,7 @@ func (c *Cache[K, I]) waitLocked(e *entry[K, I], now clock.Instant) time.Duratio
 	}
 }
 
-// probeLocked begins a probe if the table is down and the backoff is over: it reads what failed last.
+// probeLocked starts a probe if the table is down and the backoff has ended. It reads the key or kind that failed last.
 func (c *Cache[K, I]) probeLocked(now clock.Instant) {
 	o, f := &c.outage, c.outage.latest
 	switch {
@@ -177,7 +181,7 @@ func (c *Cache[K, I]) probeLocked(now clock.Instant) {
 	case f.entry == &f.col.whole:
 		c.joinWholeLocked(f.col, 0)
 	default:
-		f.col.findOrAdd(f.entry.key) // unknown keys can be forgotten
+		f.col.findOrAdd(f.entry.key) // an unknown key may have been removed from memory
 		c.joinLocked(f.col, f.col.find(f.entry.key), 0, now)
 	}
 }

@@ -10,7 +10,8 @@ import (
 
 // TestPlantedFaultsInTheCache proves that the simulator can fail: it notices each of these, in 2,500 seeds.
 func TestPlantedFaultsInTheCache(t *testing.T) {
-	mutant.Check(t, mutant.Suite{Package: ".", Run: "^TestSim$", Args: []string{"-sim.seeds=2500"}, Mutants: cacheFaults})
+	mutant.Check(t, mutant.Suite{Package: ".", Run: "^TestSim$", Args: []string{"-sim.seeds=2500"},
+		Mutants: cacheFaults})
 }
 
 var cacheFaults = []mutant.Mutant{
@@ -28,7 +29,9 @@ var cacheFaults = []mutant.Mutant{
 	mutant.Fault("All undoes a newer Get", "cached_read.go",
 		"e.flight != nil || e.ended > f.start {", "false {"),
 	mutant.Fault("an abandoned read is kept", "cached_read.go",
-		"	if f.ended || c.closed {\n", "	if f.ended || c.closed {\n		if err == nil {\n			c.keepLocked(f, got, c.nowLocked())\n		}\n"),
+		"	if f.ended || c.closed {\n",
+		"	if f.ended || c.closed {\n		if err == nil {\n			c.keepLocked(f, got, c.nowLocked())\n"+
+			"		}\n"),
 
 	// What a message does.
 	mutant.Fault("InvalidateAll is lost on a collection in flight", "cached.go",
@@ -73,7 +76,8 @@ func TestPlantedFaultsInThePromises(t *testing.T) {
 		mutant.Fault("InvalidateAll costs a read of each key", "cached_read.go",
 			"	query := c.options.ttl != 0 &&", "	query := c.options.ttl < 0 && c.options.ttl > 0 &&"),
 		mutant.Fault("each key is retried by itself", "cached_outage.go",
-			"return !o.next.Reached(now) || o.retry != nil && (o.down || !o.retry.covers(e)) && c.servable(e.last, now)",
+			"return !o.next.Reached(now) || o.retry != nil && (o.down || !o.retry.covers(e)) && c.servable(e.last, "+
+				"now)",
 			"return e.failed.Age(now) < backoff(max(e.failures, 1))"),
 		mutant.Fault("throttled keys delay others", "cached_outage.go",
 			"if !o.down && !f.retry && o.partial.Reached(now) {", "if !o.down && !f.retry {"),
@@ -89,7 +93,8 @@ func TestPlantedFaultsInThePromises(t *testing.T) {
 			"&& !present && m.seen {", "&& !present && m.seen && !m.seen {"),
 		mutant.Fault("a missing marker is an outage though none was seen", "cached_marker.go",
 			"	if !seen {\n		return nil\n	}\n	return m.read(inner)\n",
-			"	present, err := m.look(inner)\n	if err == nil && !present {\n		err = errEmptied\n	}\n	_ = seen\n	return err\n"),
+			"	present, err := m.load(inner)\n	if err == nil && !present {\n		err = errEmptied\n	}\n"+
+				"	_ = seen\n	return err\n"),
 		mutant.Fault("Get serves after Close", "cached.go",
 			"	if c.closed {\n		return none, fmt.Errorf(", "	if false {\n		return none, fmt.Errorf("),
 		mutant.Fault("a read that ends after Close is an outage", "cached_read.go",

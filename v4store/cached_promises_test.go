@@ -166,7 +166,8 @@ func TestAnEmptiedTableIsAnOutage(t *testing.T) {
 		time.Sleep(5 * time.Second)
 		s.version("flag1") // begins a probe
 		synctest.Wait()
-		assert.Equal(t, map[string]int{"flag0": 1, "flag1": 2, "flag2": 1}, s.versions(), "a row that was read is served")
+		assert.Equal(t, map[string]int{"flag0": 1, "flag1": 2, "flag2": 1}, s.versions(),
+			"a row that was read is served")
 
 		s.marker = true
 		s.InvalidateAll()
@@ -217,7 +218,7 @@ func TestAfterCloseGetReturnsAnError(t *testing.T) {
 // A logger can evaluate a flag: it must not be called with a lock held, nor by the read that the evaluation waits for.
 func TestALoggerCanEvaluateAFlag(t *testing.T) {
 	for line, provoke := range map[string]func(s *system){
-		"forgot unknown keys": func(s *system) {
+		"removed unknown keys": func(s *system) {
 			for i := range 3 {
 				s.version(fmt.Sprint("unknown", i))
 			}

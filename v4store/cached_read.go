@@ -11,23 +11,23 @@ var (
 	errAbandoned = errors.New("the read took too long and was abandoned")
 	errClosed    = errors.New("the cache is closed")
 	errDown      = errors.New("the table cannot be reached")
-	errSlow      = errors.New("the read takes longer than a call waits for an expired value")
+	errSlow      = errors.New("the read takes longer than ShortWait")
 )
 
-// flight is one read of the inner store and the calls that wait for it. Its fields are guarded by Cache.mu until done
-// is closed, and never change after. Start is 0 until it begins: any call may wait for a flight that has not begun.
+// flight is one read of the inner store and the calls that wait for it. Cache.mu guards its fields until done is
+// closed; after that they never change. A call may wait for a flight that has not started yet.
 type flight[K Kind[I], I Item] struct {
 	col   *collection[K, I]
-	entry *entry[K, I]  // the collection's whole if all items are read
+	entry *entry[K, I]  // for a read of the whole kind, col.whole
 	done  chan struct{} // closed when the read has ended
 
-	callers   int           // calls that wait for it; a flight without one does not begin
-	start     uint64        // seq at which it began
-	began     clock.Instant // when it began
+	callers   int           // calls that wait for it; a pending flight without callers does not start
+	start     uint64        // seq at which it started; 0: it has not started
+	began     clock.Instant // when it started
 	retry     bool          // the last read of the entry failed
 	limit     *time.Timer   // abandons it
 	ended     bool
-	followers []*flight[K, I] // reads of items that this read of the kind answers, because they had not begun
+	followers []*flight[K, I] // pending reads of items that this read of the kind replaces
 	err       error
 }
 
@@ -36,8 +36,8 @@ func (f *flight[K, I]) covers(e *entry[K, I]) bool {
 	return f.entry == e || f.entry == &f.col.whole && f.col.covers(e) && f.col.find(e.key) == e
 }
 
-// needLocked returns the seq after which a read must have begun to answer a call that began at seq begun. Without a
-// cache (TTL 0) it must have begun after the call.
+// needLocked returns the seq after which a read must have started to satisfy a call that started at seq begun. With TTL
+// 0 it must have started after the call.
 func (c *Cache[K, I]) needLocked(e *entry[K, I], begun uint64) uint64 {
 	if c.options.ttl == 0 {
 		return begun
@@ -45,24 +45,23 @@ func (c *Cache[K, I]) needLocked(e *entry[K, I], begun uint64) uint64 {
 	return c.discardLocked(e)
 }
 
-// discardLocked returns the seq up to which a read that began is discarded for an entry: the entry was invalidated
-// since, or an invocation began.
+// discardLocked returns the latest seq of an invalidation of the entry or a Wake. Reads of the entry that started
+// before it are discarded.
 func (c *Cache[K, I]) discardLocked(e *entry[K, I]) uint64 {
 	return max(e.invalid, c.invalidAll, c.woken)
 }
 
-// joinable reports whether a flight in progress answers a call that needs a read which began after seq need.
+// joinable reports whether a flight in progress satisfies a call that needs a read which started after seq need.
 func joinable[K Kind[I], I Item](f *flight[K, I], need uint64) bool {
 	return f != nil && f.start > need
 }
 
-// joinLocked returns the flight that answers a call which needs a read of e that began after seq need: one in progress,
-// one that waits to begin, or a new one. A kind that was cached as a whole and is not fresh any more is read by one
-// read of the kind.
+// joinLocked returns the flight for a call that needs a read of e which started after seq need: a flight in progress, a
+// pending flight, or a new one. If the whole kind was read before and is no longer fresh, the flight reads the whole
+// kind.
 func (c *Cache[K, I]) joinLocked(col *collection[K, I], e *entry[K, I], need uint64, now clock.Instant) *flight[K, I] {
 	whole, covered := &col.whole, col.covers(e)
-	// A read of the kind pays if it makes the kind fresh. One in progress that will is not followed by another for one
-	// key.
+	// If a read of the kind in progress will make it fresh, no other read of the kind follows it for one key.
 	query := c.options.ttl != 0 && whole.last != nil && !c.freshLocked(whole, now) && !c.outage.failing(whole) &&
 		e.flight == nil && !joinable(whole.flight, c.discardLocked(whole))
 	switch {
@@ -108,7 +107,8 @@ func (c *Cache[K, I]) joinWholeLocked(col *collection[K, I], need uint64) *fligh
 	return f
 }
 
-// beginLocked begins a read, in a goroutine that ends when the inner store answers, and a timer that abandons it.
+// beginLocked starts a read in a goroutine, which ends when the inner store returns, and a timer that abandons the
+// read.
 func (c *Cache[K, I]) beginLocked(f *flight[K, I]) {
 	f.began = c.nowLocked()
 	c.seq++
@@ -119,17 +119,17 @@ func (c *Cache[K, I]) beginLocked(f *flight[K, I]) {
 	c.stats.Reads++
 	f.limit = time.AfterFunc(c.options.readLimit, func() { c.end(f, found[I]{}, errAbandoned) })
 	go func() {
-		got, err := guarded(func() (found[I], error) { return c.ask(f) })
+		got, err := guarded(func() (found[I], error) { return c.fetch(f) })
 		c.end(f, got, err)
 		if len(got.items) > 0 {
-			c.marker.learn(c.inner)
+			c.marker.loadOnce(c.inner)
 		}
 	}()
 }
 
-// awaitLocked waits until flights have ended, without the lock while it waits. It returns errSlow if they have not
-// after wait, unless that is negative; errDown if an outage begins and the call is servable, which means that it can be
-// answered with a last known value; or errClosed. The error of a read is in its flight.
+// awaitLocked waits until flights have ended. It releases the lock while it waits. It returns errSlow if they have not
+// ended after wait, unless wait is negative; errDown if an outage begins and the call is servable, which means that it
+// can return a last known value; or errClosed. The error of a read is in its flight.
 func (c *Cache[K, I]) awaitLocked(wait time.Duration, servable bool, flights ...*flight[K, I]) error {
 	if wait == 0 {
 		return errSlow
@@ -163,7 +163,7 @@ func (c *Cache[K, I]) awaitLocked(wait time.Duration, servable bool, flights ...
 	return nil
 }
 
-// selectLocked waits for the first of these to happen, without the lock while it waits.
+// selectLocked waits for the first of these events. It releases the lock while it waits.
 func (c *Cache[K, I]) selectLocked(f *flight[K, I], tooLong <-chan time.Time, down <-chan struct{}) error {
 	c.mu.Unlock()
 	defer c.mu.Lock()
@@ -179,7 +179,7 @@ func (c *Cache[K, I]) selectLocked(f *flight[K, I], tooLong <-chan time.Time, do
 	}
 }
 
-// end ends a read, and writes its log lines after it has released the lock.
+// end ends a read, and logs after it has released the lock.
 func (c *Cache[K, I]) end(f *flight[K, I], got found[I], err error) {
 	c.mu.Lock()
 	r := c.endLocked(f, got, err)
@@ -188,9 +188,9 @@ func (c *Cache[K, I]) end(f *flight[K, I], got found[I], err error) {
 	r.log(c.options.logger, f.col.kind.GetNamespace())
 }
 
-// endLocked ends a read with what it found, or as failed, and begins what waits for it. The second end of a read, when
-// an abandoned one returns after all, does nothing. What was found is stored before the calls that wait continue, and
-// before the next read begins.
+// endLocked ends a read with its result or its error, and starts the reads that wait for it. It does nothing for a read
+// that has ended: an abandoned read may still return. The result is stored before the waiting calls continue and before
+// the next read starts.
 func (c *Cache[K, I]) endLocked(f *flight[K, I], got found[I], err error) (r report) {
 	if f.ended || c.closed {
 		return r
@@ -235,7 +235,7 @@ func (c *Cache[K, I]) endLocked(f *flight[K, I], got found[I], err error) (r rep
 	return r
 }
 
-// answer lets the calls that wait continue.
+// answer releases the waiting calls.
 func (f *flight[K, I]) answer() {
 	close(f.done)
 	for _, g := range f.followers {
@@ -244,8 +244,8 @@ func (f *flight[K, I]) answer() {
 	}
 }
 
-// advanceLocked begins what waited for f, unless no call waits for it any more. A read of the kind that waited answers
-// the reads of items that waited too.
+// advanceLocked starts the reads that waited for f, unless no call waits for them any more. A pending read of the kind
+// also replaces the pending reads of items.
 func (c *Cache[K, I]) advanceLocked(f *flight[K, I]) {
 	e, col := f.entry, f.col
 	query, waiting := e.next, []*entry[K, I](nil)
@@ -271,7 +271,7 @@ func (c *Cache[K, I]) advanceLocked(f *flight[K, I]) {
 	}
 }
 
-// keepLocked stores what a read found.
+// keepLocked stores the result of a read.
 func (c *Cache[K, I]) keepLocked(f *flight[K, I], got found[I], now clock.Instant) {
 	if e, whole := f.entry, &f.col.whole; e != whole {
 		c.keepEntryLocked(f, e, got, now)
@@ -285,7 +285,7 @@ func (c *Cache[K, I]) keepLocked(f *flight[K, I], got found[I], now clock.Instan
 	}
 	c.keepEntryLocked(f, &f.col.whole, found[I]{}, now)
 	f.col.each(func(e *entry[K, I]) {
-		if e.flight != nil || e.ended > f.start { // the two reads overlapped: the item is left to its own
+		if e.flight != nil || e.ended > f.start { // the two reads overlapped: the item keeps its own value
 			e.uncovered = f.start
 		} else {
 			c.keepEntryLocked(f, e, got, now)
@@ -293,8 +293,8 @@ func (c *Cache[K, I]) keepLocked(f *flight[K, I], got found[I], now clock.Instan
 	})
 }
 
-// keepEntryLocked stores what a read found for one entry. A row that is broken or lost is a failed read of its key: its
-// last known value stays.
+// keepEntryLocked stores the result of a read for one entry. For a key whose row is broken or lost, the read counts as
+// failed, and the last known value is kept.
 func (c *Cache[K, I]) keepEntryLocked(f *flight[K, I], e *entry[K, I], got found[I], now clock.Instant) {
 	if err := got.broken[e.key]; err != nil {
 		e.fail(err, c.seq, 0, now)
@@ -315,7 +315,7 @@ func (c *Cache[K, I]) keepEntryLocked(f *flight[K, I], e *entry[K, I], got found
 		e.ended = c.seq
 	}
 	if e == &f.col.whole && f.start <= c.discardLocked(e) && c.freshLocked(e, now) {
-		fresh := *e.last // which keys there are stays fresh
+		fresh := *e.last // the list of existing keys stays fresh
 		fresh.taken = f.began
 		e.last = &fresh
 		return

@@ -25,7 +25,8 @@ var simulated = sim.Subject{NoStatus: true, Recovery: 6 * time.Second, ShortWait
 		core, _ := s.Table.Build(nil)
 		system := &simSystem{preload: s.Preload}
 		options := []v4store.CacheOption{
-			v4store.TTL(s.TTL), v4store.MaxStale(s.MaxStale), v4store.ReadLimit(s.ReadLimit), v4store.CacheClock(s.Clock),
+			v4store.TTL(s.TTL), v4store.MaxStale(s.MaxStale), v4store.ReadLimit(s.ReadLimit),
+			v4store.CacheClock(s.Clock),
 			v4store.Logger(slog.New(slog.DiscardHandler)), v4store.ManyStale(1), v4store.MaxUnknown(2),
 			v4store.OnOutage(func(down bool) { system.status.UpdateStatus(interfaces.DataStoreStatus{Available: !down}) }),
 		}
@@ -76,7 +77,9 @@ func (t simTable) All(kind ld.VersionedDataKind) (map[string]ld.VersionedData, e
 	return all, err
 }
 
-func (t simTable) AllAndBroken(kind ld.VersionedDataKind) (all map[string]ld.VersionedData, broken map[string]error, err error) {
+func (t simTable) AllAndBroken(
+	kind ld.VersionedDataKind,
+) (all map[string]ld.VersionedData, broken map[string]error, err error) {
 	raw, err := t.core.GetAll(kind.(simKind).kind())
 	if err != nil {
 		return nil, nil, err
@@ -93,7 +96,9 @@ func (t simTable) AllAndBroken(kind ld.VersionedDataKind) (all map[string]ld.Ver
 	return all, broken, nil
 }
 
-func (t simTable) decode(kind ld.VersionedDataKind, key string, raw ldstoretypes.SerializedItemDescriptor) (ld.VersionedData, error) {
+func (t simTable) decode(
+	kind ld.VersionedDataKind, key string, raw ldstoretypes.SerializedItemDescriptor,
+) (ld.VersionedData, error) {
 	if raw.SerializedItem == nil {
 		return nil, nil
 	}
@@ -180,13 +185,30 @@ func TestSim(t *testing.T) {
 
 // regressions are histories in which the cache once broke a promise, shrunk.
 var regressions = [][2]string{
-	{"All served an item's read from before a freeze", "ttl=1m held lambda; get 0 0; getall 0 14; getall 0 0; get 0 7; back 0 0; rumor 0 0; get 0 0; answer 0 0; get 0 21; answer 0 0; freeze 0 0; answer 6 0; getall 0 0"},
-	{"a Get was not tried again though a read of its collection had succeeded", "ttl=1m preload held lambda; wake 0 0; answer 0 0; write 0 0; answer 0 0; deliver 0 0; get 0 0; answer 0 22; getall 0 0; freeze 0 21; get 0 0; back 0 0; answer 0 0; get 0 0"},
-	{"a discarded collection displaced an item's own read", "ttl=1m lambda; table 2 0; outage 0 0; get 0 0; get 0 13; table 3 0; answer 1 0; get 0 22; getall 0 0; answer 4 0; outage 0 0; invalidateall 0 0; answer 0 0; answer 0 0; back 0 0; get 0 20; getall 0 0; get 0 15; freeze 0 0; answer 6 0; get 0 0; write 0 0"},
-	{"an item's discarded read displaced its collection's younger one", "ttl=1m maxstale=1m30s held lambda; outage 0 0; get 0 0; get 0 14; freeze 5 0; answer 0 0; getall 0 0; invalidateall 0 0; answer 1 0; answer 0 0; answer 0 23; table 0 0; freeze 2 0; get 0 6"},
-	{"a discarded collection displaced an item's own read, and both were invalidated", "ttl=1m held lambda; get 0 5; get 0 0; answer 0 0; getall 0 14; get 0 15; get 0 22; back 0 0; table 3 0; getall 0 0; freeze 0 0; get 0 22; write 6 0; invalidateall 0 0; answer 4 0"},
-	{"All read again what a read that is younger than itself had brought", "ttl=1m held lambda; write 4 0; getall 0 0; deliver 0 0; back 0 0; get 0 4; freeze 0 0; answer 3 0; getall 0 0"},
-	{"a discarded collection displaced an item's own read, after two freezes", "ttl=1m maxstale=-1ns lag lambda; table 3 0; get 0 0; pass 3 0; get 0 13; outage 0 0; answer 1 0; pass 4 0; get 0 15; rumor 7 0; getall 0 0; get 0 0; get 0 15; answer 1 0; get 0 5; answer 1 0; answer 5 0; invalidateall 0 0; write 0 0; get 0 0; back 0 0; lag 7 0; answer 0 0; answer 0 0; getall 0 0; freeze 0 0; get 0 0; freeze 0 0; outage 0 0; answer 2 0"},
+	{"All served an item's read from before a freeze",
+		"ttl=1m held lambda; get 0 0; getall 0 14; getall 0 0; get 0 7; back 0 0; rumor 0 0; get 0 0; answer 0 0; " +
+			"get 0 21; answer 0 0; freeze 0 0; answer 6 0; getall 0 0"},
+	{"a Get was not tried again though a read of its collection had succeeded",
+		"ttl=1m preload held lambda; wake 0 0; answer 0 0; write 0 0; answer 0 0; deliver 0 0; get 0 0; " +
+			"answer 0 22; getall 0 0; freeze 0 21; get 0 0; back 0 0; answer 0 0; get 0 0"},
+	{"a discarded collection displaced an item's own read",
+		"ttl=1m lambda; table 2 0; outage 0 0; get 0 0; get 0 13; table 3 0; answer 1 0; get 0 22; getall 0 0; " +
+			"answer 4 0; outage 0 0; invalidateall 0 0; answer 0 0; answer 0 0; back 0 0; get 0 20; getall 0 0; " +
+			"get 0 15; freeze 0 0; answer 6 0; get 0 0; write 0 0"},
+	{"an item's discarded read displaced its collection's younger one",
+		"ttl=1m maxstale=1m30s held lambda; outage 0 0; get 0 0; get 0 14; freeze 5 0; answer 0 0; getall 0 0; " +
+			"invalidateall 0 0; answer 1 0; answer 0 0; answer 0 23; table 0 0; freeze 2 0; get 0 6"},
+	{"a discarded collection displaced an item's own read, and both were invalidated",
+		"ttl=1m held lambda; get 0 5; get 0 0; answer 0 0; getall 0 14; get 0 15; get 0 22; back 0 0; table 3 0; " +
+			"getall 0 0; freeze 0 0; get 0 22; write 6 0; invalidateall 0 0; answer 4 0"},
+	{"All read again what a read that is younger than itself had brought",
+		"ttl=1m held lambda; write 4 0; getall 0 0; deliver 0 0; back 0 0; get 0 4; freeze 0 0; answer 3 0; " +
+			"getall 0 0"},
+	{"a discarded collection displaced an item's own read, after two freezes",
+		"ttl=1m maxstale=-1ns lag lambda; table 3 0; get 0 0; pass 3 0; get 0 13; outage 0 0; answer 1 0; " +
+			"pass 4 0; get 0 15; rumor 7 0; getall 0 0; get 0 0; get 0 15; answer 1 0; get 0 5; answer 1 0; " +
+			"answer 5 0; invalidateall 0 0; write 0 0; get 0 0; back 0 0; lag 7 0; answer 0 0; answer 0 0; getall 0 0; " +
+			"freeze 0 0; get 0 0; freeze 0 0; outage 0 0; answer 2 0"},
 }
 
 func TestSimRegressions(t *testing.T) { sim.Replay(t, simulated, regressions) }

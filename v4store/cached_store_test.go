@@ -23,7 +23,8 @@ func TestWritesGoThroughAndAreSeen(t *testing.T) {
 		{"Init", func(s *system) error {
 			return s.Cache.Init(map[ld.VersionedDataKind]map[string]ld.VersionedData{ld.Features: {"flag": flag(5)}})
 		}, map[string]int{"flag": 5}},
-		{"Upsert", func(s *system) error { return s.Cache.Upsert(ld.Features, flag(2)) }, map[string]int{"flag": 2, "other": 1}},
+		{"Upsert", func(s *system) error { return s.Cache.Upsert(ld.Features, flag(2)) },
+			map[string]int{"flag": 2, "other": 1}},
 		{"Delete", func(s *system) error { return s.Cache.Delete(ld.Features, "flag", 2) }, map[string]int{"other": 1}},
 	}
 	for _, w := range writes {
@@ -80,7 +81,8 @@ func TestInitializedAsksUntilItIsTrue(t *testing.T) {
 }
 
 func TestWrongOptionsAreReportedTogether(t *testing.T) {
-	c := v4store.Cached[ld.VersionedDataKind, ld.VersionedData](nil, v4store.TTL(time.Hour), v4store.MaxStale(time.Minute),
+	c := v4store.Cached[ld.VersionedDataKind, ld.VersionedData](nil, v4store.TTL(time.Hour),
+		v4store.MaxStale(time.Minute),
 		v4store.Logger(nil), v4store.ReadLimit(-1))
 	_, getErr := c.Get(ld.Features, "flag")
 	_, allErr := c.All(ld.Features)

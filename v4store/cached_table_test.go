@@ -127,7 +127,9 @@ func (m *memory) All(kind ld.VersionedDataKind) (map[string]ld.VersionedData, er
 }
 
 // AllAndBroken is like [v4store.Table]'s.
-func (m *memory) AllAndBroken(ld.VersionedDataKind) (all map[string]ld.VersionedData, broken map[string]error, err error) {
+func (m *memory) AllAndBroken(
+	ld.VersionedDataKind,
+) (all map[string]ld.VersionedData, broken map[string]error, err error) {
 	flags, err := m.read(whole)
 	if err != nil {
 		return nil, nil, err

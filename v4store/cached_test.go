@@ -57,7 +57,8 @@ func TestAHitReadsNothing(t *testing.T) {
 			assert.Equal(t, map[string]int{"flag": 1}, s.versions())
 			assert.Zero(t, s.version("not listed"))
 		}
-		assert.Equal(t, []int{1, 1, 1, 0}, []int{s.readsOf("flag"), s.readsOf("unknown"), s.readsOf(whole), s.readsOf("not listed")})
+		assert.Equal(t, []int{1, 1, 1, 0},
+			[]int{s.readsOf("flag"), s.readsOf("unknown"), s.readsOf(whole), s.readsOf("not listed")})
 		assert.Equal(t, v4store.CacheStats{Hits: 37, Misses: 3, Reads: 3, Items: 2}, s.Stats())
 		entries, expiring := s.Held(ld.Features)
 		assert.Equal(t, 2, entries, "in go-cache")
@@ -79,7 +80,8 @@ func TestAChangedFlagCostsOneGetEvenForAll(t *testing.T) {
 			name, key string
 			version   int
 		}{
-			{"changed", "flag7", 2}, {"reset to older data", "flag7", 1}, {"new", "flag100", 1}, {"removed", "flag9", 0},
+			{"changed", "flag7", 2}, {"reset to older data", "flag7", 1}, {"new", "flag100", 1},
+			{"removed", "flag9", 0},
 		}
 		for _, step := range steps {
 			before := s.readsOf(step.key)

@@ -20,29 +20,29 @@ import (
 )
 
 // Table is one LaunchDarkly environment in a DynamoDB table, as a [FeatureStore]. It reads and writes the same rows as
-// dynamostore and LaunchDarkly's own stores. It caches nothing; [Cached] does. A read of one row takes 5 seconds at most,
-// including retries of the AWS SDK. A read of all rows of a kind takes 30 seconds at most, and so does each transaction. A
-// Table is safe for concurrent use.
+// dynamostore and LaunchDarkly's own stores. It has no cache; see [Cached]. A read of one row takes 5 seconds at most,
+// including retries of the AWS SDK. A read of all rows of a kind takes 30 seconds at most, and so does each
+// transaction. A Table is safe for concurrent use.
 type Table[K Kind[I], I Item] struct {
 	rows   *rows
-	inited atomic.Bool  // the $inited marker was read or written once; Initialized then makes no call
+	inited atomic.Bool  // the $inited marker was read or written; Initialized then makes no call
 	broken atomic.Int64 // rows that All skipped
 }
 
 // TableOption is an option of [DynamoDB].
 type TableOption func(*rows)
 
-// Prefix sets the name of the LaunchDarkly environment within the table. Default: "", no prefix.
+// Prefix sets the prefix of the LaunchDarkly environment in the table. The default is no prefix.
 func Prefix(prefix string) TableOption { return func(r *rows) { r.prefix = prefix } }
 
-// Client sets the DynamoDB client, for example dynamodb.New(session, config). Default: a client of the environment's session
-// with shared configuration, created by the first call. Nil is an error.
+// Client sets the DynamoDB client, for example dynamodb.New(session, config). The default is a client of the
+// environment's session with shared configuration, which the first call creates. Nil is an error.
 func Client(client dynamodbiface.DynamoDBAPI) TableOption {
 	return func(r *rows) { r.client = func() (dynamodbiface.DynamoDBAPI, error) { return client, nil } }
 }
 
 // DynamoDB returns a store on a table of LaunchDarkly's schema: the partition key "namespace" and the sort key "key",
-// both strings. It makes no call. All wrong options are reported together, by each method that can return an error.
+// both strings. It makes no call. All invalid options are reported together, by each method that can return an error.
 func DynamoDB[K Kind[I], I Item](table string, options ...TableOption) *Table[K, I] {
 	r := &rows{table: table, client: environmentClient}
 	for _, o := range options {
@@ -57,14 +57,14 @@ func checked(table string, client clientMaker) clientMaker {
 	return func() (dynamodbiface.DynamoDBAPI, error) {
 		var problems []error
 		if table == "" {
-			problems = append(problems, errors.New("the table's name is empty: pass one to DynamoDB"))
+			problems = append(problems, errors.New("the table's name is empty; pass one to DynamoDB"))
 		}
 		c, err := client()
 		switch {
 		case err != nil:
 			problems = append(problems, err)
 		case c == nil:
-			problems = append(problems, errors.New("option Client: is nil; leave it out for the environment's client"))
+			problems = append(problems, errors.New("option Client: is nil; omit it to use the environment's client"))
 		}
 		if len(problems) > 0 {
 			return nil, fmt.Errorf("configure store on table %q: %w", table, errors.Join(problems...))
@@ -79,7 +79,7 @@ func environmentClient() (dynamodbiface.DynamoDBAPI, error) {
 		return nil, fmt.Errorf("load AWS configuration: %w", err)
 	}
 	if aws.StringValue(s.Config.Region) == "" {
-		return nil, errors.New("no AWS region: set AWS_REGION, or a region in the profile")
+		return nil, errors.New("no AWS region; set AWS_REGION, or a region in the profile")
 	}
 	return dynamodb.New(s), nil
 }
@@ -88,7 +88,7 @@ func environmentClient() (dynamodbiface.DynamoDBAPI, error) {
 type TableStats struct {
 	// BrokenRows counts rows that All skipped, once per call.
 	BrokenRows int64
-	// RefusedItems counts items that were not written because DynamoDB cannot hold them.
+	// RefusedItems counts items that were not written because they exceed DynamoDB's limits.
 	RefusedItems int64
 }
 
@@ -97,8 +97,8 @@ func (t *Table[K, I]) Stats() TableStats {
 	return TableStats{BrokenRows: t.broken.Load(), RefusedItems: t.rows.refused.Load()}
 }
 
-// Get reads one item, strongly consistent. An item that is missing or deleted is the zero I and no error. A row that is not
-// LaunchDarkly's is an error that names the row.
+// Get reads one item, strongly consistent. An item that is missing or deleted is the zero I and no error. If the row is
+// not in LaunchDarkly's format, it returns an error that names the row.
 func (t *Table[K, I]) Get(kind K, key string) (none I, err error) {
 	namespace := t.rows.namespace(kind.GetNamespace())
 	r, err := t.rows.read(namespace, key)
@@ -115,19 +115,19 @@ func (t *Table[K, I]) Get(kind K, key string) (none I, err error) {
 	return item, nil
 }
 
-// All reads all items of a kind that are not deleted, each strongly consistent. Rows that are not LaunchDarkly's are
-// skipped, with one warning that names them, and counted in [TableStats].
+// All reads all items of a kind that are not deleted, each strongly consistent. It skips rows that are not in
+// LaunchDarkly's format, logs one warning that names them, and counts them in [TableStats].
 func (t *Table[K, I]) All(kind K) (map[string]I, error) {
 	items, broken, err := t.AllAndBroken(kind)
-	if len(broken) > 0 { // one log line for all rows, because all flags can be evaluated often
+	if len(broken) > 0 { // one log line for all rows, because All may be called often
 		slog.Warn("v4store: rows skipped", "table", t.rows.table, "namespace", t.rows.namespace(kind.GetNamespace()),
 			"rows", listBroken(broken))
 	}
 	return items, err
 }
 
-// AllAndBroken is [Table.All] that returns, by key, why rows were skipped, and logs nothing. [Cached] uses it to serve the
-// last known values of such rows, and to log them when it holds up no call.
+// AllAndBroken is [Table.All] that also returns, by key, why rows were skipped, and logs nothing. [Cached] uses it to
+// serve the last known values of such rows, and to log them without delaying a call.
 func (t *Table[K, I]) AllAndBroken(kind K) (items map[string]I, broken map[string]error, err error) {
 	items, broken = map[string]I{}, map[string]error{}
 	err = t.rows.each(t.rows.namespace(kind.GetNamespace()), func(key string, r row) {
@@ -145,7 +145,7 @@ func (t *Table[K, I]) AllAndBroken(kind K) (items map[string]I, broken map[strin
 	return items, broken, nil
 }
 
-// listBroken returns keys in order, each with why its row is broken.
+// listBroken returns the keys in order, each with the reason why its row is broken.
 func listBroken(broken map[string]error) string {
 	var rows []string
 	for _, key := range slices.Sorted(maps.Keys(broken)) {
@@ -154,15 +154,15 @@ func listBroken(broken map[string]error) string {
 	return strings.Join(rows, "; ")
 }
 
-// brokenRowError is the error of a Get whose row is not LaunchDarkly's. The table did answer.
+// brokenRowError is the error of a Get whose row is not in LaunchDarkly's format. The table was reached.
 type brokenRowError struct{ error }
 
 // Unwrap returns what is wrong with the row.
 func (e *brokenRowError) Unwrap() error { return e.error }
 
-// Upsert writes an item if the table has no row of its key, or one of a lower version; otherwise it does nothing. An item
-// that DynamoDB cannot hold is not written: it is logged and counted in [TableStats], and its old row stays. Throttling
-// and conflicts are retried for 30 seconds at most.
+// Upsert writes an item if the table has no row for its key or one with a lower version; otherwise it does nothing. An
+// item that exceeds DynamoDB's limits is not written: it is logged and counted in [TableStats], and its old row is
+// kept. Throttling and conflicts are retried for 30 seconds at most.
 func (t *Table[K, I]) Upsert(kind K, item I) error { return t.upsert(kind, item.GetKey(), item) }
 
 // Delete is [Table.Upsert] of a tombstone.
@@ -181,21 +181,21 @@ func (t *Table[K, I]) upsert(kind K, key string, item I) error {
 	return t.rows.putNewer(r)
 }
 
-// Initialized reports whether the table holds a data set for this environment. Once true, it makes no more calls. If the
-// table cannot be read it is false, and a warning is logged.
+// Initialized reports whether the table holds a data set for this environment. Once true, it makes no more calls. If
+// the table cannot be read, it returns false and logs a warning.
 func (t *Table[K, I]) Initialized() bool {
 	if t.inited.Load() {
 		return true
 	}
 	found, err := t.HasMarker()
 	if err != nil {
-		slog.Warn("v4store: marker not read; the table counts as not initialized", "error", err)
+		slog.Warn("v4store: cannot read the marker; the table counts as not initialized", "error", err)
 	}
 	return found
 }
 
-// HasMarker reads the marker that a complete data set has, strongly consistent, each time that it is called. [Cached] uses
-// it to tell a removed item from a table that was emptied.
+// HasMarker reads the marker of a complete data set, strongly consistent, at each call. [Cached] uses it to distinguish
+// a removed item from a table that was emptied.
 func (t *Table[K, I]) HasMarker() (bool, error) {
 	marker := t.rows.namespace(layout.MarkerInited)
 	r, err := t.rows.read(marker, marker)
@@ -205,7 +205,7 @@ func (t *Table[K, I]) HasMarker() (bool, error) {
 	return r != nil, err
 }
 
-// encode returns the row of an item, which can be a tombstone: its JSON has "deleted".
+// encode returns the row of an item. The item may be a tombstone, whose JSON has "deleted".
 func encode[I Item](namespace, key string, item I) (row, error) {
 	text, err := json.Marshal(item)
 	if err != nil {
@@ -214,25 +214,27 @@ func encode[I Item](namespace, key string, item I) (row, error) {
 	return newRow(namespace, key, item.GetVersion(), string(text)), nil
 }
 
-// decode returns the item of a row, which can be a tombstone. Its version is the one in the JSON, which every writer keeps
-// equal to the attribute. So a row of another writer whose attribute is a string, a fraction or missing is read too. JSON
-// of other languages may escape any character: encoding/json joins surrogate pairs, so nothing is lost here.
+// decode returns the item of a row, which may be a tombstone. It uses the version in the JSON, which every writer keeps
+// equal to the attribute. So it can read a row of another writer whose version attribute is a string, a fraction or
+// missing. Writers in other languages may escape any character; encoding/json combines surrogate pairs, so no character
+// is lost.
 func decode[K Kind[I], I Item](kind K, r row) (none I, err error) {
 	text, err := itemOf(r)
 	if err != nil {
 		return none, err
 	}
 	into := kind.GetDefaultItem()
-	if err := json.Unmarshal([]byte(text), &into); err != nil { // into what it points to; a null makes it nil
+	if err := json.Unmarshal([]byte(text), &into); err != nil { // decodes into the pointer; null makes it nil
 		return none, fmt.Errorf("attribute %q is not its JSON: %w", layout.AttrItem, err)
 	}
-	if into == nil { // a tombstone of LaunchDarkly's stores for Java and .NET, whose version is only in the attribute
+	if into == nil { // a tombstone by LaunchDarkly's Java or .NET store: only the attribute has the version
 		version, _ := versionOf(r)
 		return kind.MakeDeletedItem(aws.StringValue(r[layout.AttrKey].S), version), nil
 	}
 	item, ok := into.(I)
 	if !ok {
-		return none, fmt.Errorf("a default item of kind %q is a %T and not an item", kind.GetNamespace(), into)
+		return none, fmt.Errorf("the default item of kind %q is a %T, which does not implement Item",
+			kind.GetNamespace(), into)
 	}
 	return item, nil
 }

@@ -30,14 +30,16 @@ var (
 func TestFeatureStoreSuiteThroughACache(t *testing.T) {
 	logged(t) // what is refused
 	suite.Run(t, func(*testing.T) suite.Table {
-		return newSuiteTable(1<<20, func(s ld.FeatureStore) ld.FeatureStore { return v4store.Cached(s, v4store.TTL(0)) })
+		return newSuiteTable(1<<20,
+			func(s ld.FeatureStore) ld.FeatureStore { return v4store.Cached(s, v4store.TTL(0)) })
 	})
 }
 
 // A store for go-client.v4, with a client of its own making: of another region, say, or without retries.
 func ExampleDynamoDB() {
 	db := dynamodb.New(session.Must(session.NewSession()), aws.NewConfig().WithRegion("eu-west-1").WithMaxRetries(3))
-	table := v4store.DynamoDB[ld.VersionedDataKind, ld.VersionedData]("flags", v4store.Prefix("production"), v4store.Client(db))
+	table := v4store.DynamoDB[ld.VersionedDataKind, ld.VersionedData]("flags", v4store.Prefix("production"),
+		v4store.Client(db))
 	cache := v4store.Cached(table, v4store.TTL(time.Hour))
 	_ = cache // config.FeatureStore = cache; config.UseLdd = true
 }
@@ -46,7 +48,8 @@ func ExampleDynamoDB() {
 func ExampleTable_Delete() {
 	cloud := localaws.New() // in a program: leave Client out, and the environment's AWS configuration counts
 	cloud.CreateFlagTable("flags")
-	table := v4store.DynamoDB[ld.VersionedDataKind, ld.VersionedData]("flags", v4store.Client(localv1.New(cloud.DynamoDB)))
+	table := v4store.DynamoDB[ld.VersionedDataKind, ld.VersionedData]("flags",
+		v4store.Client(localv1.New(cloud.DynamoDB)))
 	if err := table.Upsert(ld.Features, &ld.Flag{Key: "checkout", Version: 3}); err != nil {
 		log.Fatal(err)
 	}

@@ -46,7 +46,8 @@ func newWorld() *world {
 }
 
 func (w *world) store(options ...v4store.TableOption) *v4store.Table[ld.VersionedDataKind, ld.VersionedData] {
-	return v4store.DynamoDB[ld.VersionedDataKind, ld.VersionedData](table, append([]v4store.TableOption{v4store.Client(w.client)}, options...)...)
+	return v4store.DynamoDB[ld.VersionedDataKind, ld.VersionedData](table,
+		append([]v4store.TableOption{v4store.Client(w.client)}, options...)...)
 }
 
 // intercept has f see each call, whose error is returned instead of making it.
@@ -103,7 +104,9 @@ type meddling struct {
 	before, after func(operation string) error
 }
 
-func meddled[In, Out any](m *meddling, operation string, ctx aws.Context, in In, call func(aws.Context, In, ...request.Option) (Out, error)) (out Out, err error) {
+func meddled[In, Out any](
+	m *meddling, operation string, ctx aws.Context, in In, call func(aws.Context, In, ...request.Option) (Out, error),
+) (out Out, err error) {
 	if m.before != nil {
 		if err := m.before(operation); err != nil {
 			return out, err
@@ -116,19 +119,27 @@ func meddled[In, Out any](m *meddling, operation string, ctx aws.Context, in In,
 	return out, err
 }
 
-func (m *meddling) GetItemWithContext(ctx aws.Context, in *dynamodb.GetItemInput, _ ...request.Option) (*dynamodb.GetItemOutput, error) {
+func (m *meddling) GetItemWithContext(
+	ctx aws.Context, in *dynamodb.GetItemInput, _ ...request.Option,
+) (*dynamodb.GetItemOutput, error) {
 	return meddled(m, "GetItem", ctx, in, m.Client.GetItemWithContext)
 }
 
-func (m *meddling) QueryWithContext(ctx aws.Context, in *dynamodb.QueryInput, _ ...request.Option) (*dynamodb.QueryOutput, error) {
+func (m *meddling) QueryWithContext(
+	ctx aws.Context, in *dynamodb.QueryInput, _ ...request.Option,
+) (*dynamodb.QueryOutput, error) {
 	return meddled(m, "Query", ctx, in, m.Client.QueryWithContext)
 }
 
-func (m *meddling) PutItemWithContext(ctx aws.Context, in *dynamodb.PutItemInput, _ ...request.Option) (*dynamodb.PutItemOutput, error) {
+func (m *meddling) PutItemWithContext(
+	ctx aws.Context, in *dynamodb.PutItemInput, _ ...request.Option,
+) (*dynamodb.PutItemOutput, error) {
 	return meddled(m, "PutItem", ctx, in, m.Client.PutItemWithContext)
 }
 
-func (m *meddling) TransactWriteItemsWithContext(ctx aws.Context, in *dynamodb.TransactWriteItemsInput, _ ...request.Option) (*dynamodb.TransactWriteItemsOutput, error) {
+func (m *meddling) TransactWriteItemsWithContext(
+	ctx aws.Context, in *dynamodb.TransactWriteItemsInput, _ ...request.Option,
+) (*dynamodb.TransactWriteItemsOutput, error) {
 	return meddled(m, "TransactWriteItems", ctx, in, m.Client.TransactWriteItemsWithContext)
 }
 

@@ -131,7 +131,8 @@ func (h *history) judge(before map[string]held, data map[ld.VersionedDataKind]ma
 	after := h.rows()
 	for i := range historyFlags {
 		key := fmt.Sprintf("flag-%03d", i)
-		ours, got, must := noRow.version, of(after, key), of(before, key).version // must: what theirs must reach to be kept
+		// must: what theirs must reach to be kept
+		ours, got, must := noRow.version, of(after, key), of(before, key).version
 		if item := data[ld.Features][key]; item != nil {
 			ours, must = item.GetVersion(), item.GetVersion()
 		}
@@ -139,7 +140,8 @@ func (h *history) judge(before map[string]held, data map[ld.VersionedDataKind]ma
 		switch {
 		case !touched:
 			assert.Equal(h, ours, got.version, "%s: nobody else wrote it", key)
-		case theirs != noRow && theirs.version >= must && theirs != of(before, key): // else it may be again as it was read
+		// else it may be again as it was read
+		case theirs != noRow && theirs.version >= must && theirs != of(before, key):
 			assert.Equal(h, theirs, got, "%s: it was as new as ours, %d", key, must)
 		case got != theirs: // theirs may also have come later
 			assert.Equal(h, ours, got.version, "%s: before %v, theirs %v", key, of(before, key), theirs)

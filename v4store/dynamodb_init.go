@@ -19,32 +19,36 @@ import (
 
 // Init computes a difference and then writes it:
 //
-//	difference:  for each kind, read its rows; put the items whose rows are not equal, remove the rows without an item
+//	difference:  for each kind, read its rows; put the items whose rows differ, remove the rows without an item
 //	batches:     split the writes into transactions
-//	transact:    send one after the other; if a row changed since it was read, read it again and keep it or retry
+//	transact:    send them in sequence; if a row changed since it was read, read it again and keep it or retry
 //
-// Other processes can write in between. So each write has the row that it was computed from, and its condition is that
-// the row is still the same. dynamostore does the same, with a fencing token for programs that sync a table.
+// Other processes can write at the same time. So each write contains the row that it was computed from, and its
+// condition is that the row has not changed. dynamostore does the same, with a fencing token for programs that sync a
+// table.
 
-// Init makes the rows of the given kinds exactly the given items, whatever the versions, and marks the table as
-// initialized. It reads the rows, leaves equal rows alone (the same version and equal JSON), and writes the rest in
-// transactions of at most 100 rows and 4 MB: segments, then flags in the order of their keys, removals in the opposite
-// order, the marker last. A row that another process changed meanwhile is kept if its version is at least ours. So
-// unchanged data costs only reads, a change of up to 99 items is written completely or not at all, and a concurrent newer
-// item survives.
+// Init makes the rows of the given kinds exactly the given items, whatever their versions, and marks the table as
+// initialized. It reads the rows and skips equal ones, which have the same version and equal JSON. It writes the others
+// in transactions of at most 100 rows and 4 MB: segments, then flags in the order of their keys, removals in the
+// opposite order, the marker last. If another process changed a row meanwhile, the row is kept if its version is at
+// least that of the given item. So unchanged data costs only reads, a change of up to 99 items is written completely or
+// not at all, and a newer item of a concurrent writer is kept.
 //
-// Throttling and conflicts are retried for 30 seconds per transaction at most. After an error the transactions that were
-// made stay, and the next Init writes the rest. Items that DynamoDB cannot hold are not written, as in Upsert.
+// Throttling and conflicts are retried for at most 30 seconds per transaction. After an error, completed transactions
+// remain, and the next Init writes the rest. Items that exceed DynamoDB's limits are not written, as in Upsert.
 //
 // Use daemon mode, which only reads, if a newer LaunchDarkly SDK, the stack or the Relay Proxy writes the table:
 // go-client.v4 does not know newer fields of flags, and Init would remove them.
 func (t *Table[K, I]) Init(all map[K]map[string]I) error {
-	// Segments come before the flags that refer to them: in descending alphabetical order. Prerequisites are not ordered.
-	kinds := slices.SortedFunc(maps.Keys(all), func(a, b K) int { return strings.Compare(b.GetNamespace(), a.GetNamespace()) })
+	// Descending by name: segments come before the flags that refer to them. Prerequisites are not ordered.
+	kinds := slices.SortedFunc(maps.Keys(all), func(a, b K) int {
+		return strings.Compare(b.GetNamespace(), a.GetNamespace())
+	})
 	var puts, removals []*write
 	for i, kind := range kinds {
 		if i > 0 && kinds[i-1].GetNamespace() == kind.GetNamespace() {
-			return fmt.Errorf("write to table %q: two kinds have the namespace %q: pass one", t.rows.table, kind.GetNamespace())
+			return fmt.Errorf("write to table %q: two kinds have the namespace %q; pass one", t.rows.table,
+				kind.GetNamespace())
 		}
 		p, r, err := t.difference(t.rows.namespace(kind.GetNamespace()), all[kind])
 		if err != nil {
@@ -75,7 +79,7 @@ func (t *Table[K, I]) difference(namespace string, items map[string]I) (puts, re
 	if err := t.rows.each(namespace, func(key string, r row) { old[key] = r }); err != nil {
 		return nil, nil, err
 	}
-	// Sorted, so that equal differences are written in the same order.
+	// The order is deterministic: equal differences are written in the same order.
 	for _, key := range slices.Sorted(maps.Keys(items)) {
 		r, err := encode(namespace, key, items[key])
 		if err != nil {
@@ -85,7 +89,7 @@ func (t *Table[K, I]) difference(namespace string, items map[string]I) (puts, re
 			puts = append(puts, &write{namespace: namespace, key: key, old: old[key], put: r})
 		}
 	}
-	// The old row of a refused item stays, because its key is in items.
+	// The old row of a refused item is kept, because its key is in items.
 	for _, key := range slices.Sorted(maps.Keys(old)) {
 		if _, stays := items[key]; !stays {
 			removals = append(removals, &write{namespace: namespace, key: key, old: old[key]})
@@ -97,7 +101,7 @@ func (t *Table[K, I]) difference(namespace string, items map[string]I) (puts, re
 // write is a put or a removal of one row, conditional on the row as it was read.
 type write struct {
 	namespace, key string
-	old            row // as it was read; nil: no row
+	old            row // the row that was read; nil: no row
 	put            row // nil: a removal
 }
 
@@ -121,9 +125,10 @@ func batches(writes []*write) func(func([]*write) bool) {
 	}
 }
 
-// transact sends one transaction, and retries the writes that its cancellation left. DynamoDB makes all writes of a
-// transaction or none (https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/transaction-apis.html). If a
-// response was lost, the conditions of the retry fail, and settle finds the rows as they should be.
+// transact sends one transaction, and retries the writes that may still succeed after it was canceled. DynamoDB
+// executes all writes of a transaction or none
+// (https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/transaction-apis.html). If a response was lost, the
+// conditions of the retry fail, and settle finds that the rows are correct.
 func (r *rows) transact(batch []*write) error {
 	db, err := r.client()
 	if err != nil {
@@ -151,10 +156,12 @@ func (r *rows) transact(batch []*write) error {
 }
 
 // settle reads the reasons of a canceled transaction and returns the writes to retry: those that were throttled or
-// canceled because of another row, and those whose row changed but is older than ours. Any other reason is an error that
-// names the row.
-func (r *rows) settle(ctx context.Context, batch []*write, canceled *dynamodb.TransactionCanceledException) (left []*write, err error) {
-	if len(canceled.CancellationReasons) != len(batch) { // one for each, in the request's order
+// canceled because of another row, and those whose row changed but has an older version. For any other reason it
+// returns an error that names the row.
+func (r *rows) settle(
+	ctx context.Context, batch []*write, canceled *dynamodb.TransactionCanceledException,
+) (left []*write, err error) {
+	if len(canceled.CancellationReasons) != len(batch) { // one per write, in the request's order
 		return nil, fmt.Errorf("%d reasons for %d rows: %w", len(canceled.CancellationReasons), len(batch), canceled)
 	}
 	for i, reason := range canceled.CancellationReasons {
@@ -167,28 +174,29 @@ func (r *rows) settle(ctx context.Context, batch []*write, canceled *dynamodb.Tr
 			if err != nil {
 				return nil, err
 			}
-			if w.stands(now) {
+			if w.needed(now) {
 				w.old = now
 				left = append(left, w)
 			}
 		default:
-			return nil, fmt.Errorf("row %q %q: %s: %s: %w", w.namespace, w.key, code, aws.StringValue(reason.Message), canceled)
+			return nil, fmt.Errorf("row %q %q: %s: %s: %w", w.namespace, w.key, code,
+				aws.StringValue(reason.Message), canceled)
 		}
 	}
 	return left, nil
 }
 
-// stands reports whether a write is still to be made after its row changed.
-func (w *write) stands(now row) bool {
+// needed reports whether a write is still needed after its row changed.
+func (w *write) needed(now row) bool {
 	ours := w.put // a row of at least this version is kept
 	if w.put == nil {
 		ours = w.old
 	}
 	if now == nil {
-		return w.put != nil // another process removed it: a put is retried, a removal is done
+		return w.put != nil // another process removed the row: a put is retried, a removal is done
 	}
 	if w.put != nil && (w.put[layout.AttrItem] == nil || sameRow(now, w.put)) {
-		return false // another process wrote the same, or we did and the response was lost
+		return false // the row is already equal: by another process, or by an attempt whose response was lost
 	}
 	// A row without a comparable version is replaced.
 	theirs, err := versionOf(now)
@@ -199,12 +207,12 @@ func (w *write) stands(now row) bool {
 	return err == nil && theirs < version
 }
 
-// item returns the write in a transaction. Its condition is that the row is as it was read: its version and its item, because
-// after a reset of the environment another item can have the same version.
+// item returns the write for a transaction. Its condition is that the row's version and item have not changed. The
+// version alone is not enough: after a reset of the environment another item can have the same version.
 func (w *write) item(table *string) *dynamodb.TransactWriteItem {
 	names := map[string]string{"#n": layout.AttrNamespace}
 	parts := []string{"attribute_not_exists(#n)"}
-	var values row // DynamoDB refuses an empty one
+	var values row // nil if there are none, because DynamoDB rejects an empty map
 	if w.old != nil {
 		names["#v"], names["#i"] = layout.AttrVersion, layout.AttrItem
 		parts[0] = "attribute_exists(#n)"
@@ -234,8 +242,8 @@ func (w *write) item(table *string) *dynamodb.TransactWriteItem {
 	}}
 }
 
-// sameRow reports whether two rows have the same version and equal JSON. A row of another writer whose version is not a whole
-// number is never equal.
+// sameRow reports whether two rows have the same version and equal JSON. A row of another writer whose version is not a
+// whole number is never equal.
 func sameRow(a, b row) bool {
 	versionA, errA := versionOf(a)
 	versionB, errB := versionOf(b)
@@ -247,7 +255,8 @@ func sameRow(a, b row) bool {
 	return itemA == itemB || equalJSON(itemA, itemB)
 }
 
-// equalJSON compares two texts as JSON. It compares numbers as they are written: two large numbers can be equal as float64.
+// equalJSON compares two texts as JSON. It compares numbers as text, because two different large numbers can be equal
+// as float64.
 func equalJSON(a, b string) bool {
 	var values [2]any
 	for i, text := range []string{a, b} {

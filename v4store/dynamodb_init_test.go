@@ -156,7 +156,8 @@ func TestInitGoesOnWhereItFailed(t *testing.T) {
 func canceled(codes ...string) error {
 	e := &types.TransactionCanceledException{Message: aws.String("canceled")}
 	for _, code := range codes {
-		e.CancellationReasons = append(e.CancellationReasons, types.CancellationReason{Code: &code, Message: aws.String("because")})
+		e.CancellationReasons = append(e.CancellationReasons,
+			types.CancellationReason{Code: &code, Message: aws.String("because")})
 	}
 	return e
 }
@@ -169,14 +170,15 @@ func TestWritesAreRetried(t *testing.T) {
 		operation string
 		err       error
 	}{
-		"a conflict of a put":           {"PutItem", conflict},
-		"a throttled put":               {"PutItem", throttled},
-		"a server's error on a put":     {"PutItem", broken},
-		"a throttled transaction":       {"TransactWriteItems", throttled},
-		"a server's error":              {"TransactWriteItems", broken},
-		"a conflict in a transaction":   {"TransactWriteItems", canceled("None", "TransactionConflict", "None")},
-		"throttling in a transaction":   {"TransactWriteItems", canceled("ThrottlingError", "None", "None")},
-		"a full table in a transaction": {"TransactWriteItems", canceled("None", "ProvisionedThroughputExceeded", "None")},
+		"a conflict of a put":         {"PutItem", conflict},
+		"a throttled put":             {"PutItem", throttled},
+		"a server's error on a put":   {"PutItem", broken},
+		"a throttled transaction":     {"TransactWriteItems", throttled},
+		"a server's error":            {"TransactWriteItems", broken},
+		"a conflict in a transaction": {"TransactWriteItems", canceled("None", "TransactionConflict", "None")},
+		"throttling in a transaction": {"TransactWriteItems", canceled("ThrottlingError", "None", "None")},
+		"a full table in a transaction": {"TransactWriteItems",
+			canceled("None", "ProvisionedThroughputExceeded", "None")},
 	} {
 		write := func(s *v4store.Table[ld.VersionedDataKind, ld.VersionedData]) error {
 			if c.operation == "PutItem" {
@@ -286,11 +288,14 @@ func TestInitAgainstBrokenRows(t *testing.T) {
 		flags             []string
 		want              string
 	}{
-		"a row breaks":            {nil, map[string]types.AttributeValue{"item": str("{}")}, []string{"a:1"}, "1"},
-		"a broken row is newer":   {map[string]types.AttributeValue{"item": str("{}")}, map[string]types.AttributeValue{"version": num("7"), "item": str("{}")}, []string{"a:1"}, "7"},
-		"a broken row goes":       {map[string]types.AttributeValue{"version": str("?")}, nil, nil, ""},
-		"a removed one was newer": {map[string]types.AttributeValue{"version": num("3"), "item": str("{}")}, map[string]types.AttributeValue{"version": num("4"), "item": str("{}")}, nil, "4"},
-		"a removed one was older": {map[string]types.AttributeValue{"version": num("3"), "item": str("{}")}, map[string]types.AttributeValue{"version": num("2"), "item": str("{}")}, nil, ""},
+		"a row breaks": {nil, map[string]types.AttributeValue{"item": str("{}")}, []string{"a:1"}, "1"},
+		"a broken row is newer": {map[string]types.AttributeValue{"item": str("{}")},
+			map[string]types.AttributeValue{"version": num("7"), "item": str("{}")}, []string{"a:1"}, "7"},
+		"a broken row goes": {map[string]types.AttributeValue{"version": str("?")}, nil, nil, ""},
+		"a removed one was newer": {map[string]types.AttributeValue{"version": num("3"), "item": str("{}")},
+			map[string]types.AttributeValue{"version": num("4"), "item": str("{}")}, nil, "4"},
+		"a removed one was older": {map[string]types.AttributeValue{"version": num("3"), "item": str("{}")},
+			map[string]types.AttributeValue{"version": num("2"), "item": str("{}")}, nil, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld()

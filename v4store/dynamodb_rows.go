@@ -20,37 +20,37 @@ import (
 	"github.com/warmflags/warmflags/internal/table/layout"
 )
 
-// A row of an item is {namespace: "[prefix:]kind", key, version, item}, where item is LaunchDarkly's JSON as a string,
-// also that of a tombstone. The row of a marker has its namespace as its key. Other programs write rows too: versionOf and
-// itemOf check an attribute before it is used.
+// A row of an item is {namespace: "[prefix:]kind", key, version, item}, where item is LaunchDarkly's JSON as a string.
+// This includes tombstones. The row of a marker has its namespace as its key. Other programs write rows too, so
+// versionOf and itemOf check an attribute before it is used.
 
 // Limits of DynamoDB (https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/Constraints.html).
 const (
 	maxRowBytes         = 400 * 1024
 	maxKeyBytes         = 1024
 	maxTransactionItems = 100
-	maxTransactionBytes = 4*1024*1024 - 64*1024 // less what the names in expressions need
+	maxTransactionBytes = 4*1024*1024 - 64*1024 // reserves space for the names in expressions
 )
 
-// A read is made once, and the AWS SDK retries it. A write is retried until callLimit has passed.
+// The AWS SDK retries reads. withRetry retries writes until callLimit has passed.
 const (
-	rowReadLimit = 5 * time.Second       // of a read of one row
-	callLimit    = 30 * time.Second      // of all other calls
+	rowReadLimit = 5 * time.Second       // for a read of one row
+	callLimit    = 30 * time.Second      // for all other calls
 	pauseFirst   = 25 * time.Millisecond // the maximum pause before the second attempt
 	pauseMax     = 2 * time.Second
 )
 
-// row is a row of the table as it was read; nil if there is none.
+// row is a row of the table, or nil if there is none.
 type row = map[string]*dynamodb.AttributeValue
 
 // clientMaker returns the client, or an error with all problems of the options.
 type clientMaker = func() (dynamodbiface.DynamoDBAPI, error)
 
-// rows reads and writes one environment's rows. Kinds and items are encoded by the caller, so it needs no type parameters.
+// rows reads and writes one environment's rows. The caller encodes kinds and items, so rows needs no type parameters.
 type rows struct {
 	table, prefix string
 	client        clientMaker
-	refused       atomic.Int64 // items that were not written because DynamoDB cannot hold them
+	refused       atomic.Int64 // items that were not written because they exceed DynamoDB's limits
 }
 
 // namespace returns the partition key of a kind or a marker.
@@ -63,10 +63,10 @@ func (r *rows) read(namespace, key string) (row, error) {
 	return r.readIn(ctx, namespace, key)
 }
 
-// readIn reads one row, strongly consistent; nil if there is none.
+// readIn reads one row, strongly consistent. It returns nil if there is none.
 func (r *rows) readIn(ctx context.Context, namespace, key string) (row, error) {
 	db, err := r.client()
-	if err != nil || key == "" { // DynamoDB refuses an empty key
+	if err != nil || key == "" { // DynamoDB rejects an empty key
 		return nil, err
 	}
 	out, err := db.GetItemWithContext(ctx, &dynamodb.GetItemInput{
@@ -102,18 +102,18 @@ func (r *rows) each(namespace string, yield func(key string, one row)) error {
 			return fmt.Errorf("read namespace %q of table %q: %w", namespace, r.table, err)
 		}
 		for _, one := range out.Items {
-			yield(aws.StringValue(one[layout.AttrKey].S), one) // the table's own key: always a string
+			yield(aws.StringValue(one[layout.AttrKey].S), one) // the sort key is always a string
 		}
 		if len(out.LastEvaluatedKey) == 0 {
 			return nil
 		}
-		// A page may end anywhere, even without a row: only the last has no such key.
+		// A page may be empty. Only the last page has no LastEvaluatedKey.
 		in.ExclusiveStartKey = out.LastEvaluatedKey
 	}
 }
 
-// putNewer writes a row if the table has no row of its key, or an older one. A row whose version is missing or not a number
-// cannot be compared, and is replaced.
+// putNewer writes a row if the table has no row for its key or an older one. It replaces a row whose version is missing
+// or not a number, because such a version cannot be compared.
 func (r *rows) putNewer(one row) error {
 	db, err := r.client()
 	if err != nil {
@@ -130,16 +130,17 @@ func (r *rows) putNewer(one row) error {
 		}, noSDKRetries)
 		return err
 	})
-	// This also happens if an earlier attempt succeeded and its response was lost: the row is in the table then.
+	// The condition also fails if an earlier attempt succeeded and its response was lost.
 	var held *dynamodb.ConditionalCheckFailedException
 	if err != nil && !errors.As(err, &held) {
-		return fmt.Errorf("upsert row %q %q of table %q: %w", *one[layout.AttrNamespace].S, *one[layout.AttrKey].S, r.table, err)
+		return fmt.Errorf("upsert row %q %q of table %q: %w", *one[layout.AttrNamespace].S, *one[layout.AttrKey].S,
+			r.table, err)
 	}
 	return nil
 }
 
-// withRetry repeats a call until it succeeds, fails with an error that is not retryable, or callLimit has passed. The context
-// that it passes to the call ends then.
+// withRetry repeats a call until it succeeds, fails with an error that is not retryable, or callLimit has passed. It
+// passes the call a context that ends then.
 func withRetry(call func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(context.Background(), callLimit)
 	defer cancel()
@@ -149,19 +150,20 @@ func withRetry(call func(context.Context) error) error {
 			return err
 		}
 		if pause(ctx, attempt) != nil {
-			// The call's own error tells more than the context's.
+			// The call's own error is more specific than the context's.
 			return fmt.Errorf("gave up after %d attempts: %w", attempt, err)
 		}
 	}
 }
 
-// noSDKRetries turns off the AWS SDK's own retries, which would multiply with withRetry's.
+// noSDKRetries disables the AWS SDK's own retries, which would multiply withRetry's.
 func noSDKRetries(r *request.Request) { r.Retryer = client.NoOpRetryer{} }
 
-// errAgain means that another attempt can complete a canceled transaction.
+// errAgain means that another attempt may complete a canceled transaction.
 var errAgain = errors.New("rows are throttled or locked by other writers")
 
-// isRetryable reports whether another attempt can succeed: after throttling, a conflict, a lost connection, a server error.
+// isRetryable reports whether another attempt may succeed: after throttling, a conflict, a lost connection, or a server
+// error.
 func isRetryable(err error) bool {
 	var conflict *dynamodb.TransactionConflictException
 	var failure awserr.RequestFailure
@@ -200,8 +202,9 @@ func newRow(namespace, key string, version int, item string) row {
 	return r
 }
 
-// versionOf returns a row's version, which conditions compare. It is an error for a row of another writer whose attribute is
-// missing, a string or a fraction. Such a row can be read, by the version in its JSON, and is never equal to one of ours.
+// versionOf returns a row's version, which conditions compare. It returns an error for a row of another writer whose
+// version attribute is missing, a string or a fraction. Such a row can be read, by the version in its JSON, and is
+// never equal to another row.
 func versionOf(r row) (int, error) {
 	switch a := r[layout.AttrVersion]; {
 	case a == nil:
@@ -242,8 +245,8 @@ func rowBytes(r row) int {
 	return n
 }
 
-// refuses reports whether DynamoDB cannot hold a row, counts it and logs a warning. It is called before anything is written,
-// because in a transaction DynamoDB would refuse all other rows as well.
+// refuses reports whether a row exceeds DynamoDB's limits. If so, it counts the row and logs a warning. It is called
+// before anything is written, because DynamoDB would reject all other rows of the transaction as well.
 func (r *rows) refuses(one row) bool {
 	var reason string
 	key := *one[layout.AttrKey].S
@@ -258,6 +261,7 @@ func (r *rows) refuses(one row) bool {
 		return false
 	}
 	r.refused.Add(1)
-	slog.Warn("v4store: item not written, its old row stays", "namespace", *one[layout.AttrNamespace].S, "key", key, "reason", reason)
+	slog.Warn("v4store: item not written; its old row is kept", "namespace", *one[layout.AttrNamespace].S, "key", key,
+		"reason", reason)
 	return true
 }

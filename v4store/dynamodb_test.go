@@ -67,7 +67,7 @@ func TestOtherTypes(t *testing.T) {
 
 	// A kind with a wrong default item is a fault of the program. It is an error and not a panic.
 	_, err = v4store.DynamoDB[badKind, *ld.Flag](table, v4store.Client(w.client)).Get(badKind{}, "b")
-	require.ErrorContains(t, err, "and not an item")
+	require.ErrorContains(t, err, "which does not implement Item")
 }
 
 type badKind struct{ flagKind }
@@ -83,8 +83,10 @@ func TestRowsOfLaunchDarklysSchema(t *testing.T) {
 		assert.JSONEq(t, `{"key":"a","version":7,"on":false,"offVariation":null,"rules":null,"fallthrough":{"variation":null},
 			"variations":null,"salt":"s","deleted":false}`, row["item"].(*types.AttributeValueMemberS).Value)
 		delete(row, "item")
-		assert.Equal(t, map[string]types.AttributeValue{"namespace": str(namespace), "key": str("a"), "version": num("7")}, row)
-		assert.Equal(t, map[string]types.AttributeValue{"namespace": str(marker), "key": str(marker)}, w.row(t, marker, marker))
+		assert.Equal(t, map[string]types.AttributeValue{"namespace": str(namespace), "key": str("a"),
+			"version": num("7")}, row)
+		assert.Equal(t, map[string]types.AttributeValue{"namespace": str(marker), "key": str(marker)},
+			w.row(t, marker, marker))
 	}
 }
 
@@ -279,7 +281,8 @@ func TestWrongOptions(t *testing.T) {
 		_, getErr := s.Get(ld.Features, "a")
 		_, allErr := s.All(ld.Features)
 		for _, err := range []error{
-			getErr, allErr, s.Init(flags("a:1")), s.Upsert(ld.Features, &ld.Flag{Key: "a"}), s.Delete(ld.Features, "a", 1),
+			getErr, allErr, s.Init(flags("a:1")), s.Upsert(ld.Features, &ld.Flag{Key: "a"}),
+			s.Delete(ld.Features, "a", 1),
 		} {
 			require.ErrorContains(t, err, problem)
 			require.ErrorContains(t, err, "the table's name is empty", "all problems at once")
@@ -291,7 +294,8 @@ func TestWrongOptions(t *testing.T) {
 }
 
 func TestErrorsNameTheTable(t *testing.T) {
-	s := v4store.DynamoDB[ld.VersionedDataKind, ld.VersionedData]("none", v4store.Client(localv1.New(localaws.New().DynamoDB)))
+	s := v4store.DynamoDB[ld.VersionedDataKind, ld.VersionedData]("none",
+		v4store.Client(localv1.New(localaws.New().DynamoDB)))
 	_, err := s.Get(ld.Features, "a")
 	require.ErrorContains(t, err, `read row "features" "a" of table "none"`)
 	_, err = s.All(ld.Features)

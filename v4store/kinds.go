@@ -1,13 +1,13 @@
 package v4store
 
-// Item is what a store needs of go-client.v4's VersionedData: a flag, a segment, or a tombstone.
+// Item is the part of go-client.v4's VersionedData that a store needs: a flag, a segment, or a tombstone.
 type Item interface {
 	GetKey() string
 	GetVersion() int
 	IsDeleted() bool
 }
 
-// Kind is what a store needs of go-client.v4's VersionedDataKind.
+// Kind is the part of go-client.v4's VersionedDataKind that a store needs.
 type Kind[I Item] interface {
 	comparable
 	GetNamespace() string                      // "features" or "segments"
@@ -16,8 +16,8 @@ type Kind[I Item] interface {
 }
 
 // FeatureStore has the methods of go-client.v4's FeatureStore, whose type arguments are ld.VersionedDataKind and
-// ld.VersionedData. A Get of an item that is missing or deleted returns the zero I, which is nil for an interface, and no
-// error; All leaves deleted items out.
+// ld.VersionedData. A Get of an item that is missing or deleted returns the zero I, which is nil for an interface, and
+// no error. All omits deleted items.
 type FeatureStore[K Kind[I], I Item] interface {
 	Get(kind K, key string) (I, error)
 	All(kind K) (map[string]I, error)

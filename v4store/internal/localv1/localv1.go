@@ -1,4 +1,4 @@
-// Package localv1 is a DynamoDB in memory for aws-sdk-go v1: internal/local/aws, with its types and errors translated.
+// Package localv1 is a DynamoDB in memory for aws-sdk-go v1. It translates types and errors of internal/local/aws.
 package localv1
 
 import (
@@ -17,22 +17,25 @@ import (
 	localaws "github.com/warmflags/warmflags/internal/local/aws"
 )
 
-// Client has those methods of [dynamodbiface.DynamoDBAPI] that a store calls; all others panic. Inputs are checked as
-// the SDK does, attributes may be strings and numbers, and options are ignored: nothing is retried.
+// Client implements the methods of [dynamodbiface.DynamoDBAPI] that a store calls; all others panic. It validates
+// inputs like the SDK. It supports strings and numbers as attributes. It ignores options and does not retry.
 type Client struct {
 	dynamodbiface.DynamoDBAPI
 	db *localaws.DynamoDB
 }
 
-// New makes a client.
+// New returns a client of db.
 func New(db *localaws.DynamoDB) *Client { return &Client{db: db} }
 
 // GetItemWithContext implements [dynamodbiface.DynamoDBAPI].
-func (c *Client) GetItemWithContext(ctx aws.Context, in *v1.GetItemInput, _ ...request.Option) (*v1.GetItemOutput, error) {
+func (c *Client) GetItemWithContext(
+	ctx aws.Context, in *v1.GetItemInput, _ ...request.Option,
+) (*v1.GetItemOutput, error) {
 	if err := in.Validate(); err != nil {
 		return nil, err
 	}
-	out, err := c.db.GetItem(ctx, &v2.GetItemInput{TableName: in.TableName, Key: toV2(in.Key), ConsistentRead: in.ConsistentRead})
+	out, err := c.db.GetItem(ctx,
+		&v2.GetItemInput{TableName: in.TableName, Key: toV2(in.Key), ConsistentRead: in.ConsistentRead})
 	if err != nil {
 		return nil, translate(ctx, err)
 	}
@@ -46,8 +49,9 @@ func (c *Client) QueryWithContext(ctx aws.Context, in *v1.QueryInput, _ ...reque
 	}
 	out, err := c.db.Query(ctx, &v2.QueryInput{
 		TableName: in.TableName, ConsistentRead: in.ConsistentRead, KeyConditionExpression: in.KeyConditionExpression,
-		ExpressionAttributeNames: aws.StringValueMap(in.ExpressionAttributeNames), ExpressionAttributeValues: toV2(in.ExpressionAttributeValues),
-		ExclusiveStartKey: toV2(in.ExclusiveStartKey),
+		ExpressionAttributeNames:  aws.StringValueMap(in.ExpressionAttributeNames),
+		ExpressionAttributeValues: toV2(in.ExpressionAttributeValues),
+		ExclusiveStartKey:         toV2(in.ExclusiveStartKey),
 	})
 	if err != nil {
 		return nil, translate(ctx, err)
@@ -60,19 +64,24 @@ func (c *Client) QueryWithContext(ctx aws.Context, in *v1.QueryInput, _ ...reque
 }
 
 // PutItemWithContext implements [dynamodbiface.DynamoDBAPI].
-func (c *Client) PutItemWithContext(ctx aws.Context, in *v1.PutItemInput, _ ...request.Option) (*v1.PutItemOutput, error) {
+func (c *Client) PutItemWithContext(
+	ctx aws.Context, in *v1.PutItemInput, _ ...request.Option,
+) (*v1.PutItemOutput, error) {
 	if err := in.Validate(); err != nil {
 		return nil, err
 	}
 	_, err := c.db.PutItem(ctx, &v2.PutItemInput{
 		TableName: in.TableName, Item: toV2(in.Item), ConditionExpression: in.ConditionExpression,
-		ExpressionAttributeNames: aws.StringValueMap(in.ExpressionAttributeNames), ExpressionAttributeValues: toV2(in.ExpressionAttributeValues),
+		ExpressionAttributeNames:  aws.StringValueMap(in.ExpressionAttributeNames),
+		ExpressionAttributeValues: toV2(in.ExpressionAttributeValues),
 	})
 	return &v1.PutItemOutput{}, translate(ctx, err)
 }
 
 // TransactWriteItemsWithContext implements [dynamodbiface.DynamoDBAPI] for puts and deletes.
-func (c *Client) TransactWriteItemsWithContext(ctx aws.Context, in *v1.TransactWriteItemsInput, _ ...request.Option) (*v1.TransactWriteItemsOutput, error) {
+func (c *Client) TransactWriteItemsWithContext(
+	ctx aws.Context, in *v1.TransactWriteItemsInput, _ ...request.Option,
+) (*v1.TransactWriteItemsOutput, error) {
 	if err := in.Validate(); err != nil {
 		return nil, err
 	}
@@ -82,13 +91,15 @@ func (c *Client) TransactWriteItemsWithContext(ctx aws.Context, in *v1.TransactW
 		if p := i.Put; p != nil {
 			item.Put = &types.Put{
 				TableName: p.TableName, Item: toV2(p.Item), ConditionExpression: p.ConditionExpression,
-				ExpressionAttributeNames: aws.StringValueMap(p.ExpressionAttributeNames), ExpressionAttributeValues: toV2(p.ExpressionAttributeValues),
+				ExpressionAttributeNames:  aws.StringValueMap(p.ExpressionAttributeNames),
+				ExpressionAttributeValues: toV2(p.ExpressionAttributeValues),
 			}
 		}
 		if d := i.Delete; d != nil {
 			item.Delete = &types.Delete{
 				TableName: d.TableName, Key: toV2(d.Key), ConditionExpression: d.ConditionExpression,
-				ExpressionAttributeNames: aws.StringValueMap(d.ExpressionAttributeNames), ExpressionAttributeValues: toV2(d.ExpressionAttributeValues),
+				ExpressionAttributeNames:  aws.StringValueMap(d.ExpressionAttributeNames),
+				ExpressionAttributeValues: toV2(d.ExpressionAttributeValues),
 			}
 		}
 		all.TransactItems = append(all.TransactItems, item)
@@ -97,7 +108,7 @@ func (c *Client) TransactWriteItemsWithContext(ctx aws.Context, in *v1.TransactW
 	return &v1.TransactWriteItemsOutput{}, translate(ctx, err)
 }
 
-// translate makes an error of the SDK v2 one of v1.
+// translate converts an error of the SDK v2 into one of v1.
 func translate(ctx context.Context, err error) error {
 	if err == nil {
 		return nil
@@ -109,13 +120,14 @@ func translate(ctx context.Context, err error) error {
 	if errors.As(err, &canceled) {
 		translated := &v1.TransactionCanceledException{Message_: canceled.Message}
 		for _, r := range canceled.CancellationReasons {
-			translated.CancellationReasons = append(translated.CancellationReasons, &v1.CancellationReason{Code: r.Code, Message: r.Message})
+			translated.CancellationReasons = append(translated.CancellationReasons,
+				&v1.CancellationReason{Code: r.Code, Message: r.Message})
 		}
 		return translated
 	}
 	var e smithy.APIError
 	if !errors.As(err, &e) {
-		return err // an interceptor's own
+		return err // from an interceptor
 	}
 	message := aws.String(e.ErrorMessage())
 	switch e.ErrorCode() {
@@ -162,7 +174,7 @@ func toV1(attributes map[string]types.AttributeValue) map[string]*v1.AttributeVa
 		case *types.AttributeValueMemberS:
 			all[name] = &v1.AttributeValue{S: &a.Value}
 		default:
-			all[name] = &v1.AttributeValue{NULL: aws.Bool(true)} // of a kind that no store writes
+			all[name] = &v1.AttributeValue{NULL: aws.Bool(true)} // a type that no store writes
 		}
 	}
 	return all

@@ -6,33 +6,33 @@ import (
 	"reflect"
 )
 
-// found is what a read of the inner store found.
+// found is the result of a read of the inner store.
 type found[I Item] struct {
 	items  map[string]I
-	broken map[string]error // by key, why a row could not be decoded; its last known value stays
-	lost   map[string]error // by key, why the absence of a row is not believed; its last known value stays
+	broken map[string]error // by key, why a row could not be decoded; its last known value is kept
+	lost   map[string]error // by key, why the absence of a row is not accepted; its last known value is kept
 }
 
-// guarded turns a panic of the inner store into an error, so that callers do not wait for nothing.
-func guarded[I Item](ask func() (found[I], error)) (got found[I], err error) {
+// guarded converts a panic of the inner store into an error, so that the waiting calls are released.
+func guarded[I Item](read func() (found[I], error)) (got found[I], err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("store panicked: %v", p)
 		}
 	}()
-	return ask()
+	return read()
 }
 
-// ask reads from the inner store, without the lock.
-func (c *Cache[K, I]) ask(f *flight[K, I]) (found[I], error) {
+// fetch reads from the inner store, without the lock.
+func (c *Cache[K, I]) fetch(f *flight[K, I]) (found[I], error) {
 	if f.entry == &f.col.whole {
-		return c.askAll(f.col)
+		return c.fetchAll(f.col)
 	}
-	return c.askOne(f.col, f.entry)
+	return c.fetchOne(f.col, f.entry)
 }
 
-// askOne reads one item. An item that is missing is not in the map.
-func (c *Cache[K, I]) askOne(col *collection[K, I], e *entry[K, I]) (got found[I], err error) {
+// fetchOne reads one item. A missing item is not in the map.
+func (c *Cache[K, I]) fetchOne(col *collection[K, I], e *entry[K, I]) (got found[I], err error) {
 	item, err := c.inner.Get(col.kind, e.key)
 	switch {
 	case errors.As(err, new(*brokenRowError)):
@@ -56,14 +56,14 @@ func isNone[I Item](item I) bool {
 	return !v.IsValid() || v.IsZero()
 }
 
-// brokenRowReporter is implemented by a store whose All skips rows that it cannot decode, and can report them. [Table]
-// implements it.
+// brokenRowReporter is implemented by a store that can report the rows that its All skips because they cannot be
+// decoded. [Table] implements it.
 type brokenRowReporter[K Kind[I], I Item] interface {
 	AllAndBroken(kind K) (items map[string]I, broken map[string]error, err error)
 }
 
-// askAll reads a whole kind.
-func (c *Cache[K, I]) askAll(col *collection[K, I]) (got found[I], err error) {
+// fetchAll reads a whole kind.
+func (c *Cache[K, I]) fetchAll(col *collection[K, I]) (got found[I], err error) {
 	var all map[string]I
 	if inner, ok := c.inner.(brokenRowReporter[K, I]); ok {
 		all, got.broken, err = inner.AllAndBroken(col.kind)
