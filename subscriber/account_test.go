@@ -21,13 +21,13 @@ import (
 // visibility is SQS's default: how long a message that was received and not deleted is hidden.
 const visibility = 30 * time.Second
 
-// account is an account in memory with the topic, which remembers the calls of those under test. The test's own
-// calls are neither remembered nor made to fail.
+// account is an in-memory AWS account with the topic. It records the calls of the code under test. Calls that the test
+// makes with own are not recorded and never fail.
 type account struct {
 	*localaws.Cloud
 	t      *testing.T
 	own    context.Context
-	mu     sync.Mutex // guards all below
+	mu     sync.Mutex // guards the fields below
 	calls  []string   // operations, in order
 	inputs map[string]any
 	before func(ctx context.Context, operation string) error
@@ -62,8 +62,7 @@ func newAccount(t *testing.T) *account {
 	return a
 }
 
-// deliver loses a message that the queue's policy does not let the topic send, as SNS does: a message that is refused
-// is not sent again.
+// deliver loses a message that the queue's policy refuses. SNS does so too: it does not retry a refused message.
 func (a *account) deliver(d *localaws.Delivery) error {
 	url, err := a.SQS.GetQueueUrl(a.own,
 		&sqs.GetQueueUrlInput{QueueName: aws.String(d.Endpoint[strings.LastIndexByte(d.Endpoint, ':')+1:])})
@@ -83,12 +82,12 @@ func (a *account) deliver(d *localaws.Delivery) error {
 	return nil
 }
 
-// options are what a subscriber needs to use the account.
+// options makes a subscriber use the account.
 func (a *account) options() []subscriber.Option {
 	return []subscriber.Option{subscriber.SNSClient(a.SNS), subscriber.SQSClient(a.SQS)}
 }
 
-// intercept has f called before each call; an error is returned instead of making the call.
+// intercept calls f before each call. If f returns an error, the call returns that error and is not made.
 func (a *account) intercept(f func(ctx context.Context, operation string) error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -107,7 +106,7 @@ func (a *account) count(operation string) int {
 	return n
 }
 
-// publish sends to all that are subscribed.
+// publish publishes to the topic.
 func (a *account) publish(body string) {
 	_, err := a.SNS.Publish(a.own, &sns.PublishInput{TopicArn: aws.String(topic), Message: &body})
 	require.NoError(a.t, err)
@@ -128,10 +127,10 @@ func (a *account) subscriptions() (arns []string) {
 	return arns
 }
 
-// left are how many queues and subscriptions there are.
+// left returns the numbers of queues and subscriptions.
 func (a *account) left() [2]int { return [2]int{len(a.queues()), len(a.subscriptions())} }
 
-// requireNoMessages says that all queues are empty: all was acknowledged.
+// requireNoMessages requires that all queues are empty, so that every message was acknowledged.
 func (a *account) requireNoMessages() {
 	for _, url := range a.queues() {
 		out, err := a.SQS.GetQueueAttributes(a.own, &sqs.GetQueueAttributesInput{
@@ -143,7 +142,7 @@ func (a *account) requireNoMessages() {
 	}
 }
 
-// lose removes queues or subscriptions as somebody else might.
+// lose removes queues or subscriptions, as another program could.
 func (a *account) lose(queues, subscriptions bool) {
 	if queues {
 		for _, url := range a.queues() {
@@ -159,7 +158,7 @@ func (a *account) lose(queues, subscriptions bool) {
 	}
 }
 
-// tag is a tag's value on the only queue.
+// tag returns the value of a tag of the only queue.
 func (a *account) tag(name string) string {
 	out, err := a.SQS.ListQueueTags(a.own, &sqs.ListQueueTagsInput{QueueUrl: &a.queues()[0]})
 	require.NoError(a.t, err)

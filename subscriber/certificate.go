@@ -16,23 +16,24 @@ import (
 	"github.com/warmflags/warmflags/internal/clock"
 )
 
-// A request is trusted because of these facts, in order: the certificate's address is on SNS's own host in the topic's
-// region (checkCertificateURL); TLS proves that host when the certificate is fetched (get follows no redirect); the
-// certificate has one of SNS's names and is valid now; its key has signed the message (signature.go).
+// A request is trusted if all of these are true, checked in this order: the certificate's URL is on SNS's own host in
+// the topic's region (checkCertificateURL); TLS proves that host when the certificate is fetched (get follows no
+// redirect); the certificate has one of SNS's names and is valid now; its key has signed the message (signature.go).
 const (
-	// maxCertificates is how many certificates are cached. SNS signs with one at a time and replaces it now and then.
+	// maxCertificates is the largest number of cached certificates. SNS signs with one at a time, and replaces it from
+	// time to time.
 	maxCertificates = 8
 	// forgedPause is the shortest time between a fetch that verified no message and the next fetch.
 	forgedPause = time.Minute
-	// maxFetched is how much of an answer is read, in bytes. A certificate has about 2,000.
+	// maxFetched is the largest part of an answer that is read, in bytes. A certificate has about 2,000.
 	maxFetched = 1 << 16
 )
 
-// certificatePath is every SigningCertURL without its host. The ID is hexadecimal so far.
+// certificatePath matches the path of every SigningCertURL. The IDs that SNS has used so far are hexadecimal.
 var certificatePath = regexp.MustCompile(`^/SimpleNotificationService-[0-9a-zA-Z]{1,64}\.pem$`)
 
 // checkCertificateURL requires exactly https://host/SimpleNotificationService-<id>.pem, without port, user, query or
-// escapes. It compares text, so no second parser can read an odd URL differently.
+// escapes. It compares text, so that the result does not depend on how a URL is parsed.
 func checkCertificateURL(s, host string) error {
 	prefix := "https://" + host
 	if len(s) <= len(prefix) || s[:len(prefix)] != prefix || !certificatePath.MatchString(s[len(prefix):]) {
@@ -41,9 +42,9 @@ func checkCertificateURL(s, host string) error {
 	return nil
 }
 
-// signerNames returns the names of SNS's signing certificates, of which each must have one. The first is usual; AWS's
-// SDK for Java (SnsHostProvider) knows the others for newer, Chinese and GovCloud regions. All are AWS's own names, so
-// accepting each of them in any region is safe.
+// signerNames returns the names that SNS's signing certificates can have. The first one is usual. The others are those
+// of newer, Chinese and GovCloud regions, as in AWS's SDK for Java (SnsHostProvider). All are AWS's own names, so it is
+// safe to accept each of them in any region.
 func signerNames(region, suffix string) []string {
 	return []string{
 		"sns." + suffix, "sns." + region + "." + suffix, "sns-signing." + region + "." + suffix,
@@ -51,29 +52,29 @@ func signerNames(region, suffix string) []string {
 	}
 }
 
-// certificates verifies messages with signing certificates, which it fetches once. A certificate is cached by its URL
-// once it has verified a message, so forged requests cannot displace one.
+// certificates verifies messages with signing certificates, each of which it fetches once. A certificate is cached by
+// its URL after it has verified a message, so forged requests cannot displace it.
 //
-// Anyone can send a request that names another certificate. So after a fetch that verified no message, the next one
-// waits for forgedPause: SNS retries after a 503, and the new certificate of a rotation is fetched then. The last
-// certificate that was fetched and has verified nothing yet is kept too, so that a forged request that names the right
-// one does no harm.
+// Anyone can send a request that names another certificate. So after a fetch that verified no message, there is no
+// other fetch for forgedPause. If SNS has just replaced its certificate, its requests get a 503 until then; SNS retries
+// after a 503. The latest certificate that has not verified a message is kept too. So a forged request that names the
+// right certificate does not delay SNS's next message.
 type certificates struct {
 	fetch func(ctx context.Context, url string) (*x509.Certificate, error)
-	slot  chan struct{} // held during a fetch: there is one at a time
+	slot  chan struct{} // held during a fetch, so that there is one fetch at a time
 
-	mu        sync.Mutex // guards the following
-	verified  map[string]*x509.Certificate
-	candidate map[string]*x509.Certificate // one at most
-	forged    clock.Instant                // when a fetch last verified no message; zero: long ago
+	mu        sync.Mutex                   // guards the fields below
+	verified  map[string]*x509.Certificate // by URL; these have verified a message
+	candidate map[string]*x509.Certificate // by URL, at most one; it has not verified a message yet
+	forged    clock.Instant                // when a fetch last verified no message; zero if never
 }
 
-// errNoCertificate means that a message cannot be verified now, and perhaps later.
+// errNoCertificate means that a message cannot be verified now, but perhaps later.
 var errNoCertificate = errors.New("the certificate is not available")
 
-// newCertificates uses custom unless it is nil. Otherwise certificates come from SNS's host, which TLS proves, and must
-// have one of names. The certificate's chain is not followed: SNS serves the certificate without its issuers, so the
-// system's roots cannot verify it. AWS's own SDKs rely on TLS as well.
+// newCertificates fetches with custom. If custom is nil, it fetches certificates from SNS's host, which TLS proves, and
+// requires one of names. It does not verify the certificate's chain: SNS serves the certificate without its issuers, so
+// the system's roots cannot verify it. AWS's own SDKs rely on TLS too.
 func newCertificates(
 	custom func(context.Context, string) (*x509.Certificate, error), client *http.Client, names []string,
 ) *certificates {
@@ -86,9 +87,9 @@ func newCertificates(
 	return c
 }
 
-// verify checks m's signature with the certificate at its SigningCertURL, whose form was checked. Its error wraps
-// errNoCertificate if the certificate is not available now; otherwise the signature is wrong. It waits for a fetch
-// under way, and is safe for concurrent use.
+// verify checks m's signature with the certificate at its SigningCertURL, which checkCertificateURL has accepted. Its
+// error wraps errNoCertificate if the certificate is not available now; any other error means that the signature is
+// wrong. If another call is fetching, verify waits for it. It is safe for concurrent use.
 func (c *certificates) verify(ctx context.Context, m envelope) error {
 	if done, err := c.verifyCached(m); done {
 		return err
@@ -99,7 +100,7 @@ func (c *certificates) verify(ctx context.Context, m envelope) error {
 	case <-ctx.Done():
 		return fmt.Errorf("%w: wait to fetch %q: %w", errNoCertificate, m.SigningCertURL, ctx.Err())
 	}
-	if done, err := c.verifyCached(m); done { // another request fetched it, or a forged one
+	if done, err := c.verifyCached(m); done { // another request has fetched this or a useless certificate meanwhile
 		return err
 	}
 	certificate, err := c.fetch(ctx, m.SigningCertURL)
@@ -116,7 +117,8 @@ func (c *certificates) verify(ctx context.Context, m envelope) error {
 	return c.verifyWith(m, certificate)
 }
 
-// verifyCached verifies m with a certificate that is cached, or refuses to fetch one during forgedPause.
+// verifyCached verifies m with a cached certificate. If there is none, it returns done during forgedPause, with an
+// error, because nothing may be fetched.
 func (c *certificates) verifyCached(m envelope) (done bool, err error) {
 	c.mu.Lock()
 	certificate := c.verified[m.SigningCertURL]
@@ -135,7 +137,7 @@ func (c *certificates) verifyCached(m envelope) (done bool, err error) {
 	return false, nil
 }
 
-// verifyWith verifies m, and caches the certificate according to the result.
+// verifyWith verifies m, and caches the certificate as verified or as the candidate.
 func (c *certificates) verifyWith(m envelope, certificate *x509.Certificate) error {
 	err := m.verify(certificate)
 	c.mu.Lock()
@@ -163,10 +165,10 @@ func (c *certificates) pause() {
 // checkValidity checks the certificate's own dates.
 func checkValidity(c *x509.Certificate) error {
 	if c == nil {
-		return errors.New("there is none")
+		return errors.New("no certificate was returned")
 	}
 	if now := time.Now(); now.Before(c.NotBefore) || now.After(c.NotAfter) {
-		return fmt.Errorf("it is valid from %v to %v only", c.NotBefore, c.NotAfter)
+		return fmt.Errorf("the certificate is only valid from %v to %v", c.NotBefore, c.NotAfter)
 	}
 	return nil
 }
@@ -193,10 +195,10 @@ func fetchCertificate(ctx context.Context, client *http.Client, url string, name
 			return certificate, nil
 		}
 	}
-	return nil, fmt.Errorf("it belongs to %q, not to SNS", certificate.DNSNames)
+	return nil, fmt.Errorf("the certificate belongs to %q, not to SNS", certificate.DNSNames)
 }
 
-// get fetches a small answer, within callTimeout whatever the client's own limit.
+// get fetches a small answer. It takes at most callTimeout, or the client's own timeout if that is shorter.
 func get(ctx context.Context, client *http.Client, url string) (status int, body []byte, err error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()

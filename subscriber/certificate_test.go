@@ -24,7 +24,7 @@ import (
 	"github.com/warmflags/warmflags/subscriber"
 )
 
-// Certificates are asked for at SNS's own host only, whatever a message says.
+// Certificates are fetched only from SNS's own host, whatever URL a message has.
 func TestEndpointPinsTheCertificateHost(t *testing.T) {
 	const path = "/SimpleNotificationService-0123456789abcdef0123456789abcdef.pem"
 	for _, u := range []string{
@@ -55,11 +55,13 @@ func TestEndpointPinsTheCertificateHost(t *testing.T) {
 	} {
 		t.Run(u, func(t *testing.T) {
 			asked := 0
-			h := newEndpoint(t, &sink{}, subscriber.Certificates(func(context.Context, string) (*x509.Certificate, error) {
+			get := func(context.Context, string) (*x509.Certificate, error) {
 				asked++
 				return oneSigner().certificate, nil
-			}))
-			status, text := post(h, oneSigner().sign(t, notification(message("", "a")).with("SigningCertURL", u)).json())
+			}
+			h := newEndpoint(t, &sink{}, subscriber.Certificates(get))
+			f := notification(message("", "a")).with("SigningCertURL", u)
+			status, text := post(h, oneSigner().sign(t, f).json())
 			assert.Equal(t, http.StatusForbidden, status)
 			assert.Contains(t, text, "SNS's host")
 			assert.Zero(t, asked)
@@ -73,11 +75,11 @@ func TestEndpointPinsTheCertificateHost(t *testing.T) {
 	assert.Equal(t, http.StatusOK, status, text)
 }
 
-// web is SNS's host: it serves the certificate and confirmations, over real TLS.
+// web is SNS's host. It serves the certificate and confirmations over real TLS.
 type web struct {
 	client       *http.Client
 	answer       atomic.Pointer[http.HandlerFunc]
-	certificates atomic.Int32 // requests for one
+	certificates atomic.Int32 // number of requests for the certificate
 	confirmed    atomic.Pointer[http.Request]
 }
 
@@ -92,11 +94,10 @@ func newWeb(t *testing.T, s *signer) *web {
 		_ = pem.Encode(rw, &pem.Block{Type: "CERTIFICATE", Bytes: s.certificate.Raw})
 	})
 	w.answer.Store(&ok)
-	server := httptest.NewUnstartedServer(http.HandlerFunc(func(rw http.ResponseWriter,
-		r *http.Request) {
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		(*w.answer.Load())(rw, r)
 	}))
-	server.Config.ErrorLog = log.New(io.Discard, "", 0) // of handshakes that a test breaks off
+	server.Config.ErrorLog = log.New(io.Discard, "", 0) // a test aborts handshakes
 	server.StartTLS()
 	t.Cleanup(server.Close)
 	pool := x509.NewCertPool()
@@ -138,19 +139,18 @@ func TestEndpointRefusesOtherCertificates(t *testing.T) {
 		}
 	}
 	for name, answer := range map[string]http.HandlerFunc{
-		"of another name": servePEM(newSigner("evil.com").certificate),
-		"not found":       func(rw http.ResponseWriter, _ *http.Request) { rw.WriteHeader(http.StatusNotFound) },
-		"no PEM":          func(rw http.ResponseWriter, _ *http.Request) { _, _ = rw.Write([]byte("hello")) },
-		"broken PEM": func(rw http.ResponseWriter, _ *http.Request) {
-			_ = pem.Encode(rw,
-				&pem.Block{Type: "CERTIFICATE"})
+		"another name": servePEM(newSigner("evil.com").certificate),
+		"not found":    func(rw http.ResponseWriter, _ *http.Request) { rw.WriteHeader(http.StatusNotFound) },
+		"not PEM":      func(rw http.ResponseWriter, _ *http.Request) { _, _ = rw.Write([]byte("hello")) },
+		"empty PEM": func(rw http.ResponseWriter, _ *http.Request) {
+			_ = pem.Encode(rw, &pem.Block{Type: "CERTIFICATE"})
 		},
 		"a redirect": func(rw http.ResponseWriter, r *http.Request) {
 			if r.URL.RawQuery == "" {
 				http.Redirect(rw, r, certURL+"?elsewhere", http.StatusFound)
 				return
 			}
-			servePEM(oneSigner().certificate)(rw, r) // good, but not where we asked
+			servePEM(oneSigner().certificate)(rw, r) // the right certificate at another URL
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -159,20 +159,20 @@ func TestEndpointRefusesOtherCertificates(t *testing.T) {
 			h := webEndpoint(t, w, s)
 			body := oneSigner().sign(t, notification(message("", "a"))).json()
 			status, _ := post(h, body)
-			assert.Equal(t, http.StatusServiceUnavailable, status, "SNS must try again")
+			assert.Equal(t, http.StatusServiceUnavailable, status, "SNS must retry")
 			assert.Equal(t, subscriber.Stats{Errors: 1}, stats(h))
 			assert.Empty(t, s.take())
 
 			w.answer.Store(good)
 			status, _ = post(h, body)
-			assert.Equal(t, http.StatusServiceUnavailable, status, "SNS must try again for a minute")
+			assert.Equal(t, http.StatusServiceUnavailable, status, "there is no second fetch for a minute")
 			assert.Zero(t, w.certificates.Load())
 		})
 	}
 }
 
-func TestEndpointRefusesCertificatesThatProveNothing(t *testing.T) {
-	t.Run("over TLS of another", func(t *testing.T) {
+func TestEndpointRefusesUntrustedCertificates(t *testing.T) {
+	t.Run("TLS proves another host", func(t *testing.T) {
 		w := newWeb(t, oneSigner())
 		w.client.Transport.(*http.Transport).TLSClientConfig.RootCAs = x509.NewCertPool()
 		h := webEndpoint(t, w, &sink{})
@@ -183,18 +183,14 @@ func TestEndpointRefusesCertificatesThatProveNothing(t *testing.T) {
 	t.Run("expired", func(t *testing.T) {
 		old := *oneSigner().certificate
 		old.NotAfter = time.Now().Add(-time.Minute)
-		h := newEndpoint(t, &sink{}, subscriber.Certificates(func(context.Context, string) (*x509.Certificate,
-			error) {
-			return &old, nil
-		}))
+		get := func(context.Context, string) (*x509.Certificate, error) { return &old, nil }
+		h := newEndpoint(t, &sink{}, subscriber.Certificates(get))
 		status, _ := post(h, oneSigner().sign(t, notification(message("", "a"))).json())
 		assert.Equal(t, http.StatusServiceUnavailable, status)
 	})
 	t.Run("none", func(t *testing.T) {
-		h := newEndpoint(t, &sink{}, subscriber.Certificates(func(context.Context, string) (*x509.Certificate,
-			error) {
-			return nil, nil
-		}))
+		get := func(context.Context, string) (*x509.Certificate, error) { return nil, nil }
+		h := newEndpoint(t, &sink{}, subscriber.Certificates(get))
 		status, _ := post(h, oneSigner().sign(t, notification(message("", "a"))).json())
 		assert.Equal(t, http.StatusServiceUnavailable, status)
 	})
@@ -221,18 +217,18 @@ func (h *snsHost) RoundTrip(r *http.Request) (*http.Response, error) {
 	return w.Result(), nil
 }
 
-// certificateURL is the nth address on SNS's host.
+// certificateURL returns the URL of the nth certificate on SNS's host.
 func certificateURL(n int) string {
 	return fmt.Sprintf("https://sns.us-east-1.amazonaws.com/SimpleNotificationService-%032x.pem", n)
 }
 
-// from is a good message whose certificate is at the nth address.
+// from returns a valid message that names the nth certificate.
 func from(t *testing.T, n int) []byte {
 	return oneSigner().sign(t, notification(message("", "a")).with("SigningCertURL", certificateURL(n))).json()
 }
 
-// A forged request can name any address on SNS's host. It makes the endpoint fetch once a minute at most, displaces no
-// certificate, and does not keep out SNS's next one.
+// A forged request can name any certificate on SNS's host. Forged requests make the endpoint fetch at most once a
+// minute. They displace no certificate, and do not prevent that SNS's next certificate is fetched.
 func TestForgedRequestsFetchOnceAMinute(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		host := &snsHost{certificates: map[string]*x509.Certificate{certificateURL(1): oneSigner().certificate}}
@@ -249,7 +245,7 @@ func TestForgedRequestsFetchOnceAMinute(t *testing.T) {
 		for n := range 100 {
 			requireStatus(http.StatusServiceUnavailable, from(t, 1000+n))
 		}
-		require.Equal(t, 2, host.fetches, "the first of them")
+		require.Equal(t, 2, host.fetches, "only the first forged request makes a fetch")
 		requireStatus(http.StatusOK, from(t, 1))
 		time.Sleep(59 * time.Second)
 		requireStatus(http.StatusServiceUnavailable, from(t, 2000))
@@ -261,8 +257,8 @@ func TestForgedRequestsFetchOnceAMinute(t *testing.T) {
 		requireStatus(http.StatusOK, from(t, 2))
 		requireStatus(http.StatusOK, from(t, 1))
 		require.Equal(t, 3, host.fetches)
-		requireStatus(http.StatusForbidden, oneSigner().sign(t, notification("x").with("SigningCertURL",
-			certificateURL(2))).with("Message", "y").json())
+		forged := oneSigner().sign(t, notification("x").with("SigningCertURL", certificateURL(2))).with("Message", "y")
+		requireStatus(http.StatusForbidden, forged.json())
 		require.Equal(t, 3, host.fetches)
 	})
 }
@@ -277,9 +273,9 @@ func TestFetchesThatAreNotForged(t *testing.T) {
 	}
 	t.Run("a forged request that names the right certificate first", func(t *testing.T) {
 		host, h := newHost(t)
-		forged := oneSigner().sign(t, notification("x").with("SigningCertURL", certificateURL(1))).with("Message", "y").json()
+		forged := oneSigner().sign(t, notification("x").with("SigningCertURL", certificateURL(1))).with("Message", "y")
 		for range 10 {
-			status, _ := post(h, forged)
+			status, _ := post(h, forged.json())
 			assert.Equal(t, http.StatusForbidden, status)
 		}
 		status, _ := post(h, from(t, 1))

@@ -36,8 +36,8 @@ func (f roundTripper) Do(r *http.Request) (*http.Response, error) {
 		Request: r}, nil
 }
 
-// wire returns a configuration whose clients talk to an SQS that this test answers for, and to an SNS that refuses
-// everything.
+// wire returns a configuration for clients whose SQS calls succeed and whose SNS calls are refused. It calls call for
+// each request.
 func wire(region string, call func(host, operation, body string)) aws.Config {
 	queueARN := "arn:aws:sqs:" + region + ":123456789012:q"
 	return aws.Config{
@@ -62,8 +62,8 @@ func wire(region string, call func(host, operation, body string)) aws.Config {
 	}
 }
 
-// The queue may be in another region than the topic, which SNS knows only in its own.
-func TestQueueMakesClients(t *testing.T) {
+// The queue may be in a region other than the topic's. Calls of SNS go to the topic's region.
+func TestQueueCreatesClients(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	var calls []string
 	config := wire("eu-west-1", func(host, operation, _ string) {
@@ -74,8 +74,8 @@ func TestQueueMakesClients(t *testing.T) {
 	})
 	s := &sink{}
 	var log lines
-	err := subscriber.Queue(topic, s, subscriber.AWSConfig(config), subscriber.Logger(slog.New(slog.NewTextHandler(&log,
-		nil)))).Run(ctx)
+	err := subscriber.Queue(topic, s, subscriber.AWSConfig(config),
+		subscriber.Logger(slog.New(slog.NewTextHandler(&log, nil)))).Run(ctx)
 	require.NoError(t, err)
 	assert.Equal(t, []string{
 		"sqs.eu-west-1.amazonaws.com AmazonSQS.CreateQueue",
@@ -87,13 +87,14 @@ func TestQueueMakesClients(t *testing.T) {
 	assert.Empty(t, s.take())
 }
 
-// AWS, "Sending Amazon SNS messages to an Amazon SQS queue or AWS Lambda function in a different Region": for each pair
-// of regions, the principals as which SNS may send. In an opt-in region SNS has one of its own.
+// For each pair of regions, SNS may send with the principal that AWS documents in "Sending Amazon SNS messages to an
+// Amazon SQS queue or AWS Lambda function in a different Region". In an opt-in region SNS has its own principal.
 func TestQueuePolicyForEveryPairOfRegions(t *testing.T) {
-	byDefault := strings.Fields(`us-east-1 us-east-2 us-west-1 us-west-2 ca-central-1 sa-east-1 eu-central-1 eu-north-1 eu-west-1 eu-west-2 eu-west-3
+	byDefault := strings.Fields(`us-east-1 us-east-2 us-west-1 us-west-2 ca-central-1 sa-east-1
+		eu-central-1 eu-north-1 eu-west-1 eu-west-2 eu-west-3
 		ap-northeast-1 ap-northeast-2 ap-south-1 ap-southeast-1 ap-southeast-2`)
-	optIn := strings.Fields(`af-south-1 ap-east-1 ap-south-2 ap-southeast-3 ap-southeast-4 ap-northeast-3 eu-south-1 eu-south-2 eu-central-2
-		il-central-1 me-south-1 me-central-1 xx-future-1`)
+	optIn := strings.Fields(`af-south-1 ap-east-1 ap-south-2 ap-southeast-3 ap-southeast-4 ap-northeast-3
+		eu-south-1 eu-south-2 eu-central-2 il-central-1 me-south-1 me-central-1 xx-future-1`)
 	for _, topicRegion := range append(byDefault, optIn...) {
 		for _, queueRegion := range append(byDefault, optIn...) {
 			topic := "arn:aws:sns:" + topicRegion + ":123456789012:flags"

@@ -19,42 +19,42 @@ import (
 )
 
 const (
-	// maxBody is enough for SNS's largest message, 256 KB, with every byte escaped, and the envelope.
+	// maxBody, in bytes, is enough for SNS's largest message, 256 KB, with every byte escaped, and its envelope.
 	maxBody = 2 << 20
-	// maxAge is SNS's longest retry time for HTTPS, 3600 seconds, plus some minutes for clocks.
+	// maxAge is SNS's longest retry time for HTTPS, 3600 seconds, plus some minutes for differences between clocks.
 	// See AWS, "Amazon SNS message delivery retries".
 	maxAge = 75 * time.Minute
 	// maxAhead is how far SNS's clock may be ahead of ours.
 	maxAhead = 15 * time.Minute
 )
 
-// endpoint is the handler that [Endpoint] returns. It keeps nothing of a request except counts and certificates.
+// endpoint is the handler that [Endpoint] returns. It keeps only counts and certificates between requests.
 type endpoint struct {
 	*receiver
 	settings     settings
-	host         string // of SNS, in the topic's region
+	host         string // SNS's host in the topic's region
 	certificates *certificates
 	first        sync.Once // the first message or confirmation invalidates everything
 }
 
-// Endpoint returns the source for a service with a public HTTPS address: the handler that SNS posts to. It confirms the
-// subscription of its own topic (subscribe with "aws sns subscribe --protocol https", without raw delivery) and then
-// invalidates everything, as it does at the first message. SNS gives up after its retries, by default within a minute
-// (see AWS, "Amazon SNS message delivery retries"): configure a longer delivery policy for the topic, and a TTL for the
-// sink. The handler also has the method Stats() [Stats].
+// Endpoint returns the source for a service with a public HTTPS address: the handler to which SNS posts. Subscribe its
+// URL with "aws sns subscribe --protocol https", without raw delivery. The handler confirms the subscription to its own
+// topic and then invalidates everything; it also does so at its first message. SNS stops retrying a message by default
+// within a minute (see AWS, "Amazon SNS message delivery retries"). So configure a longer delivery policy for the
+// topic, and a TTL for the sink. The handler also has the method Stats() [Stats].
 //
-// Every request must carry SNS's signature, version 2 (or 1, with [AllowSHA1]), by a certificate from SNS's own
-// host in the topic's region, and name the topic. A replayed request is accepted for 75 minutes; it costs a read.
+// Every request must have SNS's signature, version 2 (or 1, with [AllowSHA1]), made with a certificate from SNS's own
+// host in the topic's region, and must name the topic. A replayed request is accepted for 75 minutes; it costs a read.
 //
 // With [SNSClient], the subscription is confirmed so that only authenticated calls can end it
-// (AuthenticateOnUnsubscribe). If it is ended, no change arrives anymore: that is logged as an error, counted in
-// Stats.Lost, and invalidates everything.
+// (AuthenticateOnUnsubscribe). If the subscription is ended, no further change arrives. The endpoint then logs an
+// error, counts it in Stats.Lost, and invalidates everything.
 //
-// Status codes: 200 if the sink has the changes or the message is for others; 400 for a request that cannot be read and
-// for raw delivery; 403 if the request is not proved to be SNS's; 405 and 413; 503 if a certificate or a confirmation
-// is not available now. SNS retries only after 5xx.
+// Status codes: 200 if the sink has the changes or the message was dropped; 400 for a request that cannot be read and
+// for raw delivery; 403 if the request is not proved to be from SNS; 405 for a method other than POST; 413 for a body
+// that is too large; 503 if the certificate is not available or the confirmation fails. SNS retries only after 5xx.
 //
-// The returned error is about wrong options, and partitions whose SNS has no known address.
+// Endpoint returns an error for wrong options, and for a partition whose SNS host is not known.
 func Endpoint(topicARN string, sink change.Sink, options ...Option) (http.Handler, error) {
 	s, err := newEndpointSettings(topicARN, sink, options)
 	if err != nil {
@@ -78,16 +78,16 @@ func Endpoint(topicARN string, sink change.Sink, options ...Option) (http.Handle
 // Stats returns the counts so far.
 func (e *endpoint) Stats() Stats { return e.stats() }
 
-// refusal is an answer other than 200.
+// refusal is a response other than 200.
 type refusal struct {
 	status int
-	reason string // one of few: sent, and logged by log's rules
-	err    error  // for the log only; nil if the reason is complete
+	reason string // sent in the response, and limits the log lines, so there are few different reasons
+	err    error  // details for the log only; nil if there are none
 }
 
 func refuse(status int, reason string, err error) *refusal { return &refusal{status, reason, err} }
 
-// ServeHTTP answers one request of SNS.
+// ServeHTTP handles one request from SNS.
 func (e *endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	refused := e.serve(w, r)
 	if refused == nil {
@@ -107,8 +107,8 @@ func (e *endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	http.Error(w, refused.reason, refused.status)
 }
 
-// serve does the cheapest checks first: nothing is fetched for a request that does not name the topic. Nil means 200,
-// also for messages that are dropped, which no retry would change.
+// serve does the cheapest checks first, so that nothing is fetched for a request that does not name the topic. Nil
+// means 200, also for dropped messages, because a retry would not help.
 func (e *endpoint) serve(w http.ResponseWriter, r *http.Request) *refusal {
 	if r.Method != http.MethodPost {
 		return refuse(http.StatusMethodNotAllowed, "only POST is allowed", nil)
@@ -125,7 +125,7 @@ func (e *endpoint) serve(w http.ResponseWriter, r *http.Request) *refusal {
 	}
 	var m envelope
 	if err := json.Unmarshal(body, &m); err != nil {
-		return refuse(http.StatusBadRequest, "the body is not a message of SNS", err)
+		return refuse(http.StatusBadRequest, "the body is not an SNS message", err)
 	}
 	if refused := e.verify(r.Context(), m); refused != nil {
 		return refused
@@ -133,8 +133,8 @@ func (e *endpoint) serve(w http.ResponseWriter, r *http.Request) *refusal {
 	switch m.Type {
 	case typeNotification:
 		if e.receive(m.Message) {
-			// Earlier messages may have gone to another process at this address. Concurrent messages wait for the first:
-			// none is answered before everything was invalidated.
+			// Earlier messages may have been delivered to another process at this address. Concurrent messages wait for
+			// this call, so no message is answered before everything was invalidated.
 			e.first.Do(func() { e.invalidateAll("first message of this process") })
 		}
 	case typeSubscription:
@@ -148,11 +148,11 @@ func (e *endpoint) serve(w http.ResponseWriter, r *http.Request) *refusal {
 	return nil
 }
 
-// verify proves that m is from SNS, of this topic, and recent. Everything else is checked before the signature and is
-// protected by it: topic and timestamp are signed, and the certificate's address is pinned.
+// verify proves that m is from SNS, from this topic, and recent. It checks topic, timestamp and certificate URL first,
+// before it fetches anything. The signature then proves topic and timestamp; the certificate's host is pinned.
 func (e *endpoint) verify(ctx context.Context, m envelope) *refusal {
 	if m.TopicArn != e.settings.topic.String() {
-		return refuse(http.StatusForbidden, "the message is of another topic", fmt.Errorf("topic %q", m.TopicArn))
+		return refuse(http.StatusForbidden, "the message is from another topic", fmt.Errorf("topic %q", m.TopicArn))
 	}
 	if m.SignatureVersion == "1" && !e.settings.endpoint.allowSHA1 {
 		return refuse(http.StatusForbidden, "the signature is version 1: set the topic's SignatureVersion to 2", nil)
@@ -177,9 +177,9 @@ func (e *endpoint) verify(ctx context.Context, m envelope) *refusal {
 	return nil
 }
 
-// confirm confirms the subscription. It does not visit the message's SubscribeURL, but builds the same address from the
-// pinned host and the token. If it fails, SNS asks again, as after each 5xx. Afterwards everything is invalidated:
-// changes arrive from now on, and earlier ones are not known.
+// confirm confirms the subscription. It does not request the message's SubscribeURL, but builds the same URL from the
+// pinned host and the token. If it fails, SNS retries, as after every 5xx. Then it invalidates everything: changes
+// arrive from now on, but earlier ones are not known.
 func (e *endpoint) confirm(ctx context.Context, m envelope) *refusal {
 	confirm := e.confirmByURL
 	if e.settings.sns != nil {
@@ -195,7 +195,7 @@ func (e *endpoint) confirm(ctx context.Context, m envelope) *refusal {
 	return nil
 }
 
-// confirmByAPI needs the permission sns:ConfirmSubscription on the topic.
+// confirmByAPI confirms with the SNS API. It needs the permission sns:ConfirmSubscription on the topic.
 func (e *endpoint) confirmByAPI(ctx context.Context, token string) error {
 	topic := e.settings.topic.String()
 	_, err := e.settings.sns.ConfirmSubscription(ctx, &sns.ConfirmSubscriptionInput{
@@ -207,20 +207,21 @@ func (e *endpoint) confirmByAPI(ctx context.Context, token string) error {
 	return nil
 }
 
-// confirmByURL needs no permission: the token is one. SNS then accepts anyone's visit of the message's UnsubscribeURL.
+// confirmByURL confirms with SNS's web address. It needs no permission, only the token. Afterwards anyone who has the
+// message's UnsubscribeURL can end the subscription.
 func (e *endpoint) confirmByURL(ctx context.Context, token string) error {
 	query := url.Values{"Action": {"ConfirmSubscription"}, "TopicArn": {e.settings.topic.String()}, "Token": {token}}
 	status, _, err := get(ctx, e.settings.endpoint.httpClient, "https://"+e.host+"/?"+query.Encode())
 	var withURL *url.Error
-	if errors.As(err, &withURL) { // it contains the URL, and so the token
+	if errors.As(err, &withURL) { // do not log the URL, which has the token
 		err = withURL.Err
 	}
 	if err != nil {
 		return fmt.Errorf("confirm the subscription at %q: %w", e.host, err)
 	}
 	if status != http.StatusOK {
-		return fmt.Errorf("confirm the subscription at %q: status %d: subscribe again if it is older than two days",
-			e.host, status)
+		return fmt.Errorf("confirm the subscription at %q: status %d: "+
+			"subscribe again if the request is older than two days", e.host, status)
 	}
 	return nil
 }

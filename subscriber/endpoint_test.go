@@ -19,7 +19,7 @@ func TestEndpointDelivers(t *testing.T) {
 	s := &sink{}
 	h := newEndpoint(t, s, subscriber.Prefix("staging"))
 	post(h, oneSigner().sign(t, notification(message("staging", "first"))).json())
-	assert.Equal(t, []string{"first", "*"}, s.take(), "what came before this process listened is not known")
+	assert.Equal(t, []string{"first", "*"}, s.take(), "changes before the first message are not known")
 	for name, f := range map[string]fields{
 		"with a subject":    notification(message("staging", "a", "b")),
 		"without a subject": notification(message("staging", "a", "b")).with("Subject", nil),
@@ -37,7 +37,7 @@ func TestEndpointDelivers(t *testing.T) {
 	assert.Equal(t, []string{"*"}, s.take(), "an empty message means that anything may have changed")
 }
 
-func TestEndpointDropsWhatIsNotForIt(t *testing.T) {
+func TestEndpointDropsUnrelatedMessages(t *testing.T) {
 	for name, c := range map[string]struct {
 		message string
 		status  int
@@ -58,7 +58,7 @@ func TestEndpointDropsWhatIsNotForIt(t *testing.T) {
 	}
 }
 
-// What cannot be read may have named anything.
+// A message that cannot be read may have named any item.
 func TestEndpointInvalidatesAllForAnUnreadableMessage(t *testing.T) {
 	for _, body := range []string{`{"type":"warmflags.changed.v1","data":{}}`, `{"type":"warmflags.changed.v1","da`} {
 		s := &sink{}
@@ -75,8 +75,9 @@ func TestEndpointInvalidatesAllForAnUnreadableMessage(t *testing.T) {
 // Every signed field, altered after signing, must break the signature; so must the signature itself.
 func TestEndpointRefusesAlteredFields(t *testing.T) {
 	later := time.Now().Add(time.Minute).UTC().Format(time.RFC3339)
-	for kind, signed := range map[string]fields{"notification": notification(message("", "a")),
-		"confirmation": confirmation()} {
+	for kind, signed := range map[string]fields{
+		"notification": notification(message("", "a")), "confirmation": confirmation(),
+	} {
 		signed := oneSigner().sign(t, signed)
 		altered := fields{
 			"Message": message("", "b"), "MessageId": "other", "Timestamp": later, "Type": "UnsubscribeConfirmation",
@@ -97,7 +98,7 @@ func TestEndpointRefusesAlteredFields(t *testing.T) {
 				assert.Equal(t, subscriber.Stats{Refused: 1}, stats(h))
 
 				status, _ = post(h, signed.json())
-				assert.Equal(t, http.StatusOK, status, "the test's own message must be good")
+				assert.Equal(t, http.StatusOK, status, "the message is valid without the alteration")
 			})
 		}
 	}
@@ -112,22 +113,22 @@ func TestEndpointRefuses(t *testing.T) {
 		status int
 		text   string
 	}{
-		"signed by another":   {newSigner("sns.amazonaws.com").sign(t, good).json(), 403, "signature is wrong"},
-		"another topic":       {sign(good.with("TopicArn", topic+"2")), 403, "another topic"},
-		"no topic":            {sign(good.with("TopicArn", nil)), 403, "another topic"},
-		"no signature":        {good.json(), 403, "signature is wrong"},
-		"signature no base64": {good.with("Signature", "%").json(), 403, "signature is wrong"},
-		"unknown type":        {sign(good.with("Type", "Other")), 403, "signature is wrong"},
-		"version 1":           {sign(good.with("SignatureVersion", "1")), 403, "SignatureVersion to 2"},
-		"no version":          {sign(good.with("SignatureVersion", nil)), 403, "signature is wrong"},
-		"too old":             {sign(good.with("Timestamp", at(-76*time.Minute))), 403, "too old"},
-		"from the future":     {sign(good.with("Timestamp", at(16*time.Minute))), 403, "too old"},
-		"no timestamp":        {sign(good.with("Timestamp", nil)), 400, "timestamp"},
+		"another key":          {newSigner("sns.amazonaws.com").sign(t, good).json(), 403, "signature is wrong"},
+		"another topic":        {sign(good.with("TopicArn", topic+"2")), 403, "another topic"},
+		"no topic":             {sign(good.with("TopicArn", nil)), 403, "another topic"},
+		"no signature":         {good.json(), 403, "signature is wrong"},
+		"signature not base64": {good.with("Signature", "%").json(), 403, "signature is wrong"},
+		"unknown type":         {sign(good.with("Type", "Other")), 403, "signature is wrong"},
+		"version 1":            {sign(good.with("SignatureVersion", "1")), 403, "SignatureVersion to 2"},
+		"no version":           {sign(good.with("SignatureVersion", nil)), 403, "signature is wrong"},
+		"too old":              {sign(good.with("Timestamp", at(-76*time.Minute))), 403, "too old"},
+		"from the future":      {sign(good.with("Timestamp", at(16*time.Minute))), 403, "too old"},
+		"no timestamp":         {sign(good.with("Timestamp", nil)), 400, "timestamp"},
 		"lines in a field": {sign(good.with("MessageId", "1\nSubject\nx").with("Subject", nil)), 403,
 			"signature is wrong"},
-		"no JSON":               {[]byte("hello"), 400, "not a message of SNS"},
-		"empty":                 {nil, 400, "not a message of SNS"},
-		"field of another type": {[]byte(`{"Type":7}`), 400, "not a message of SNS"},
+		"not JSON":              {[]byte("hello"), 400, "not an SNS message"},
+		"empty":                 {nil, 400, "not an SNS message"},
+		"field of another type": {[]byte(`{"Type":7}`), 400, "not an SNS message"},
 		"huge":                  {bytes.Repeat([]byte(" "), 2<<20+1), 413, "too large"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -156,7 +157,7 @@ func TestEndpointRefuses(t *testing.T) {
 	})
 }
 
-func TestEndpointTakesLateRetriesAndReplays(t *testing.T) {
+func TestEndpointAcceptsLateRetriesAndReplays(t *testing.T) {
 	s := &sink{}
 	h := newEndpoint(t, s)
 	body := oneSigner().sign(t, notification(message("", "a")).with("Timestamp",
@@ -164,7 +165,7 @@ func TestEndpointTakesLateRetriesAndReplays(t *testing.T) {
 	for _, want := range [][]string{{"a", "*"}, {"a"}} {
 		status, _ := post(h, body)
 		assert.Equal(t, http.StatusOK, status)
-		assert.Equal(t, want, s.take(), "a replay is one more look at the table")
+		assert.Equal(t, want, s.take(), "a replay costs one more read")
 	}
 }
 
@@ -172,17 +173,18 @@ func TestEndpointAllowSHA1(t *testing.T) {
 	s := &sink{}
 	h := newEndpoint(t, s, subscriber.AllowSHA1())
 	for version, want := range map[string]string{"1": "a", "2": "b"} {
-		status, text := post(h, oneSigner().sign(t, notification(message("", want)).with("SignatureVersion", version)).json())
+		f := notification(message("", want)).with("SignatureVersion", version)
+		status, text := post(h, oneSigner().sign(t, f).json())
 		assert.Equal(t, http.StatusOK, status, text)
 		assert.Contains(t, s.take(), want)
 	}
-	// A SHA-1 signature does not pass for version 2.
+	// A SHA-1 signature is not accepted as version 2.
 	old := oneSigner().sign(t, notification(message("", "a")).with("SignatureVersion", "1"))
 	status, _ := post(h, old.with("SignatureVersion", "2").json())
 	assert.Equal(t, http.StatusForbidden, status)
 }
 
-// The whole of it over HTTP: SNS asks for a confirmation, is visited for it, and then posts a notification.
+// Over HTTP, SNS requests a confirmation, the endpoint confirms, and SNS posts a notification.
 func TestEndpointOnATopic(t *testing.T) {
 	w, s := newWeb(t, oneSigner()), &sink{}
 	h := webEndpoint(t, w, s)
@@ -192,8 +194,8 @@ func TestEndpointOnATopic(t *testing.T) {
 		sent fields
 		want string
 	}{{confirmation(), "*"}, {notification(message("", "a")), "a"}} {
-		r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, server.URL, bytes.NewReader(oneSigner().sign(t,
-			c.sent).json()))
+		body := bytes.NewReader(oneSigner().sign(t, c.sent).json())
+		r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, server.URL, body)
 		require.NoError(t, err)
 		r.Header.Set("x-amz-sns-message-type", c.sent["Type"].(string))
 		response, err := server.Client().Do(r)
@@ -216,10 +218,10 @@ func FuzzEnvelope(f *testing.F) {
 	s := &sink{}
 	h := newEndpoint(f, s, subscriber.AllowSHA1(), subscriber.SNSClient(&fakeSNS{}))
 	post(h, good.json())
-	s.take() // with what comes once
+	s.take() // including the InvalidateAll of the first message
 	f.Fuzz(func(t *testing.T, body []byte) {
 		post(h, body)
-		// No key but the signer's can say anything else than what was signed above.
+		// Only messages that were signed above can reach the sink.
 		if keys := s.take(); len(keys) > 0 && !slices.Equal(keys, []string{"a"}) && !slices.Equal(keys, []string{"*"}) {
 			t.Fatalf("%q reached the sink: %q", keys, body)
 		}

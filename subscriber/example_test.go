@@ -11,10 +11,10 @@ import (
 	"github.com/warmflags/warmflags/subscriber"
 )
 
-// cache stands for a cachedstore.Store.
+// cache is a sink. Use a cachedstore.Store in its place.
 var cache change.Sink = &sink{}
 
-// A service listens until it is told to stop. When Run returns, queue and subscription are gone.
+// A service receives changes until it gets SIGTERM. When Run returns, it has removed queue and subscription.
 func ExampleQueue() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
@@ -25,7 +25,8 @@ func ExampleQueue() {
 }
 
 func ExampleEndpoint() {
-	handler, err := subscriber.Endpoint("arn:aws:sns:us-east-1:123456789012:flags", cache, subscriber.Prefix("production"))
+	const topicARN = "arn:aws:sns:us-east-1:123456789012:flags"
+	handler, err := subscriber.Endpoint(topicARN, cache, subscriber.Prefix("production"))
 	if err != nil {
 		log.Fatal(err)
 	}

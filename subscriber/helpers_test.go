@@ -33,7 +33,7 @@ const (
 	certURL = "https://sns.us-east-1.amazonaws.com/SimpleNotificationService-0123456789abcdef0123456789abcdef.pem"
 )
 
-// sink records what it was told.
+// sink records its calls. While blocked is not nil, Invalidate waits for it.
 type sink struct {
 	mu      sync.Mutex // guards all fields
 	keys    []string   // in order; "*" for InvalidateAll
@@ -60,7 +60,7 @@ func (s *sink) InvalidateAll() {
 	s.keys = append(s.keys, "*")
 }
 
-// take returns what came since it was last called.
+// take returns the keys since the last take.
 func (s *sink) take() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -68,7 +68,7 @@ func (s *sink) take() []string {
 	return s.keys
 }
 
-// message is the JSON of a message that changes keys.
+// message returns the JSON of a message with changes of these keys.
 func message(prefix string, keys ...string) string {
 	m := change.Message{ID: "1", Prefix: prefix}
 	for _, k := range keys {
@@ -83,7 +83,7 @@ type signer struct {
 	certificate *x509.Certificate
 }
 
-// newSigner makes a certificate for name, from a CA of its own. It is valid now, and in the virtual time of synctest.
+// newSigner creates a certificate for name, issued by its own CA. It is valid now, and in the virtual time of synctest.
 func newSigner(name string) *signer {
 	ca, key := must(rsa.GenerateKey(rand.Reader, 2048)), must(rsa.GenerateKey(rand.Reader, 2048))
 	parent := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "a CA"}, IsCA: true,
@@ -110,7 +110,7 @@ func (s *signer) get(context.Context, string) (*x509.Certificate, error) { retur
 // fields are a message's name-value pairs.
 type fields map[string]any
 
-// notification is a message as SNS sends it, not yet signed.
+// notification returns an unsigned message as SNS sends it.
 func notification(body string) fields {
 	return fields{
 		"Type": "Notification", "MessageId": "22b80b92", "TopicArn": topic, "Subject": "a subject", "Message": body,
@@ -141,12 +141,13 @@ func (f fields) with(name string, value any) fields {
 	return g
 }
 
-// sign is written from AWS's documentation, apart from the code that it tests.
+// sign signs a message. It is written from AWS's documentation, independently of the code under test.
 func (s *signer) sign(t testing.TB, f fields) fields {
 	t.Helper()
 	var names []string
+	signed := strings.Fields("Message MessageId Subject SubscribeURL Timestamp Token TopicArn Type")
 	for name := range f {
-		if slices.Contains(strings.Fields("Message MessageId Subject SubscribeURL Timestamp Token TopicArn Type"), name) {
+		if slices.Contains(signed, name) {
 			names = append(names, name)
 		}
 	}
@@ -177,7 +178,7 @@ func post(h http.Handler, body []byte) (int, string) {
 	return w.Code, w.Body.String()
 }
 
-// newEndpoint makes an endpoint that takes oneSigner for SNS.
+// newEndpoint creates an endpoint that trusts oneSigner's certificate.
 func newEndpoint(t testing.TB, s change.Sink, options ...subscriber.Option) http.Handler {
 	t.Helper()
 	options = append([]subscriber.Option{

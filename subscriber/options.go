@@ -18,17 +18,17 @@ import (
 	"github.com/warmflags/warmflags/internal/table/layout"
 )
 
-// Option configures a source. An option that has no effect on the source is an error, as is one with a wrong value; all
-// errors are reported together, by the first call that returns one.
+// Option configures a source. A wrong value is an error, and so is an option that has no effect on the source. All
+// errors are reported together, by the first call that returns an error.
 type Option func(*settings)
 
-// settings are the result of the options. They do not change once the source exists.
+// settings are the result of the options. They do not change after the source was created.
 type settings struct {
-	topic  arn.ARN // zero for a Lambda, which needs none
+	topic  arn.ARN // zero for a Lambda, which needs no topic
 	prefix string
 	logger *slog.Logger
-	sns    SNS // nil: a Queue makes one, an Endpoint uses SNS's web address
-	// onMessage is nil unless the option OnMessage is there.
+	sns    SNS // nil: a Queue creates a client, an Endpoint uses SNS's web address
+	// onMessage is the function of the option OnMessage; nil without it.
 	onMessage func(change.Message)
 
 	source   string            // the source's name in errors
@@ -38,7 +38,7 @@ type settings struct {
 }
 
 type queueSettings struct {
-	sqs            SQS         // nil: made from awsConfig
+	sqs            SQS         // nil: created from awsConfig
 	awsConfig      *aws.Config // nil: the SDK's defaults
 	owner          string
 	cleanupTimeout time.Duration
@@ -50,8 +50,8 @@ type endpointSettings struct {
 	httpClient   *http.Client
 }
 
-// Prefix selects the LaunchDarkly environment in the sink, as in the table's namespaces. Default: "", the environment
-// without a prefix. Messages of other prefixes are dropped and counted.
+// Prefix sets the prefix that identifies the LaunchDarkly environment in the table. Default: "", the environment
+// without a prefix. Messages for other prefixes are dropped and counted.
 func Prefix(prefix string) Option {
 	return func(s *settings) {
 		s.prefix = prefix
@@ -60,7 +60,8 @@ func Prefix(prefix string) Option {
 	}
 }
 
-// Logger receives what is dropped, lost and repaired. Default: [slog.Default].
+// Logger sets the logger for dropped messages, failures, lost subscriptions and invalidations of everything. Default:
+// [slog.Default]. Nil is an error.
 func Logger(logger *slog.Logger) Option {
 	return func(s *settings) {
 		s.logger = logger
@@ -68,9 +69,9 @@ func Logger(logger *slog.Logger) Option {
 	}
 }
 
-// OnMessage is called with each message of warmflags that is received and can be read, of every prefix, before the sink
-// has it. It is for tools that show messages. A [Queue] calls it from one goroutine; an [Endpoint] may call it
-// concurrently. The message is acknowledged when it has returned.
+// OnMessage sets a function for tools that show messages. It is called with each warmflags message that can be read, of
+// every prefix, before the sink gets the message. A [Queue] calls it from one goroutine; an [Endpoint] may call it
+// concurrently. The message is acknowledged after the function has returned. Nil is an error.
 func OnMessage(f func(change.Message)) Option {
 	return func(s *settings) {
 		s.onMessage = f
@@ -79,8 +80,9 @@ func OnMessage(f func(change.Message)) Option {
 }
 
 // SNSClient sets the SNS client of a [Queue] or [Endpoint]; its region must be the topic's. Default for a Queue: a
-// client made from [AWSConfig]. With a client, an Endpoint confirms its subscription by the SNS API, so that only
-// authenticated calls can end it; without one, by SNS's web address, which needs no permission.
+// client created from [AWSConfig]. With a client, an Endpoint confirms its subscription with the SNS API, so that only
+// authenticated calls can end the subscription. Without one, it confirms with SNS's web address, which needs no
+// permission.
 func SNSClient(client SNS) Option {
 	return func(s *settings) {
 		s.sns = client
@@ -89,7 +91,7 @@ func SNSClient(client SNS) Option {
 	}
 }
 
-// SQSClient sets the SQS client of a [Queue]. Default: one made from [AWSConfig].
+// SQSClient sets the SQS client of a [Queue]. Default: a client created from [AWSConfig].
 func SQSClient(client SQS) Option {
 	return forQueue("SQSClient", func(s *settings) {
 		s.queue.sqs = client
@@ -97,14 +99,14 @@ func SQSClient(client SQS) Option {
 	})
 }
 
-// AWSConfig sets the configuration for the clients of a [Queue]. Default: the SDK's own (config.LoadDefaultConfig),
-// with the topic's region.
+// AWSConfig sets the configuration for the clients of a [Queue]. Default: that of config.LoadDefaultConfig with the
+// topic's region.
 func AWSConfig(config aws.Config) Option {
 	return forQueue("AWSConfig", func(s *settings) { s.queue.awsConfig = &config })
 }
 
-// Owner sets the tag warmflags:owner of a [Queue], which tells who created it. Default: host name, slash, process ID.
-// Characters that SQS does not allow in a tag become hyphens.
+// Owner sets the tag warmflags:owner of a [Queue], which names the process that created the queue. Default: host name,
+// slash, process ID. Characters that SQS does not allow in a tag become hyphens. An empty owner is an error.
 func Owner(owner string) Option {
 	return forQueue("Owner", func(s *settings) {
 		s.queue.owner = owner
@@ -112,8 +114,8 @@ func Owner(owner string) Option {
 	})
 }
 
-// CleanupTimeout limits how long Run of a [Queue] takes to remove subscription and queue after its context ended.
-// Default: 10 seconds. Zero and negative are errors: SNS keeps filling a queue that is not removed.
+// CleanupTimeout limits the time in which Run of a [Queue] removes subscription and queue after its context has ended.
+// Default: 10 seconds. Zero and negative values are errors, because SNS keeps filling a queue that is not removed.
 func CleanupTimeout(limit time.Duration) Option {
 	return forQueue("CleanupTimeout", func(s *settings) {
 		s.queue.cleanupTimeout = limit
@@ -121,16 +123,17 @@ func CleanupTimeout(limit time.Duration) Option {
 	})
 }
 
-// AllowSHA1 makes an [Endpoint] accept SNS's signature version 1 too, which is SHA-1 and a topic's default. Better: set
-// the topic's attribute SignatureVersion to 2.
+// AllowSHA1 makes an [Endpoint] also accept SNS's signature version 1, which uses SHA-1 and is a topic's default. If
+// you can, set the topic's attribute SignatureVersion to 2 instead.
 func AllowSHA1() Option {
 	return forEndpoint("AllowSHA1", func(s *settings) { s.endpoint.allowSHA1 = true })
 }
 
-// Certificates replaces how an [Endpoint] gets a signing certificate, and what it trusts. It is called with a
-// SigningCertURL whose host and path were checked, by one goroutine at a time. The endpoint caches a certificate that
-// has verified a message until it expires; after any other result it does not call again for a minute, except after a
-// [url.Error], which means that the server was not reached.
+// Certificates sets the function with which an [Endpoint] gets signing certificates. The endpoint trusts the
+// certificates that it returns. The endpoint calls it with a SigningCertURL whose host and path it has checked, one
+// call at a time. The endpoint caches a certificate that has verified a message until the certificate expires. After
+// any other result it does not call again for a minute, except after a [url.Error], which means that the server was not
+// reached. Nil is an error.
 func Certificates(get func(ctx context.Context, url string) (*x509.Certificate, error)) Option {
 	return forEndpoint("Certificates", func(s *settings) {
 		s.endpoint.certificates = get
@@ -138,8 +141,9 @@ func Certificates(get func(ctx context.Context, url string) (*x509.Certificate, 
 	})
 }
 
-// HTTPClient fetches signing certificates and confirms the subscription of an [Endpoint]. It must verify TLS, which
-// proves that a certificate is SNS's. Default: a client with a timeout of 5 seconds. Redirects are never followed.
+// HTTPClient sets the client with which an [Endpoint] fetches signing certificates and confirms its subscription. It
+// must verify TLS, which proves that a certificate is SNS's. Default: a client with a timeout of 5 seconds. Redirects
+// are never followed. Nil is an error.
 func HTTPClient(client *http.Client) Option {
 	return forEndpoint("HTTPClient", func(s *settings) {
 		s.endpoint.httpClient = client
@@ -216,17 +220,18 @@ func (s *settings) refuseIf(wrong bool, option, format string, args ...any) {
 	}
 }
 
-// parseTopic reads a topic's ARN. A subscription's ARN, which has one part more, is an easy mistake.
+// parseTopic parses a topic's ARN. It refuses a subscription's ARN, which has one more part and is a common mistake.
 func parseTopic(s string) (arn.ARN, error) {
 	a, err := arn.Parse(s)
 	if err != nil || a.Service != "sns" || a.Region == "" || a.AccountID == "" || a.Resource == "" ||
 		strings.ContainsAny(a.Resource, ":/*") {
-		return a, fmt.Errorf("topic %q: want an SNS topic's ARN, such as arn:aws:sns:us-east-1:123456789012:flags", s)
+		return a, fmt.Errorf("topic %q: pass the ARN of an SNS topic, "+
+			"such as arn:aws:sns:us-east-1:123456789012:flags", s)
 	}
 	return a, nil
 }
 
-// defaultOwner names the machine or task, and the process on it.
+// defaultOwner returns the name of the machine or task, a slash and the process ID.
 func defaultOwner() string {
 	host, err := os.Hostname()
 	if err != nil {

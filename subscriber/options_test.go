@@ -15,24 +15,26 @@ import (
 	"github.com/warmflags/warmflags/subscriber"
 )
 
-// All that is wrong is reported at once, by the first call that can.
+// All wrong options are reported together, by the first call that returns an error.
 func TestWrongOptions(t *testing.T) {
-	bad := []subscriber.Option{subscriber.Logger(nil), subscriber.OnMessage(nil), nil, subscriber.Prefix(strings.Repeat("p", 513))}
-	all := []string{"the sink is nil", "option Logger: the logger is nil", "option OnMessage: the function is nil", "an option is nil",
+	bad := []subscriber.Option{
+		subscriber.Logger(nil), subscriber.OnMessage(nil), nil, subscriber.Prefix(strings.Repeat("p", 513)),
+	}
+	all := []string{
+		"the sink is nil", "option Logger: the logger is nil", "option OnMessage: the function is nil", "an option is nil",
 		"option Prefix: the prefix has 513 bytes"}
 
 	t.Run("Queue", func(t *testing.T) {
 		err := subscriber.Queue("flags", nil, append(bad, subscriber.CleanupTimeout(-1), subscriber.Owner(""),
-			subscriber.AllowSHA1(),
-			subscriber.SNSClient(nil), subscriber.SQSClient(nil))...).Run(context.Background())
+			subscriber.AllowSHA1(), subscriber.SNSClient(nil), subscriber.SQSClient(nil))...).Run(context.Background())
 		for _, problem := range append(all, `topic "flags"`, "CleanupTimeout: -1ns", "Owner",
 			"AllowSHA1: it has no effect on subscriber.Queue", "SNSClient", "SQSClient") {
 			assert.ErrorContains(t, err, problem)
 		}
 	})
 	t.Run("Endpoint", func(t *testing.T) {
-		_, err := subscriber.Endpoint("flags", nil, append(bad, subscriber.Certificates(nil), subscriber.HTTPClient(nil),
-			subscriber.Owner("me"))...)
+		_, err := subscriber.Endpoint("flags", nil, append(bad, subscriber.Certificates(nil),
+			subscriber.HTTPClient(nil), subscriber.Owner("me"))...)
 		for _, problem := range append(all, `topic "flags"`, "Certificates", "HTTPClient",
 			"Owner: it has no effect on subscriber.Endpoint") {
 			assert.ErrorContains(t, err, problem)
@@ -50,11 +52,11 @@ func TestWrongOptions(t *testing.T) {
 	})
 	for _, arn := range []string{
 		"", "flags", "arn:aws:sqs:us-east-1:123456789012:flags", "arn:aws:sns::123456789012:flags",
-		"arn:aws:sns:us-east-1::flags",
-		"arn:aws:sns:us-east-1:123456789012:", topic + ":8a21d249-4329-4871-acc6-7be709c6ea7f",
-		"arn:aws:sns:us-east-1:123456789012:*",
+		"arn:aws:sns:us-east-1::flags", "arn:aws:sns:us-east-1:123456789012:",
+		topic + ":8a21d249-4329-4871-acc6-7be709c6ea7f", "arn:aws:sns:us-east-1:123456789012:*",
 	} {
-		assert.ErrorContains(t, subscriber.Queue(arn, &sink{}).Run(context.Background()), "want an SNS topic's ARN", arn)
+		err := subscriber.Queue(arn, &sink{}).Run(context.Background())
+		assert.ErrorContains(t, err, "pass the ARN of an SNS topic", arn)
 	}
 }
 
@@ -69,14 +71,14 @@ func TestLambda(t *testing.T) {
 	}
 	require.NoError(t, l.Handle(context.Background(), event))
 	assert.Equal(t, []string{"*", "a", "c"}, s.take(),
-		"earlier messages went to another container, and Wake is called in every invocation or in none")
+		"earlier messages may have been delivered to another container, and Handle does not call Wake")
 	assert.Equal(t, []string{"staging", "", "staging"}, passed, "of every prefix, if it can be read")
 	require.NoError(t, l.Handle(context.Background(), event))
 	assert.Equal(t, []string{"a", "c"}, s.take())
 	assert.Equal(t, subscriber.Stats{Messages: 4, Changes: 4, InvalidatedAll: 1, OtherPrefix: 2, Foreign: 2}, l.Stats())
 }
 
-// waker is a sink that wants to know when an invocation begins.
+// waker is a sink that is a [change.Waker] too.
 type waker struct{ sink }
 
 func (w *waker) Wake() {

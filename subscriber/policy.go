@@ -10,13 +10,13 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws/arn"
 )
 
-// errUnsupported means that SNS does not deliver from the topic's region to the queue's.
+// errUnsupported means that SNS does not deliver from the topic's region to the queue's region.
 var errUnsupported = errors.New("SNS does not deliver from one opt-in region to another: " +
 	"use an SQS client of the topic's region")
 
-// queuePolicy returns the policy that lets only the topic send to the queue, and only over TLS. The two refusals are
-// Deny statements, which permissions of an identity cannot override. See AWS, "Amazon SQS security best practices" and
-// "Subscribing an Amazon SQS queue to an Amazon SNS topic".
+// queuePolicy returns the policy that lets only the topic send to the queue, and only over TLS. Two of its statements
+// are Deny statements, which permissions of an identity cannot override. See AWS, "Amazon SQS security best practices"
+// and "Subscribing an Amazon SQS queue to an Amazon SNS topic".
 func queuePolicy(queueARN string, topic arn.ARN) (string, error) {
 	queue, err := arn.Parse(queueARN)
 	if err != nil {
@@ -43,17 +43,18 @@ func queuePolicy(queueARN string, topic arn.ARN) (string, error) {
 	return string(b), err
 }
 
-// defaultRegions are the regions of the partition "aws" that are enabled by default. AWS: "Opt-in Regions include any
-// Regions launched after March 20, 2019", so the list does not grow. Osaka is an opt-in region for SNS.
+// defaultRegions are the regions of the partition "aws" that are enabled by default. The list does not grow; AWS says:
+// "Opt-in Regions include any Regions launched after March 20, 2019". Osaka is an opt-in region for SNS.
 var defaultRegions = []string{
 	"us-east-1", "us-east-2", "us-west-1", "us-west-2", "ca-central-1", "sa-east-1",
 	"eu-central-1", "eu-north-1", "eu-west-1", "eu-west-2", "eu-west-3",
 	"ap-northeast-1", "ap-northeast-2", "ap-south-1", "ap-southeast-1", "ap-southeast-2",
 }
 
-// snsPrincipals returns the principals of SNS that a queue must accept for a topic. Within a region it is one for all
-// of AWS. If the regions differ and one is an opt-in region, SNS uses that region's own principal. See AWS, "Sending
-// Amazon SNS messages to an Amazon SQS queue or AWS Lambda function in a different Region".
+// snsPrincipals returns the principals of SNS that a queue must accept for a topic. Within a region, SNS has the same
+// principal everywhere. If the regions differ and one of them is an opt-in region, SNS uses that region's own
+// principal. See AWS, "Sending Amazon SNS messages to an Amazon SQS queue or AWS Lambda function in a different
+// Region".
 func snsPrincipals(topic arn.ARN, queueRegion string) ([]string, error) {
 	principals := []string{"sns.amazonaws.com"}
 	if topic.Region == queueRegion || topic.Partition != "aws" {
@@ -70,8 +71,8 @@ func snsPrincipals(topic arn.ARN, queueRegion string) ([]string, error) {
 	return principals, nil
 }
 
-// samePolicy reports whether two policies mean the same. AWS may write a list of one value as the value, and the
-// principal "*" as {"AWS": "*"}.
+// samePolicy reports whether two policies have the same meaning. AWS may replace a list of one value by the value, and
+// the principal "*" by {"AWS": "*"}.
 func samePolicy(a, b string) bool {
 	var x, y any
 	errs := errors.Join(json.Unmarshal([]byte(a), &x), json.Unmarshal([]byte(b), &y))

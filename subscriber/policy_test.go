@@ -11,7 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// policy is a queue's policy in the shape that this package writes. Reading another shape is an error.
+// policy is a queue's policy as this package writes it. Decoding a policy of another form is an error.
 type policy struct {
 	Statement []struct {
 		Effect    string
@@ -29,8 +29,8 @@ type send struct {
 	tls       bool   // aws:SecureTransport
 }
 
-// allows evaluates a queue's policy by AWS's rules: a Deny that matches wins, else an Allow must match. It is written
-// from AWS's "Policy evaluation logic", apart from the code that it tests.
+// allows evaluates a queue's policy by AWS's rules: a matching Deny refuses, and otherwise an Allow must match. It is
+// written from AWS's "Policy evaluation logic", independently of the code under test.
 func allows(text, queueARN string, s send) (bool, error) {
 	if text == "" {
 		return false, nil // a queue without a policy
@@ -41,14 +41,15 @@ func allows(text, queueARN string, s send) (bool, error) {
 	}
 	allowed := false
 	for _, statement := range p.Statement {
-		matches := statement.Resource == queueARN && slices.Contains([]string{"sqs:*", "sqs:SendMessage"},
-			statement.Action) &&
+		matches := statement.Resource == queueARN &&
+			slices.Contains([]string{"sqs:*", "sqs:SendMessage"}, statement.Action) &&
 			(statement.Principal == "*" || slices.Contains(services(statement.Principal), s.principal))
 		for operator, keys := range statement.Condition {
 			for key, want := range keys {
-				have, known := map[string]string{"aws:SourceArn": s.source, "aws:SecureTransport": fmt.Sprint(s.tls)}[key]
+				values := map[string]string{"aws:SourceArn": s.source, "aws:SecureTransport": fmt.Sprint(s.tls)}
+				have, known := values[key]
 				if !known {
-					return false, fmt.Errorf("condition key %q is not known here", key)
+					return false, fmt.Errorf("condition key %q is not supported", key)
 				}
 				switch operator {
 				case "ArnEquals", "Bool":
@@ -56,7 +57,7 @@ func allows(text, queueARN string, s send) (bool, error) {
 				case "ArnNotEquals":
 					matches = matches && have != want
 				default:
-					return false, fmt.Errorf("condition operator %q is not known here", operator)
+					return false, fmt.Errorf("condition operator %q is not supported", operator)
 				}
 			}
 		}
@@ -86,8 +87,10 @@ func services(principal any) (names []string) {
 
 func TestPolicyEvaluator(t *testing.T) {
 	const queue, own = "arn:aws:sqs:us-east-1:000000000000:q", topic
-	allow := fmt.Sprintf(`{"Effect":"Allow","Principal":{"Service":"sns.amazonaws.com"},"Action":"sqs:SendMessage","Resource":%q,"Condition":{"ArnEquals":{"aws:SourceArn":%q}}}`, queue, own)
-	deny := fmt.Sprintf(`{"Effect":"Deny","Principal":"*","Action":"sqs:*","Resource":%q,"Condition":{"Bool":{"aws:SecureTransport":"false"}}}`, queue)
+	allow := fmt.Sprintf(`{"Effect":"Allow","Principal":{"Service":"sns.amazonaws.com"},"Action":"sqs:SendMessage",`+
+		`"Resource":%q,"Condition":{"ArnEquals":{"aws:SourceArn":%q}}}`, queue, own)
+	deny := fmt.Sprintf(`{"Effect":"Deny","Principal":"*","Action":"sqs:*","Resource":%q,`+
+		`"Condition":{"Bool":{"aws:SecureTransport":"false"}}}`, queue)
 	for name, c := range map[string]struct {
 		statements string
 		send       send
@@ -98,7 +101,7 @@ func TestPolicyEvaluator(t *testing.T) {
 		"another principal": {allow, send{"events.amazonaws.com", own, true}, false},
 		"another topic":     {allow, send{"sns.amazonaws.com", own + "2", true}, false},
 		"a deny wins":       {allow + "," + deny, send{"sns.amazonaws.com", own, false}, false},
-		"and is no allow":   {deny, send{"sns.amazonaws.com", own, true}, false},
+		"only a deny":       {deny, send{"sns.amazonaws.com", own, true}, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got, err := allows(`{"Statement":[`+c.statements+`]}`, queue, c.send)
@@ -108,5 +111,5 @@ func TestPolicyEvaluator(t *testing.T) {
 	}
 	_, err := allows(`{"Statement":[`+strings.ReplaceAll(allow, "ArnEquals", "IpAddress")+`]}`, queue,
 		send{"sns.amazonaws.com", own, true})
-	require.Error(t, err, "what the evaluator does not know, it refuses")
+	require.Error(t, err, "the evaluator refuses what it does not support")
 }

@@ -20,42 +20,46 @@ import (
 )
 
 const (
-	// longPoll and batch are SQS's maximums.
+	// longPoll and batch are the largest values that SQS allows.
 	longPoll = 20 * time.Second
 	batch    = 10
-	// callTimeout limits a call that does not wait, including the SDK's retries.
+	// callTimeout limits calls that do not wait for messages, including the SDK's retries. ReceiveMessage has longPoll
+	// in addition.
 	callTimeout = 10 * time.Second
-	// newQueue is how long SQS may not know a new queue. AWS says of CreateQueue "at least one second".
+	// newQueue is the time after CreateQueue in which other calls may not find the queue. AWS: "at least one second".
 	newQueue = 3 * time.Second
-	// policyTime is how long a queue's policy may take to apply. SNS does not retry what a policy refuses. See AWS,
-	// SetQueueAttributes and "Amazon SNS dead-letter queues".
+	// policyTime is the longest time until a queue's policy takes effect. SNS does not retry a message that a policy
+	// refuses. See AWS, SetQueueAttributes and "Amazon SNS dead-letter queues".
 	policyTime = time.Minute
 	// heartbeatEvery and checkEvery are the intervals of the heartbeat tag and of the delivery check.
 	heartbeatEvery = time.Hour
 	checkEvery     = 5 * time.Minute
-	// The wait between failures grows from minBackoff to maxBackoff.
+	// The backoff after failures grows from minBackoff to maxBackoff.
 	minBackoff = time.Second
 	maxBackoff = time.Minute
 )
 
-// One goroutine does everything: Run calls turn until its context ends, and each turn repairs what the previous one
-// found broken. So only the receiver's counts need locks. No order of events loses a change: the sink is invalidated
-// after each subscription was created, when it already receives messages, and once more when the new queue's policy
-// must have taken effect; messages are acknowledged only after the sink has them; and a pause in which messages can
-// have expired invalidates everything.
+// All work is done by one goroutine: Run calls turn until its context ends, and each turn repairs what the previous one
+// found broken. So only the receiver's counts need locks.
+//
+// No order of events loses a change. Everything is invalidated after each subscription was created, when the queue
+// already receives messages, and once more when the new queue's policy must have taken effect. Messages are
+// acknowledged only after the sink has them. After a pause in which messages can have expired, everything is
+// invalidated.
 
 // errGone means that the queue does not exist, so that messages are lost.
 var errGone = errors.New("the queue does not exist")
 
-// QueueSubscriber is created by [Queue]. It is safe for concurrent use: each call of Run has a queue of its own.
+// QueueSubscriber receives changes through an SQS queue. Create one with [Queue]. It is safe for concurrent use: each
+// call of Run has its own queue.
 type QueueSubscriber struct {
 	*receiver
 	settings settings
 	err      error // wrong options
 }
 
-// Queue returns the source for a service: an SQS queue that only this process reads, subscribed to the topic. Nothing
-// happens before [QueueSubscriber.Run].
+// Queue returns the source for a service: an SQS queue that only this process reads, subscribed to the topic. Queue
+// does not call AWS; [QueueSubscriber.Run] does.
 //
 // Permissions: sqs:CreateQueue, DeleteQueue, GetQueueAttributes, SetQueueAttributes, TagQueue, ReceiveMessage and
 // DeleteMessage on queues named warmflags_*; sns:Subscribe on the topic; sns:Unsubscribe and
@@ -65,17 +69,18 @@ func Queue(topicARN string, sink change.Sink, options ...Option) *QueueSubscribe
 	return &QueueSubscriber{receiver: newReceiver(s, sink), settings: s, err: err}
 }
 
-// Run creates queue and subscription and delivers changes until ctx ends. It calls the sink's InvalidateAll once it is
-// subscribed, and again after about a minute, when the queue's policy must have taken effect. At its end it removes
-// queue and subscription, within [CleanupTimeout], and returns nil or what could not be removed.
+// Run creates a queue and a subscription and delivers changes until ctx ends. It calls the sink's InvalidateAll after
+// it has subscribed, and again after about a minute, when the queue's policy must have taken effect. After ctx has
+// ended it removes queue and subscription, within [CleanupTimeout], and returns nil, or an error that names what could
+// not be removed.
 //
-// Only wrong options end it early: an error returned at once, or the error that SNS does not deliver from the topic's
-// region to the queue's. Any other failure, also at the start, is logged, counted and retried after one second to one
-// minute.
+// Run returns earlier only for three errors: wrong options, an AWS configuration that cannot be loaded, and a queue in
+// a region to which SNS does not deliver from the topic's region. Any other failure, also during the start, is logged,
+// counted and retried after half a second to one minute.
 //
-// Every five minutes Run compares everything that delivery depends on with what it created: queue, policy, and a
-// subscription of this topic with the right endpoint and delivery options. On a difference it creates a new queue and
-// invalidates everything.
+// Every five minutes Run checks that everything that delivery depends on is as it created it: the queue, its policy,
+// and a subscription to this topic with the right endpoint and delivery options. If something differs, it creates a new
+// queue and invalidates everything.
 func (s *QueueSubscriber) Run(ctx context.Context) error {
 	if s.err != nil {
 		return s.err
@@ -104,7 +109,7 @@ func (s *QueueSubscriber) Run(ctx context.Context) error {
 // Stats returns the counts so far, of all runs together. It is safe for concurrent use.
 func (s *QueueSubscriber) Stats() Stats { return s.stats() }
 
-// clients returns the clients of the options, or new ones.
+// clients returns the clients from the options, and creates those that are missing.
 func (s *QueueSubscriber) clients(ctx context.Context) (SNS, SQS, error) {
 	snsClient, sqsClient, cfg := s.settings.sns, s.settings.queue.sqs, s.settings.queue.awsConfig
 	if snsClient != nil && sqsClient != nil {
@@ -118,7 +123,7 @@ func (s *QueueSubscriber) clients(ctx context.Context) (SNS, SQS, error) {
 		}
 		cfg = &loaded
 	}
-	if snsClient == nil { // SNS knows a topic only in its own region; the queue may be in another
+	if snsClient == nil { // calls of SNS must go to the topic's region; the queue may be in another
 		snsClient = sns.NewFromConfig(*cfg, func(o *sns.Options) { o.Region = region })
 	}
 	if sqsClient == nil {
@@ -134,22 +139,22 @@ type run struct {
 	sns      SNS
 	sqs      SQS
 
-	// queue is nil while there is none; then the next turn creates it because of cause.
+	// queue is nil if there is none. The next turn then creates one; cause is the reason, for the log.
 	queue *queue
 	cause string
-	// listened is when the last successful receive began: messages sent before it were received or will be, because SQS
-	// redelivers what was received and not deleted.
+	// listened is when the last successful receive began. Messages sent before were received or will be received,
+	// because SQS redelivers messages that were received and not deleted.
 	listened clock.Instant
-	// beat is when the heartbeat tag was last written, checked when the last check began.
+	// beat is when the heartbeat tag was last written; checked is when the last check began.
 	beat, checked clock.Instant
 }
 
-// turn is one step:
+// turn does one step of Run:
 //
 //  1. create the queue if there is none; write the heartbeat and check delivery if they are due;
 //  2. receive, for 20 seconds at most;
 //  3. invalidate everything if messages can have expired since the last receive, or can have been refused before the
-//     policy applied;
+//     policy took effect;
 //  4. deliver to the sink, and only then acknowledge.
 func (r *run) turn(ctx context.Context) error {
 	if r.queue == nil {
@@ -186,8 +191,8 @@ func (r *run) turn(ctx context.Context) error {
 	return nil
 }
 
-// poll waits for messages and returns none if none arrive. A queue that SQS does not know does not exist, unless it is
-// new.
+// poll waits for messages, for 20 seconds at most. If SQS does not find the queue, poll returns errGone, unless the
+// queue is new.
 func (r *run) poll(ctx context.Context) ([]sqstypes.Message, error) {
 	ctx, cancel := context.WithTimeout(ctx, longPoll+callTimeout)
 	defer cancel()
@@ -205,8 +210,8 @@ func (r *run) poll(ctx context.Context) ([]sqstypes.Message, error) {
 	return out.Messages, nil
 }
 
-// acknowledge deletes messages that were delivered or dropped. A message that stays is redelivered, which does no harm,
-// so a failure does not end the turn.
+// acknowledge deletes messages that were delivered or dropped. It only logs failures: a message that is not deleted is
+// redelivered, which costs a read.
 func (r *run) acknowledge(ctx context.Context, messages []sqstypes.Message) {
 	if len(messages) == 0 {
 		return
@@ -235,7 +240,8 @@ func (r *run) failed(what string, err error, details ...any) {
 	r.log(slog.LevelWarn, "warmflags: cannot "+what, what, append([]any{"error", err}, details...)...)
 }
 
-// backoff doubles with each failure, between minBackoff and maxBackoff, and subtracts up to half at random.
+// backoff returns a time that doubles with each failure, from minBackoff to maxBackoff, minus up to half of it at
+// random.
 func backoff(failures int) time.Duration {
 	d := min(minBackoff<<min(failures-1, 10), maxBackoff)
 	return d - rand.N(d/2)

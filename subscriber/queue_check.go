@@ -15,7 +15,7 @@ import (
 	"github.com/warmflags/warmflags/internal/clock"
 )
 
-// writeHeartbeat writes the heartbeat tag if it is due. A failure is logged, and retried after another heartbeatEvery.
+// writeHeartbeat writes the heartbeat tag if it is due. It logs a failure and retries after heartbeatEvery.
 func (r *run) writeHeartbeat(ctx context.Context) {
 	now := clock.Now()
 	if r.beat.Age(now) < heartbeatEvery {
@@ -37,15 +37,16 @@ func (r *run) writeHeartbeat(ctx context.Context) {
 func (r *run) abandon(ctx context.Context, cause string) {
 	n := r.lost.Add(1)
 	r.cause = cause
-	r.log(slog.LevelWarn, "warmflags: messages may be lost; creating a new queue", cause, "queue", r.queue.url, "lost", n)
+	r.log(slog.LevelWarn, "warmflags: messages may be lost; creating a new queue", cause,
+		"queue", r.queue.url, "lost", n)
 	if err := r.close(ctx); err != nil {
 		r.failed("remove the old queue", err)
 	}
 }
 
-// check compares, if it is due, what delivery depends on with what open created, and returns the difference, or "". A
-// failed call, for example without permission, is not a difference; it is counted and logged. Like open, check does not
-// stop when ctx ends, because it may create a subscription.
+// check is done every checkEvery. It compares what delivery depends on with what open created, and returns the
+// difference, or "". A failed call, for example without permission, is not a difference; it is counted and logged. Like
+// open, check does not stop when ctx ends, because it may create a subscription.
 func (r *run) check(ctx context.Context) (difference string) {
 	now := clock.Now()
 	if r.checked.Age(now) < checkEvery {
@@ -54,7 +55,8 @@ func (r *run) check(ctx context.Context) (difference string) {
 	r.checked = now
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), callTimeout)
 	defer cancel()
-	for _, compare := range []func(context.Context) (string, error){r.comparePolicy, r.compareAttributes, r.compareTopic} {
+	checks := []func(context.Context) (string, error){r.comparePolicy, r.compareAttributes, r.compareTopic}
+	for _, compare := range checks {
 		difference, err := compare(ctx)
 		if err != nil {
 			r.failed("check the delivery", err)
@@ -66,7 +68,7 @@ func (r *run) check(ctx context.Context) (difference string) {
 	return ""
 }
 
-// comparePolicy compares the queue's policy.
+// comparePolicy compares the queue's policy with the one that prepare set.
 func (r *run) comparePolicy(ctx context.Context) (difference string, err error) {
 	name := sqstypes.QueueAttributeNamePolicy
 	out, err := r.sqs.GetQueueAttributes(ctx, &sqs.GetQueueAttributesInput{
@@ -83,7 +85,7 @@ func (r *run) comparePolicy(ctx context.Context) (difference string, err error) 
 	return "", nil
 }
 
-// compareAttributes compares the subscription's attributes.
+// compareAttributes compares the subscription's attributes with those that subscribe set.
 func (r *run) compareAttributes(ctx context.Context) (difference string, err error) {
 	out, err := r.sns.GetSubscriptionAttributes(ctx, &sns.GetSubscriptionAttributesInput{
 		SubscriptionArn: &r.queue.subscription,
@@ -105,9 +107,10 @@ func (r *run) compareAttributes(ctx context.Context) (difference string, err err
 	return "", nil
 }
 
-// compareTopic finds out whether the subscription belongs to this topic: a topic that was deleted and created again has
-// the same ARN and none of its subscriptions, whose attributes SNS still returns for a while. Subscribing again tells:
-// if the subscription exists, SNS returns it. Otherwise the new one replaces it, so that it is removed with the queue.
+// compareTopic reports whether the topic still has the subscription. A topic that was deleted and created again has the
+// same ARN but no subscriptions, and SNS still returns the attributes of the old subscriptions for a while. So
+// compareTopic subscribes again: if the subscription exists, SNS returns its ARN. Otherwise SNS creates a new one,
+// which replaces the old one in r.queue, so that it is removed with the queue.
 func (r *run) compareTopic(ctx context.Context) (difference string, err error) {
 	subscription, err := r.subscribe(ctx)
 	var conflict *snstypes.InvalidParameterException

@@ -19,15 +19,16 @@ import (
 	"github.com/warmflags/warmflags/subscriber"
 )
 
-// altered is SNS with a subscription that is not as the engine has it.
+// altered is an SNS that returns other attributes for one subscription.
 type altered struct {
 	*localaws.SNS
-	attributes map[string]string // in place of the first subscription's own
-	of         string            // that subscription's ARN
+	attributes map[string]string // returned for the subscription; nil: its own attributes are returned
+	of         string            // the subscription's ARN
 }
 
-func (s *altered) GetSubscriptionAttributes(ctx context.Context, in *sns.GetSubscriptionAttributesInput,
-	o ...func(*sns.Options)) (*sns.GetSubscriptionAttributesOutput, error) {
+func (s *altered) GetSubscriptionAttributes(
+	ctx context.Context, in *sns.GetSubscriptionAttributesInput, o ...func(*sns.Options),
+) (*sns.GetSubscriptionAttributesOutput, error) {
 	if s.attributes != nil && *in.SubscriptionArn == s.of {
 		return &sns.GetSubscriptionAttributesOutput{Attributes: s.attributes}, nil
 	}
@@ -51,12 +52,13 @@ func (a *account) recreateTopic() {
 }
 
 func (a *account) setPolicy(policy string) {
-	_, err := a.SQS.SetQueueAttributes(a.own, &sqs.SetQueueAttributesInput{QueueUrl: &a.queues()[0],
-		Attributes: map[string]string{"Policy": policy}})
+	_, err := a.SQS.SetQueueAttributes(a.own, &sqs.SetQueueAttributesInput{
+		QueueUrl: &a.queues()[0], Attributes: map[string]string{"Policy": policy},
+	})
 	require.NoError(a.t, err)
 }
 
-// losses are what can happen to a delivery, and the cause that the log then has.
+// losses are changes after which messages are no longer delivered, and the cause that is logged.
 var losses = map[string]struct {
 	change func(a *account, s *altered)
 	cause  string
@@ -69,7 +71,7 @@ var losses = map[string]struct {
 		"the queue does not exist"},
 	"the topic was deleted and created again": {func(a *account, _ *altered) { a.recreateTopic() },
 		"the subscription does not exist"},
-	"the same, and SNS still describes the old subscription": {func(a *account, s *altered) {
+	"the topic was re-created, and SNS still returns the old subscription": {func(a *account, s *altered) {
 		s.alter(a, nil)
 		a.recreateTopic()
 	}, "the topic was deleted and created again"},
@@ -79,13 +81,13 @@ var losses = map[string]struct {
 	"a filter policy was set": {func(a *account, s *altered) {
 		s.alter(a, map[string]string{"FilterPolicy": `{"kind":["x"]}`})
 	}, "FilterPolicy is"},
-	"it is not confirmed": {func(a *account, s *altered) {
+	"the subscription is not confirmed": {func(a *account, s *altered) {
 		s.alter(a, map[string]string{"PendingConfirmation": "true"})
 	}, "PendingConfirmation is"},
-	"it is of another endpoint": {func(a *account, s *altered) {
+	"the subscription has another endpoint": {func(a *account, s *altered) {
 		s.alter(a, map[string]string{"Endpoint": "arn:aws:sqs:us-east-1:000000000000:other"})
 	}, "Endpoint is"},
-	"it is of another topic": {func(a *account, s *altered) {
+	"the subscription is to another topic": {func(a *account, s *altered) {
 		s.alter(a, map[string]string{"TopicArn": topic + "2"})
 	}, "TopicArn is"},
 	"the queue's policy was removed": {func(a *account, _ *altered) { a.setPolicy("") },
@@ -95,9 +97,9 @@ var losses = map[string]struct {
 	}, "the queue's policy was changed"},
 }
 
-// Whatever delivery depends on and has changed since Run created it, a new queue replaces the old one within minutes,
+// If anything that delivery depends on differs from what Run created, a new queue replaces the old one within minutes,
 // and everything is invalidated.
-func TestQueueIsReplacedWhenDeliveryIsNotAsItWasCreated(t *testing.T) {
+func TestQueueIsReplacedWhenDeliveryChanged(t *testing.T) {
 	for name, c := range losses {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -110,7 +112,7 @@ func TestQueueIsReplacedWhenDeliveryIsNotAsItWasCreated(t *testing.T) {
 				a.publish(message("", "lost"))
 				pass(6 * time.Minute)
 				assert.Contains(t, s.take(), "*")
-				assert.Equal(t, [2]int{1, 1}, a.left(), "of the old ones nothing is left")
+				assert.Equal(t, [2]int{1, 1}, a.left(), "the old queue and subscription are removed")
 				assert.Equal(t, 2, a.count("CreateQueue"))
 				assert.EqualValues(t, 1, s.Stats().Lost)
 				assert.EqualValues(t, 2, s.Stats().Subscribed)
@@ -121,7 +123,7 @@ func TestQueueIsReplacedWhenDeliveryIsNotAsItWasCreated(t *testing.T) {
 				pass(time.Second)
 				assert.Equal(t, []string{"a"}, s.take())
 				pass(time.Hour)
-				assert.Equal(t, 2, a.count("CreateQueue"), "once")
+				assert.Equal(t, 2, a.count("CreateQueue"), "replaced only once")
 				require.NoError(t, s.end())
 				assert.Equal(t, [2]int{0, 0}, a.left())
 			})
@@ -129,7 +131,7 @@ func TestQueueIsReplacedWhenDeliveryIsNotAsItWasCreated(t *testing.T) {
 	}
 }
 
-// A day without a change creates nothing, and a check costs three calls.
+// In a day without a change nothing is created, and each check makes three calls.
 func TestQueueChecksCostLittle(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := newAccount(t)
@@ -146,7 +148,7 @@ func TestQueueChecksCostLittle(t *testing.T) {
 	})
 }
 
-// An error, such as a missing permission, does not mean that anything changed.
+// A failed check, for example because of a missing permission, does not replace the queue.
 func TestQueueChecksThatFailChangeNothing(t *testing.T) {
 	for _, operation := range []string{"GetSubscriptionAttributes", "GetQueueAttributes", "Subscribe"} {
 		t.Run(operation, func(t *testing.T) {
@@ -165,14 +167,14 @@ func TestQueueChecksThatFailChangeNothing(t *testing.T) {
 	}
 }
 
-// AWS may write the same policy in another way.
-func TestQueueAcceptsItsPolicyInOtherWords(t *testing.T) {
+// AWS may return an equivalent policy that is written differently.
+func TestQueueAcceptsAnEquivalentPolicy(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := newAccount(t)
 		s := settled(a)
 		policy := a.inputs["SetQueueAttributes"].(*sqs.SetQueueAttributesInput).Attributes["Policy"]
-		other := strings.NewReplacer(`["sns.amazonaws.com"]`, `"sns.amazonaws.com"`, `"Principal":"*"`,
-			`"Principal":{"AWS":"*"}`,
+		other := strings.NewReplacer(`["sns.amazonaws.com"]`, `"sns.amazonaws.com"`,
+			`"Principal":"*"`, `"Principal":{"AWS":"*"}`,
 			`"Action":"sqs:SendMessage"`, `"Action":["sqs:SendMessage"]`).Replace(policy)
 		require.NotEqual(t, policy, other)
 		a.setPolicy(other)
@@ -183,7 +185,7 @@ func TestQueueAcceptsItsPolicyInOtherWords(t *testing.T) {
 	})
 }
 
-// A queue that is deleted while SQS or SNS fail is replaced as soon as they work again.
+// A queue that is deleted during an outage of SQS or SNS is replaced when the outage ends.
 func TestQueueIsReplacedAfterAnOutage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := newAccount(t)
@@ -191,9 +193,9 @@ func TestQueueIsReplacedAfterAnOutage(t *testing.T) {
 		fail(a, errors.New("throttled"), "Subscribe")
 		a.lose(true, true)
 		pass(10 * time.Minute)
-		assert.Empty(t, s.take(), "nothing is fresh before there is a subscription")
-		assert.LessOrEqual(t, a.count("CreateQueue"), 30, "at growing intervals")
-		assert.Empty(t, a.queues(), "no half created queue is left behind")
+		assert.Empty(t, s.take(), "nothing is invalidated before there is a subscription")
+		assert.LessOrEqual(t, a.count("CreateQueue"), 30, "the intervals grow")
+		assert.Empty(t, a.queues(), "each partly created queue was removed")
 		a.intercept(nil)
 		pass(time.Minute)
 		assert.Equal(t, []string{"*"}, s.take())

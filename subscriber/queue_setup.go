@@ -22,15 +22,15 @@ import (
 
 // Tags of every queue. A [Reaper] uses them to find the queues of processes that ended without removing them.
 const (
-	// TagOwner is the tag that tells who created the queue, see [Owner].
+	// TagOwner is the tag with the name of the process that created the queue, see [Owner].
 	TagOwner = "warmflags:owner"
-	// TagHeartbeat is the tag with the time when the process was last alive: RFC 3339, in UTC, written every hour.
+	// TagHeartbeat is the tag with the time at which the process last wrote it: RFC 3339, in UTC, written every hour.
 	TagHeartbeat = "warmflags:heartbeat"
 	// TagTopic is the tag with the ARN of the topic that the queue is subscribed to.
 	TagTopic = "warmflags:topic"
 )
 
-// retention is how long a queue keeps a message. After a longer pause, everything is invalidated.
+// retention is how long a queue keeps a message. After a longer pause between receives, everything is invalidated.
 const retention = time.Hour
 
 // SQS is the part of *sqs.Client that [Queue] uses.
@@ -66,15 +66,17 @@ type SNS interface {
 type queue struct {
 	url, arn, policy string
 	subscription     string        // its ARN; empty before it is subscribed
-	created          clock.Instant // when it was requested. For newQueue after it, SQS may not know the queue
+	created          clock.Instant // when CreateQueue was called; see newQueue
 	prepared         clock.Instant // when its policy was set; see policyTime
 	settled          bool          // everything was invalidated after policyTime
 }
 
-// open creates queue and subscription, then invalidates everything, because the sink may hold older values. The order
-// matters: the policy before the subscription, or SNS could not deliver its first messages; the subscription before
-// InvalidateAll, or changes between the two would be lost. It does not stop when ctx ends, which would leave a queue
-// behind; it has a timeout of its own. After a failure it removes what it created.
+// open creates queue and subscription, then invalidates everything, because the sink may have older values. The order
+// matters. The policy is set before the subscription is created, because otherwise SNS could not deliver the first
+// messages. The subscription is created before InvalidateAll, because otherwise changes between the two would be lost.
+//
+// open does not stop when ctx ends, because a queue could remain; it has its own timeout. After a failure it removes
+// what it created.
 func (r *run) open(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), callTimeout)
 	defer cancel()
@@ -97,10 +99,10 @@ func (r *run) open(ctx context.Context) error {
 	return nil
 }
 
-// create creates a standard queue, encrypted by SQS. Its name is new: a name cannot be used again for a minute after a
-// removal, and two processes must never share a queue, as each message goes to one reader. The underscores distinguish
-// it from queues of a stack, whose names from CloudFormation have letters, digits and hyphens. The tags are set with
-// the creation, so that every queue has an owner.
+// create creates a standard queue, encrypted by SQS. Its name is always new: SQS does not allow a name for a minute
+// after its queue was removed, and two processes must never share a queue, because each message goes to one reader. The
+// underscores distinguish the queue from queues of a CloudFormation stack, whose names have letters, digits and
+// hyphens. CreateQueue sets the tags too, so that every queue has an owner.
 func (r *run) create(ctx context.Context) (*queue, error) {
 	name := queuePrefix(r.settings.topic) + strings.ToLower(rand.Text()) // at most 80 characters
 	created := clock.Now()
@@ -123,14 +125,13 @@ func (r *run) create(ctx context.Context) (*queue, error) {
 	return &queue{url: aws.ToString(out.QueueUrl), created: created}, nil
 }
 
-// queuePrefix returns the beginning of the names of a topic's queues. It contains the first 40 characters of the
-// topic's name.
+// queuePrefix returns the prefix of the names of a topic's queues. It has the first 40 characters of the topic's name.
 func queuePrefix(topic arn.ARN) string {
 	name := strings.TrimSuffix(topic.Resource, ".fifo")
 	return "warmflags_" + name[:min(len(name), 40)] + "_"
 }
 
-// prepare sets the policy, which contains the queue's ARN.
+// prepare sets the queue's policy, for which it first reads the queue's ARN.
 func (r *run) prepare(ctx context.Context) error {
 	q := r.queue
 	var out *sqs.GetQueueAttributesOutput
@@ -161,7 +162,7 @@ func (r *run) prepare(ctx context.Context) error {
 	return nil
 }
 
-// retryWhileNew repeats call every second while SQS does not know the new queue.
+// retryWhileNew repeats call every second while SQS does not find the new queue.
 func (r *run) retryWhileNew(ctx context.Context, call func() error) error {
 	for {
 		err := call()
@@ -172,11 +173,12 @@ func (r *run) retryWhileNew(ctx context.Context, call func() error) error {
 	}
 }
 
-// rawDelivery is the only attribute of the subscription: the body of an SQS message is then the published message.
+// rawDelivery is the only attribute that the subscription sets. With it, the body of an SQS message is the published
+// message.
 var rawDelivery = map[string]string{"RawMessageDelivery": "true"}
 
-// subscribe subscribes the queue and returns the subscription's ARN. If the queue is subscribed to the topic already,
-// SNS returns the same ARN. A queue in the topic's account needs no confirmation.
+// subscribe subscribes the queue and returns the subscription's ARN. If the queue is already subscribed to the topic,
+// SNS returns the existing ARN. A queue in the topic's account needs no confirmation.
 func (r *run) subscribe(ctx context.Context) (subscriptionARN string, err error) {
 	topic := r.settings.topic.String()
 	out, err := r.sns.Subscribe(ctx, &sns.SubscribeInput{
@@ -192,9 +194,9 @@ func (r *run) subscribe(ctx context.Context) (subscriptionARN string, err error)
 	return aws.ToString(out.SubscriptionArn), nil
 }
 
-// close removes subscription and queue, even if ctx has ended. What does not exist is no error. The subscription is
-// removed first, so that SNS does not send to a missing queue. Afterwards there is no queue, whatever failed: a
-// [Reaper] finds what could not be removed.
+// close removes subscription and queue, even if ctx has ended. It is not an error if they do not exist. The
+// subscription is removed first, so that SNS does not send to a missing queue. Afterwards r.queue is nil even after a
+// failure; a [Reaper] finds what could not be removed.
 func (r *run) close(ctx context.Context) error {
 	q := r.queue
 	r.queue = nil
@@ -217,10 +219,11 @@ func (r *run) close(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-// heartbeat returns the tag's value. All of its characters are allowed in tags.
+// heartbeat returns the current value of the heartbeat tag. All of its characters are allowed in tags.
 func heartbeat() string { return time.Now().UTC().Format(time.RFC3339) }
 
-// tagValue makes s valid for a tag: at most 256 of the characters in AWS's "Amazon SQS standard queue quotas".
+// tagValue makes s a valid tag value: at most 256 characters, all of them allowed by AWS, "Amazon SQS standard queue
+// quotas".
 func tagValue(s string) string {
 	runes := []rune(strings.ToValidUTF8(s, "-"))
 	for i, c := range runes {

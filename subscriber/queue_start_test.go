@@ -16,7 +16,7 @@ import (
 	"github.com/warmflags/warmflags/subscriber"
 )
 
-// A process that starts while SQS, SNS or its permissions fail retries as it does later, and leaves nothing behind.
+// If SQS, SNS or permissions fail during the start, Run retries as it does later, and removes what it created.
 func TestQueueRetriesItsStart(t *testing.T) {
 	for _, operation := range []string{"CreateQueue", "GetQueueAttributes", "SetQueueAttributes", "Subscribe"} {
 		t.Run(operation, func(t *testing.T) {
@@ -27,7 +27,7 @@ func TestQueueRetriesItsStart(t *testing.T) {
 				pass(10 * time.Minute)
 				assert.Equal(t, [2]int{0, 0}, a.left())
 				assert.Empty(t, s.take())
-				assert.LessOrEqual(t, a.count(operation), 30, "at growing intervals")
+				assert.LessOrEqual(t, a.count(operation), 30, "the intervals grow")
 				assert.EqualValues(t, a.count("CreateQueue"), s.Stats().Errors)
 				assert.Contains(t, s.log.String(), "access denied")
 				assert.LessOrEqual(t, strings.Count(s.log.String(), "access denied"), 2)
@@ -66,12 +66,13 @@ func TestQueueOutage(t *testing.T) {
 				a := newAccount(t)
 				s := settled(a)
 				fail(a, errors.New("no route"), "ReceiveMessage")
-				pass(20 * time.Second) // the receive under way ends
+				pass(20 * time.Second) // the current receive ends
 				before := a.count("ReceiveMessage")
 				a.publish(message("", "a"))
 				pass(c.lasts)
 				attempts := a.count("ReceiveMessage") - before
-				assert.InDelta(t, c.lasts.Minutes()*1.5, attempts, c.lasts.Minutes()+10, "an attempt every half minute to minute")
+				assert.InDelta(t, c.lasts.Minutes()*1.5, attempts, c.lasts.Minutes()+10,
+					"one attempt in each half minute to minute")
 				a.intercept(nil)
 				pass(2 * time.Minute)
 				assert.Equal(t, c.want, s.take())
@@ -91,7 +92,7 @@ func TestQueueCleansUp(t *testing.T) {
 			assert.Equal(t, [2]int{0, 0}, a.left())
 		})
 	})
-	t.Run("what is gone already is no error", func(t *testing.T) {
+	t.Run("queue and subscription were already removed", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			a := newAccount(t)
 			s := start(a)
@@ -121,7 +122,7 @@ func TestQueueCleansUp(t *testing.T) {
 			assert.Empty(t, a.queues())
 		})
 	})
-	t.Run("what was being created when its context ended", func(t *testing.T) {
+	t.Run("its context ended while it created them", func(t *testing.T) {
 		for _, operation := range []string{"CreateQueue", "GetQueueAttributes", "SetQueueAttributes", "Subscribe"} {
 			synctest.Test(t, func(t *testing.T) {
 				a, release := newAccount(t), make(chan struct{})
@@ -142,8 +143,8 @@ func TestQueueCleansUp(t *testing.T) {
 	})
 }
 
-// AWS: a queue may be unknown for a second after it was made. That is not a queue that is gone.
-func TestQueueIsNotKnownAtOnce(t *testing.T) {
+// SQS may not find a new queue for a second, as AWS documents. Run does not treat such a queue as deleted.
+func TestQueueThatSQSDoesNotFindYet(t *testing.T) {
 	for _, operation := range []string{"GetQueueAttributes", "SetQueueAttributes", "ReceiveMessage"} {
 		t.Run(operation, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

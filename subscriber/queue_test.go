@@ -28,7 +28,7 @@ type service struct {
 	done chan error // what Run returned
 }
 
-// lines is a log. Run writes it whenever it likes, and the test reads it.
+// lines is a log that Run writes while the test reads it.
 type lines struct {
 	mu   sync.Mutex // guards text
 	text bytes.Buffer
@@ -46,7 +46,7 @@ func (l *lines) String() string {
 	return l.text.String()
 }
 
-// start runs a subscriber in the bubble until it has nothing left to do.
+// start runs a subscriber in the synctest bubble, and returns when it is idle.
 func start(a *account, options ...subscriber.Option) *service {
 	s := &service{sink: &sink{}, done: make(chan error, 1)}
 	options = append(append(a.options(), subscriber.Logger(slog.New(slog.NewTextHandler(&s.log, nil)))), options...)
@@ -59,7 +59,7 @@ func start(a *account, options ...subscriber.Option) *service {
 	return s
 }
 
-// settled is a service that has run for some minutes, and whose sink has looked at everything.
+// settled returns a service that has run for two minutes, so that it has already invalidated everything twice.
 func settled(a *account) *service {
 	s := start(a)
 	pass(2 * time.Minute)
@@ -73,13 +73,13 @@ func (s *service) end() error {
 	return <-s.done
 }
 
-// pass lets virtual time go by.
+// pass waits for d of virtual time.
 func pass(d time.Duration) {
 	time.Sleep(d) // in a synctest bubble
 	synctest.Wait()
 }
 
-// fail has some operations fail.
+// fail makes some operations fail.
 func fail(a *account, err error, operations ...string) {
 	a.intercept(func(_ context.Context, operation string) error {
 		for _, o := range operations {
@@ -91,12 +91,13 @@ func fail(a *account, err error, operations ...string) {
 	})
 }
 
-func TestQueueIsMadeAsPromised(t *testing.T) {
+func TestQueueIsCreatedAsDocumented(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := newAccount(t)
 		s := start(a, subscriber.Owner("host!/7"))
-		assert.Equal(t, []string{"CreateQueue", "GetQueueAttributes", "SetQueueAttributes", "Subscribe", "ReceiveMessage"},
-			a.calls)
+		assert.Equal(t, []string{
+			"CreateQueue", "GetQueueAttributes", "SetQueueAttributes", "Subscribe", "ReceiveMessage",
+		}, a.calls)
 		assert.Equal(t, []string{"*"}, s.take())
 
 		create := a.inputs["CreateQueue"].(*sqs.CreateQueueInput)
@@ -109,18 +110,20 @@ func TestQueueIsMadeAsPromised(t *testing.T) {
 			subscriber.TagOwner: "host-/7", subscriber.TagTopic: topic,
 			subscriber.TagHeartbeat: time.Now().UTC().Format(time.RFC3339),
 		}, create.Tags)
-		assert.JSONEq(t, strings.NewReplacer("QUEUE", "arn:aws:sqs:us-east-1:000000000000:"+name, "TOPIC", topic).Replace(`{
+		names := strings.NewReplacer("QUEUE", "arn:aws:sqs:us-east-1:000000000000:"+name, "TOPIC", topic)
+		assert.JSONEq(t, names.Replace(`{
 			"Version": "2012-10-17",
 			"Statement": [
-				{"Sid": "TopicSends", "Effect": "Allow", "Principal": {"Service": ["sns.amazonaws.com"]}, "Action": "sqs:SendMessage",
-				 "Resource": "QUEUE", "Condition": {"ArnEquals": {"aws:SourceArn": "TOPIC"}}},
+				{"Sid": "TopicSends", "Effect": "Allow", "Principal": {"Service": ["sns.amazonaws.com"]},
+				 "Action": "sqs:SendMessage", "Resource": "QUEUE",
+				 "Condition": {"ArnEquals": {"aws:SourceArn": "TOPIC"}}},
 				{"Sid": "NothingElseSends", "Effect": "Deny", "Principal": "*", "Action": "sqs:SendMessage",
 				 "Resource": "QUEUE", "Condition": {"ArnNotEquals": {"aws:SourceArn": "TOPIC"}}},
 				{"Sid": "OnlyTLS", "Effect": "Deny", "Principal": "*", "Action": "sqs:*",
 				 "Resource": "QUEUE", "Condition": {"Bool": {"aws:SecureTransport": "false"}}}
 			]}`), a.inputs["SetQueueAttributes"].(*sqs.SetQueueAttributesInput).Attributes["Policy"])
 		subscribe := a.inputs["Subscribe"].(*sns.SubscribeInput)
-		assert.Equal(t, map[string]string{"RawMessageDelivery": "true"}, subscribe.Attributes, "and no filter policy")
+		assert.Equal(t, map[string]string{"RawMessageDelivery": "true"}, subscribe.Attributes, "no filter policy")
 		assert.Equal(t, "sqs", *subscribe.Protocol)
 
 		require.NoError(t, s.end())
@@ -128,7 +131,7 @@ func TestQueueIsMadeAsPromised(t *testing.T) {
 	})
 }
 
-// What changes before the subscription is there is nobody's news: InvalidateAll must come after it.
+// A change before the subscription exists is not delivered, so InvalidateAll must be called after it was created.
 func TestQueueInvalidatesAllAfterItSubscribed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a, release := newAccount(t), make(chan struct{})
@@ -147,8 +150,8 @@ func TestQueueInvalidatesAllAfterItSubscribed(t *testing.T) {
 	})
 }
 
-// A policy takes up to a minute to apply, and SNS does not repeat what it refuses: what was published meanwhile may be
-// lost.
+// A policy takes up to a minute to take effect, and SNS does not retry messages that it refuses. So messages that are
+// published in this minute may be lost.
 func TestQueueInvalidatesAllOnceItsPolicyMustApply(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := newAccount(t)
@@ -159,12 +162,12 @@ func TestQueueInvalidatesAllOnceItsPolicyMustApply(t *testing.T) {
 		pass(21 * time.Second)
 		assert.Equal(t, []string{"*"}, s.take())
 		pass(24 * time.Hour)
-		assert.Empty(t, s.take(), "once")
+		assert.Empty(t, s.take(), "only once")
 		a.lose(true, true)
 		pass(10 * time.Second)
 		assert.Equal(t, []string{"*"}, s.take())
 		pass(2 * time.Minute)
-		assert.Equal(t, []string{"*"}, s.take(), "of each queue")
+		assert.Equal(t, []string{"*"}, s.take(), "for each queue")
 		require.NoError(t, s.end())
 	})
 }
@@ -191,8 +194,8 @@ func TestQueueAcknowledgesOnlyWhatTheSinkHas(t *testing.T) {
 	})
 }
 
-// A consumer that dies before it acknowledges gets the message again.
-func TestQueueMessageComesAgainUntilAcknowledged(t *testing.T) {
+// A message is redelivered until it is acknowledged.
+func TestQueueRedeliversUntilAcknowledged(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := newAccount(t)
 		s := start(a)
@@ -205,7 +208,7 @@ func TestQueueMessageComesAgainUntilAcknowledged(t *testing.T) {
 		pass(visibility)
 		assert.Equal(t, []string{"a"}, s.take())
 		pass(visibility)
-		assert.Empty(t, s.take(), "acknowledged at last")
+		assert.Empty(t, s.take(), "the message is acknowledged")
 		assert.EqualValues(t, 1, s.Stats().Errors)
 		require.NoError(t, s.end())
 	})
@@ -244,8 +247,8 @@ func TestTwoPrefixesShareATopic(t *testing.T) {
 	})
 }
 
-// Whatever is in the queue, the next message gets through, nothing is lost in silence, and the log stays short.
-func TestQueueBadMessagesBlockNothing(t *testing.T) {
+// After any message in the queue, the next one is delivered. Dropped messages are counted, and the log stays short.
+func TestQueueIsNotBlockedByBadMessages(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := newAccount(t)
 		s := start(a)
@@ -272,7 +275,7 @@ func TestQueueBadMessagesBlockNothing(t *testing.T) {
 	})
 }
 
-// A message of warmflags that cannot be read in full may have named anything, in any prefix.
+// A warmflags message that cannot be read completely may have named any item of any prefix.
 func TestQueueInvalidatesAllForAnUnreadableMessage(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := newAccount(t)
@@ -280,7 +283,8 @@ func TestQueueInvalidatesAllForAnUnreadableMessage(t *testing.T) {
 		for i, body := range []string{
 			`{"type":"warmflags.changed.v1","data":{"prefix":"","changes":[{"kind":"features","key":"a"},{"kin`,
 			`{"type":"warmflags.changed.v1","data":{"prefix":"","changes":null}}`,
-			`{"type":"warmflags.changed.v1","data":{"prefix":"","changes":[{"kind":"features","key":"a","version":"x"}]}}`,
+			`{"type":"warmflags.changed.v1","data":{"prefix":"",
+				"changes":[{"kind":"features","key":"a","version":"x"}]}}`,
 		} {
 			a.publish(body)
 			pass(time.Second)

@@ -35,13 +35,14 @@ type ReaperSNS interface {
 	Unsubscribe(context.Context, *sns.UnsubscribeInput, ...func(*sns.Options)) (*sns.UnsubscribeOutput, error)
 }
 
-// Reaper removes orphans: the queues of killed processes, and their subscriptions to one topic. SQS's queues never
-// expire, and SNS keeps filling them. [Queue] removes only its own queue, at its end.
+// Reaper removes orphans: the queues of killed processes, and their subscriptions to one topic. SQS queues do not
+// expire, and SNS keeps filling them. A [Queue] removes only its own queue, when Run ends.
 //
-// A queue is an orphan if it has our name and tags, is tagged with this topic, and its heartbeat is older than
-// OrphanAfter. A subscription is one if its queue has our name and does not exist. All must be in the clients' region
-// and account, which are the topic's. If the process is running after all (it may lack the permission to write tags),
-// it creates a new queue and invalidates everything within minutes, so nothing is lost.
+// A queue is an orphan if its name begins with warmflags_ and the first 40 characters of the topic's name, its tags
+// name this topic, and its heartbeat is older than OrphanAfter. A subscription is an orphan if its queue has such a
+// name and does not exist. Only queues in the topic's region and account are found; the clients must be for that region
+// and account. If the process is still running, for example without the permission to write tags, it creates a new
+// queue and invalidates everything within minutes, so nothing is lost.
 //
 // Permissions: sqs:ListQueues and sns:ListSubscriptionsByTopic; sqs:ListQueueTags, GetQueueUrl and DeleteQueue on
 // queues named warmflags_*; sns:Unsubscribe on *.
@@ -50,27 +51,27 @@ type Reaper struct {
 	SNS ReaperSNS
 	// TopicARN is the topic that the queues are subscribed to.
 	TopicARN string
-	// OrphanAfter is how old the heartbeat of an orphan is. Zero: 24 hours ([DefaultOrphanAfter]). Less than 2 hours: an
-	// error, because heartbeats are written every hour.
+	// OrphanAfter is the age of the heartbeat at which a queue becomes an orphan. Zero means 24 hours
+	// ([DefaultOrphanAfter]). Other values below 2 hours are errors, because heartbeats are written every hour.
 	OrphanAfter time.Duration
-	// DryRun removes nothing.
+	// DryRun makes Reap return the orphans without removing them.
 	DryRun bool
 }
 
-// Orphan is what a killed process left: a queue with or without its subscription, or a subscription alone.
+// Orphan is a queue of a killed process with or without its subscription, or a subscription without a queue.
 type Orphan struct {
 	// Queue is the queue's URL; empty if it does not exist.
 	Queue string
 	// Subscription is the subscription's ARN; empty if it does not exist.
 	Subscription string
-	// Owner tells who created the queue, see [Owner]; empty if the queue does not exist.
+	// Owner names the process that created the queue, see [Owner]; empty if the queue does not exist.
 	Owner string
-	// Heartbeat is when the owner was last alive; zero if the queue does not exist.
+	// Heartbeat is when the owner last wrote the heartbeat tag; zero if the queue does not exist.
 	Heartbeat time.Time
 }
 
-// Reap lists once, removes the orphans, and returns those that were removed (with DryRun: that would be). What cannot
-// be listed or removed stays, and is joined into the error.
+// Reap lists queues and subscriptions once, removes the orphans, and returns the removed ones, or with DryRun those
+// that it would remove. Its error joins everything that could not be listed or removed.
 func (r *Reaper) Reap(ctx context.Context) ([]Orphan, error) {
 	topic, err := r.check()
 	if err != nil {
@@ -104,8 +105,8 @@ func (r *Reaper) Reap(ctx context.Context) ([]Orphan, error) {
 	return removed, errors.Join(errs...)
 }
 
-// keepWithoutQueue keeps only subscriptions whose queue does not exist. SQS may not know a queue that was just created,
-// so it asks twice.
+// keepWithoutQueue deletes from subscriptions those whose queue exists. SQS may not find a queue that was just created,
+// so it checks twice.
 func (r *Reaper) keepWithoutQueue(ctx context.Context, subscriptions map[string]string) (errs []error) {
 	for attempt := range 2 {
 		if attempt > 0 && len(subscriptions) > 0 {
@@ -117,23 +118,23 @@ func (r *Reaper) keepWithoutQueue(ctx context.Context, subscriptions map[string]
 				delete(subscriptions, name)
 			}
 			if err != nil && !isQueueGone(err) {
-				errs = append(errs, fmt.Errorf("look for queue %q: %w", name, err))
+				errs = append(errs, fmt.Errorf("find queue %q: %w", name, err))
 			}
 		}
 	}
 	return errs
 }
 
-// check returns all that is wrong with the Reaper.
+// check returns the parsed topic, and all problems with the fields in one error.
 func (r *Reaper) check() (arn.ARN, error) {
 	topic, err := parseTopic(r.TopicARN)
 	errs := []error{err}
 	if r.SQS == nil || r.SNS == nil {
-		errs = append(errs, errors.New("it needs clients of SQS and SNS"))
+		errs = append(errs, errors.New("the SQS or the SNS client is nil"))
 	}
 	if r.OrphanAfter != 0 && r.OrphanAfter < 2*heartbeatEvery {
-		err := fmt.Errorf("OrphanAfter is %v: heartbeats are written every hour, so use 2 hours at least", r.OrphanAfter)
-		errs = append(errs, err)
+		errs = append(errs, fmt.Errorf(
+			"OrphanAfter is %v: use at least 2 hours, because heartbeats are written every hour", r.OrphanAfter))
 	}
 	if err := errors.Join(errs...); err != nil {
 		return topic, fmt.Errorf("set up subscriber.Reaper: %w", err)
@@ -141,9 +142,9 @@ func (r *Reaper) check() (arn.ARN, error) {
 	return topic, nil
 }
 
-// subscriptions returns the ARNs of the subscriptions of queues with our name, by the queue's name. Where the ARN
-// belongs, SNS lists "PendingConfirmation" for a subscription that is not confirmed, and "Deleted" for one that was
-// removed; neither can be removed, and both disappear after days.
+// subscriptions returns the ARNs of the subscriptions of queues with our name prefix, by the queue's name. In place of
+// the ARN, SNS lists "PendingConfirmation" for a subscription that is not confirmed, and "Deleted" for one that was
+// removed. Neither can be removed, and both disappear after days.
 func (r *Reaper) subscriptions(ctx context.Context, topic arn.ARN) (map[string]string, error) {
 	found := map[string]string{}
 	pages := sns.NewListSubscriptionsByTopicPaginator(r.SNS, &sns.ListSubscriptionsByTopicInput{TopicArn: &r.TopicARN})
@@ -154,7 +155,8 @@ func (r *Reaper) subscriptions(ctx context.Context, topic arn.ARN) (map[string]s
 		}
 		for _, s := range page.Subscriptions {
 			queue, err := arn.Parse(aws.ToString(s.Endpoint))
-			if err == nil && queue.Service == "sqs" && queue.Region == topic.Region && queue.AccountID == topic.AccountID &&
+			if err == nil && queue.Service == "sqs" &&
+				queue.Region == topic.Region && queue.AccountID == topic.AccountID &&
 				strings.HasPrefix(queue.Resource, queuePrefix(topic)) && arn.IsARN(aws.ToString(s.SubscriptionArn)) {
 				found[queue.Resource] = aws.ToString(s.SubscriptionArn)
 			}
@@ -163,10 +165,11 @@ func (r *Reaper) subscriptions(ctx context.Context, topic arn.ARN) (map[string]s
 	return found, nil
 }
 
-// queues returns the orphaned queues. A queue that was removed meanwhile is none.
+// queues returns the orphaned queues. It ignores queues that are removed while it lists them.
 func (r *Reaper) queues(ctx context.Context, topic arn.ARN) (orphans []Orphan, errs []error) {
 	prefix, limit := queuePrefix(topic), cmp.Or(r.OrphanAfter, DefaultOrphanAfter)
-	pages := sqs.NewListQueuesPaginator(r.SQS, &sqs.ListQueuesInput{QueueNamePrefix: &prefix, MaxResults: aws.Int32(1000)})
+	in := &sqs.ListQueuesInput{QueueNamePrefix: &prefix, MaxResults: aws.Int32(1000)}
+	pages := sqs.NewListQueuesPaginator(r.SQS, in)
 	for pages.HasMorePages() {
 		page, err := pages.NextPage(ctx)
 		if err != nil {
@@ -190,7 +193,7 @@ func (r *Reaper) queues(ctx context.Context, topic arn.ARN) (orphans []Orphan, e
 	return orphans, errs
 }
 
-// remove removes the subscription first, so that SNS does not send to a missing queue.
+// remove removes an orphan. It removes the subscription first, so that SNS does not send to a missing queue.
 func (r *Reaper) remove(ctx context.Context, o Orphan) error {
 	if o.Subscription != "" {
 		_, err := r.SNS.Unsubscribe(ctx, &sns.UnsubscribeInput{SubscriptionArn: &o.Subscription})

@@ -18,7 +18,7 @@ import (
 	"github.com/warmflags/warmflags/subscriber"
 )
 
-// kill ends a process without its cleanup: what it made stays.
+// kill ends a process without cleanup, so its queue and subscription remain.
 func kill(a *account, s *service) {
 	fail(a, errors.New("killed"), "Unsubscribe", "DeleteQueue")
 	require.Error(a.t, s.end())
@@ -41,17 +41,18 @@ func TestReaperRemovesOrphans(t *testing.T) {
 		lives := start(a, subscriber.Owner("lives"))
 		dies := start(a, subscriber.Owner("dies"))
 		pass(90 * time.Minute)
-		beat := time.Now().UTC().Truncate(time.Hour) // both began at a full hour
+		beat := time.Now().UTC().Truncate(time.Hour) // both started at a full hour
 		kill(a, dies)
 		require.Equal(t, [2]int{2, 2}, a.left())
-		// Another topic's queue, one without tags, and one of somebody else.
+		// Another topic's queue, a queue without tags, and a queue of another program.
 		other := map[string]string{subscriber.TagTopic: topic + "-2", subscriber.TagHeartbeat: "2000-01-01T00:00:00Z"}
-		for name, tags := range map[string]map[string]string{"warmflags_flags_a": other, "warmflags_flags_b": nil,
-			"orders": nil} {
+		for name, tags := range map[string]map[string]string{
+			"warmflags_flags_a": other, "warmflags_flags_b": nil, "orders": nil,
+		} {
 			_, err := a.SQS.CreateQueue(a.own, &sqs.CreateQueueInput{QueueName: &name, Tags: tags})
 			require.NoError(t, err)
 		}
-		assert.Empty(t, reap(t, reaper(a)), "it may come back")
+		assert.Empty(t, reap(t, reaper(a)), "its process may still be running")
 		pass(22*time.Hour + 30*time.Minute)
 		assert.Empty(t, reap(t, reaper(a)))
 		pass(time.Hour)
@@ -76,13 +77,13 @@ func TestReaperRemovesOrphans(t *testing.T) {
 	})
 }
 
-// A subscription whose queue was removed by hand fails at each publish, for ever.
-func TestReaperRemovesSubscriptionsOfQueuesThatAreGone(t *testing.T) {
+// A subscription without a queue fails at each publish until it is removed.
+func TestReaperRemovesSubscriptionsWithoutAQueue(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := newAccount(t)
 		kill(a, start(a))
 		a.lose(true, false)
-		theirs := "arn:aws:sqs:us-east-1:999999999999:warmflags_flags_x" // another account's, which cannot be looked at
+		theirs := "arn:aws:sqs:us-east-1:999999999999:warmflags_flags_x" // in another account, which cannot be read
 		_, err := a.SNS.Subscribe(a.own, &sns.SubscribeInput{
 			TopicArn: aws.String(topic), Protocol: aws.String("sqs"), Endpoint: &theirs,
 			Attributes: map[string]string{"RawMessageDelivery": "true"},
@@ -95,9 +96,10 @@ func TestReaperRemovesSubscriptionsOfQueuesThatAreGone(t *testing.T) {
 	})
 }
 
-func TestReaperLeavesAloneWhatItCannotRemove(t *testing.T) {
-	for _, operation := range []string{"ListSubscriptionsByTopic", "ListQueues", "ListQueueTags", "Unsubscribe",
-		"DeleteQueue"} {
+func TestReaperKeepsWhatItCannotRemove(t *testing.T) {
+	for _, operation := range []string{
+		"ListSubscriptionsByTopic", "ListQueues", "ListQueueTags", "Unsubscribe", "DeleteQueue",
+	} {
 		t.Run(operation, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				a := newAccount(t)
@@ -115,19 +117,20 @@ func TestReaperLeavesAloneWhatItCannotRemove(t *testing.T) {
 	}
 	r := subscriber.Reaper{TopicARN: "flags", OrphanAfter: time.Hour}
 	_, err := r.Reap(t.Context())
-	for _, want := range []string{`topic "flags"`, "needs clients of SQS and SNS", "OrphanAfter is 1h0m0s"} {
+	for _, want := range []string{`topic "flags"`, "the SQS or the SNS client is nil", "OrphanAfter is 1h0m0s"} {
 		require.ErrorContains(t, err, want)
 	}
 }
 
-// oddARNs lists subscriptions as SNS does while they are removed or not confirmed.
+// oddARNs adds subscriptions to the list as SNS lists removed and unconfirmed ones.
 type oddARNs struct {
 	subscriber.ReaperSNS
 	arns map[string]string // by the end of the queue's ARN
 }
 
-func (s oddARNs) ListSubscriptionsByTopic(ctx context.Context, in *sns.ListSubscriptionsByTopicInput,
-	o ...func(*sns.Options)) (*sns.ListSubscriptionsByTopicOutput, error) {
+func (s oddARNs) ListSubscriptionsByTopic(
+	ctx context.Context, in *sns.ListSubscriptionsByTopicInput, o ...func(*sns.Options),
+) (*sns.ListSubscriptionsByTopicOutput, error) {
 	out, err := s.ReaperSNS.ListSubscriptionsByTopic(ctx, in, o...)
 	for queue, arn := range s.arns {
 		out.Subscriptions = append([]snstypes.Subscription{{
@@ -138,19 +141,21 @@ func (s oddARNs) ListSubscriptionsByTopic(ctx context.Context, in *sns.ListSubsc
 	return out, err
 }
 
-// SNS lists "Deleted" and "PendingConfirmation" where an ARN belongs. Neither can be removed, and neither stops the
-// rest.
-func TestReaperPassesOverSubscriptionsWithoutAnARN(t *testing.T) {
+// SNS lists "Deleted" and "PendingConfirmation" in place of an ARN. Such subscriptions cannot be removed. They do not
+// prevent that others are removed.
+func TestReaperSkipsSubscriptionsWithoutAnARN(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		a := newAccount(t)
 		kill(a, start(a))
 		gone := start(a)
 		kill(a, gone)
 		url := a.queues()[0]
-		_, err := a.SQS.DeleteQueue(a.own, &sqs.DeleteQueueInput{QueueUrl: &url}) // its subscription alone stays
+		_, err := a.SQS.DeleteQueue(a.own, &sqs.DeleteQueueInput{QueueUrl: &url}) // its subscription remains
 		require.NoError(t, err)
 		r := reaper(a)
-		r.SNS = oddARNs{a.SNS, map[string]string{"warmflags_flags_1": "Deleted", "warmflags_flags_2": "PendingConfirmation"}}
+		r.SNS = oddARNs{a.SNS, map[string]string{
+			"warmflags_flags_1": "Deleted", "warmflags_flags_2": "PendingConfirmation",
+		}}
 		pass(25 * time.Hour)
 		assert.Len(t, reap(t, r), 2, "the queue with its subscription, and the subscription alone")
 		assert.Equal(t, [2]int{0, 0}, a.left())

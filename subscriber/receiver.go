@@ -17,21 +17,21 @@ const logEvery = 10 * time.Minute
 
 // Stats counts what a source has done since it was created.
 type Stats struct {
-	// Messages were delivered to the sink.
+	// Messages counts messages delivered to the sink.
 	Messages int64
-	// Changes were in those messages.
+	// Changes counts the changes in those messages.
 	Changes int64
-	// InvalidatedAll is how often the source called InvalidateAll because it may have missed changes.
+	// InvalidatedAll counts calls of InvalidateAll that the source made because it may have missed changes.
 	InvalidatedAll int64
-	// OtherPrefix messages were dropped: they are for another prefix than the source's.
+	// OtherPrefix counts dropped messages for a prefix other than the source's.
 	OtherPrefix int64
-	// Foreign messages were dropped: they are not from warmflags.
+	// Foreign counts dropped messages that are not from warmflags.
 	Foreign int64
-	// Unreadable messages are from warmflags and could not be read in full. Each one invalidated everything.
+	// Unreadable counts messages from warmflags that could not be read completely. Each one invalidated everything.
 	Unreadable int64
-	// Refused requests, of an Endpoint, were not proved to be from SNS, or arrived in a wrong way.
+	// Refused counts requests that an Endpoint answered with 4xx: they were invalid or not proved to be from SNS.
 	Refused int64
-	// Subscribed counts subscriptions created (Queue) or confirmed (Endpoint).
+	// Subscribed counts subscriptions that a Queue created or an Endpoint confirmed.
 	Subscribed int64
 	// Lost counts subscriptions that no longer delivered. A Queue replaces them; an Endpoint must be subscribed again.
 	Lost int64
@@ -39,8 +39,8 @@ type Stats struct {
 	Errors int64
 }
 
-// receiver is common to all sources: it passes a message's bytes to the sink, and counts. It is safe for concurrent
-// use.
+// receiver is the part that all sources share: it parses messages, delivers them to the sink, and counts. It is safe
+// for concurrent use.
 type receiver struct {
 	prefix string
 	sink   change.Sink
@@ -48,22 +48,23 @@ type receiver struct {
 	// onMessage is called with each message that can be read; may be nil.
 	onMessage func(change.Message)
 
-	// Counts of Stats's fields. Each is read and written by itself.
+	// The fields of Stats. Each is read and written independently of the others.
 	messages, changes, invalidatedAll, otherPrefix, foreign, unreadable, refused, subscribed, lost, errors atomic.Int64
 
 	mu     sync.Mutex               // guards logged
 	logged map[string]clock.Instant // when a reason was last logged; there are few reasons
 }
 
-// newReceiver returns the receiver of a source. The sink may be nil if the options are wrong: then nothing is received.
+// newReceiver returns the receiver of a source. The sink may be nil if the options are wrong, because then nothing is
+// received.
 func newReceiver(s settings, sink change.Sink) *receiver {
 	return &receiver{
 		prefix: s.prefix, sink: sink, logger: s.logger, onMessage: s.onMessage, logged: map[string]clock.Instant{},
 	}
 }
 
-// receive passes a message to the sink or drops it, and reports whether the sink has it. In both cases the message can
-// be acknowledged. A message of warmflags that cannot be read may have named anything, so it invalidates everything.
+// receive delivers a message to the sink or drops it, and reports whether it was delivered. In both cases the message
+// can be acknowledged. A warmflags message that cannot be read may have named any item, so it invalidates everything.
 func (r *receiver) receive(body string) (delivered bool) {
 	m, err := change.Parse([]byte(body))
 	if err == nil && r.onMessage != nil {
@@ -74,7 +75,8 @@ func (r *receiver) receive(body string) (delivered bool) {
 		r.drop(&r.foreign, slog.LevelWarn, "it is not from warmflags", "error", err)
 	case err != nil:
 		n := r.unreadable.Add(1)
-		r.log(slog.LevelError, "warmflags: a message cannot be read", "unreadable message", "unreadable", n, "error", err)
+		r.log(slog.LevelError, "warmflags: a message cannot be read", "unreadable message",
+			"unreadable", n, "error", err)
 		r.invalidateAll("a message cannot be read")
 		return true
 	case m.Prefix != r.prefix: // normal if environments share a topic
@@ -115,7 +117,7 @@ func (r *receiver) log(level slog.Level, line, reason string, details ...any) {
 	}
 }
 
-// stats reads the counters one by one: while messages arrive, they need not be from the same moment.
+// stats reads the counters one by one, so while messages arrive, they may differ by the messages in between.
 func (r *receiver) stats() Stats {
 	return Stats{
 		Messages:       r.messages.Load(),

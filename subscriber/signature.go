@@ -27,15 +27,15 @@ type envelope struct {
 	Subject          *string // nil if there is none; then it is not signed
 	Message          string
 	Timestamp        string
-	Token            string // like SubscribeURL, in the two confirmations only
+	Token            string // only in the two confirmations, as is SubscribeURL
 	SubscribeURL     string
 	SignatureVersion string
 	Signature        string
 	SigningCertURL   string
 }
 
-// canonical returns the text that SNS signs: names and values of some fields, sorted by name, each on a line. See AWS,
-// "Verifying the signatures of Amazon SNS messages".
+// canonical returns the text that SNS signs: names and values of some fields, sorted by name, each on its own line. See
+// AWS, "Verifying the signatures of Amazon SNS messages".
 func (m envelope) canonical() (string, error) {
 	fields := [][2]string{{"Message", m.Message}, {"MessageId", m.MessageID}}
 	switch m.Type {
@@ -48,12 +48,12 @@ func (m envelope) canonical() (string, error) {
 		fields = append(fields, [2]string{"SubscribeURL", m.SubscribeURL}, [2]string{"Timestamp", m.Timestamp},
 			[2]string{"Token", m.Token})
 	default:
-		return "", fmt.Errorf("type %q is not one of SNS's", m.Type)
+		return "", fmt.Errorf("type %q is not an SNS message type", m.Type)
 	}
 	fields = append(fields, [2]string{"TopicArn", m.TopicArn}, [2]string{"Type", m.Type})
 	var b strings.Builder
 	for _, f := range fields {
-		// With line breaks in another field than Message, one signed text could be read as two different messages.
+		// With a line break in a field other than Message, two different messages could have the same signed text.
 		if f[0] != "Message" && strings.Contains(f[1], "\n") {
 			return "", fmt.Errorf("field %s has more than one line", f[0])
 		}
@@ -62,12 +62,12 @@ func (m envelope) canonical() (string, error) {
 	return b.String(), nil
 }
 
-// verify checks the signature, RSA with PKCS #1 v1.5, with the certificate's key. It proves the fields in canonical:
-// SigningCertURL, SignatureVersion and, in a notification, SubscribeURL are not signed.
+// verify checks the signature, RSA with PKCS #1 v1.5, with the certificate's key. The signature proves only the fields
+// in canonical: SigningCertURL, SignatureVersion and, in a notification, SubscribeURL are not signed.
 func (m envelope) verify(certificate *x509.Certificate) error {
 	key, ok := certificate.PublicKey.(*rsa.PublicKey)
 	if !ok {
-		return fmt.Errorf("the certificate's key is a %T, not RSA's", certificate.PublicKey)
+		return fmt.Errorf("the certificate's key is a %T, not an RSA key", certificate.PublicKey)
 	}
 	text, err := m.canonical()
 	if err != nil {
@@ -79,7 +79,7 @@ func (m envelope) verify(certificate *x509.Certificate) error {
 	}
 	hash, known := map[string]crypto.Hash{"1": crypto.SHA1, "2": crypto.SHA256}[m.SignatureVersion]
 	if !known {
-		return fmt.Errorf("signature version %q is not one of SNS's", m.SignatureVersion)
+		return fmt.Errorf("signature version %q is not an SNS signature version", m.SignatureVersion)
 	}
 	digest := hash.New()
 	digest.Write([]byte(text))
