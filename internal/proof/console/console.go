@@ -69,3 +69,30 @@ func Steps(page string) (steps []Step) {
 	}
 	return steps
 }
+
+// Fill returns the page with other outputs: of each of [Steps]' steps, in their order.
+func Fill(page string, outputs []string) string {
+	var b strings.Builder
+	block, continued, next := false, false, 0
+	for line := range strings.Lines(page) {
+		text := strings.TrimSuffix(line, "\n")
+		wasBlock := block
+		command := block && (continued || strings.HasPrefix(text, "$ "))
+		switch {
+		case text == "```console":
+			block = true
+		case strings.HasPrefix(text, "```"):
+			block = false
+		case !block && strings.HasPrefix(text, "<!-- test: "):
+			next++
+		}
+		if !block || !wasBlock || command {
+			b.WriteString(line)
+		}
+		if continued = command && strings.HasSuffix(text, `\`); command && !continued {
+			b.WriteString(outputs[next])
+			next++
+		}
+	}
+	return b.String()
+}

@@ -1,0 +1,23 @@
+package metrics
+
+import (
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/warmflags/warmflags"
+	"github.com/warmflags/warmflags/subscriber"
+)
+
+// Register has Prometheus collect the numbers to watch. A service without a queue leaves out queue.
+func Register(registry prometheus.Registerer, flags *warmflags.Flags, queue *subscriber.QueueSubscriber) {
+	count := func(name string, value func() float64) {
+		registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Name: name}, value))
+	}
+	count("warmflags_stale_serves_total", func() float64 { return float64(flags.Stats().Cache.StaleServes) })
+	count("warmflags_failed_reads_total", func() float64 { return float64(flags.Stats().Cache.Errors) })
+	count("warmflags_lost_subscriptions_total", func() float64 { return float64(queue.Stats().Lost) })
+	registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "warmflags_poll_age_seconds"}, func() float64 {
+		return time.Since(flags.Stats().Journal.LastPoll).Seconds()
+	}))
+}
