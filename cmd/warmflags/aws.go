@@ -27,6 +27,7 @@ type clients struct {
 	parameters parameter.Client
 	queues     subscriber.ReaperSQS
 	topics     subscriber.ReaperSNS
+	account    operate.Account
 }
 
 // connector makes the clients, of a region or, where it is empty, of the environment's.
@@ -59,5 +60,6 @@ func connectAWS(ctx context.Context, region string) (clients, error) {
 		},
 		db: dynamodb.NewFromConfig(cfg), parameters: ssm.NewFromConfig(cfg),
 		queues: sqs.NewFromConfig(cfg), topics: sns.NewFromConfig(cfg),
+		account: operate.Connect(cfg),
 	}, nil
 }

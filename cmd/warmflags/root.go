@@ -40,7 +40,8 @@ func (p program) root() *cobra.Command {
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{plain(err)} })
 	f := &targetFlags{program: p}
 	f.add(root)
-	root.AddCommand(demoCommand(f), doctorCommand(f), syncCommand(f), reapCommand(f))
+	root.AddCommand(demoCommand(f), doctorCommand(f), reapCommand(f), statusCommand(f), syncCommand(f),
+		tailCommand(f))
 	checkArguments(root)
 	return root
 }

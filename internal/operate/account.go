@@ -78,9 +78,9 @@ func why(err error) string {
 	if errors.Is(err, context.DeadlineExceeded) {
 		return fmt.Sprintf("no answer in %v", partTimeout)
 	}
-	api, operation := smithy.APIError(nil), (*smithy.OperationError)(nil)
-	if errors.As(err, &api) && errors.As(err, &operation) {
-		return fmt.Sprintf("%s of %s: %s: %s", operation.Operation(), operation.Service(), api.ErrorCode(), api.ErrorMessage())
+	operation := (*smithy.OperationError)(nil)
+	if errors.As(err, &operation) {
+		return operation.Operation() + ": " + brief(err)
 	}
-	return err.Error()
+	return brief(err)
 }

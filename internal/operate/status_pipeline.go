@@ -95,7 +95,7 @@ func (r *reading) mappings(ctx context.Context, function string) ([]lambdatypes.
 	return all, nil
 }
 
-func mapping(m lambdatypes.EventSourceMappingConfiguration) Mapping {
+func newMapping(m lambdatypes.EventSourceMappingConfiguration) Mapping {
 	return Mapping{aws.ToString(m.UUID), aws.ToString(m.State), aws.ToString(m.LastProcessingResult)}
 }
 
@@ -113,7 +113,7 @@ func (r *reading) stream(ctx context.Context) error {
 	}
 	for _, m := range all {
 		if arn := aws.ToString(m.EventSourceArn); s.ID == "" || arn == s.Current {
-			s.Mapping, s.ARN = mapping(m), arn
+			s.Mapping, s.ARN = newMapping(m), arn
 		}
 	}
 	return nil
@@ -139,7 +139,7 @@ func (r *reading) queue(ctx context.Context, url, function string, q *Queue) err
 		return err
 	}
 	if len(all) > 0 {
-		q.Mapping = mapping(all[0])
+		q.Mapping = newMapping(all[0])
 	}
 	return nil
 }

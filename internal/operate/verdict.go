@@ -92,7 +92,7 @@ func failed(result string) bool { return strings.HasPrefix(result, "PROBLEM") }
 
 // enable is the command that enables the mapping.
 func (m Mapping) enable() string {
-	return "run: aws lambda update-event-source-mapping --enabled --uuid " + m.ID
+	return "run: aws lambda update-event-source-mapping --uuid " + m.ID + " --enabled"
 }
 
 func (r *Report) judgeKeys() {

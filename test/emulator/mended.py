@@ -8,6 +8,8 @@
 # - It asks IAM for sqs:SendMessageBatch, which does not exist: AWS asks for sqs:SendMessage
 #   (https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessageBatch.html).
 # - Its DescribeTable answers CloudFormation's text "true" or "false" for DeletionProtectionEnabled, where AWS answers a boolean.
+# - It does not set AWS_LAMBDA_LOG_FORMAT, so that functions log text whatever their LoggingConfig
+#   (https://docs.aws.amazon.com/lambda/latest/dg/monitoring-cloudwatchlogs-logformat.html).
 # - It refuses alarms on metric math. Here such an alarm is one on the first of its metrics: no alarm is evaluated anyway.
 import sys
 import threading
@@ -63,6 +65,15 @@ def alarm_on_first_metric(name, props):
     return alarm_record(name, props)
 
 
+worker_env = lambda_svc._provided_worker_env
+
+
+def worker_env_with_log_format(config, *args):
+    env = worker_env(config, *args)
+    env["AWS_LAMBDA_LOG_FORMAT"] = (config.get("LoggingConfig") or {}).get("LogFormat", "Text")
+    return env
+
+
 describe_table = dynamodb._table_description
 
 
@@ -82,6 +93,7 @@ def iam_action_of_batches(service, *args):
 
 
 dynamodb._table_description = describe_table_with_boolean
+lambda_svc._provided_worker_env = worker_env_with_log_format
 iam_actions.extract_iam_action = iam_action_of_batches
 provisioners._cw_metric_alarm_record = alarm_on_first_metric
 lambda_svc._execute_function = execute_function

@@ -1,0 +1,48 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/spf13/cobra"
+
+	"github.com/warmflags/warmflags/internal/operate"
+)
+
+func runProbe(cmd *cobra.Command, f *targetFlags) error {
+	ctx := cmd.Context()
+	t, err := f.open(ctx, needTable, needTopic)
+	if err != nil {
+		return err
+	}
+	report, err := operate.Probe(ctx, t.account, &t.Stack)
+	printed := printProbe(cmd.OutOrStdout(), f.json, report)
+	if errors.Is(err, operate.ErrNotSeen) { // the finding of a probe
+		_, _ = fmt.Fprintln(cmd.ErrOrStderr(), "error: "+err.Error())
+		_, _ = fmt.Fprintln(cmd.ErrOrStderr(), "hint: run: warmflags status, and: warmflags doctor")
+		return errProblem
+	}
+	return errors.Join(err, printed)
+}
+
+// printProbe prints the hops that were seen, also of a probe that failed.
+func printProbe(out io.Writer, asJSON bool, r *operate.ProbeReport) error {
+	if asJSON {
+		return printJSON(out, r)
+	}
+	for _, hop := range r.Hops {
+		if _, err := fmt.Fprintf(out, "%9.1f ms  %s\n", hop.MS, hop.Name); err != nil {
+			return err
+		}
+	}
+	if r.Writes == 0 {
+		return nil
+	}
+	text := fmt.Sprintf("item %q of prefix %q: written %d times", r.Key, operate.ProbePrefix, r.Writes)
+	if r.Removed {
+		text += ", and removed with its journal and its queue"
+	}
+	_, err := fmt.Fprintln(out, text)
+	return err
+}
