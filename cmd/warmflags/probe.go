@@ -18,9 +18,7 @@ func runProbe(cmd *cobra.Command, f *targetFlags) error {
 	}
 	report, err := operate.Probe(ctx, t.account, &t.Stack)
 	printed := printProbe(cmd.OutOrStdout(), f.json, report)
-	if errors.Is(err, operate.ErrNotSeen) { // the finding of a probe
-		_, _ = fmt.Fprintln(cmd.ErrOrStderr(), "error: "+err.Error())
-		_, _ = fmt.Fprintln(cmd.ErrOrStderr(), "hint: run: warmflags status, and: warmflags doctor")
+	if report.Problem != "" && printed == nil && report.Removed {
 		return errProblem
 	}
 	return errors.Join(err, printed)
@@ -30,6 +28,12 @@ func runProbe(cmd *cobra.Command, f *targetFlags) error {
 func printProbe(out io.Writer, asJSON bool, r *operate.ProbeReport) error {
 	if asJSON {
 		return printJSON(out, r)
+	}
+	if r.Problem != "" {
+		_, err := fmt.Fprintf(out, "%s\n  hint: run: warmflags status, and: warmflags doctor\n", paint(out, red, "PROBLEM: "+r.Problem))
+		if err != nil {
+			return err
+		}
 	}
 	for _, hop := range r.Hops {
 		if _, err := fmt.Fprintf(out, "%9.1f ms  %s\n", hop.MS, hop.Name); err != nil {

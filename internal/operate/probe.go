@@ -46,6 +46,8 @@ type ProbeReport struct {
 	// queue's policy takes up to a minute to apply.
 	Writes int   `json:"writes"`
 	Hops   []Hop `json:"hops"`
+	// Problem says that the item did not arrive, and where; empty: it did.
+	Problem string `json:"problem,omitempty"`
 	// Removed is true if the item, its journal and its queue are removed.
 	Removed bool `json:"removed"`
 }
@@ -107,6 +109,9 @@ func Probe(ctx context.Context, account Account, stack *Stack) (*ProbeReport, er
 		err = ctx.Err()
 	}
 	stop()
+	if errors.Is(err, ErrNotSeen) {
+		p.report.Problem = err.Error()
+	}
 	removed := errors.Join(<-ended, p.remove(context.WithoutCancel(ctx)))
 	p.report.Removed = removed == nil
 	return p.report, errors.Join(err, removed)
