@@ -14,10 +14,10 @@ import (
 	"github.com/warmflags/warmflags/internal/table/layout"
 )
 
-// configurationError is an error that only a change of the configuration can end.
+// configurationError is an error that only a change of the configuration can fix.
 type configurationError struct {
 	problem, hint string
-	cause         error // nil if there is none
+	cause         error // may be nil
 }
 
 func (e *configurationError) Error() string { return e.problem + ". hint: " + e.hint }
@@ -29,9 +29,8 @@ func isConfiguration(err error) bool {
 	return errors.As(err, &configuration)
 }
 
-// checkTable reads the marker that says that the table holds the flags of the prefix. It returns a
-// *configurationError if it does not, or if the table does not exist or cannot be read as it is configured; any
-// other error may pass.
+// checkTable reads the $inited marker of the prefix. It returns a *configurationError if the marker is missing, if
+// the table does not exist, or if the configuration prevents reading it. Any other error may be temporary.
 func (s settings) checkTable(ctx context.Context) error {
 	filled, err := s.holdsData(ctx, s.prefix)
 	if err != nil {
@@ -40,7 +39,7 @@ func (s settings) checkTable(ctx context.Context) error {
 	if filled {
 		return nil
 	}
-	hint := `fill it with "warmflags sync", or set PREFIX to a prefix that it holds flags for`
+	hint := `fill it with "warmflags sync", or set PREFIX to a prefix that has flags in it`
 	if s.prefix != "" {
 		if filled, err := s.holdsData(ctx, ""); err == nil && filled {
 			hint = "it holds flags without a prefix; remove PREFIX to use them"
@@ -61,7 +60,7 @@ func (s settings) holdsData(ctx context.Context, prefix string) (bool, error) {
 	return err == nil && out.Item != nil, err
 }
 
-// hints are for the error codes that no retry can fix.
+// hints has advice for the error codes that no retry can fix.
 var hints = map[string]string{
 	"ResourceNotFoundException": "check TABLE_NAME, the AWS region and the AWS account",
 	"AccessDeniedException": "allow dynamodb:GetItem and dynamodb:Query, for example with the stack's " +

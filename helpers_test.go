@@ -41,7 +41,7 @@ type stack struct {
 	log     logBuffer
 }
 
-// newStack makes a table that holds one flag, which is off, for the prefix.
+// newStack makes a table with one flag, which is off, for the prefix.
 func newStack(t testing.TB) *stack {
 	cloud := localaws.New()
 	t.Cleanup(cloud.Close)
@@ -80,7 +80,7 @@ func (s *stack) append() {
 	}}))
 }
 
-// options are those of a client of this table.
+// options returns the options of a client of this table, followed by more.
 func (s *stack) options(more ...warmflags.Option) []warmflags.Option {
 	return append([]warmflags.Option{
 		warmflags.Table(table), warmflags.Prefix(prefix), warmflags.DynamoDB(s.DynamoDB),

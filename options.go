@@ -23,7 +23,7 @@ import (
 	"github.com/warmflags/warmflags/journal"
 )
 
-// Option changes what [Open] does. Wrong options are reported by Open, all at once.
+// Option configures [Open]. Open reports all wrong options in one error.
 type Option func(*settings)
 
 // Table sets the table's name. Default: the environment variable TABLE_NAME.
@@ -32,19 +32,20 @@ func Table(name string) Option { return func(s *settings) { s.table = name } }
 // Prefix sets the LaunchDarkly environment in the table; "" means no prefix. Default: the environment variable PREFIX.
 func Prefix(prefix string) Option { return func(s *settings) { s.prefix = prefix } }
 
-// SDKKey sets LaunchDarkly's SDK key, with which events are sent; with "" none are. Default: the environment variable
-// LD_SDK_KEY.
+// SDKKey sets LaunchDarkly's SDK key, which is used to send events; with "" no events are sent. Default: the
+// environment variable LD_SDK_KEY.
 func SDKKey(key string) Option { return func(s *settings) { s.sdkKey = key } }
 
-// AWSConfig sets the AWS configuration, for example that of config.LoadDefaultConfig. Default: region, credentials and
-// endpoint from the environment variables that Lambda sets, without which Open returns an error.
+// AWSConfig sets the AWS configuration, for example the result of config.LoadDefaultConfig. Default: region,
+// credentials and endpoint from the environment variables that Lambda sets; Open returns an error if they are
+// missing.
 func AWSConfig(cfg aws.Config) Option { return func(s *settings) { s.config = &cfg } }
 
-// DynamoDB sets the DynamoDB client. Default: one made from the [AWSConfig].
+// DynamoDB sets the DynamoDB client. Default: a client made from the [AWSConfig].
 func DynamoDB(client dynamostore.API) Option { return func(s *settings) { s.client = client } }
 
-// LaunchDarkly sets the configuration of LaunchDarkly's client, for example its events, logging or big segments. Open
-// itself sets DataStore and DataSource, which must be nil, and DiagnosticOptOut. Default: the zero ld.Config, and no
+// LaunchDarkly sets the configuration of LaunchDarkly's client, for example its events, logging or big segments.
+// DataStore and DataSource must be nil: Open sets them, and DiagnosticOptOut. Default: the zero ld.Config, without
 // events if there is no SDK key.
 func LaunchDarkly(config ld.Config) Option { return func(s *settings) { s.launchDarkly = config } }
 
@@ -53,8 +54,8 @@ func Cache(options ...cachedstore.Option) Option {
 	return func(s *settings) { s.cache = append(s.cache, options...) }
 }
 
-// Journal adds options of the journal's follower, for example [journal.Interval], [journal.Budget] or [journal.Copies].
-// Open itself sets its Prefix, Client and Logger. Default: none.
+// Journal adds options of the journal's follower, for example [journal.Interval], [journal.Budget] or
+// [journal.Copies]. Open sets the follower's Prefix, Client and Logger. Default: none.
 func Journal(options ...journal.Option) Option {
 	return func(s *settings) { s.journal = append(s.journal, options...) }
 }
@@ -63,9 +64,9 @@ func Journal(options ...journal.Option) Option {
 // client and the cache log to the loggers in [LaunchDarkly].
 func Logger(logger *slog.Logger) Option { return func(s *settings) { s.logger = logger } }
 
-// OnChange sets a function that is called after items were invalidated, by the journal or by another source that
-// delivers to the [Flags]: with the changes, or without any if every item may have changed. An evaluation that
-// starts then sees the new values. It delays the source until it returns. With several sources its calls can
+// OnChange sets a function that is called after the journal, or another source that delivers to the [Flags],
+// invalidated items. Its arguments are the changes, or nothing if every item may have changed. Evaluations that start
+// from then on see the new values. The source waits until the function returns. With several sources, calls can
 // overlap. Default, also for nil: none.
 func OnChange(notify func(changes ...change.Change)) Option {
 	return func(s *settings) { s.onChange = notify }
@@ -77,11 +78,12 @@ func WrapDataStore(wrap func(subsystems.DataStore) subsystems.DataStore) Option 
 	return func(s *settings) { s.wrap = wrap }
 }
 
-// settings are what the options say. They do not change after newSettings.
+// settings holds the configuration from the environment variables and the options. It does not change after
+// newSettings.
 type settings struct {
 	table, prefix, sdkKey string
 	config                *aws.Config
-	client                dynamostore.API // nil if none can be made; then clientErr says why
+	client                dynamostore.API // nil if clientErr is set
 	clientErr             error
 	launchDarkly          ld.Config
 	cache                 []cachedstore.Option
@@ -115,11 +117,11 @@ func newSettings(options []Option) settings {
 	return s
 }
 
-// problems returns all that is wrong with the configuration.
+// problems returns everything that is wrong with the configuration.
 func (s settings) problems() (problems []error) {
 	if s.table == "" {
 		problems = append(problems, errors.New("TABLE_NAME is not set: set it to the flag table's name, or use Table"))
-		s.table = "(not set)" // so that only their own problems are left to the cache and the journal
+		s.table = "(not set)" // so that the cache and the journal do not report the same problem
 	}
 	if s.clientErr != nil {
 		problems = append(problems, s.clientErr)
@@ -153,8 +155,8 @@ func (s settings) journalOptions() []journal.Option {
 	return append(slices.Clip(s.journal), journal.Prefix(s.prefix), journal.Client(s.client), journal.Logger(s.logger))
 }
 
-// clientConfig is that of a client in daemon mode. Its diagnostic events would be one call to LaunchDarkly at each cold
-// start.
+// clientConfig returns the configuration of a client in daemon mode. Diagnostic events are off: they would cost a
+// call to LaunchDarkly in each cold start.
 func (s settings) clientConfig(f *Flags, polled <-chan struct{}) ld.Config {
 	config := s.launchDarkly
 	config.DataSource = ldcomponents.ExternalUpdatesOnly()
@@ -166,8 +168,8 @@ func (s settings) clientConfig(f *Flags, polled <-chan struct{}) ld.Config {
 	return config
 }
 
-// wrappedStore makes the client's data store. A cache that is preloaded waits for the first poll of the journal, which
-// invalidates everything: otherwise it would be read twice.
+// wrappedStore builds the client's data store. If the cache is preloaded, it is built after the first poll of the
+// journal. That poll invalidates everything, so a cache that was preloaded before it would be read twice.
 type wrappedStore struct {
 	flags  *Flags
 	wrap   func(subsystems.DataStore) subsystems.DataStore // nil means no wrapper
@@ -192,7 +194,7 @@ func (w wrappedStore) Build(clientContext subsystems.ClientContext) (subsystems.
 	return store, nil
 }
 
-// watched is a data store that checks whether the invocation that evaluates a flag is wrapped.
+// watched is a data store that checks, at each read, that the invocation is wrapped by [Flags.Handler].
 type watched struct {
 	subsystems.DataStore
 	flags *Flags

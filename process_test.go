@@ -27,13 +27,13 @@ import (
 	"github.com/warmflags/warmflags/journal"
 )
 
-// patience is what a busy machine may take for anything.
+// patience is the timeout of everything in these tests, long enough for a busy machine.
 const patience = 2 * time.Minute
 
-// interval is that of the function's polls.
+// interval is the function's poll interval.
 const interval = 100 * time.Millisecond
 
-// The function is this test's own binary, with a real lambda.Start.
+// The Lambda function is this test binary. It calls the real lambda.Start.
 func TestMain(m *testing.M) {
 	if os.Getenv("AWS_LAMBDA_RUNTIME_API") == "" {
 		os.Exit(m.Run())
@@ -57,8 +57,8 @@ func TestMain(m *testing.M) {
 	}))
 }
 
-// function is the stack's table behind DynamoDB's protocol, and the function that reads it, which runs so many
-// invocations at a time; 0 means an ordinary function.
+// function serves the stack's table over HTTP and returns a Lambda function that reads it. The function runs up to
+// concurrency invocations at a time; 0 means an ordinary function, which runs one.
 func (s *stack) function(concurrency int) *runtimeapi.Function {
 	server := httptest.NewServer(s.DynamoDB)
 	s.t.Cleanup(server.Close)
@@ -78,8 +78,8 @@ func invoke(t testing.TB, f *runtimeapi.Function, arrived string) string {
 	return strings.Trim(string(result.Payload), "\"\n")
 }
 
-// On Managed Instances any number of invocations at once cost one read of a flag, though they begin while it is read.
-// Waking the cache at each of them would throw that read away.
+// On Managed Instances, any number of concurrent invocations cost one read of a flag, also if they start during that
+// read. If each invocation woke the cache, the read would be discarded and repeated.
 func TestConcurrentInvocationsShareOneRead(t *testing.T) {
 	for _, n := range []int{4, 16, 64} {
 		t.Run(fmt.Sprint(n), func(t *testing.T) {
@@ -106,13 +106,13 @@ func TestConcurrentInvocationsShareOneRead(t *testing.T) {
 			var invocations sync.WaitGroup
 			one := func() { assert.Contains(t, invoke(t, f, meeting.URL), "false in ") }
 			invocations.Go(one)
-			<-reading // the first one's read is under way, until all others have begun
+			<-reading // the first invocation's read lasts until all others have started
 			for range n - 1 {
 				invocations.Go(one)
 			}
 			invocations.Wait()
 			for range 3 {
-				<-time.After(2 * interval) // the timer polls meanwhile, and finds that nothing changed
+				<-time.After(2 * interval) // meanwhile the timer polls, and nothing has changed
 				for range n {
 					invocations.Go(func() { invoke(t, f, "") })
 				}
@@ -124,9 +124,9 @@ func TestConcurrentInvocationsShareOneRead(t *testing.T) {
 	}
 }
 
-// Whatever stopped the process, as a restore from a snapshot does: the first invocation after it polls before it
-// evaluates, on Managed Instances too, where a timer polls otherwise.
-func TestAProcessThatStoodStillPollsBeforeItServes(t *testing.T) {
+// After the process was stopped, for example by a restore from a snapshot, the first invocation polls before it
+// evaluates. This includes Managed Instances, where a timer polls the rest of the time.
+func TestAStoppedProcessPollsBeforeItEvaluates(t *testing.T) {
 	for name, concurrency := range map[string]int{"frozen between invocations": 0, "Managed Instances": 4} {
 		t.Run(name, func(t *testing.T) {
 			s := newStack(t)
@@ -138,7 +138,7 @@ func TestAProcessThatStoodStillPollsBeforeItServes(t *testing.T) {
 			for i := range 10 {
 				require.NoError(t, syscall.Kill(pid, syscall.SIGSTOP))
 				s.flip(i%2 == 0)
-				<-time.After(interval) // the time that it stands still
+				<-time.After(interval) // the process is stopped for this long
 				require.NoError(t, syscall.Kill(pid, syscall.SIGCONT))
 				require.Equal(t, fmt.Sprintf("%t in %d", i%2 == 0, pid), invoke(t, f, ""), "round %d", i)
 			}

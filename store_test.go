@@ -17,7 +17,7 @@ import (
 	"github.com/warmflags/warmflags/cachedstore"
 )
 
-// The first poll of the journal invalidates everything, and comes before the cache is filled.
+// Preload reads each kind once: it waits for the first poll of the journal, which invalidates everything.
 func TestPreloadIsPaidOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newStack(t)
@@ -38,7 +38,7 @@ func TestPreloadIsPaidOnce(t *testing.T) {
 	})
 }
 
-// countedStore counts the flags that the client reads.
+// countedStore counts the client's reads of flags.
 type countedStore struct {
 	subsystems.DataStore
 	gets *atomic.Int64

@@ -1,5 +1,5 @@
-// Package warmflags evaluates LaunchDarkly flags from a DynamoDB table that other processes keep up to date, with every
-// flag that was used in memory, and fresh a moment after it changed.
+// Package warmflags evaluates LaunchDarkly flags from a DynamoDB table that other processes keep up to date. A flag
+// stays in memory once it was used, and is read again soon after it changed.
 //
 // In a Lambda function:
 //
@@ -17,8 +17,8 @@
 //	}
 //	defer flags.Close(ctx)
 //
-// [Open] connects the packages dynamostore, cachedstore and journal with LaunchDarkly's client. Each of them can be
-// used alone.
+// [Open] combines LaunchDarkly's client with packages dynamostore, cachedstore and journal. Each of these packages
+// can also be used without it.
 package warmflags
 
 import (
@@ -40,44 +40,45 @@ import (
 	"github.com/warmflags/warmflags/journal"
 )
 
-// startLimit is how long Open waits for the table.
+// startLimit is the longest time that Open waits for the table.
 const startLimit = 3 * time.Second
 
 // Flags evaluates the flags of one LaunchDarkly environment. Make it with [Open]. It is safe for concurrent use.
 //
-// It is a [change.Sink], so that a source of changes that is faster than the journal can feed it too, for example
+// It is a [change.Sink]: a source that is faster than the journal can also deliver changes to it, for example
 // subscriber.Queue(topicARN, flags).
 type Flags struct {
-	// Client is LaunchDarkly's client, in daemon mode: it reads flags only from the table, and writes nothing to it.
+	// Client is LaunchDarkly's client in daemon mode: it reads flags only from the table and writes nothing to it.
 	Client *ld.LDClient
 
 	store    *cachedstore.Store
 	follower *journal.Follower
 	logger   *slog.Logger
 	onChange func(...change.Change)
-	polling  sync.WaitGroup     // the goroutine of Follower.Run
-	stop     context.CancelFunc // ends it
-	close    func() error       // closes Client, once
+	polling  sync.WaitGroup     // the goroutine that runs Follower.Run
+	stop     context.CancelFunc // ends that goroutine
+	close    func() error       // closes Client once
 
-	wrapped atomic.Bool // an invocation ran in Handler, or it was logged that one did not
+	wrapped atomic.Bool // true after an invocation ran in Handler, or after checkWrapped logged its error
 }
 
 var _ change.Sink = (*Flags)(nil)
 
-// Open starts LaunchDarkly's client over the flag table, and keeps what it caches up to date.
+// Open starts LaunchDarkly's client on the flag table and keeps the client's cache up to date.
 //
-// The environment variable TABLE_NAME names the table, PREFIX the LaunchDarkly environment in it (default: no
-// prefix), and LD_SDK_KEY is LaunchDarkly's SDK key, which is needed only to send events (default: none are sent).
-// Options override them. In Lambda the AWS region and credentials are those of the function; elsewhere pass
-// [AWSConfig].
+// Three environment variables configure it, and options override them. TABLE_NAME is the table's name. PREFIX
+// identifies the LaunchDarkly environment in the table (default: no prefix). LD_SDK_KEY is LaunchDarkly's SDK key,
+// which is needed only to send events (default: no events are sent). In Lambda, Open uses the function's AWS region
+// and credentials; elsewhere pass [AWSConfig].
 //
-// A Lambda function must wrap its handler with [Flags.Handler]: then each invocation begins with a poll of the
-// journal, at most one in each interval ([journal.Interval], by default 1 second). On Lambda Managed Instances and
-// in a service, a timer polls once in each interval.
+// A Lambda function must wrap its handler with [Flags.Handler]. An invocation then polls the journal before it
+// starts, but not more than once per interval ([journal.Interval], 1 second by default). On Lambda Managed Instances
+// and in a service, a timer polls once per interval.
 //
-// Open waits for the table, 3 seconds at most. It returns an error if the configuration is wrong, with all problems at
-// once, and one that wraps [cachedstore.ErrNoData] if the table holds no flags for the prefix. If the table cannot be
-// reached, it logs that and returns without an error: evaluations return their default until the table can be read.
+// Open waits for the table for at most 3 seconds. If the configuration is wrong, Open returns one error with all
+// problems. If the table holds no flags for the prefix, the error wraps [cachedstore.ErrNoData]. If the table cannot
+// be reached, Open logs a warning and returns no error: evaluations return their defaults until the table can be
+// read.
 func Open(ctx context.Context, options ...Option) (*Flags, error) {
 	s := newSettings(options)
 	if problems := s.problems(); len(problems) > 0 {
@@ -106,8 +107,8 @@ func Open(ctx context.Context, options ...Option) (*Flags, error) {
 	return f, nil
 }
 
-// check returns an error if the table holds no flags for the prefix, or cannot be read as it is configured. A
-// journal is proof enough that there are flags, and spares each cold start a read.
+// check returns an error if the table holds no flags for the prefix, or if the configuration prevents reading it. A
+// journal exists only where there are flags, so a cold start that found one does not read the marker.
 func (f *Flags) check(ctx context.Context, s settings, pollErr error) error {
 	if f.follower.Stats().InvalidateAll > 0 { // the first poll found a journal
 		return nil
@@ -123,8 +124,8 @@ func (f *Flags) check(ctx context.Context, s settings, pollErr error) error {
 	return nil
 }
 
-// sink returns what the follower delivers to. Only the cache of a process that is frozen between invocations must
-// be woken.
+// sink returns the follower's sink. Only in a process that is frozen between invocations it is a [change.Waker]:
+// elsewhere the cache need not be woken.
 func (f *Flags) sink() change.Sink {
 	if lambdaenv.Freezes() {
 		return waker{f}
@@ -132,13 +133,14 @@ func (f *Flags) sink() change.Sink {
 	return f
 }
 
-// waker is a [change.Waker] too.
+// waker adds [change.Waker] to Flags.
 type waker struct{ *Flags }
 
 // Wake implements [change.Waker].
 func (w waker) Wake() { w.store.Wake() }
 
-// start starts what runs beside the client.
+// start begins to flush events after invocations, if the client sends any, and to poll on a timer, unless the process
+// is frozen between invocations.
 func (f *Flags) start(ctx context.Context, s settings) {
 	if s.sendsEvents() {
 		if err := f.follower.FlushEvents(ctx, f.Client); err != nil {
@@ -152,10 +154,10 @@ func (f *Flags) start(ctx context.Context, s settings) {
 	}
 }
 
-// Handler wraps a Lambda handler. It takes what lambda.Start takes, and lambda.Start takes what it returns. Before
-// each invocation it polls the journal if the last poll began more than an interval ago, and waits for it no longer
-// than [journal.Budget]. The handler's context, answers, errors and panics pass through unchanged, except that an
-// answer that is an io.Reader is read completely before it is sent.
+// Handler wraps a Lambda handler: it accepts every handler that lambda.Start accepts, and returns one for
+// lambda.Start. Before each invocation it polls the journal if the last poll began more than an interval ago, and
+// waits for the poll at most [journal.Budget]. The handler's context, responses, errors and panics pass through
+// unchanged, except that a response that is an io.Reader is read completely before it is sent.
 func (f *Flags) Handler(h any) lambda.Handler {
 	return handler{f, f.follower.Handler(lambda.NewHandler(h))}
 }
@@ -171,31 +173,31 @@ func (h handler) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 	return h.inner.Invoke(ctx, payload)
 }
 
-// checkWrapped logs, once, that an invocation evaluates flags and is not wrapped by Handler: in a process that is
-// frozen between invocations, nothing else keeps flags fresh. aws-lambda-go sets the variable before each
+// checkWrapped logs one error if an invocation evaluates flags without being wrapped by Handler. In a process that is
+// frozen between invocations, only Handler keeps flags fresh. aws-lambda-go sets _X_AMZN_TRACE_ID before each
 // invocation.
 func (f *Flags) checkWrapped() {
 	if f.wrapped.Load() {
 		return
 	}
 	if _, invoked := os.LookupEnv("_X_AMZN_TRACE_ID"); invoked && f.wrapped.CompareAndSwap(false, true) {
-		f.logger.Error("this function's handler is not wrapped, so flags stay as old as the cache's TTL: " +
+		f.logger.Error("the function's handler is not wrapped; flags may be stale up to the cache TTL: " +
 			"use lambda.Start(flags.Handler(handle))")
 	}
 }
 
-// Refresh polls the journal, or joins a poll, if the last poll began more than an interval ago
-// ([journal.Interval]). When it returns nil, evaluations are at most that old. It waits no longer than
-// [journal.Budget]. [Flags.Handler] calls it; call it too in an invocation that takes long. It returns why the
-// journal was not read in time; the log has the cause.
+// Refresh polls the journal, or joins a running poll, if the last poll began more than an interval ago
+// ([journal.Interval]). It waits at most [journal.Budget]. If it returns nil, evaluations are at most one interval
+// old. Otherwise the journal was not read in time, and the log has the cause. [Flags.Handler] calls Refresh; call it
+// also during a long invocation.
 func (f *Flags) Refresh(ctx context.Context) error { return f.follower.RefreshWithinBudget(ctx) }
 
-// Ready reads the table, and reports why flags cannot be evaluated: it cannot be read, or it holds no flags for the
-// prefix ([cachedstore.ErrNoData]). It returns ctx's error if ctx ends first.
+// Ready reads the table and returns an error if flags cannot be evaluated: the table cannot be read, or it holds no
+// flags for the prefix ([cachedstore.ErrNoData]). It returns ctx's error if ctx ends first.
 func (f *Flags) Ready(ctx context.Context) error { return f.store.Ready(ctx) }
 
-// Invalidate implements [change.Sink]: evaluations that start after it returned see these items as the table holds them
-// then or later.
+// Invalidate implements [change.Sink]. An evaluation that starts after Invalidate returned sees these items as the
+// table holds them then or later.
 func (f *Flags) Invalidate(changes ...change.Change) {
 	if len(changes) > 0 {
 		f.store.Invalidate(changes...)
@@ -203,25 +205,25 @@ func (f *Flags) Invalidate(changes ...change.Change) {
 	}
 }
 
-// InvalidateAll implements [change.Sink]: it invalidates all items.
+// InvalidateAll implements [change.Sink]. It invalidates all items.
 func (f *Flags) InvalidateAll() {
 	f.store.InvalidateAll()
 	f.onChange()
 }
 
-// Stats are the counts of the parts since Open.
+// Stats holds the counts of the cache and of the journal's follower since Open.
 type Stats struct {
 	Cache   cachedstore.Stats
 	Journal journal.Stats
 }
 
-// Stats returns the counts so far.
+// Stats returns the current counts.
 func (f *Flags) Stats() Stats {
 	return Stats{Cache: f.store.Stats(), Journal: f.follower.Stats()}
 }
 
-// Close ends the polling, sends the events that were recorded, and closes the client. It returns ctx's error if ctx
-// ends first; closing goes on then. Calling it again is allowed.
+// Close stops polling, sends the recorded events and closes the client. If ctx ends first, Close returns ctx's error,
+// and closing continues in the background. Close may be called more than once.
 func (f *Flags) Close(ctx context.Context) error {
 	f.stop()
 	closed := make(chan error, 1)

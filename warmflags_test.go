@@ -29,7 +29,8 @@ import (
 
 const day = 24 * time.Hour
 
-// A service sees each flip within an interval and a half. Its TTL would hide a lost one for a day.
+// A service sees each flip within one and a half intervals. Its TTL is a day, so only polls can show a flip this
+// soon.
 func TestAServicePollsOnATimer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newStack(t)
@@ -47,11 +48,11 @@ func TestAServicePollsOnATimer(t *testing.T) {
 		require.NoError(t, flags.Close(t.Context()), "twice")
 		polls := flags.Stats().Journal
 		<-time.After(time.Minute)
-		assert.Equal(t, polls, flags.Stats().Journal, "a closed one polls no more")
+		assert.Equal(t, polls, flags.Stats().Journal, "no polls after Close")
 	})
 }
 
-// A source of changes, such as subscriber.Queue, can deliver to it before the timer fires.
+// A source of changes, such as subscriber.Queue, can deliver to Flags before the timer fires.
 func TestFlagsIsASink(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newStack(t)
@@ -69,7 +70,7 @@ func TestFlagsIsASink(t *testing.T) {
 	})
 }
 
-// When OnChange is called, an evaluation sees what changed.
+// An evaluation in OnChange sees the new value.
 func TestOnChange(t *testing.T) {
 	asLambda(t)
 	s := newStack(t)
@@ -111,7 +112,7 @@ func TestALambdaFunctionPollsInItsInvocations(t *testing.T) {
 		}
 		require.Equal(t, "false", invoke())
 		require.Equal(t, "false", invoke())
-		assert.Equal(t, 1, flags.Stats().Journal.Polls, "Open's own is good for the interval")
+		assert.Equal(t, 1, flags.Stats().Journal.Polls, "Open's poll is less than an interval old")
 		for i := range 10 {
 			on := i%2 == 0
 			s.flip(on)
@@ -138,11 +139,11 @@ func TestHandlerTakesWhatLambdaStartTakes(t *testing.T) {
 	_, err = flags.Handler(func() error { return errors.New("refused") }).Invoke(t.Context(), nil)
 	require.EqualError(t, err, "refused")
 	answer, err = flags.Handler(flags.Handler(func() {})).Invoke(t.Context(), nil)
-	require.NoError(t, err, "a lambda.Handler is one of them")
+	require.NoError(t, err, "Handler also wraps a lambda.Handler")
 	assert.Equal(t, "null", string(answer))
 }
 
-// Whoever forgets Handler learns of it.
+// If the function does not use Handler, one line says so.
 func TestAnInvocationThatIsNotWrappedIsLoggedOnce(t *testing.T) {
 	asLambda(t)
 	s := newStack(t)
@@ -197,7 +198,7 @@ func TestTheEnvironmentIsTheDefault(t *testing.T) {
 	require.NoError(t, flags.Ready(t.Context()))
 }
 
-// A cold start pays for each read. The journal proves that the prefix has flags; without one the marker is read.
+// Each read lengthens a cold start. Open reads the journal, and the marker only if there is no journal.
 func TestAStartReadsOnce(t *testing.T) {
 	asLambda(t)
 	s := newStack(t)
@@ -212,7 +213,7 @@ func TestAStartReadsOnce(t *testing.T) {
 	assert.Equal(t, 2, s.Calls("GetItem")-before)
 }
 
-// The first poll, which opens the connection, and LaunchDarkly's client start side by side.
+// The first poll opens the connection while LaunchDarkly's client starts.
 func TestTheConnectionOpensWhileTheClientStarts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newStack(t)
@@ -228,7 +229,7 @@ func TestTheConnectionOpensWhileTheClientStarts(t *testing.T) {
 			return nil
 		})
 		flags := s.open(warmflags.WrapDataStore(func(store subsystems.DataStore) subsystems.DataStore {
-			<-polling // a client that is made before the poll begins would hold it up
+			<-polling // otherwise the client could be made before the poll begins
 			close(made)
 			return store
 		}))
@@ -262,11 +263,11 @@ func TestATableThatCannotBeReadAsConfiguredIsAnError(t *testing.T) {
 	require.ErrorContains(t, err, "hint: allow dynamodb:GetItem and dynamodb:Query")
 }
 
-// A table that does not answer delays the start by three seconds at most, and is used as soon as it answers.
+// A table that does not answer delays Open by at most three seconds, and is used as soon as it answers.
 func TestATableThatCannotBeReachedIsLogged(t *testing.T) {
 	for name, down := range map[string]func(ctx context.Context) error{
-		"it refuses":   func(context.Context) error { return errors.New("connection refused") },
-		"it is silent": func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() },
+		"connection refused": func(context.Context) error { return errors.New("connection refused") },
+		"no answer":          func(ctx context.Context) error { <-ctx.Done(); return ctx.Err() },
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -281,7 +282,7 @@ func TestATableThatCannotBeReachedIsLogged(t *testing.T) {
 				began := time.Now()
 				flags := s.open()
 				defer flags.Close(t.Context())
-				assert.LessOrEqual(t, time.Since(began), 3*time.Second, "by the test's own clock")
+				assert.LessOrEqual(t, time.Since(began), 3*time.Second, "in virtual time")
 				<-time.After(10 * time.Second) // several polls
 				synctest.Wait()
 				assert.Equal(t, 1, strings.Count(s.log.String(), "level=WARN"), s.log.String())
@@ -296,7 +297,7 @@ func TestATableThatCannotBeReachedIsLogged(t *testing.T) {
 	}
 }
 
-// Where there is no journal, the marker decides; if it cannot be read, the start goes on and says so.
+// Without a journal, Open reads the marker. If that fails, Open logs a warning and succeeds.
 func TestAMarkerThatCannotBeReadIsLogged(t *testing.T) {
 	s := newStack(t)
 	s.Intercept(func(_ context.Context, _ string, input any) error {
@@ -310,7 +311,7 @@ func TestAMarkerThatCannotBeReadIsLogged(t *testing.T) {
 	assert.Equal(t, 1, strings.Count(s.log.String(), "the flag table cannot be read"), s.log.String())
 }
 
-// hangingEvents is LaunchDarkly when it does not take events: closing a client waits for it.
+// hangingEvents simulates a LaunchDarkly that does not accept events: closing a client waits for it.
 type hangingEvents struct {
 	ldevents.EventProcessor
 	release chan struct{}
@@ -336,7 +337,7 @@ func TestCloseWaitsNoLongerThanItsContext(t *testing.T) {
 	})
 }
 
-// A Lambda function pays for each import at each cold start.
+// Each import lengthens the cold start of every Lambda function.
 func TestOpenImportsNoSourceThatItDoesNotUse(t *testing.T) {
 	out, err := exec.Command("go", "list", "-deps", ".").CombinedOutput()
 	require.NoError(t, err, "%s", out)

@@ -16,10 +16,10 @@ import (
 	"github.com/warmflags/warmflags/internal/table/layout"
 )
 
-// LaunchDarkly's schema for big segments, in the same table. The Relay Proxy writes it; here it is only read. A
-// row {namespace: "[prefix:]big_segments_user", key: <hash of a context's key>, included, excluded} holds the
-// segments of one context as two string sets, either of which may be missing. The metadata's row has its
-// namespace as its key.
+// LaunchDarkly's schema for big segments, in the same table. The Relay Proxy writes these rows; this package only
+// reads them. A row {namespace: "[prefix:]big_segments_user", key: <hash of a context's key>, included, excluded} has
+// the segments of one context as two string sets, each of which may be missing. The metadata's row has its namespace
+// as its key.
 const (
 	attrSynchronizedOn = "synchronizedOn" // milliseconds since 1970
 	attrIncluded       = "included"
@@ -31,13 +31,13 @@ var (
 	_ subsystems.DiagnosticDescription                           = (*BigSegmentBuilder)(nil)
 )
 
-// BigSegmentBuilder configures a store of big segments; hand it to ldcomponents.BigSegments. Errors of
-// configuration are reported by Build, all at once. It is not safe for concurrent use.
+// BigSegmentBuilder configures a store of big segments; pass it to ldcomponents.BigSegments. Build reports all
+// configuration errors at once. A BigSegmentBuilder is not safe for concurrent use.
 type BigSegmentBuilder struct{ inner *Builder }
 
-// BigSegmentStore begins the configuration of a store of big segments
-// (https://launchdarkly.com/docs/sdk/features/big-segments) on a table that the Relay Proxy keeps. The defaults are
-// those of [DataStore].
+// BigSegmentStore returns a builder for a store of big segments
+// (https://launchdarkly.com/docs/sdk/features/big-segments) on a table to which the Relay Proxy writes them. The
+// defaults are those of [DataStore].
 func BigSegmentStore(tableName string) *BigSegmentBuilder {
 	return &BigSegmentBuilder{DataStore(tableName)}
 }
@@ -57,7 +57,7 @@ func (b *BigSegmentBuilder) AWSConfig(cfg aws.Config) *BigSegmentBuilder {
 	return b
 }
 
-// Build makes the store for a LaunchDarkly client. It is called by the SDK. It does not call DynamoDB.
+// Build makes the store for a LaunchDarkly client. The SDK calls it. It does not call DynamoDB.
 func (b *BigSegmentBuilder) Build(subsystems.ClientContext) (subsystems.BigSegmentStore, error) {
 	s, err := b.inner.Open(context.Background())
 	if err != nil {
@@ -66,15 +66,15 @@ func (b *BigSegmentBuilder) Build(subsystems.ClientContext) (subsystems.BigSegme
 	return bigSegments{s}, nil
 }
 
-// DescribeConfiguration names the kind of store in LaunchDarkly's diagnostics.
+// DescribeConfiguration returns the kind of store for LaunchDarkly's diagnostics.
 func (b *BigSegmentBuilder) DescribeConfiguration(c subsystems.ClientContext) ldvalue.Value {
 	return b.inner.DescribeConfiguration(c)
 }
 
-// bigSegments reads big segments, strongly consistent, each call within 30 seconds.
+// bigSegments reads big segments with strongly consistent reads. Each call has a timeout of 30 seconds.
 type bigSegments struct{ store *Store }
 
-// GetMetadata says when the Relay Proxy last brought the table up to date; 0 for never.
+// GetMetadata returns when the Relay Proxy last updated the table; 0 means never.
 func (b bigSegments) GetMetadata() (subsystems.BigSegmentStoreMetadata, error) {
 	var m subsystems.BigSegmentStoreMetadata
 	marker := b.store.rows.Namespace(layout.BigSegmentsMetadata)
@@ -96,7 +96,7 @@ func (b bigSegments) GetMetadata() (subsystems.BigSegmentStoreMetadata, error) {
 	return m, nil
 }
 
-// GetMembership reads the segments that a context is explicitly in or out of.
+// GetMembership returns the segments that explicitly include or exclude a context.
 func (b bigSegments) GetMembership(contextHash string) (subsystems.BigSegmentMembership, error) {
 	namespace := b.store.rows.Namespace(layout.BigSegmentsUser)
 	r, err := b.read(layout.BigSegmentsUser, contextHash)
@@ -106,7 +106,7 @@ func (b bigSegments) GetMembership(contextHash string) (subsystems.BigSegmentMem
 	var sets [2][]string
 	for i, name := range []string{attrIncluded, attrExcluded} {
 		switch a := r[name].(type) {
-		case nil: // DynamoDB has no empty sets: it is missing instead
+		case nil: // DynamoDB has no empty sets, so an empty set is a missing attribute
 		case *types.AttributeValueMemberSS:
 			sets[i] = a.Value
 		default:
@@ -120,7 +120,7 @@ func (b bigSegments) GetMembership(contextHash string) (subsystems.BigSegmentMem
 // Close does nothing.
 func (b bigSegments) Close() error { return nil }
 
-// read reads one row, nil for none, as GetItem's strongly consistent read. LaunchDarkly's interface has no context.
+// read returns one row, or nil if it does not exist. LaunchDarkly's interface has no context, so read has a timeout.
 func (b bigSegments) read(kind, key string) (table.Row, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), readLimit)
 	defer cancel()

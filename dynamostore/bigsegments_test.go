@@ -37,7 +37,7 @@ func memberships(included, excluded []string) map[string]types.AttributeValue {
 	return m
 }
 
-// The suite by which LaunchDarkly judges every store of big segments.
+// LaunchDarkly's test suite for big segment stores.
 func TestLaunchDarklyBigSegmentSuite(t *testing.T) {
 	for _, prefix := range []string{"", "test"} {
 		t.Run("prefix "+prefix, func(t *testing.T) {
@@ -69,7 +69,7 @@ func TestLaunchDarklyBigSegmentSuite(t *testing.T) {
 	}
 }
 
-// LaunchDarkly's suite looks at included segments twice in its fallback check, and at excluded ones never.
+// LaunchDarkly's suite checks included segments twice and never checks excluded ones.
 func TestExcludedBigSegments(t *testing.T) {
 	api := spy.New()
 	api.Put(t, "p:big_segments_user", "hash", memberships([]string{"in", "both"}, []string{"both", "out"}))

@@ -23,33 +23,34 @@ var (
 	_ subsystems.DiagnosticDescription                               = (*Builder)(nil)
 )
 
-// Builder configures a [Store]. It is a [subsystems.ComponentConfigurer], as LaunchDarkly's own integrations
-// are: hand it to ldcomponents.PersistentDataStore or to cachedstore.New. Errors of configuration are
-// reported by Build and Open, all at once. A Builder is not safe for concurrent use.
+// Builder configures a [Store]. Like LaunchDarkly's own integrations it is a [subsystems.ComponentConfigurer]: pass
+// it to ldcomponents.PersistentDataStore or to cachedstore.New. Build and Open report all configuration errors at
+// once. A Builder is not safe for concurrent use.
 type Builder struct {
 	table, prefix string
 	client        API
 	config        *aws.Config
 }
 
-// DataStore begins the configuration of a store on the table of that name. Without further options it has no prefix,
-// and a client made from Lambda's environment. Outside of Lambda pass [Builder.AWSConfig] or [Builder.Client].
+// DataStore returns a builder for a store on the table of that name. By default the store has no prefix, and a client
+// made from Lambda's environment variables. Outside of Lambda, use [Builder.AWSConfig] or [Builder.Client].
 func DataStore(tableName string) *Builder { return &Builder{table: tableName} }
 
-// Prefix identifies the LaunchDarkly environment within the table; at most 512 bytes. Default: "", no prefix.
+// Prefix sets the prefix, which identifies the LaunchDarkly environment in the table; at most 512 bytes. Default: "",
+// no prefix.
 func (b *Builder) Prefix(prefix string) *Builder { b.prefix = prefix; return b }
 
-// Client sets the DynamoDB client. Default: one made from the [Builder.AWSConfig].
+// Client sets the DynamoDB client. Default: a client made from the [Builder.AWSConfig].
 func (b *Builder) Client(client API) *Builder { b.client = client; return b }
 
-// AWSConfig sets the AWS configuration that the client is made from, for example that of config.LoadDefaultConfig.
-// Default: region, credentials and endpoint are read from the environment variables that Lambda sets; profiles, roles
-// of other kinds, and everything else that AWS's SDK can be configured with, need an aws.Config. (The package that
-// loads one takes several milliseconds of each cold start, so this package does not import it.)
+// AWSConfig sets the AWS configuration for the client, for example the result of config.LoadDefaultConfig. Default:
+// region, credentials and endpoint are read from the environment variables that Lambda sets. Profiles, other kinds of
+// roles and all other settings of the AWS SDK need an aws.Config. (This package does not import the AWS SDK's config
+// package, because that adds several milliseconds to each cold start.)
 func (b *Builder) AWSConfig(cfg aws.Config) *Builder { b.config = &cfg; return b }
 
-// Build makes the store for a LaunchDarkly client, and logs to that client's loggers. It is called by the SDK.
-// It does not call DynamoDB.
+// Build makes the store for a LaunchDarkly client. The SDK calls it. The store logs to the client's loggers. Build
+// does not call DynamoDB.
 func (b *Builder) Build(clientContext subsystems.ClientContext) (subsystems.PersistentDataStore, error) {
 	s, err := b.Open(context.Background())
 	if err != nil {
@@ -57,13 +58,13 @@ func (b *Builder) Build(clientContext subsystems.ClientContext) (subsystems.Pers
 	}
 	loggers := clientContext.GetLogging().Loggers
 	loggers.SetPrefix("dynamostore:")
-	// No other goroutine has the store yet.
+	// The write needs no lock: no other goroutine has the store yet.
 	s.warn = loggers.Warnf
 	return s, nil
 }
 
-// Open makes the store for programs without a LaunchDarkly client, and logs to [slog.Default]. It does not call
-// DynamoDB, and so has no use for its context today.
+// Open makes the store for a program without a LaunchDarkly client. The store logs to [slog.Default]. Open does not
+// call DynamoDB, and does not use its context.
 func (b *Builder) Open(context.Context) (*Store, error) {
 	var problems []error
 	if b.table == "" {
@@ -73,7 +74,7 @@ func (b *Builder) Open(context.Context) (*Store, error) {
 		problems = append(problems, err)
 	}
 	if b.client != nil && b.config != nil {
-		problems = append(problems, errors.New("Client and AWSConfig are both set: leave one out"))
+		problems = append(problems, errors.New("Client and AWSConfig are both set: use one of them"))
 	}
 	client := b.client
 	if client == nil {
@@ -90,7 +91,7 @@ func (b *Builder) Open(context.Context) (*Store, error) {
 	return &Store{rows: table.Environment{Client: client, Table: b.table, Prefix: b.prefix}, warn: warn}, nil
 }
 
-// DescribeConfiguration names the kind of store in LaunchDarkly's diagnostics.
+// DescribeConfiguration returns the kind of store for LaunchDarkly's diagnostics.
 func (b *Builder) DescribeConfiguration(subsystems.ClientContext) ldvalue.Value {
 	return ldvalue.String("DynamoDB")
 }

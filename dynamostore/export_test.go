@@ -1,4 +1,4 @@
 package dynamostore
 
-// SetBeforeUpsert sets what is called in each Upsert before its conditional write.
+// SetBeforeUpsert sets a function that each Upsert calls before its conditional write.
 func SetBeforeUpsert(s *Store, hook func()) { s.beforeUpsert = hook }

@@ -51,7 +51,7 @@ func data(flags ...string) []st.SerializedCollection {
 	return all
 }
 
-// flags are the table's flags, key to version.
+// flags returns the versions of the table's flags by key.
 func flags(t *testing.T, s *dynamostore.Store) map[string]int {
 	t.Helper()
 	all, err := s.GetAll(features)

@@ -15,7 +15,8 @@ import (
 
 var seeds = flag.Int("sim.seeds", 100, "histories to play")
 
-// Histories from a seed, each in a bubble, where waits cost nothing. test/ plays some of them on DynamoDB Local.
+// TestHistories plays one history per seed, each in a bubble with virtual time. The module test plays some of them on
+// DynamoDB Local.
 func TestHistories(t *testing.T) {
 	var total storehistory.Report
 	for seed := range *seeds {
@@ -33,7 +34,7 @@ func TestHistories(t *testing.T) {
 	t.Logf("%d histories: %+v", *seeds, total)
 	for what, n := range map[string]int{
 		"Inits": total.Inits, "upserts": total.Upserts, "transactions": total.Transactions,
-		"canceled": total.Canceled, "lost answers": total.Silent, "crashes": total.Crashes,
+		"canceled": total.Canceled, "lost responses": total.Silent, "crashes": total.Crashes,
 	} {
 		assert.NotZero(t, n, what)
 	}

@@ -17,32 +17,33 @@ import (
 
 var _ subsystems.PersistentDataStore = (*Store)(nil)
 
-// readLimit is how long a read may take in those methods of LaunchDarkly's interface that have no context.
+// readLimit is the timeout of a read in the methods of LaunchDarkly's interface that have no context.
 const readLimit = 30 * time.Second
 
-// Store is one LaunchDarkly environment in a table. [DataStore] makes it. It is safe for concurrent use.
+// Store reads and writes one LaunchDarkly environment in a table. Make it with [DataStore]. It is safe for concurrent
+// use.
 type Store struct {
 	rows table.Environment
 	warn func(format string, args ...any)
 
-	inited       atomic.Bool  // the $inited marker was seen or written: it is never read again
+	inited       atomic.Bool  // the $inited marker was read or written; IsInitialized does not read it again
 	brokenRows   atomic.Int64 // for Stats
 	refusedItems atomic.Int64 // for Stats
 
-	beforeUpsert func() // a seam for tests: called before Upsert's write; never changed once calls run
+	beforeUpsert func() // for tests: called before Upsert's write; set before the store is used
 }
 
-// Table is the table's name.
+// Table returns the table's name.
 func (s *Store) Table() string { return s.rows.Table }
 
-// Prefix is the name of the LaunchDarkly environment within the table; may be empty.
+// Prefix returns the prefix of the LaunchDarkly environment in the table. It may be empty.
 func (s *Store) Prefix() string { return s.rows.Prefix }
 
-// Stats are counts since the store was made.
+// Stats holds counts since the store was made.
 type Stats struct {
-	// BrokenRows counts rows that GetAll skipped, once for each time.
+	// BrokenRows is how many rows GetAll skipped. A row counts each time it is skipped.
 	BrokenRows int64
-	// RefusedItems counts items that were not written because DynamoDB cannot hold them.
+	// RefusedItems is how many items were not written because DynamoDB cannot hold them.
 	RefusedItems int64
 }
 
@@ -51,13 +52,13 @@ func (s *Store) Stats() Stats {
 	return Stats{BrokenRows: s.brokenRows.Load(), RefusedItems: s.refusedItems.Load()}
 }
 
-// Init makes the rows of the given kinds exactly the given items, whatever the versions, and marks the store as
-// initialized. It writes only what differs: a row counts as equal if its version is equal and LaunchDarkly's SDK
-// makes the same item of it, so that Init does not rewrite rows that flagsync wrote as it received them. Items that
-// DynamoDB cannot hold are refused with a warning that names them: their old rows stay, and the rest is written.
-// Throttled calls are retried for up to 30 seconds each.
+// Init makes the rows of the given kinds equal to the given items, whatever their versions, and marks the store as
+// initialized. It writes only what differs. A row counts as equal if its version is equal and LaunchDarkly's SDK
+// parses it to the same item, so that Init does not rewrite the rows that flagsync wrote as it received them. An item
+// that DynamoDB cannot hold is refused: Init logs a warning with its key, leaves its old row in the table and writes
+// the rest. Throttled calls are retried for up to 30 seconds each.
 func (s *Store) Init(all []st.SerializedCollection) error {
-	ctx := context.Background() // each call has the time limit of its retries
+	ctx := context.Background() // package table limits the time of each call
 	environment := s.rows
 	environment.Same = sameForSDK(all)
 	d, err := environment.Compare(ctx, collections(all))
@@ -67,7 +68,7 @@ func (s *Store) Init(all []st.SerializedCollection) error {
 	for _, i := range d.Refused {
 		s.refuse(i.Kind, i.Key, i.Reason)
 	}
-	// LaunchDarkly's contract is to replace all previous data whatever its versions: so lower ones are written as well.
+	// By LaunchDarkly's contract, Init replaces all previous data, so lower versions are written too.
 	if _, err = environment.Write(ctx, d, table.WriteOptions{Lower: true}); err != nil {
 		return err
 	}
@@ -91,9 +92,9 @@ func newItem(key string, item st.SerializedItemDescriptor) table.Item {
 	return table.Item{Key: key, Version: item.Version, Deleted: item.Deleted, JSON: string(item.SerializedItem)}
 }
 
-// sameForSDK compares a row with an item as the SDK understands the row: flagsync stores what LaunchDarkly sent,
-// which can have fields, numbers and escapes that the SDK does not keep. It does not go through withoutSurrogates,
-// because the SDK's own stream does not either.
+// sameForSDK returns a function that compares an item with a row as the SDK parses the row: flagsync stores what
+// LaunchDarkly sent, which can have fields, numbers and escapes that the SDK does not keep. It does not use
+// withoutSurrogates, because the SDK's own stream does not either.
 func sameForSDK(all []st.SerializedCollection) func(kind string, stored, item table.Item) bool {
 	kinds := make(map[string]st.DataKind, len(all))
 	for _, c := range all {
@@ -104,8 +105,8 @@ func sameForSDK(all []st.SerializedCollection) func(kind string, stored, item ta
 			return true
 		}
 		kind := kinds[name]
-		understood, err := kind.Deserialize([]byte(stored.JSON))
-		return err == nil && table.SameJSON(string(kind.Serialize(understood)), item.JSON)
+		parsed, err := kind.Deserialize([]byte(stored.JSON))
+		return err == nil && table.SameJSON(string(kind.Serialize(parsed)), item.JSON)
 	}
 }
 
@@ -116,12 +117,12 @@ func (s *Store) Get(kind st.DataKind, key string) (st.SerializedItemDescriptor, 
 	return s.GetContext(ctx, kind, key)
 }
 
-// GetContext reads one item, strongly consistent. An item that does not exist has version -1 and no bytes. A
-// row that is not LaunchDarkly's is an error that names it.
+// GetContext reads one item with a strongly consistent read. An item that does not exist has version -1 and no JSON.
+// A row that does not have LaunchDarkly's schema is an error that names the row.
 func (s *Store) GetContext(ctx context.Context, kind st.DataKind, key string) (st.SerializedItemDescriptor, error) {
 	notFound := st.SerializedItemDescriptor{}.NotFound()
 	if key == "" {
-		return notFound, nil // DynamoDB refuses to read an empty key
+		return notFound, nil // DynamoDB refuses to read an empty key, and no row has one
 	}
 	r, err := s.rows.ReadRow(ctx, kind.GetName(), key)
 	if err != nil || r == nil {
@@ -142,20 +143,20 @@ func (s *Store) GetAll(kind st.DataKind) ([]st.KeyedSerializedItemDescriptor, er
 	return s.GetAllContext(ctx, kind)
 }
 
-// GetAllContext reads all items of a kind, each strongly consistent, tombstones included. Rows that are not
-// LaunchDarkly's are skipped with one warning that names them, and counted in [Stats].
+// GetAllContext reads all items of a kind, including tombstones, with strongly consistent reads. Rows that do not
+// have LaunchDarkly's schema are skipped: one warning names them, and [Stats] counts them.
 func (s *Store) GetAllContext(ctx context.Context, kind st.DataKind) ([]st.KeyedSerializedItemDescriptor, error) {
 	items, _, err := s.GetAllAndBroken(ctx, kind)
 	return items, err
 }
 
-// GetAllAndBroken is [Store.GetAllContext], and returns the reason for each skipped row by its key; nil if there is
-// none. With it cachedstore serves their last known values.
+// GetAllAndBroken is [Store.GetAllContext] and also returns the skipped rows' errors by key; nil if no row was
+// skipped. With them, package cachedstore serves the last known values of these items.
 func (s *Store) GetAllAndBroken(
 	ctx context.Context, kind st.DataKind,
 ) (items []st.KeyedSerializedItemDescriptor, broken map[string]error, err error) {
 	var rows []string
-	// A cache waits for this read and handles a failure itself: it is not retried here.
+	// No retries: a cache waits for this read and handles failures itself.
 	err = s.rows.EachRow(ctx, kind.GetName(), func(key string, r table.Row) {
 		item, err := table.ParseRow(r)
 		if err != nil {
@@ -173,19 +174,18 @@ func (s *Store) GetAllAndBroken(
 	}
 	if len(broken) > 0 {
 		s.brokenRows.Add(int64(len(broken)))
-		s.warn("skipped %d rows of namespace %q in table %q: %s", len(broken),
-			s.rows.Namespace(kind.GetName()), s.rows.Table,
-			strings.ReplaceAll(strings.Join(rows, "; "), "\n", ", "))
+		s.warn("skipped %d rows of namespace %q in table %q: %s", len(broken), s.rows.Namespace(kind.GetName()),
+			s.rows.Table, strings.ReplaceAll(strings.Join(rows, "; "), "\n", ", "))
 	}
 	return items, broken, nil
 }
 
-// Upsert writes an item, or the tombstone of a deleted one, if its version is higher than the row's, and says
+// Upsert writes an item, or the tombstone of a deleted item, if its version is higher than the row's, and reports
 // whether it did. An item that DynamoDB cannot hold is refused with a warning, and its old row stays.
 func (s *Store) Upsert(kind st.DataKind, key string, item st.SerializedItemDescriptor) (bool, error) {
 	converted := newItem(key, item)
 	if reason := s.rows.Refusal(kind.GetName(), converted); reason != "" {
-		// No error: the SDK would take the store for broken, and send all its data again when it recovers.
+		// Not an error: the SDK would treat the store as unavailable, and write all its data again afterwards.
 		s.refuse(kind.GetName(), key, reason)
 		return false, nil
 	}
@@ -195,14 +195,14 @@ func (s *Store) Upsert(kind st.DataKind, key string, item st.SerializedItemDescr
 	return s.rows.Upsert(context.Background(), kind.GetName(), converted)
 }
 
-// descriptor converts an item to the SDK's. A tombstone keeps its JSON: the SDK recognizes it by that.
+// descriptor converts an item to the SDK's type. A tombstone keeps its JSON, by which the SDK recognizes it.
 func descriptor(i table.Item) st.SerializedItemDescriptor {
 	return st.SerializedItemDescriptor{Version: i.Version, Deleted: i.Deleted,
 		SerializedItem: []byte(withoutSurrogates(i.JSON))}
 }
 
-// IsInitialized says whether the table holds a data set for this environment. Once true it makes no more calls.
-// When the table cannot be read it is false.
+// IsInitialized reports whether the table holds a complete data set of this environment. It returns false if the
+// table cannot be read. After it returned true, it makes no more calls to DynamoDB.
 func (s *Store) IsInitialized() bool {
 	if s.inited.Load() {
 		return true
@@ -211,7 +211,7 @@ func (s *Store) IsInitialized() bool {
 	defer cancel()
 	r, err := s.rows.ReadMarker(ctx, layout.MarkerInited)
 	if err != nil {
-		s.warn("look for the initialized marker: %v", err)
+		s.warn("read the initialized marker: %v", err)
 		return false
 	}
 	if r != nil {
@@ -220,8 +220,8 @@ func (s *Store) IsInitialized() bool {
 	return r != nil
 }
 
-// HasMarker reads the initialized marker each time that it is called, strongly consistent. package cachedstore uses
-// it to tell a removed item from a table that was emptied.
+// HasMarker reads the $inited marker with a strongly consistent read, each time that it is called, and reports
+// whether it exists. Package cachedstore uses it to distinguish a removed item from a table that was emptied.
 func (s *Store) HasMarker(ctx context.Context) (bool, error) {
 	r, err := s.rows.ReadMarker(ctx, layout.MarkerInited)
 	if r != nil {
@@ -230,8 +230,8 @@ func (s *Store) HasMarker(ctx context.Context) (bool, error) {
 	return r != nil, err
 }
 
-// IsStoreAvailable says whether the table can be read: by half a read unit (the read is eventually consistent, and
-// whether the marker is there does not matter), within 30 seconds.
+// IsStoreAvailable reports whether the table can be read within 30 seconds. It costs half a read unit: it makes an
+// eventually consistent read of the marker, whether or not the marker exists.
 func (s *Store) IsStoreAvailable() bool {
 	ctx, cancel := context.WithTimeout(context.Background(), readLimit)
 	defer cancel()
@@ -244,7 +244,7 @@ func (s *Store) IsStoreAvailable() bool {
 // Close does nothing: the store has no goroutines and no connections of its own.
 func (s *Store) Close() error { return nil }
 
-// refuse counts and logs an item that is not written. It says nothing of the item's value.
+// refuse counts an item that is not written, and logs a warning without the item's value.
 func (s *Store) refuse(kind, key, reason string) {
 	s.refusedItems.Add(1)
 	s.warn("item %q of kind %q is not written: %s; its old row stays", key, kind, reason)

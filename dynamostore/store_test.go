@@ -26,7 +26,7 @@ import (
 	"github.com/warmflags/warmflags/internal/table"
 )
 
-// The suite by which LaunchDarkly judges every persistent store.
+// LaunchDarkly's test suite for persistent stores.
 func TestLaunchDarklySuite(t *testing.T) {
 	errDown := errors.New("the table is down")
 	for name, c := range map[string]struct {
@@ -111,7 +111,7 @@ func TestANullItemIsATombstone(t *testing.T) {
 	assert.Equal(t, []any{5, true}, []any{got.Version, got.Deleted})
 }
 
-// A version as text, as a fraction or missing: LaunchDarkly's SDKs read such rows by the JSON's version.
+// If a row's version is text, a fraction or missing, LaunchDarkly's SDKs use the version in the JSON.
 func TestRowsOfOtherWriters(t *testing.T) {
 	for name, attributes := range map[string]table.Row{
 		"text": {"version": str("7")}, "fraction": {"version": num("6.5")}, "missing": {},
@@ -136,12 +136,13 @@ func TestRowsOfOtherWriters(t *testing.T) {
 			assert.True(t, updated)
 			put()
 			require.NoError(t, open(t, api, "").Init(data("a:7")))
-			assert.Equal(t, num("7"), api.Row(t, "features", "a")["version"], "such a row is never equal")
+			assert.Equal(t, num("7"), api.Row(t, "features", "a")["version"],
+				"the row counts as different and is rewritten")
 		})
 	}
 }
 
-func TestBrokenRowsAreNamedAndLoseNothingElse(t *testing.T) {
+func TestBrokenRowsAreNamedAndHideNoOtherRow(t *testing.T) {
 	for name, attributes := range map[string]map[string]types.AttributeValue{
 		`attribute "version" is missing`:            {"item": str("{}")},
 		`attribute "item" is missing`:               {"version": num("1")},
@@ -167,16 +168,16 @@ func TestBrokenRowsAreNamedAndLoseNothingElse(t *testing.T) {
 			require.Len(t, log.GetOutput(ldlog.Warn), 1)
 			assert.Contains(t, log.GetOutput(ldlog.Warn)[0], `"bad": attribute`)
 
-			require.NoError(t, s.Init(data("good:1", "bad:1")), "Init heals it")
+			require.NoError(t, s.Init(data("good:1", "bad:1")), "Init rewrites the row")
 			assert.Equal(t, map[string]int{"good": 1, "bad": 1}, flags(t, s))
 			api.Put(t, "features", "bad", attributes)
-			require.NoError(t, s.Init(data("good:1")), "or removes it")
+			require.NoError(t, s.Init(data("good:1")), "Init removes the row")
 			assert.Empty(t, api.Row(t, "features", "bad"))
 		})
 	}
 }
 
-func TestUpsertRefusesWhatDoesNotFit(t *testing.T) {
+func TestUpsertRefusesItemsThatDoNotFit(t *testing.T) {
 	s := open(t, spy.New(), "")
 	require.NoError(t, s.Init(data("a:1")))
 	big := st.SerializedItemDescriptor{Version: 2, SerializedItem: []byte(strings.Repeat("x", 400*1024))}
@@ -232,7 +233,7 @@ func TestConfiguration(t *testing.T) {
 	t.Setenv("AWS_ACCESS_KEY_ID", "key")
 	t.Setenv("AWS_SECRET_ACCESS_KEY", "secret")
 	_, err = dynamostore.DataStore(spy.Table).Open(t.Context())
-	require.NoError(t, err, "region, endpoint and credentials are the environment's")
+	require.NoError(t, err, "region, endpoint and credentials from the environment")
 	_, err = dynamostore.DataStore(spy.Table).AWSConfig(aws.Config{Region: "eu-west-1"}).Open(t.Context())
 	require.NoError(t, err)
 	assert.Equal(t, ldvalue.String("DynamoDB"),

@@ -6,9 +6,10 @@ import (
 	"unicode/utf16"
 )
 
-// withoutSurrogates writes characters in place of escaped surrogate pairs in JSON. Programs in other languages write
-// an emoji as two escapes (Python's json.dumps does), and LaunchDarkly's JSON reader for Go (go-jsonstream 3.1.0)
-// takes each of them for a character that does not exist: a flag would have another value here than elsewhere.
+// withoutSurrogates replaces escaped surrogate pairs in JSON by the characters that they encode. Programs in other
+// languages write an emoji as two escapes (Python's json.dumps does). LaunchDarkly's JSON reader for Go
+// (go-jsonstream 3.1.0) decodes each escape separately, to an invalid character, so a flag would have different
+// values in Go and in other languages.
 func withoutSurrogates(json string) string {
 	if !strings.Contains(json, `\ud`) && !strings.Contains(json, `\uD`) {
 		return json
@@ -22,7 +23,7 @@ func withoutSurrogates(json string) string {
 		case pair(json[i:]) != 0:
 			out.WriteRune(pair(json[i:]))
 			i += len(`\uXXXX\uXXXX`)
-		default: // any other escape, with what it escapes: the second backslash of two begins none
+		default: // another escape, copied with its next character: in \\, the second backslash does not begin an escape
 			out.WriteString(json[i : i+2])
 			i += 2
 		}
@@ -30,8 +31,8 @@ func withoutSurrogates(json string) string {
 	return out.String()
 }
 
-// pair is the character of the two escapes that s begins with, or 0: half a pair, or two escapes that are none, stay
-// as they are.
+// pair returns the character of the surrogate pair with which s begins. It returns 0 if s does not begin with a
+// complete pair.
 func pair(s string) rune {
 	high, ok := escape(s)
 	if !ok {
@@ -44,7 +45,7 @@ func pair(s string) rune {
 	return 0
 }
 
-// escape is the code unit of the escape that s begins with.
+// escape returns the code unit of the \u escape with which s begins.
 func escape(s string) (rune, bool) {
 	if len(s) < 6 || s[0] != '\\' || s[1] != 'u' {
 		return 0, false

@@ -16,7 +16,7 @@ import (
 	localaws "github.com/warmflags/warmflags/internal/local/aws"
 )
 
-// Rows that were written in another language, and what a flag's variation must be.
+// A variation has the value that encoding/json decodes, also with the escapes that other languages write.
 func TestEscapedCharactersOfOtherLanguages(t *testing.T) {
 	for _, value := range []string{
 		`"\ud83d\ude00"`, `"\uD83D\uDE00 and \ud83d\ude01"`, `"\\ud83d\\ude00"`, `"\\\ud83d\ude00"`, `"\u00e9\n\""`,

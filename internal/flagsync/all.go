@@ -19,15 +19,15 @@ import (
 )
 
 const (
-	// maxBatch is how many messages one SendMessageBatch can have.
+	// maxBatch is SQS's limit of messages in one SendMessageBatch.
 	maxBatch = 10
-	// ageTimeout limits the reading of all $sync rows, and maxAgeReads how many are read at once.
+	// ageTimeout bounds the time to read all $sync rows, and maxAgeReads the number of concurrent reads.
 	ageTimeout  = 10 * time.Second
 	maxAgeReads = 8
 )
 
-// all handles a request for all environments: it sends a request for each, and measures how long ago each was synced.
-// A single environment is synced right away.
+// all handles a request for all environments: it sends one request per environment and measures how long ago each one
+// was synced. If there is only one environment, it is synced right away.
 func (h *Handler) all(ctx context.Context, l *requestLine) error {
 	keys, err := h.keys(ctx, false)
 	if err != nil {
@@ -43,8 +43,8 @@ func (h *Handler) all(ctx context.Context, l *requestLine) error {
 	return err
 }
 
-// send sends a request for each environment. Their cause is this request's message: should it be handled twice within
-// five minutes, SQS drops the second ones.
+// send sends a request for each environment. Their cause is the ID of this request's message. If this request is
+// handled twice within five minutes, SQS therefore drops the second set as duplicates.
 func (h *Handler) send(ctx context.Context, prefixes []string, l *requestLine) error {
 	if h.options.queue == nil {
 		return fmt.Errorf("send requests for %d environments: option Queue is missing", len(prefixes))
@@ -74,14 +74,14 @@ func (h *Handler) send(ctx context.Context, prefixes []string, l *requestLine) e
 	return nil
 }
 
-// measure reads the $sync row of each environment. A row that cannot be read is left out, with a warning for all of
-// them: a table that cannot be read must not keep a request from being done.
+// measure reads the $sync row of each environment and notes the oldest sync in l. It leaves out rows that cannot be
+// read and logs one warning for all of them: a failure to measure must not fail the request.
 func (h *Handler) measure(ctx context.Context, prefixes []string, l *requestLine) {
 	ctx, cancel := context.WithTimeout(ctx, ageTimeout)
 	defer cancel()
 	var mu sync.Mutex // guards l's ages and problems
 	var problems []error
-	var group errgroup.Group // without a context: one row that cannot be read must not stop the others
+	var group errgroup.Group // without a context: a failed read must not cancel the other reads
 	group.SetLimit(maxAgeReads)
 	for _, prefix := range prefixes {
 		group.Go(func() error {
@@ -103,8 +103,8 @@ func (h *Handler) measure(ctx context.Context, prefixes []string, l *requestLine
 	}
 }
 
-// syncAge returns how long ago the environment was synced. A sync that is held is reported elsewhere, and counts.
-// Where there was none yet, it is how long ago the environment was first seen.
+// syncAge returns the time since the environment's last sync. A sync that was held counts, because it has a metric of
+// its own. If there was no sync yet, syncAge returns the time since the environment was first seen.
 func syncAge(ctx context.Context, e *table.Environment) (time.Duration, error) {
 	state, err := e.SyncState(ctx)
 	if err != nil {

@@ -21,7 +21,7 @@ import (
 	"github.com/warmflags/warmflags/internal/table"
 )
 
-// manyKeys are SDK keys of n environments: sdk-0 of the prefix env-0, and so on.
+// manyKeys returns the SDK keys of n environments: sdk-0 for the prefix env-0, and so on.
 func manyKeys(n int) flagsync.Keys {
 	keys := map[string]string{}
 	for i := range n {
@@ -38,8 +38,8 @@ func TestARequestForAllIsOneForEach(t *testing.T) {
 			line := q.requireDone(t, h, one("11111111-2222-3333-4444-555555555555", forAll))
 			assert.EqualValues(t, 23, line["requests_sent"])
 		}
-		assert.Equal(t, 2*3, q.cloud.Calls("SendMessageBatch"), "ten requests in a call")
-		assert.Zero(t, q.stream.connections(), "it syncs nothing itself")
+		assert.Equal(t, 2*3, q.cloud.Calls("SendMessageBatch"), "ten requests per call")
+		assert.Zero(t, q.stream.connections(), "the request for all syncs nothing itself")
 		assert.Equal(t, 23, q.waiting(t), "a request that is sent again is dropped")
 
 		groups := map[string]bool{}
@@ -63,7 +63,7 @@ func TestARequestForAllIsOneForEach(t *testing.T) {
 	})
 }
 
-// unreliable is an SQS that refuses the last message of a batch, once.
+// unreliable is an SQS client whose first SendMessageBatch fails for the last message.
 type unreliable struct {
 	flagsync.QueueClient
 	refused int
@@ -120,8 +120,8 @@ func TestOldestSyncAgeIsOfTheOldestEnvironment(t *testing.T) {
 		})
 		h := flagsync.NewHandler(q.cloud.DynamoDB, tableName, manyKeys(50), q.options(q.withQueue())...)
 		age := func() any { return q.requireDone(t, h, one(time.Now().String(), forAll))["OldestSyncAge"] }
-		assert.EqualValues(t, 0, age(), "on a fresh deployment no sync is late")
-		assert.Equal(t, 50, q.cloud.Calls("UpdateItem"), "it notes since when there was none, once")
+		assert.EqualValues(t, 0, age(), "after the first deployment no sync is late")
+		assert.Equal(t, 50, q.cloud.Calls("UpdateItem"), "one write per environment: when it was first seen")
 		q.run(t, manyKeys(50), 51, q.withQueue())
 		for minutes := 5; minutes <= 30; minutes += 5 { // the schedule
 			time.Sleep(5 * time.Minute)
@@ -129,17 +129,17 @@ func TestOldestSyncAgeIsOfTheOldestEnvironment(t *testing.T) {
 		}
 		assert.Empty(t, q.log.lines(t, "the age of some environments is unknown"))
 
-		// A person corrects it, by another way of writing the table.
+		// An operator fixes it with another program that writes the table.
 		token, err := q.environment("env-7").TakeToken(t.Context())
 		require.NoError(t, err)
 		require.NoError(t, q.environment("env-7").EndSync(t.Context(), token, time.Now(), false))
 		time.Sleep(time.Minute)
 		assert.Less(t, age(), 302.0,
-			"it clears by itself; an environment that is held has an alarm of its own, and none for its age")
+			"the alarm clears by itself; an environment that is held has another alarm, and none for its age")
 	})
 }
 
-// A table that cannot be read must not keep a request from being done, nor hide the other environments.
+// A row that cannot be read neither fails the request nor hides the other environments' ages.
 func TestOldestSyncAgeWithoutSomeRows(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		q := newQueueBench(t, func(_ int, s sink) { s.payload("a:1") })
@@ -173,11 +173,11 @@ func TestOldestSyncAgeWithoutSomeRows(t *testing.T) {
 			return nil
 		})
 		assert.NotContains(t, q.requireDone(t, h, one("m3", forAll)), "OldestSyncAge",
-			"nothing is known: the alarm says so")
+			"without any age there is no metric, and the alarm treats that as late")
 	})
 }
 
-// What CloudWatch reads of a request's line, and that nothing else becomes a metric.
+// CloudWatch reads exactly these metrics from a request's line and a sync's line.
 func TestMetricsOfARequest(t *testing.T) {
 	b := newBench(t)
 	b.ld.set("sdk-1", "a:1")

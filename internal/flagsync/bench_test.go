@@ -18,9 +18,8 @@ import (
 	"github.com/warmflags/warmflags/internal/proof/ldstream"
 )
 
-// BenchmarkSync is the growth of a sync: its calls, its time without DynamoDB's own, and the most memory that it
-// needed, for environments of flags of 1 KB. The memory of a new environment includes the embedded engine's copy of
-// the rows.
+// BenchmarkSync measures how a sync grows with the number of flags of 1 KB: its calls, its time without DynamoDB's,
+// and its peak memory. The memory of a new environment includes the embedded engine's copy of the rows.
 func BenchmarkSync(b *testing.B) {
 	for _, n := range []int{500, 5_000, 50_000} {
 		for _, what := range []string{"new", "unchanged", "one-change"} {
@@ -74,7 +73,7 @@ func benchmarkSync(b *testing.B, what string, n int) {
 	b.ReportMetric(float64(stop())/(1<<20), "peak-MB")
 }
 
-// bigFlags is the data of a put with n flags of 1 KB.
+// bigFlags returns the data of a put with n flags of 1 KB.
 func bigFlags(n int) string {
 	var s strings.Builder
 	s.WriteString(`{"path":"/","data":{"segments":{},"flags":{`)
@@ -92,7 +91,7 @@ func bigFlags(n int) string {
 	return s.String()
 }
 
-// peakMemory watches the heap until the returned function is called, which returns how much it grew at most.
+// peakMemory samples the heap until stop is called. stop returns the largest growth, in bytes.
 func peakMemory() (stop func() uint64) {
 	var m runtime.MemStats
 	runtime.GC()

@@ -11,6 +11,13 @@ import (
 	"github.com/warmflags/warmflags/internal/flagsync"
 )
 
+func without(m map[string]any, keys ...string) map[string]any {
+	for _, k := range keys {
+		delete(m, k)
+	}
+	return m
+}
+
 func TestWrongConfiguration(t *testing.T) {
 	b := newBench(t)
 	_, err := flagsync.New(b.environment("p"), flagsync.StaticKeys(nil),

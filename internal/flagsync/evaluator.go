@@ -6,13 +6,13 @@ import (
 	"github.com/warmflags/warmflags/internal/table"
 )
 
-// The model of LaunchDarkly's evaluator for Go is a small module of its own, without the server SDK.
+// model is LaunchDarkly's data model for Go, from a small module that does not import the server SDK.
 var model = ldmodel.NewJSONDataModelSerialization()
 
-// tombstone returns the item of a deleted key, in the JSON that LaunchDarkly's SDKs write: some of them need all
-// members.
+// tombstone returns the item of a deleted key. Its JSON has all members that LaunchDarkly's SDKs write, because some
+// SDKs need them.
 func tombstone(kind, key string, version int) table.Item {
-	const placeholder = "$deleted" // no key of LaunchDarkly's has a dollar sign
+	const placeholder = "$deleted" // LaunchDarkly's keys have no dollar sign
 	var json []byte
 	if kind == segments {
 		json, _ = model.MarshalSegment(ldmodel.Segment{Key: placeholder, Version: version, Deleted: true})
@@ -22,8 +22,8 @@ func tombstone(kind, key string, version int) table.Item {
 	return table.Item{Key: key, Version: version, Deleted: true, JSON: string(json)}
 }
 
-// unparsable returns, with the reason, the entries whose new JSON LaunchDarkly's evaluator for Go cannot parse. They
-// are written: readers in other languages get what their own stream would give them.
+// unparsable returns the entries whose new JSON LaunchDarkly's evaluator for Go cannot parse, each with the reason.
+// They are written nevertheless: readers in other languages get the JSON that LaunchDarkly's stream would send them.
 func unparsable(entries []table.Entry) (found []table.Entry) {
 	for _, e := range entries {
 		var err error

@@ -9,8 +9,8 @@ import (
 	"github.com/warmflags/warmflags/internal/table"
 )
 
-// LaunchDarkly's streaming protocol: a put has the whole environment, a patch one item, a delete one key. An item is
-// kept as the JSON that came.
+// LaunchDarkly's streaming protocol: a put has the whole environment, a patch one item, a delete one key. An item's
+// JSON is kept as it was received.
 //
 //	put     {"path": "/", "data": {"flags": {key: item}, "segments": {key: item}}}
 //	patch   {"path": "/flags/key", "data": item}
@@ -23,17 +23,17 @@ const (
 	features = "features"
 )
 
-// streamKinds are the kinds by their names in the stream.
+// streamKinds maps the kinds' names in the stream to the table's.
 var streamKinds = map[string]string{"segments": segments, "flags": features}
 
-// update is what one event brings.
+// update is the content of one event.
 type update struct {
-	whole bool // it is a put: the items are the whole environment
+	whole bool // the event is a put: the items are the whole environment
 	items map[string][]table.Item
 }
 
-// parseEvent parses an event. An update without items that is not whole is for something else than flags and
-// segments. Its error says that the event is malformed, so that nothing can be known of what it meant to say.
+// parseEvent parses an event. An event that is about neither flags nor segments is an update that is not whole and
+// has no items. An error means that the event is malformed: which items it was about is unknown.
 func parseEvent(event, data string) (update, error) {
 	var parse func(members map[string]string) (update, error)
 	switch event {
@@ -46,8 +46,8 @@ func parseEvent(event, data string) (update, error) {
 	default:
 		return update{}, nil
 	}
-	// Other languages' parsers replace bytes that are not UTF-8 too, as the standard for event streams demands.
-	// DynamoDB takes only UTF-8.
+	// DynamoDB accepts only UTF-8. Parsers in other languages also replace invalid bytes, as the standard for event
+	// streams requires.
 	data = strings.ToValidUTF8(data, "\uFFFD")
 	if !json.Valid([]byte(data)) {
 		return update{}, fmt.Errorf("the event %q is not JSON", event)
@@ -81,7 +81,7 @@ func parsePut(members map[string]string) (update, error) {
 		if !table.IsObject(value) {
 			return update{}, fmt.Errorf("its %q is not an object", name)
 		}
-		u.items[kind] = nil // of a name that comes twice, the last counts
+		u.items[kind] = nil // of a repeated name, the last value counts
 		for key, item := range table.Members(value) {
 			u.items[kind] = append(u.items[kind], table.NewItem(key, item))
 		}
@@ -114,8 +114,8 @@ func parseDelete(members map[string]string) (update, error) {
 	return update{items: map[string][]table.Item{kind: {tombstone(kind, key, version)}}}, nil
 }
 
-// parsePath returns the kind and the key of a path. The kind is empty if the path is for something else. The key is
-// what follows the kind, verbatim.
+// parsePath returns the kind and the key of a path. The kind is empty if the path names neither a flag nor a segment.
+// The key is the rest of the path after the kind, verbatim.
 func parsePath(members map[string]string) (kind, key string, err error) {
 	path, ok := table.Unquote(members["path"])
 	if !ok {
@@ -128,8 +128,8 @@ func parsePath(members map[string]string) (kind, key string, err error) {
 	return streamKinds[name], key, nil
 }
 
-// byPrerequisites sorts flags so that each comes after its prerequisites, as LaunchDarkly's SDKs write them: what
-// does not fit into one transaction is seen in that order. Otherwise the order stays.
+// byPrerequisites sorts flags so that each comes after its prerequisites, as LaunchDarkly's SDKs write them. If the
+// flags need several transactions, readers see them in that order. Otherwise the order is unchanged.
 func byPrerequisites(flags []table.Item) []table.Item {
 	at := make(map[string]int, len(flags))
 	for i, f := range flags {
@@ -139,7 +139,7 @@ func byPrerequisites(flags []table.Item) []table.Item {
 	visited := make([]bool, len(flags))
 	var visit func(i int)
 	visit = func(i int) {
-		if visited[i] { // or is being visited: a flag can be its own prerequisite
+		if visited[i] { // also while it is being visited: prerequisites can be circular
 			return
 		}
 		visited[i] = true
@@ -165,7 +165,7 @@ func prerequisites(flag string) (keys []string) {
 		var list []struct {
 			Key string `json:"key"`
 		}
-		_ = json.Unmarshal([]byte(value), &list) // what is not a list of objects has no order
+		_ = json.Unmarshal([]byte(value), &list) // a value that is not a list of objects names no prerequisites
 		for _, p := range list {
 			keys = append(keys, p.Key)
 		}

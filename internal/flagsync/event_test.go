@@ -20,8 +20,8 @@ import (
 	"github.com/warmflags/warmflags/internal/table"
 )
 
-// oddFlags are flags whose JSON LaunchDarkly's SDK for Go does not keep: big numbers, escapes, fields of the future;
-// and one that it cannot parse.
+// oddFlags are flags whose JSON LaunchDarkly's SDK for Go does not keep (big numbers, escapes, unknown fields), and
+// one flag that it cannot parse.
 var oddFlags = map[string]string{
 	"big": `{"key":"big","version":1,"variations":[18446744073709551615,12345678901234567890,1.0,1e2],` +
 		`"on":false,"offVariation":0,"salt":"s"}`,
@@ -39,7 +39,7 @@ func put(s sink, flags map[string]string) {
 	s.put(strings.Join(members, ","), "")
 }
 
-// item returns the JSON of a row, "" if there is none.
+// item returns the JSON of a flag's row, or "" if there is no row.
 func (b *bench) item(t *testing.T, key string) string {
 	t.Helper()
 	r, err := b.environment("").ReadRow(t.Context(), "features", key)
@@ -71,7 +71,7 @@ func TestTheTableHoldsWhatLaunchDarklySent(t *testing.T) {
 	})
 }
 
-// What lacks a key or a version is refused by name. Its old row stays, and everything else is written.
+// An item without a key or a version is refused by name. Its old row stays, and all other items are written.
 func TestItemsWithoutKeyOrVersionAreRefused(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newStreamBench(t, func(n int, s sink) {
@@ -118,10 +118,11 @@ func TestEventsOfTheStream(t *testing.T) {
 		"a deletion":               {func(s sink) { s.remove("a:6") }, versions{"a": -6, "b": 5}, 0},
 		"a deletion of an unknown": {func(s sink) { s.remove("x:3") }, versions{"a": 5, "b": 5, "x": -3}, 0},
 		"a deletion, then a patch": {func(s sink) { s.remove("a:6"); s.patch("a:7") }, versions{"a": 7, "b": 5}, 0},
-		"a repeated put":           {func(s sink) { s.patch("a:6"); s.payload("a:6", "c:1") }, versions{"a": 6, "c": 1}, 0},
-		"an unknown event":         {func(s sink) { s.Send("hello", "x") }, same, 1},
-		"an unknown path":          {func(s sink) { s.Send("patch", `{"path":"/configs/a","data":{}}`) }, same, 1},
-		"a put of something else":  {func(s sink) { s.Send("put", `{"path":"/configs","data":{}}`) }, same, 1},
+		"a repeated put": {
+			func(s sink) { s.patch("a:6"); s.payload("a:6", "c:1") }, versions{"a": 6, "c": 1}, 0},
+		"an unknown event":        {func(s sink) { s.Send("hello", "x") }, same, 1},
+		"an unknown path":         {func(s sink) { s.Send("patch", `{"path":"/configs/a","data":{}}`) }, same, 1},
+		"a put of something else": {func(s sink) { s.Send("put", `{"path":"/configs","data":{}}`) }, same, 1},
 		"a put without a path": {func(s sink) { s.Send("put", `{"data":{"flags":{"a":`+flagJSON("a:6")+`}}}`) },
 			versions{"a": 6}, 0},
 		"a put without flags": {func(s sink) { s.Send("put", `{"path":"/","data":{"segments":{}}}`) }, same, 0},
@@ -140,7 +141,7 @@ func TestEventsOfTheStream(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				b := newStreamBench(t, func(_ int, s sink) {
-					s.patch("a:9") // before the put: it is in the put
+					s.patch("a:9") // ignored, because it comes before the put
 					s.payload("a:5", "b:5")
 				})
 				b.cloud.Intercept(func(_ context.Context, operation string, _ any) error {
@@ -191,7 +192,7 @@ func TestAMalformedEventRestartsTheStream(t *testing.T) {
 	}
 }
 
-// A connection that breaks in the middle of an event is replaced: what came of the event is dropped.
+// A connection that breaks in the middle of an event is replaced, and the incomplete event is dropped.
 func TestTheStreamBreaksInTheMiddle(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newStreamBench(t, func(n int, s sink) {
@@ -232,7 +233,7 @@ func TestTheRequest(t *testing.T) {
 	}
 }
 
-// What no retry can fix ends a sync at once; what may pass is retried until the time is up.
+// A status that no retry can fix ends a sync at once. Other errors are retried until the timeout.
 func TestStatus(t *testing.T) {
 	for code, want := range map[int]struct {
 		final bool
@@ -259,11 +260,11 @@ func TestStatus(t *testing.T) {
 		b := newStreamBench(t,
 			func(_ int, s sink) { s.Header = http.Header{"Content-Type": {"text/html; charset=utf-8"}} })
 		_, err := b.sync(t)
-		require.ErrorContains(t, err, `the answer has the type "text/html; charset=utf-8" and is not an event stream`)
+		require.ErrorContains(t, err, `the response has the type "text/html; charset=utf-8" and is not an event stream`)
 	})
 }
 
-// An event that is larger than the function's memory ends the sync with the reason.
+// An event that would not fit into the function's memory ends the sync with an error that says so.
 func TestAnEventIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		defer flagsync.SetMaxEventBytes(10_000)()
@@ -278,12 +279,12 @@ func TestAnEventIsBounded(t *testing.T) {
 	})
 }
 
-// Init of LaunchDarkly's SDK and syncs take turns on a table: after the first round none rewrites the other's rows.
+// An SDK's Init and syncs alternate on a table: after the first round, neither rewrites the other's rows.
 func TestInitAndSyncInTurns(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		readable := map[string]string{}
 		for key, item := range oddFlags {
-			if key != "unparsable" { // the SDK's whole stream fails with it, and so its Init does not happen
+			if key != "unparsable" { // this flag breaks the SDK's stream, so the SDK would never call Init
 				readable[key] = item
 			}
 		}
@@ -292,7 +293,7 @@ func TestInitAndSyncInTurns(t *testing.T) {
 		require.NoError(t, err)
 		features := ldstoreimpl.Features()
 		all := []st.SerializedCollection{{Kind: features}, {Kind: ldstoreimpl.Segments()}}
-		for key, item := range readable { // as the SDK makes it of its stream
+		for key, item := range readable { // as the SDK parses and serializes its stream
 			parsed, err := features.Deserialize([]byte(item))
 			require.NoError(t, err)
 			all[0].Items = append(all[0].Items,
@@ -306,7 +307,7 @@ func TestInitAndSyncInTurns(t *testing.T) {
 		assert.Len(t, r.Updated, len(readable), "a sync after an SDK rewrites the rows, once")
 		lines := b.log.lines(t,
 			"rewriting rows in the form in which LaunchDarkly sent them; their versions do not change")
-		require.Len(t, lines, 1, "and announces it")
+		require.Len(t, lines, 1, "the sync announces the rewrite")
 		assert.EqualValues(t, len(readable), lines[0]["rows"])
 		before := b.cloud.Calls("TransactWriteItems")
 		for range 3 {
@@ -320,8 +321,7 @@ func TestInitAndSyncInTurns(t *testing.T) {
 	})
 }
 
-// What does not fit into one transaction is written so that a flag comes after its prerequisites, and after all
-// segments.
+// If items do not fit into one transaction, each flag is written after its prerequisites, and after all segments.
 func TestFlagsComeAfterTheirPrerequisites(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newStreamBench(t, func(_ int, s sink) {

@@ -15,7 +15,7 @@ import (
 	"github.com/warmflags/warmflags/internal/table"
 )
 
-// One sync of one environment, as a command would do it.
+// A command that syncs one environment once.
 func ExampleSyncer_Sync() {
 	ctx := context.Background()
 	cfg, err := config.LoadDefaultConfig(ctx)
@@ -31,7 +31,7 @@ func ExampleSyncer_Sync() {
 	fmt.Println(len(result.Updated), "flags and segments would be updated")
 }
 
-// The Lambda function: every environment whose key the parameter holds, in one table.
+// The Lambda function. It syncs all environments whose SDK keys are in the parameter to one table.
 func ExampleHandler() {
 	ctx := context.Background()
 	cfg, err := config.LoadDefaultConfig(ctx)

@@ -1,6 +1,6 @@
 package flagsync
 
-// SetMaxEventBytes sets the bound of an event, and returns what restores it.
+// SetMaxEventBytes sets the maximum size of an event and returns a function that restores the old one.
 func SetMaxEventBytes(n int64) (restore func()) {
 	before := maxEventBytes
 	maxEventBytes = n

@@ -13,16 +13,16 @@ import (
 	"github.com/launchdarkly/eventsource"
 )
 
-// A connection that failed is retried soon, because a sync waits for it, and then less and less often. A connection
-// that lasted for goodAfter begins with the first pause again.
+// The first retry of a failed connection comes soon, because a sync waits for it. Then the pause doubles, up to
+// lastRetry. After a connection that lasted for goodAfter, the pause starts at firstRetry again.
 const (
 	firstRetry = 100 * time.Millisecond
 	lastRetry  = 30 * time.Second
 	goodAfter  = time.Minute
 )
 
-// feed reads LaunchDarkly's stream into its inbox, over one connection after the other, until it is closed or an
-// error comes that no retry can fix. Each connection begins with a put: nothing relies on the last event's ID.
+// feed reads LaunchDarkly's stream into its inbox, one connection after the other, until it is closed or fails with
+// an error that no retry can fix. Each connection begins with a put, so the feed does not use the last event's ID.
 type feed struct {
 	*inbox
 	connection
@@ -31,14 +31,14 @@ type feed struct {
 	stop    context.CancelFunc
 	stopped chan error    // receives the error that no retry can fix
 	ended   chan struct{} // closed when the feed's goroutine has ended
-	own     bool          // the client is the feed's own
+	own     bool          // the feed made its HTTP client
 
-	mu       sync.Mutex // guards the following
-	failed   error      // why the last attempt failed; nil while connected
-	answered bool       // the last attempt was answered as it should be
+	mu       sync.Mutex // guards the fields below
+	failed   error      // the error of the last attempt; nil while connected
+	answered bool       // the last attempt got a valid response
 }
 
-// listen starts a feed. Its caller closes it.
+// listen starts a feed. The caller must close it.
 func listen(ctx context.Context, c connection, sdkKey string, logger *slog.Logger) *feed {
 	ctx, stop := context.WithCancel(ctx)
 	f := &feed{
@@ -46,7 +46,7 @@ func listen(ctx context.Context, c connection, sdkKey string, logger *slog.Logge
 		stopped: make(chan error, 1), ended: make(chan struct{}),
 	}
 	if f.client == nil {
-		// its own connections, which close ends; proxies from the environment
+		// A clone has its own connections, which close closes. It takes proxies from the environment.
 		transport := http.DefaultTransport.(*http.Transport).Clone()
 		f.client, f.own = &http.Client{Transport: transport}, true
 	}
@@ -66,7 +66,7 @@ func (f *feed) close() {
 	}
 }
 
-// run connects until ctx ends or an error comes that no retry can fix.
+// run connects until ctx ends or an attempt fails with an error that no retry can fix.
 func (f *feed) run(ctx context.Context) {
 	pause := firstRetry
 	for attempts := 1; ; attempts++ {
@@ -83,7 +83,7 @@ func (f *feed) run(ctx context.Context) {
 		if puts > 0 {
 			attempts = 1
 		}
-		if attempts == 2 && f.putSeen() { // one line for an outage; before the first put, the sync's error says it
+		if attempts == 2 && f.putSeen() { // one line per outage; before the first put, the sync's error reports it
 			f.logger.WarnContext(ctx, "LaunchDarkly's stream is interrupted; connecting again", "error", err)
 		}
 		if time.Since(began) >= goodAfter {
@@ -98,7 +98,7 @@ func (f *feed) run(ctx context.Context) {
 	}
 }
 
-// connect makes one connection and reads it until it breaks. It returns the number of puts.
+// connect makes one connection and reads it until it breaks. It returns the number of puts that it read.
 func (f *feed) connect(ctx context.Context) (puts int, err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -123,7 +123,7 @@ func (f *feed) connect(ctx context.Context) (puts int, err error) {
 		case u.whole:
 			puts++
 			f.put(u)
-		case len(u.items) == 0 || puts == 0: // what comes before this connection's put is in it
+		case len(u.items) == 0 || puts == 0: // changes before this connection's put are included in the put
 			f.ignore()
 		default:
 			f.patch(u)
@@ -139,22 +139,22 @@ func (f *feed) setState(answered bool, failed error) {
 	f.answered, f.failed = answered, failed
 }
 
-// first waits for the first payload. Its error says what a person can do about it.
+// first waits for the first payload, for at most limit. Its error has advice for the person who reads it.
 func (f *feed) first(ctx context.Context, limit time.Duration) error {
 	late := time.NewTimer(limit)
 	defer late.Stop()
-	news, err := f.wait(ctx, late.C)
+	received, err := f.wait(ctx, late.C)
 	switch {
 	case err != nil:
 		return fmt.Errorf("fetch flags: %w", err)
-	case news:
+	case received:
 		return nil
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.answered {
-		return fmt.Errorf("fetch flags: connected, but no flags came within %v: "+
-			"a Relay Proxy that is not initialized yet answers like this", limit)
+		return fmt.Errorf("fetch flags: connected, but received no flags within %v: "+
+			"the cause can be a Relay Proxy that is not initialized yet", limit)
 	}
 	last := ""
 	if f.failed != nil {
@@ -164,16 +164,16 @@ func (f *feed) first(ctx context.Context, limit time.Duration) error {
 		"check the network access (NAT, proxy, DNS) and the stream URI", limit, last)
 }
 
-// wait waits for news, and reports whether it came before the end. Its error is ctx's cause, or one of the stream
-// that no retry can fix. A nil end never comes.
-func (f *feed) wait(ctx context.Context, end <-chan time.Time) (news bool, err error) {
+// wait waits until the inbox has something, and reports whether that happened before end. A nil end means no limit.
+// The error is ctx's cause, or the stream's error that no retry can fix.
+func (f *feed) wait(ctx context.Context, end <-chan time.Time) (received bool, err error) {
 	select {
-	case <-f.news: // before anything else that is ready as well
+	case <-f.updates: // takes precedence if other cases are ready too
 		return true, nil
 	default:
 	}
 	select {
-	case <-f.news:
+	case <-f.updates:
 		return true, nil
 	case err := <-f.stopped:
 		return false, err

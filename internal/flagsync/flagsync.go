@@ -20,12 +20,12 @@ const (
 // Option configures a [Syncer] or a [Handler].
 type Option func(*options)
 
-// options are what the options of a Syncer and of a Handler come to; each uses those that are for it. They never
-// change after newOptions. Problems are what is wrong with them, for the first call that can return it.
+// options holds the options of a Syncer or a Handler; each uses the ones that apply to it. It does not change after
+// newOptions. The first call that returns an error reports the problems.
 type options struct {
 	timeout, linger time.Duration
 	connection      connection
-	removals        float64 // the share that a payload may remove
+	removals        float64 // the share of a kind's items that a payload may remove
 	force, dryRun   bool
 	logger          *slog.Logger
 	progress        func(done, total int)
@@ -46,7 +46,7 @@ func newOptions(list []Option) options {
 	return o
 }
 
-// Timeout limits the wait for LaunchDarkly's first answer. Default, and 0: 10s. Negative: an error.
+// Timeout bounds the wait for LaunchDarkly's first payload. Default, and 0: 10s. Negative: an error.
 func Timeout(d time.Duration) Option {
 	return func(o *options) {
 		if d < 0 {
@@ -57,8 +57,8 @@ func Timeout(d time.Duration) Option {
 	}
 }
 
-// Linger is how long a sync listens on after its first write. What arrives is written at once. Default, and 0:
-// 2s. Negative: not at all.
+// Linger sets how long a sync keeps listening after its first write. It writes changes as they arrive. Default, and
+// 0: 2s. Negative: the sync does not listen.
 func Linger(d time.Duration) Option {
 	return func(o *options) {
 		if d != 0 {
@@ -67,9 +67,9 @@ func Linger(d time.Duration) Option {
 	}
 }
 
-// StreamURI is the base URI of LaunchDarkly's stream, without a path of LaunchDarkly's: of its EU instance
+// StreamURI sets the base URI of LaunchDarkly's stream, without the path "/all": that of LaunchDarkly's EU instance
 // (https://stream.eu.launchdarkly.com), its federal instance (https://stream.launchdarkly.us) or a Relay Proxy.
-// Default, and empty: https://stream.launchdarkly.com. What is not an http or https URI is an error.
+// Default, and empty: https://stream.launchdarkly.com. Anything but an http or https URI is an error.
 func StreamURI(uri string) Option {
 	return func(o *options) {
 		if uri == "" {
@@ -82,23 +82,23 @@ func StreamURI(uri string) Option {
 	}
 }
 
-// PayloadFilter is the key of a payload filter
-// (https://launchdarkly.com/docs/home/getting-started/payload-filtering): only the flags that it selects are synced,
-// and others are removed from the table. Default, and empty: all flags.
+// PayloadFilter sets the key of a payload filter
+// (https://launchdarkly.com/docs/home/getting-started/payload-filtering). Only the flags that the filter selects are
+// synced; all other flags are removed from the table. Default, and empty: all flags.
 func PayloadFilter(key string) Option { return func(o *options) { o.connection.filter = key } }
 
-// HTTPClient makes the requests to LaunchDarkly. It must not have a timeout, which would end streams. Default, and
-// nil: a client that takes proxies from the environment.
+// HTTPClient sets the client for requests to LaunchDarkly. It must not have a timeout, which would end streams.
+// Default, and nil: a client that takes proxies from the environment.
 func HTTPClient(client *http.Client) Option { return func(o *options) { o.connection.client = client } }
 
 // Force lifts the guards: an empty payload, many removals and lower versions are written. Default: no.
 func Force() Option { return func(o *options) { o.force = true } }
 
-// DryRun fetches and compares, but takes no fencing token and writes nothing. Default: no.
+// DryRun makes a sync fetch and compare, but take no fencing token and write nothing. Default: no.
 func DryRun() Option { return func(o *options) { o.dryRun = true } }
 
-// Logger gets one line a sync, one more for each batch of a [Handler], and the warnings of LaunchDarkly's client.
-// Default, and nil: [slog.Default].
+// Logger sets the logger. It gets one line per sync, one line per request of a [Handler], and warnings. Default, and
+// nil: [slog.Default].
 func Logger(l *slog.Logger) Option {
 	return func(o *options) {
 		if l != nil {
@@ -107,34 +107,34 @@ func Logger(l *slog.Logger) Option {
 	}
 }
 
-// Progress is called before a payload's first transaction and after each, with the number of rows that are written
-// and of all that will be. Default: none.
+// Progress sets a function that is called before a payload's first transaction and after each transaction. Its
+// arguments are the number of rows written so far and the number of rows to write. Default: none.
 func Progress(f func(done, total int)) Option { return func(o *options) { o.progress = f } }
 
-// Syncer syncs one LaunchDarkly environment to its rows in a table. It is safe for concurrent use: of two syncs
-// at once, the one that began later wins.
+// Syncer syncs one LaunchDarkly environment to its rows in a table. It is safe for concurrent use: of two concurrent
+// syncs, the one that started later wins.
 type Syncer struct {
 	environment *table.Environment
 	keys        Keys
 	options
 }
 
-// New makes a syncer of the environment whose SDK key the keys have for the store's prefix. Wrong options are
-// reported by Sync and Watch.
+// New makes a syncer. It syncs the LaunchDarkly environment whose SDK key is in keys under the environment's prefix.
+// Sync and Watch report wrong options.
 func New(environment *table.Environment, keys Keys, options ...Option) *Syncer {
 	s := &Syncer{environment: environment, keys: keys, options: newOptions(options)}
 	if environment == nil || environment.Client == nil || environment.Table == "" || keys == nil {
-		s.environment = cmp.Or(environment, &table.Environment{}) // so that the error can name a table
+		s.environment = cmp.Or(environment, &table.Environment{}) // the error names its table and prefix
 		s.problems = append(s.problems, errors.New("a sync needs an environment with a client and a table, and keys"))
 	}
 	return s
 }
 
-// Sync makes the table equal to the environment, as the package's comment says, and logs one line.
+// Sync makes the table equal to the environment, in the steps that the package comment lists, and logs one line.
 //
-// Its error wraps [ErrUnauthorized] when LaunchDarkly refuses the key, also after it was read again, [ErrGuard] when
-// the payload looks wrong and nothing of it was written, or [table.ErrTokenLost] when a newer sync has begun.
-// The Result of a sync that failed says what was found to differ, as far as it came.
+// Its error wraps [ErrUnauthorized] if LaunchDarkly refuses the SDK key, also after the key was read again;
+// [ErrGuard] if the payload looks wrong and none of it was written; or [table.ErrTokenLost] if a newer sync has
+// begun. The Result of a failed sync has the differences that were found before it failed.
 func (s *Syncer) Sync(ctx context.Context) (Result, error) {
 	b := newResultBuilder()
 	err := errors.Join(s.problems...)
@@ -146,8 +146,8 @@ func (s *Syncer) Sync(ctx context.Context) (Result, error) {
 	return b.result(), err
 }
 
-// end records in the table that the sync succeeded, or was held, unless a newer sync has begun. It returns the sync's
-// error, and why that could not be recorded.
+// end records in the table that the sync succeeded or was held, unless a newer sync has begun. It returns the sync's
+// error joined with the error of recording it.
 func (s *Syncer) end(ctx context.Context, b *resultBuilder, err error) error {
 	held := isFinal(err)
 	if b.token == 0 || err != nil && !held {
@@ -156,7 +156,7 @@ func (s *Syncer) end(ctx context.Context, b *resultBuilder, err error) error {
 	return errors.Join(err, s.environment.EndSync(ctx, b.token, b.start, held))
 }
 
-// named says in an error which sync it was.
+// named adds the environment's prefix and the table to an error.
 func (s *Syncer) named(err error) error {
 	if err == nil {
 		return nil
@@ -164,8 +164,8 @@ func (s *Syncer) named(err error) error {
 	return fmt.Errorf("sync prefix %q of table %q: %w", s.environment.Prefix, s.environment.Table, err)
 }
 
-// sync is one attempt of Sync with one key. After it a second one, with another key, takes a token of its own, and
-// adds to the same result.
+// sync is one attempt of Sync, with one SDK key. A second attempt, with another key, takes a new token and adds to
+// the same result.
 func (s *Syncer) sync(ctx context.Context, key string, b *resultBuilder) error {
 	f, err := s.begin(ctx, key, b)
 	if err != nil {
@@ -178,16 +178,16 @@ func (s *Syncer) sync(ctx context.Context, key string, b *resultBuilder) error {
 	if err := s.write(ctx, f, b); err != nil || s.dryRun || s.linger < 0 {
 		return err
 	}
-	// LaunchDarkly's webhook can be faster than its stream: then the payload does not have the change yet that the
-	// webhook told of. It comes as a patch in a moment, and waiting for it here is cheaper than being called again.
+	// LaunchDarkly's webhook can arrive before its stream has the change. The payload is then too old, and the change
+	// follows as a patch. Waiting for the patch here is cheaper than another sync.
 	end := time.NewTimer(s.linger)
 	defer end.Stop()
-	for began := time.Now(); time.Since(began) < s.linger; { // also when news does not end
-		news, err := f.wait(ctx, end.C)
+	for began := time.Now(); time.Since(began) < s.linger; { // the condition matters if patches never pause
+		received, err := f.wait(ctx, end.C)
 		if err != nil {
 			return fmt.Errorf("listen for late changes: %w", err)
 		}
-		if !news {
+		if !received {
 			break
 		}
 		if err := s.write(ctx, f, b); err != nil {
@@ -197,9 +197,9 @@ func (s *Syncer) sync(ctx context.Context, key string, b *resultBuilder) error {
 	return nil
 }
 
-// begin takes the fencing token and waits for the first payload. Its caller closes the feed.
+// begin takes the fencing token and waits for the first payload. The caller must close the feed.
 func (s *Syncer) begin(ctx context.Context, key string, b *resultBuilder) (f *feed, err error) {
-	// First the token, then the data: a sync with a higher token also holds newer data.
+	// The token is taken before the data is requested: of two syncs, the one with the higher token has newer data.
 	if !s.dryRun {
 		if b.token, err = s.environment.TakeToken(ctx); err != nil {
 			return nil, err
@@ -213,7 +213,7 @@ func (s *Syncer) begin(ctx context.Context, key string, b *resultBuilder) (f *fe
 	return f, nil
 }
 
-// write brings what is new in the feed into the table: a payload as a whole, or patches one by one.
+// write writes the feed's updates to the table: a payload as a whole, or patches one by one.
 func (s *Syncer) write(ctx context.Context, f *feed, b *resultBuilder) error {
 	data, whole := f.take()
 	b.ignored += f.takeIgnored()
@@ -225,9 +225,9 @@ func (s *Syncer) write(ctx context.Context, f *feed, b *resultBuilder) error {
 	if err != nil {
 		return err
 	}
-	b.compared(d, s.force) // before the guards: an operator wants to know what is held
-	// A payload that LaunchDarkly's client brings after it connected again is judged like the first one.
-	if whole && !s.force { // patches are not checked: a person made each of them
+	b.compared(d, s.force) // before the guards, so that the log says what a guard holds
+	// The guards check every payload, also one of a later connection. They do not check patches: a person made each.
+	if whole && !s.force {
 		if err := guard(data, d, s.removals); err != nil {
 			return err
 		}
@@ -244,8 +244,8 @@ func (s *Syncer) write(ctx context.Context, f *feed, b *resultBuilder) error {
 	return err
 }
 
-// announce logs that rows are about to be rewritten although their versions did not change: LaunchDarkly's SDKs, and
-// earlier releases of warmflags, stored their own form of each item.
+// announce logs that rows will be rewritten although their versions did not change. That happens after LaunchDarkly's
+// SDKs, or earlier releases of warmflags, stored their own form of the items.
 func (s *Syncer) announce(ctx context.Context, d *table.Difference) {
 	rewritten := 0
 	for _, e := range d.Updated {

@@ -12,7 +12,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
-	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
+
 	"github.com/launchdarkly/go-server-sdk-evaluation/v3/ldbuilders"
 	"github.com/launchdarkly/go-server-sdk/v7/subsystems/ldstoreimpl"
 	st "github.com/launchdarkly/go-server-sdk/v7/subsystems/ldstoretypes"
@@ -57,24 +57,22 @@ func TestSyncWritesOnlyTheDifference(t *testing.T) {
 	r, err = b.sync(t, flagsync.Linger(time.Millisecond))
 	require.NoError(t, err)
 	assert.Equal(t, [][]string{{"new"}, {"flag-499"}}, [][]string{keys(r.Added), keys(r.Removed)})
-	assert.Equal(t, []string{"flag-007"}, keys(r.HeldBack), "its version fell")
+	assert.Equal(t, []string{"flag-007"}, keys(r.HeldBack), "its version is lower now")
 
 	lines := b.log.lines(t, "flags synced")
-	require.Len(t, lines, 4, "one line a sync")
-	assert.Len(t, lines[0]["added"], 20, "a line stays readable")
+	require.Len(t, lines, 4, "one line per sync")
+	assert.Len(t, lines[0]["added"], 20, "the line stays readable")
 	assert.EqualValues(t, 481, lines[0]["added_more"])
 	assert.Equal(t, map[string]any{
 		"table": tableName, "prefix": "", "fencing_token": 4.0, "level": "WARN", "msg": "flags synced",
 		"added": []any{"features/new"}, "removed": []any{"features/flag-499"}, "held_back": []any{"features/flag-007"},
 		"Prefix": "-", "ItemsAdded": 1.0, "ItemsUpdated": 0.0, "ItemsRemoved": 1.0, "ItemsUnchanged": 499.0,
-		"ItemsRefused":  0.0,
-		"ItemsHeldBack": 1.0, "ItemsKept": 0.0, "GuardEmpty": 0.0, "GuardRemovals": 0.0, "TokensLost": 0.0,
-		"KeysRefused":  0.0,
-		"SyncFailures": 0.0, "SyncTransactions": 1.0,
+		"ItemsRefused": 0.0, "ItemsHeldBack": 1.0, "ItemsKept": 0.0, "GuardEmpty": 0.0, "GuardRemovals": 0.0,
+		"TokensLost": 0.0, "KeysRefused": 0.0, "SyncFailures": 0.0, "SyncTransactions": 1.0,
 	}, without(lines[3], "time", "SyncDuration", "_aws"))
 }
 
-// What made a sync fail can be queried for.
+// The line of a failed sync has a count for the cause, so that it can be queried.
 func TestCountsOfFailures(t *testing.T) {
 	b := newBench(t)
 	b.ld.set(sdkKey, many(30)...)
@@ -100,7 +98,7 @@ func TestCountsOfFailures(t *testing.T) {
 	line := failed()
 	check("GuardRemovals", line)
 	assert.EqualValues(t, 20, line["ItemsRemoved"])
-	assert.Len(t, line["removed"], 20, "who looks wants to know which")
+	assert.Len(t, line["removed"], 20, "the line names the items")
 	b.ld.set(sdkKey)
 	check("GuardEmpty", failed())
 	b.ld.remove(sdkKey)
@@ -114,13 +112,6 @@ func TestCountsOfFailures(t *testing.T) {
 		return nil
 	})
 	check("TokensLost", failed())
-}
-
-func without(m map[string]any, keys ...string) map[string]any {
-	for _, k := range keys {
-		delete(m, k)
-	}
-	return m
 }
 
 func TestDryRunWritesNothing(t *testing.T) {
@@ -142,8 +133,8 @@ func TestLaunchDarklyFails(t *testing.T) {
 		want    string
 		is      error
 	}{
-		"refuses the key":     {status(401), "HTTP status 401", flagsync.ErrUnauthorized},
-		"forbids":             {status(403), "HTTP status 403", flagsync.ErrUnauthorized},
+		"unauthorized":        {status(401), "HTTP status 401", flagsync.ErrUnauthorized},
+		"forbidden":           {status(403), "HTTP status 403", flagsync.ErrUnauthorized},
 		"is not LaunchDarkly": {status(404), "HTTP status 404 Not Found: check the stream URI", nil},
 		"is down":             {status(503), "no answer from LaunchDarkly within 20ms", nil},
 		"hangs": {func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() },
@@ -175,7 +166,7 @@ func TestLaunchDarklyFails(t *testing.T) {
 	}
 }
 
-func TestABlipIsWaitedOut(t *testing.T) {
+func TestAShortOutageIsRetried(t *testing.T) {
 	b := newBench(t)
 	b.ld.set(sdkKey, "a:1")
 	var calls atomic.Int32
@@ -231,7 +222,7 @@ func TestGuards(t *testing.T) {
 			assert.Len(t, b.flags(t, ""), len(c.before))
 			assert.Equal(t, before, b.cloud.Calls("TransactWriteItems"))
 			_, err = b.sync(t, c.options...)
-			require.ErrorIs(t, err, flagsync.ErrGuard, "it keeps holding")
+			require.ErrorIs(t, err, flagsync.ErrGuard, "the guard also holds the next sync")
 
 			_, err = b.sync(t, flagsync.Force())
 			require.NoError(t, err)
@@ -240,7 +231,7 @@ func TestGuards(t *testing.T) {
 	}
 }
 
-func TestLowerVersionsAreHeldBackButForced(t *testing.T) {
+func TestLowerVersionsAreHeldBackUnlessForced(t *testing.T) {
 	b := newBench(t)
 	b.ld.set(sdkKey, "a:5", "b:1")
 	_, err := b.sync(t)
@@ -274,10 +265,10 @@ func TestTooLargeItemsAreRefusedByName(t *testing.T) {
 	require.Len(t, lines, 2)
 	require.Len(t, lines[1]["refused"], 1)
 	assert.Contains(t, lines[1]["refused"].([]any)[0], "features/huge: it needs 550343 bytes")
-	assert.Equal(t, 2, strings.Count(b.log.String(), "\n"), "and no line for the item")
+	assert.Equal(t, 2, strings.Count(b.log.String(), "\n"), "the item has no line of its own")
 }
 
-// The marker alone is a difference: without it clients wait.
+// A missing marker is a difference: clients wait for it.
 func TestAMissingMarkerIsADifference(t *testing.T) {
 	b := newBench(t)
 	b.ld.set(sdkKey, "a:1")
@@ -288,10 +279,7 @@ func TestAMissingMarkerIsADifference(t *testing.T) {
 	require.NoError(t, err)
 	assert.False(t, r.Changed())
 	_, err = b.cloud.DynamoDB.DeleteItem(t.Context(),
-		&dynamodb.DeleteItemInput{TableName: aws.String(tableName), Key: map[string]types.AttributeValue{
-			"namespace": &types.AttributeValueMemberS{Value: "$inited"},
-			"key":       &types.AttributeValueMemberS{Value: "$inited"},
-		}})
+		&dynamodb.DeleteItemInput{TableName: aws.String(tableName), Key: table.Key("$inited", "$inited")})
 	require.NoError(t, err)
 	for _, dry := range []bool{true, false} {
 		var options []flagsync.Option
@@ -307,8 +295,8 @@ func TestAMissingMarkerIsADifference(t *testing.T) {
 	assert.True(t, b.initialized(t))
 }
 
-// The stream may trail the webhook: what arrives after the payload is written as well, at once, and under the
-// same fence.
+// The stream may be later than the webhook: patches that arrive after the payload are written at once, under the same
+// fencing token.
 func TestLateChanges(t *testing.T) {
 	b := newBench(t)
 	b.ld.set(sdkKey, "a:1", "b:1")
@@ -335,8 +323,8 @@ func TestLateChanges(t *testing.T) {
 	})
 	r, err := flagsync.New(b.environment(""), oneKey(sdkKey), b.options(flagsync.Linger(time.Hour))...).Sync(ctx)
 	require.ErrorIs(t, err, context.Canceled)
-	assert.Equal(t, 2, b.cloud.Calls("Query")-queries, "the payload was compared, a query each for flags and segments")
-	assert.Equal(t, 1+4, b.cloud.Calls("GetItem")-gets, "and the marker; each patch reads its own row")
+	assert.Equal(t, 2, b.cloud.Calls("Query")-queries, "the payload: one query for flags, one for segments")
+	assert.Equal(t, 1+4, b.cloud.Calls("GetItem")-gets, "the marker, and one row for each patch")
 	assert.Equal(t, int64(2), r.Token)
 	assert.Equal(t, []string{"new"}, keys(r.Added))
 	assert.Equal(t, []string{"a", "b"}, keys(r.Updated))
@@ -345,7 +333,7 @@ func TestLateChanges(t *testing.T) {
 	assert.Equal(t, map[string]int{"a": 3, "b": -2, "new": 1}, b.flags(t, ""))
 }
 
-// A sync that is paused with an old payload, while a newer one is made whole, fails and undoes nothing.
+// A sync with an old payload that is paused while a newer sync completes fails, and undoes nothing.
 func TestAnOldPayloadCannotUndoANewerOne(t *testing.T) {
 	paused := func(t *testing.T, fault func(*dynamodb.TransactWriteItemsInput)) (map[string]int, error) {
 		b := newBench(t)
@@ -364,7 +352,7 @@ func TestAnOldPayloadCannotUndoANewerOne(t *testing.T) {
 				return nil
 			}
 			first = false
-			b.ld.set(sdkKey, "a:3") // the newer one
+			b.ld.set(sdkKey, "a:3") // the newer payload
 			_, err := b.sync(t)
 			return err
 		})
@@ -381,9 +369,9 @@ func TestAnOldPayloadCannotUndoANewerOne(t *testing.T) {
 		in.TransactItems = in.TransactItems[:len(in.TransactItems)-1]
 	})
 	require.ErrorIs(t, err, table.ErrTokenLost,
-		"planted fault: transactions do not check the token. The sync's end does, which is too late")
+		"planted fault: transactions do not check the token, only the sync's end does, which is too late")
 	assert.Equal(t, map[string]int{"a": 3, "gone": 2}, got,
-		"a removed flag is revived, which the assertion above would catch")
+		"a removed flag is written again, which the assertion above notices")
 }
 
 func TestAnotherProgramsNewerItemIsKept(t *testing.T) {

@@ -6,8 +6,8 @@ import (
 	"github.com/warmflags/warmflags/internal/flagsync"
 )
 
-// FuzzEvent parses anything as an event of LaunchDarkly's stream: it returns an error or not, and never panics. What
-// is no event of ours is never an error.
+// FuzzEvent parses arbitrary text as an event of LaunchDarkly's stream. It must not panic, and an event of an unknown
+// kind must not be an error.
 func FuzzEvent(f *testing.F) {
 	for _, data := range []string{
 		`{"path":"/","data":{"flags":{"a":{"key":"a","version":1,"prerequisites":[{"key":"b"}]}},` +

@@ -23,20 +23,21 @@ import (
 //	handle   reads the request. One for all environments is in all.go
 //	one      syncs an environment, unless a later sync has already done what the request asks for
 //
-// Each environment is a message group of its own. So whatever one of them takes, waits for or fails at, the others are
-// handled at the same time, by other invocations.
+// Each environment is a message group of its own. If one environment is slow or fails, other invocations handle the
+// other environments at the same time.
 
 const (
-	// reserve is the part of the function's time that is kept for what follows a sync: the log line and the retry.
+	// reserve is the part of the function's time that is kept for the work after a sync: the log line and the retry.
 	reserve = 5 * time.Second
-	// firstRetryAfter and maxRetryAfter bound the seconds until a failed request is redelivered. They double each time.
+	// A failed request is redelivered after firstRetryAfter seconds. The delay doubles each time, up to
+	// maxRetryAfter.
 	firstRetryAfter, maxRetryAfter = 1, 60
-	// clockSkew is how much the clocks of SQS and of a function may differ.
+	// clockSkew is the largest difference between the clocks of SQS and of a function.
 	clockSkew = time.Second
 )
 
-// errHeld is in the error of a request that failed for a reason that no retry can fix. It is acknowledged; the next
-// request or the schedule tries again.
+// errHeld is wrapped by the error of a request that failed for a reason that no retry can fix. The request is
+// acknowledged; the next request or the schedule causes the next sync.
 var errHeld = errors.New("not retried")
 
 // QueueClient is the part of *sqs.Client that [Queue] needs.
@@ -47,9 +48,10 @@ type QueueClient interface {
 		...func(*sqs.Options)) (*sqs.ChangeMessageVisibilityOutput, error)
 }
 
-// Queue gives a [Handler] the FIFO queue that its requests come from. It sends a request for each environment to it,
-// and makes failed requests visible again after 1s, 2s, 4s and so on, at most 60s. Without this option a Handler can
-// sync one environment only, and failed requests are redelivered when the queue's visibility timeout ends.
+// Queue sets the FIFO queue from which a [Handler] gets its requests. The Handler sends a request for each
+// environment to the queue, and makes failed requests visible again after 1s, 2s, 4s and so on, at most 60s. Without
+// this option a Handler can sync only one environment, and failed requests are redelivered when the queue's
+// visibility timeout ends.
 func Queue(client QueueClient, url string) Option {
 	return func(o *options) {
 		o.queue, o.queueURL = client, url
@@ -68,9 +70,9 @@ type Handler struct {
 	options options
 }
 
-// NewHandler returns a handler for the table of that name; keys says which environments there are. Handle reports
-// wrong options. [Force] and [DryRun] are errors: nothing that runs by itself may ignore the guards, or acknowledge
-// requests and write nothing.
+// NewHandler returns a handler for the table of that name and for the environments in keys. Handle reports wrong
+// options. [Force] and [DryRun] are errors: an automatic sync must not ignore the guards, and must not acknowledge a
+// request without writing.
 func NewHandler(client table.API, tableName string, keys Keys, options ...Option) *Handler {
 	h := &Handler{client: client, table: tableName, keys: keys, list: options, options: newOptions(options)}
 	if client == nil || tableName == "" || keys == nil {
@@ -84,10 +86,10 @@ func NewHandler(client table.API, tableName string, keys Keys, options ...Option
 	return h
 }
 
-// Handle handles each request of the batch, one after the other, and logs a line for each. What may succeed later is
-// in the response, so that the queue redelivers it: the first request that failed and all after it, because a batch
-// of a FIFO queue is of one message group. The error is nil, except for wrong options and a parameter that must be
-// corrected: Lambda slows down all message groups of a function that returns errors.
+// Handle handles the requests of a batch one after the other and logs a line for each. If a request fails and may
+// succeed later, the response lists it and all requests after it, so that the queue redelivers them in order: a batch
+// of a FIFO queue belongs to one message group. The error is nil, except for wrong options and for a parameter that a
+// person must correct, because Lambda slows down all message groups of a function that returns errors.
 func (h *Handler) Handle(ctx context.Context, event events.SQSEvent) (response events.SQSEventResponse, err error) {
 	for i, record := range event.Records {
 		if err = h.handle(ctx, record); err == nil {
@@ -106,16 +108,17 @@ func (h *Handler) Handle(ctx context.Context, event events.SQSEvent) (response e
 	return response, nil
 }
 
-// isConfiguration reports whether an error stays until a person corrects the stack's parameters or the function's
-// variables.
+// isConfiguration reports whether err remains until a person corrects the stack's parameters or the function's
+// environment variables.
 func (h *Handler) isConfiguration(err error) bool {
 	return len(h.options.problems) > 0 || errors.Is(err, parameter.ErrWrong)
 }
 
-// handle handles one request. It returns nil if the request is done, also where it is given up.
+// handle handles one request. It returns nil if the request is to be acknowledged, which includes requests that are
+// held or unreadable.
 func (h *Handler) handle(ctx context.Context, record events.SQSMessage) error {
-	// Lambda kills a function that exceeds its time: its request would stay invisible until the queue's visibility
-	// timeout ends, and no line would be logged. So the work ends a little earlier.
+	// The work ends a little before the function's time is up. Otherwise Lambda would kill the function: nothing
+	// would be logged, and the request would stay invisible until the queue's visibility timeout ends.
 	inTime := ctx
 	if end, ok := ctx.Deadline(); ok {
 		end = end.Add(-min(reserve, time.Until(end)/2))
@@ -157,13 +160,13 @@ func (h *Handler) one(ctx context.Context, prefix string, l *requestLine) error 
 	if err != nil {
 		return err
 	}
-	// Whatever the request tells of was in LaunchDarkly when that sync asked for it.
+	// The last successful sync fetched the flags after the request was sent, so the change was already written.
 	if !l.sent.IsZero() && l.sent.Before(state.Synced.Add(-clockSkew)) {
 		l.coalesced = true
 		return nil
 	}
 	list := h.list
-	if l.request.Reason == "schedule" { // no webhook can be ahead of the stream
+	if l.request.Reason == "schedule" { // there is no webhook that could be ahead of the stream
 		list = append(list[:len(list):len(list)], Linger(-1))
 	}
 	result, err := New(environment, h.keys, list...).Sync(ctx)
@@ -194,14 +197,14 @@ func isFinal(err error) bool {
 	return errors.Is(err, ErrGuard) || errors.Is(err, errFinal) && !errors.Is(err, errKeyUnread)
 }
 
-// retrySoon makes failed requests visible again soon
+// retrySoon shortens the visibility timeout of failed requests
 // (https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-visibility-timeout.html). If that
-// fails they are redelivered later, so it is only a warning.
+// fails, the requests are redelivered later, so retrySoon only logs a warning.
 func (h *Handler) retrySoon(ctx context.Context, requests []events.SQSMessage) {
 	if h.options.queue == nil {
 		return
 	}
-	// Also after ctx has ended: without these calls the requests stay invisible until the queue's visibility timeout
+	// The calls must not end with ctx: without them the requests stay invisible until the queue's visibility timeout
 	// ends.
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), reserve/2)
 	defer cancel()
@@ -210,8 +213,8 @@ func (h *Handler) retrySoon(ctx context.Context, requests []events.SQSMessage) {
 			QueueUrl: &h.options.queueURL, ReceiptHandle: &r.ReceiptHandle, VisibilityTimeout: retryAfter(requests[0]),
 		})
 		if err != nil {
-			h.options.logger.WarnContext(ctx, "a failed request is redelivered later than it could be", "message",
-				r.MessageId, "error", err)
+			h.options.logger.WarnContext(ctx, "failed request is redelivered only after the visibility timeout",
+				"message", r.MessageId, "error", err)
 		}
 	}
 }
@@ -222,7 +225,7 @@ func retryAfter(r events.SQSMessage) int32 {
 	return int32(min(firstRetryAfter<<min(max(attempts, 1)-1, 10), maxRetryAfter))
 }
 
-// sentTime returns when the request was sent, by SQS's clock; zero if it is not known.
+// sentTime returns when the request was sent, by SQS's clock; zero if unknown.
 func sentTime(r events.SQSMessage) time.Time {
 	ms, err := strconv.ParseInt(r.Attributes["SentTimestamp"], 10, 64)
 	if err != nil {
@@ -231,20 +234,20 @@ func sentTime(r events.SQSMessage) time.Time {
 	return time.UnixMilli(ms)
 }
 
-// requestLine gathers what a request's log line says.
+// requestLine collects the content of a request's log line.
 type requestLine struct {
 	record  events.SQSMessage
 	request request.Request
 	sent    time.Time
-	// What became of the request. A request that is synced can be failed or held too.
+	// The outcome. A request that was synced can also be failed or held.
 	unreadable, coalesced, synced, held, failed bool
-	requests                                    int           // that were sent, of a request for all environments
-	oldest                                      time.Duration // the age of the environment that was synced longest ago
-	aged                                        bool          // whether oldest is known
+	requests                                    int           // number of requests that a request for all has sent
+	oldest                                      time.Duration // highest age of an environment's last sync
+	aged                                        bool          // oldest is known
 }
 
-// log writes the line of one request. Its metrics have no dimension except the function's name, so that one alarm is
-// enough for all environments. The error of a sync is in the sync's own line, and not repeated.
+// log writes the line of one request. Its metrics' only dimension is the function's name, so that one alarm covers
+// all environments. A sync's error is in the sync's own line and is not repeated here.
 func (h *Handler) log(ctx context.Context, l *requestLine, err error) {
 	level := slog.LevelInfo
 	if l.synced {

@@ -17,7 +17,7 @@ import (
 	"github.com/warmflags/warmflags/internal/flagsync"
 )
 
-// parameter is an SSM parameter that counts its reads.
+// parameter is an SSM client with one parameter. It counts the reads.
 type parameter struct {
 	mu    sync.Mutex // guards value and reads
 	value *string
@@ -36,7 +36,7 @@ func (p *parameter) GetParameter(_ context.Context, in *ssm.GetParameterInput,
 	return &ssm.GetParameterOutput{Parameter: &types.Parameter{Value: p.value}}, p.err
 }
 
-// one is a batch of one request, as Lambda delivers it.
+// one returns a batch of one request, as Lambda delivers it.
 func one(id, body string) events.SQSEvent {
 	return events.SQSEvent{Records: []events.SQSMessage{{MessageId: id, Body: body}}}
 }
@@ -51,7 +51,7 @@ func (b *bench) handler(p *parameter, more ...flagsync.Option) *flagsync.Handler
 		b.options(more...)...)
 }
 
-// lastLine returns the line of the last request.
+// lastLine returns the log line of the last request.
 func (b *bench) lastLine(t *testing.T) map[string]any {
 	t.Helper()
 	lines := b.log.lines(t, "request handled")
@@ -59,7 +59,7 @@ func (b *bench) lastLine(t *testing.T) map[string]any {
 	return lines[len(lines)-1]
 }
 
-// requireDone handles a request, which must be acknowledged, and returns its line.
+// requireDone handles a request, requires that it is acknowledged, and returns its log line.
 func (b *bench) requireDone(t *testing.T, h *flagsync.Handler, e events.SQSEvent) map[string]any {
 	t.Helper()
 	response, err := h.Handle(t.Context(), e)
@@ -88,7 +88,7 @@ func TestARequestIsForOneEnvironment(t *testing.T) {
 	}, without(line, "time", "_aws"))
 }
 
-// A stack with one environment has no second hop.
+// A stack with one environment syncs it without another request.
 func TestOneEnvironmentIsSyncedRightAway(t *testing.T) {
 	for _, body := range []string{forAll, "first", `{"reason":"webhook","sha256":"of an earlier version"}`} {
 		b := newBench(t)
@@ -115,7 +115,7 @@ func TestARotatedKeyNeedsNoDeployment(t *testing.T) {
 	assert.Equal(t, 2, p.reads)
 }
 
-// What no retry can fix is acknowledged, logged and counted once, and waits for the next request.
+// A failure that no retry can fix is acknowledged, logged and counted once. The next request syncs again.
 func TestWhatNoRetryCanFixIsHeld(t *testing.T) {
 	const held = `{"reason":"webhook","prefix":"","cause":"1"}`
 	for name, c := range map[string]struct {
@@ -130,9 +130,9 @@ func TestWhatNoRetryCanFixIsHeld(t *testing.T) {
 		"a wrong address": {held, func(b *bench) { b.ld.setStatus("sdk-1", 404) },
 			"404 Not Found: check the stream URI", "flags not synced"},
 		"a lower version": {held, func(b *bench) { b.ld.set("sdk-1", "a:1") }, "features/a", "flags synced"},
-		"an environment of no key": {forStaging, func(*bench) {}, "there is no SDK key for prefix \\\"staging\\\"",
+		"an environment without a key": {forStaging, func(*bench) {}, "there is no SDK key for prefix \\\"staging\\\"",
 			"request handled"},
-		"a guard, for all of them": {forAll, func(b *bench) { b.ld.set("sdk-1") }, "no flags", "flags not synced"},
+		"a guard, in a request for all": {forAll, func(b *bench) { b.ld.set("sdk-1") }, "no flags", "flags not synced"},
 		"an item that is too large": {held, func(b *bench) { b.ld.setLarge("sdk-1") },
 			"features/large", "flags synced"},
 	} {
@@ -169,7 +169,8 @@ func TestUnreadableRequestsAreAcknowledgedAndCounted(t *testing.T) {
 	assert.Zero(t, b.cloud.Calls("UpdateItem"))
 }
 
-// The parameter is wrong for all environments, so that Lambda may slow down all of them, and counts an error.
+// A wrong parameter affects all environments, so the function returns an error: Lambda counts it, and may slow down
+// all of them.
 func TestWrongConfigurationFailsTheFunction(t *testing.T) {
 	b := newBench(t)
 	for value, says := range map[string]string{
@@ -208,7 +209,8 @@ func TestKeysThatCannotBeReadAreRetried(t *testing.T) {
 	b.requireDone(t, h, one("m1", forAll))
 }
 
-// A batch of a FIFO queue is of one group: what comes after a failed request must not be acknowledged before it.
+// A batch of a FIFO queue belongs to one message group: requests after a failed one must not be acknowledged before
+// it.
 func TestWhatFollowsAFailedRequestFailsToo(t *testing.T) {
 	b := newBench(t)
 	b.ld.set("sdk-1", "a:1")
@@ -261,7 +263,7 @@ func TestParseKeys(t *testing.T) {
 	}
 }
 
-// FuzzParseKeys looks for a panic, for a key that no header could carry, and for a value that an error quotes.
+// FuzzParseKeys looks for a panic, for a key that cannot be sent in a header, and for an error that quotes a key.
 func FuzzParseKeys(f *testing.F) {
 	for _, seed := range []string{"sdk-secret", `{"p": "sdk-1", "q": "sdk-2"}`, `{"p": ""}`, "{", ""} {
 		f.Add(seed)

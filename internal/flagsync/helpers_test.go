@@ -32,10 +32,10 @@ const (
 	sdkKey    = "sdk-secret-1234"
 )
 
-// No sync leaves anything running, whatever LaunchDarkly did.
+// No sync leaves a goroutine running.
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// launchDarkly is a LaunchDarkly with the real streaming protocol on a local port: an environment for each key.
+// launchDarkly serves LaunchDarkly's streaming protocol on a local port, with an environment for each SDK key.
 type launchDarkly struct {
 	*httptest.Server
 	mu           sync.Mutex // guards environments
@@ -60,13 +60,13 @@ func newLaunchDarkly(t *testing.T) *launchDarkly {
 		e.ServeHTTP(w, r)
 	}))
 	t.Cleanup(func() {
-		l.CloseClientConnections() // the SDK's own stream.Close can meet a client that leaves, and panic
+		l.CloseClientConnections() // the test library's stream.Close can panic when a client disconnects meanwhile
 		l.Close()
 	})
 	return l
 }
 
-// set makes the environment of a key hold these "flag:version" words and a segment.
+// set gives the environment of a key these flags, as "flag:version" words, and a segment.
 func (l *launchDarkly) set(key string, flags ...string) {
 	data := ldservices.NewServerSDKData().Segments(ldbuilders.NewSegmentBuilder("everyone").Version(1).Build())
 	for _, f := range flags {
@@ -83,22 +83,20 @@ func (l *launchDarkly) setData(key string, data *ldservices.ServerSDKData) {
 	l.environments[key] = environment{handler, stream}
 }
 
-// setLarge makes the environment of a key hold the flag a, and one that DynamoDB has no room for.
+// setLarge gives the environment of a key the flag a and a flag that is too large for DynamoDB.
 func (l *launchDarkly) setLarge(key string) {
-	large := ldbuilders.NewFlagBuilder("large").Version(1).Variations(ldvalue.String(strings.Repeat("x",
-		500<<10))).Build()
+	text := ldvalue.String(strings.Repeat("x", 500<<10))
+	large := ldbuilders.NewFlagBuilder("large").Version(1).Variations(text).Build()
 	small := ldbuilders.NewFlagBuilder("a").Version(2).On(true).Build()
 	l.setData(key, ldservices.NewServerSDKData().Flags(large, small))
 }
 
-// setStatus makes LaunchDarkly answer requests with a key with a status.
+// setStatus makes LaunchDarkly answer a key's requests with a status.
 func (l *launchDarkly) setStatus(key string, status int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.environments[key] = environment{Handler: http.HandlerFunc(func(w http.ResponseWriter,
-		_ *http.Request) {
-		w.WriteHeader(status)
-	})}
+	refuse := func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(status) }
+	l.environments[key] = environment{Handler: http.HandlerFunc(refuse)}
 }
 
 // remove revokes a key.
@@ -108,7 +106,7 @@ func (l *launchDarkly) remove(key string) {
 	delete(l.environments, key)
 }
 
-// patch sends a changed flag down the open streams, or its deletion.
+// patch sends a changed or deleted flag to the open streams.
 func (l *launchDarkly) patch(key, flag string, deleted bool) {
 	name, version := split(flag)
 	event := httphelpers.SSEEvent{Event: "delete",
@@ -127,7 +125,7 @@ func split(word string) (name string, version int) {
 	return name, version
 }
 
-// many makes n words of version 1, but for the changed ones.
+// many returns n words of version 1, followed by the changed ones, which override them.
 func many(n int, changed ...string) []string {
 	words := make([]string, 0, n+len(changed))
 	for i := range n {
@@ -136,7 +134,7 @@ func many(n int, changed ...string) []string {
 	return append(words, changed...) // of equal keys the last counts
 }
 
-// bench is a table, a LaunchDarkly, and a log.
+// bench is a table, a LaunchDarkly server and a log.
 type bench struct {
 	cloud *localaws.Cloud
 	ld    *launchDarkly
@@ -161,7 +159,7 @@ func (b *bench) initialized(t *testing.T) bool {
 	return r != nil
 }
 
-// options are what every test wants; more come after them and win.
+// options returns the options of every test, followed by more, which override them.
 func (b *bench) options(more ...flagsync.Option) []flagsync.Option {
 	return append([]flagsync.Option{
 		flagsync.StreamURI(b.ld.URL), flagsync.Linger(-1), flagsync.Timeout(time.Minute),
@@ -176,7 +174,7 @@ func (b *bench) sync(t *testing.T, more ...flagsync.Option) (flagsync.Result, er
 	return flagsync.New(b.environment(""), oneKey(sdkKey), b.options(more...)...).Sync(t.Context())
 }
 
-// flags are the table's flags, key to version; tombstones have the negative version.
+// flags returns the versions of the table's flags by key. Tombstones have the negative version.
 func (b *bench) flags(t *testing.T, prefix string) map[string]int {
 	t.Helper()
 	m := map[string]int{}
@@ -231,7 +229,7 @@ func keys(items []table.Entry) (all []string) {
 	return all
 }
 
-// order returns where the keys of all rows go that are put from now on, in their order.
+// order returns a list to which the key of each row that is put from now on is appended.
 func (b *bench) order(t *testing.T) *[]string {
 	t.Helper()
 	var order []string
@@ -253,7 +251,7 @@ func (b *bench) order(t *testing.T) *[]string {
 type buffer struct {
 	mu   sync.Mutex // guards b
 	b    bytes.Buffer
-	line func(line string) // called for each line; nil: nothing is called
+	line func(line string) // called for each line; may be nil
 }
 
 func (b *buffer) Write(p []byte) (int, error) {
@@ -265,7 +263,7 @@ func (b *buffer) Write(p []byte) (int, error) {
 	return b.b.Write(p)
 }
 
-// lines are the log's lines so far with this message.
+// lines returns the log's lines with this message.
 func (b *buffer) lines(t *testing.T, message string) (lines []map[string]any) {
 	t.Helper()
 	b.mu.Lock()
@@ -280,7 +278,7 @@ func (b *buffer) lines(t *testing.T, message string) (lines []map[string]any) {
 	return lines
 }
 
-// loud are the log's lines above level INFO.
+// loud returns the log's lines above level INFO.
 func (b *buffer) loud(t *testing.T) (lines []string) {
 	t.Helper()
 	for line := range strings.Lines(b.String()) {

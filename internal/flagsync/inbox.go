@@ -7,26 +7,28 @@ import (
 	"github.com/warmflags/warmflags/internal/table"
 )
 
-// inbox holds what the stream brought and the sync has not taken yet:
+// inbox holds the updates of the stream that the sync has not taken yet:
 //
-//	put     replaces everything; the next take is the whole environment
-//	patch   adds its item, unless it is not newer; the next take is that item, or the whole environment with it
-//	take    returns what came and empties the inbox
+//	put     replaces everything; the next take returns the whole environment
+//	patch   adds its item if it is newer; the next take returns that item, or the whole environment including it
+//	take    returns the updates and empties the inbox
 //
 // It is safe for concurrent use.
 type inbox struct {
-	news chan struct{} // holds one value while something has not been taken
+	updates chan struct{} // holds one value while there is something to take
 
-	mu       sync.Mutex                // guards the following
-	whole    bool                      // a put came since the last take
+	mu       sync.Mutex                // guards the fields below
+	whole    bool                      // there was a put since the last take
 	items    map[string][]table.Item   // by kind; of several items of a key, the last counts
 	versions map[string]map[string]int // of each item since the last put, by kind and key
-	ignored  int                       // events that were not for flags and segments, or came before a put
+	ignored  int                       // number of events that were about neither flags nor segments, or before a put
 }
 
-func newInbox() *inbox { return &inbox{news: make(chan struct{}, 1), items: map[string][]table.Item{}} }
+func newInbox() *inbox {
+	return &inbox{updates: make(chan struct{}, 1), items: map[string][]table.Item{}}
+}
 
-// put replaces everything that the stream brought before.
+// put replaces everything that was received before.
 func (in *inbox) put(u update) {
 	in.mu.Lock()
 	defer in.mu.Unlock()
@@ -42,8 +44,8 @@ func (in *inbox) put(u update) {
 	in.notify()
 }
 
-// patch adds an item, or a deleted item's tombstone. An item that is not newer than what the stream brought before is
-// ignored, as LaunchDarkly's SDKs do: it came late, or twice.
+// patch adds an item, or a deleted item's tombstone. An item that is late or repeated, which means that its version
+// is not higher than the one received before, is ignored, as LaunchDarkly's SDKs do.
 func (in *inbox) patch(u update) {
 	in.mu.Lock()
 	defer in.mu.Unlock()
@@ -64,14 +66,14 @@ func (in *inbox) patch(u update) {
 	}
 }
 
-// putSeen reports whether a put ever came.
+// putSeen reports whether a put was ever received.
 func (in *inbox) putSeen() bool {
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	return in.versions != nil
 }
 
-// ignore counts an event that is not for us.
+// ignore counts an event that is ignored.
 func (in *inbox) ignore() {
 	in.mu.Lock()
 	defer in.mu.Unlock()
@@ -87,20 +89,21 @@ func (in *inbox) takeIgnored() int {
 	return n
 }
 
-// notify wakes wait. The caller holds mu, so that no value stays for something that was taken already.
+// notify wakes wait. The caller must hold mu, so that no value remains after take.
 func (in *inbox) notify() {
 	select {
-	case in.news <- struct{}{}:
+	case in.updates <- struct{}{}:
 	default:
 	}
 }
 
-// take returns what came since the last take: the whole environment if a put came, otherwise the items that changed.
+// take returns the updates since the last take: the whole environment if there was a put, otherwise the changed
+// items.
 func (in *inbox) take() (all []table.Collection, whole bool) {
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	select {
-	case <-in.news:
+	case <-in.updates:
 	default:
 	}
 	for _, kind := range []string{segments, features} {

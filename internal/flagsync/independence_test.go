@@ -18,19 +18,19 @@ import (
 	"github.com/warmflags/warmflags/internal/table"
 )
 
-// healthy is the environment that must not wait for any of the others, which all fail in the same way.
+// healthy is the environment that must not wait for the others, which all fail in the same way.
 const (
 	environments = 50
 	healthy      = "env-49"
 	healthyKey   = "sdk-49"
 )
 
-// work is what the syncs of one environment did, and when.
+// work counts what the syncs of one environment did.
 type work struct{ Tokens, Queries, Transactions, Ends, Streams int }
 
-// witness counts the work of each environment, in the order of its beginnings and ends.
+// witness counts the work of each environment and records the order in which syncs start and end.
 type witness struct {
-	mu     sync.Mutex // guards all below
+	mu     sync.Mutex // guards the fields below
 	of     map[string]*work
 	events []string      // "env-1 starts", "env-1 ends"
 	begun  chan struct{} // closed when the healthy environment's sync has started
@@ -47,7 +47,7 @@ func (w *witness) note(prefix string, count func(*work)) {
 	count(w.of[prefix])
 }
 
-// event notes a beginning or an end.
+// event records that a sync of an environment starts or ends.
 func (w *witness) event(prefix, what string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -61,8 +61,8 @@ func (w *witness) event(prefix, what string) {
 	}
 }
 
-// intercept counts calls. A failing environment's token is not taken before the healthy environment has started, or
-// else the function's time is up: so the order does not depend on luck.
+// intercept counts calls. It delays the token of a failing environment until the healthy environment's sync has
+// started, or until the function's time is up, so that the order does not depend on chance.
 func (w *witness) intercept(throttled bool) func(context.Context, string, any) error {
 	return func(ctx context.Context, _ string, input any) error {
 		switch in := input.(type) {
@@ -148,8 +148,9 @@ func TestNoEnvironmentWaitsForAnother(t *testing.T) {
 				}
 				q.cloud.Intercept(w.intercept(c.throttled))
 				q.send(t, "a webhook")
-				q.run(t, manyKeys(environments), environments+1, q.withQueue()) // a poller per message group
-				time.Sleep(59 * time.Second)                                    // virtual
+				groups := environments + 1 // and the group of the request for all
+				q.run(t, manyKeys(environments), groups, q.withQueue())
+				time.Sleep(59 * time.Second) // virtual
 				synctest.Wait()
 
 				q.cloud.Intercept(nil)
@@ -185,7 +186,7 @@ func TestNoEnvironmentWaitsForAnother(t *testing.T) {
 	}
 }
 
-// requireHandled checks that the request for all environments is done, and what became of the others.
+// requireHandled checks that the request for all environments is done, and the outcomes of the other requests.
 func requireHandled(t *testing.T, q *queueBench, held int) {
 	t.Helper()
 	lines, left := map[string]int{}, environments-1-held
@@ -198,5 +199,5 @@ func requireHandled(t *testing.T, q *queueBench, held int) {
 		lines["held"] += int(line["RequestsHeld"].(float64))
 	}
 	assert.Equal(t, map[string]int{"all": 1, "held": held}, lines)
-	assert.Equal(t, left, q.waiting(t), "what may pass waits for its next attempt, and nothing else")
+	assert.Equal(t, left, q.waiting(t), "only failures that may be temporary wait for another attempt")
 }

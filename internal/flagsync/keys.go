@@ -13,18 +13,18 @@ import (
 	"github.com/warmflags/warmflags/internal/table/layout"
 )
 
-// Keys gives the SDK key of each environment, by the environment's prefix in the table. With refresh, a key was
-// refused: what was remembered is read again. It is safe for concurrent use. Its errors are logged: they must not
-// quote a key.
+// Keys returns the SDK key of each environment, by the environment's prefix in the table. It may cache the keys;
+// refresh means that a key was refused and that the keys must be read again. It must be safe for concurrent use. Its
+// errors are logged, so they must not contain a key.
 type Keys func(ctx context.Context, refresh bool) (map[string]string, error)
 
-// StaticKeys are keys that never change.
+// StaticKeys returns keys that never change.
 func StaticKeys(keys map[string]string) Keys {
 	return func(context.Context, bool) (map[string]string, error) { return keys, nil }
 }
 
-// key is the key of the syncer's environment. A prefix without a key is an error, never the key of another prefix: it
-// would fill one environment's rows with another's flags.
+// key returns the SDK key of the syncer's environment. A prefix without a key is an error: another prefix's key would
+// fill this environment's rows with another environment's flags.
 func (s *Syncer) key(ctx context.Context, refresh bool) (string, error) {
 	keys, err := s.keys(ctx, refresh)
 	if err != nil {
@@ -38,11 +38,12 @@ func (s *Syncer) key(ctx context.Context, refresh bool) (string, error) {
 	return key, nil
 }
 
-// errKeyUnread is in the error of a refused key that could not be read again: there may be a better one.
+// errKeyUnread is wrapped by the error of a refused key that could not be read again: the current key may be valid.
 var errKeyUnread = errors.New("the key could not be read again")
 
-// withKey calls run with the environment's key. When it is refused, it was perhaps rotated: it is read again, and run
-// is called again for as long as that gives another one. For a watch, years may be between two refusals.
+// withKey calls run with the environment's SDK key. If LaunchDarkly refuses the key, it may have been rotated:
+// withKey reads it again and repeats run with the new key, until the key no longer changes. A watch can run for years
+// between two rotations, so there is no limit.
 func (s *Syncer) withKey(ctx context.Context, run func(key string) error) error {
 	key, err := s.key(ctx, false)
 	if err != nil {
@@ -53,7 +54,8 @@ func (s *Syncer) withKey(ctx context.Context, run func(key string) error) error 
 		if !errors.Is(err, ErrUnauthorized) {
 			return err
 		}
-		// Others may do the same at the same time, each for its own prefix: that costs a read each, and only then.
+		// Several syncers may read the keys at the same time, each for its own prefix. That costs one read for each
+		// refused key.
 		fresh, unread := s.key(ctx, true)
 		switch {
 		case unread != nil:
@@ -65,17 +67,17 @@ func (s *Syncer) withKey(ctx context.Context, run func(key string) error) error 
 	}
 }
 
-// ParameterKeys returns keys that are read from the parameter called name, as [parameter.Parameter.Get] does. Its
-// text is as [ParseKeys] reads it. When the parameter cannot be read again, the last known keys stay in use:
-// LaunchDarkly still refuses a key that is no longer valid.
+// ParameterKeys returns keys that are read from the SSM parameter called name, as [parameter.Parameter.Get] does, and
+// parsed by [ParseKeys]. If the parameter cannot be read again, the last known keys stay in use: LaunchDarkly refuses
+// a key that is no longer valid.
 func ParameterKeys(client parameter.Client, name string) Keys {
 	return parameter.New(client, name, true, ParseKeys).Get
 }
 
-// ParseKeys reads SDK keys: one key, which belongs to the empty prefix, or a JSON object of prefix to key. Its errors
-// quote prefixes, never a key, not even one in the place of a prefix: a prefix that begins with "sdk-" is refused. So
-// is a name such as "SDK_KEY", which Secrets Manager's key/value secrets have. Do not use the keys that come with an
-// error.
+// ParseKeys parses SDK keys. The value is one key, for the empty prefix, or a JSON object that maps prefixes to keys.
+// A prefix that begins with "sdk-" is refused, because it is probably a key; so is a name such as "SDK_KEY", which
+// Secrets Manager's key/value secrets have. Errors quote prefixes, but never a key. The keys that are returned with
+// an error must not be used.
 func ParseKeys(value string) (map[string]string, error) {
 	value = strings.TrimSpace(value)
 	if value == "" {
@@ -95,7 +97,7 @@ func ParseKeys(value string) (map[string]string, error) {
 	for prefix, key := range keys {
 		if strings.HasPrefix(prefix, "sdk-") { // prefixes are in logs, metrics and the table
 			problems = append(problems,
-				errors.New("a prefix looks like an SDK key: the object is of prefix to key, not of key to prefix"))
+				errors.New("a prefix looks like an SDK key: the object maps prefixes to keys, not keys to prefixes"))
 			continue
 		}
 		if err := layout.CheckPrefix(prefix); err != nil {
@@ -108,7 +110,7 @@ func ParseKeys(value string) (map[string]string, error) {
 		}
 		if key == "" || strings.ContainsAny(key, " \t\r\n\"{}") {
 			problems = append(problems,
-				fmt.Errorf("the SDK key of prefix %q is empty, or has characters that no key has", prefix))
+				fmt.Errorf("the SDK key of prefix %q is empty or has invalid characters", prefix))
 		}
 	}
 	return keys, errors.Join(problems...)

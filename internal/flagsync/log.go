@@ -10,18 +10,19 @@ import (
 	"github.com/warmflags/warmflags/internal/table"
 )
 
-// One line a sync says all that is known about it, to people and, as it is in CloudWatch's embedded metric format, to
-// alarms. There is no line for an item, and none for a try: an environment of thousands of flags that is synced every
-// few minutes must not drown what somebody looks for.
+// A sync logs one line with everything about it. The line is in CloudWatch's embedded metric format, so that alarms
+// can use it. There is no line per item or per attempt: an environment with thousands of flags that is synced every
+// few minutes must not flood the log.
 
-// keysLogged bounds the keys that a list adds to the log line: Lambda cuts a line at 256 KB, and people sooner.
+// keysLogged bounds the number of keys that a list adds to the log line. Lambda truncates a line at 256 KB, and a
+// line must stay readable.
 const keysLogged = 20
 
-// log writes the one line of a sync, which CloudWatch also reads as metrics, told apart by the function's name and the
-// dimension Prefix.
+// log writes the line of a sync. CloudWatch reads metrics from it, with the function's name and the prefix as
+// dimensions.
 func (s *Syncer) log(ctx context.Context, b *resultBuilder, err error) {
 	r := b.result()
-	took := b.took // without the time that it lingered: that would say nothing about how soon a change was there
+	took := b.took // without the time that the sync lingered: the metric is the time until the payload was written
 	if err != nil || took == 0 {
 		took = time.Since(b.start)
 	}
@@ -51,7 +52,7 @@ func (s *Syncer) log(ctx context.Context, b *resultBuilder, err error) {
 	if err != nil {
 		attrs = append(attrs, slog.Any("error", err))
 	}
-	if !s.dryRun { // which is a question, and must not look like a sync that nothing came of
+	if !s.dryRun { // a dry run must not count as a sync
 		attrs = append(attrs, counts(r, err)...)
 		attrs = append(attrs,
 			emf.Attrs(time.Now(), s.dimensions(), []emf.Metric{emf.Milliseconds("SyncDuration", took)})...)
@@ -59,7 +60,8 @@ func (s *Syncer) log(ctx context.Context, b *resultBuilder, err error) {
 	emf.Log(ctx, s.logger, level, message, attrs...)
 }
 
-// keyAttrs are the first keys of a list, with the reason if there is one, and how many more there are.
+// keyAttrs returns attributes with the first keys of a list, each with its reason if there is one, and the number of
+// further keys.
 func keyAttrs(list string, items []table.Entry) (attrs []slog.Attr) {
 	if len(items) == 0 {
 		return nil
@@ -79,14 +81,14 @@ func keyAttrs(list string, items []table.Entry) (attrs []slog.Attr) {
 	return attrs
 }
 
-// dimensions tell the metrics of one stack's environment from all others'.
+// dimensions returns the dimensions that identify an environment of one stack.
 func (s *Syncer) dimensions() []emf.Dimension {
 	return append(emf.Function(), emf.Dimension{Name: "Prefix", Value: s.environment.Prefix})
 }
 
-// counts returns the numbers of a sync as fields of its line. Those that are mostly 0 are there too, so that a query
-// finds each in every line. Of a sync that failed, items are counted as they were found to differ: that says how much
-// a guard holds. docs/syncing.md explains the names.
+// counts returns the counts of a sync as attributes of its line, including zeros, so that a query finds each count in
+// every line. For a sync that failed, the items are counted as the comparison found them, so that the line says how
+// much a guard holds. docs/syncing.md explains the names.
 func counts(r Result, err error) []slog.Attr {
 	is := func(name string, target error) slog.Attr { return slog.Int(name, boolToInt(errors.Is(err, target))) }
 	return []slog.Attr{
@@ -100,9 +102,9 @@ func counts(r Result, err error) []slog.Attr {
 	}
 }
 
-// boolToInt returns 1 for true: in CloudWatch, the sum of them is a count.
-func boolToInt(is bool) int {
-	if is {
+// boolToInt returns 1 for true and 0 for false: in CloudWatch, the sum is a count.
+func boolToInt(b bool) int {
+	if b {
 		return 1
 	}
 	return 0

@@ -13,7 +13,7 @@ func TestPlantedFaultsInTheStream(t *testing.T) {
 	const table, dynamostore = "../table/", "../../dynamostore/"
 	mutant.Check(t, mutant.Suite{
 		Package: ".",
-		Run: "^Test(TheTable|Items|Events|AMalformed|TheStream|TheRequest|Status|AnEvent|InitAnd|FlagsCome|ABlip|" +
+		Run: "^Test(TheTable|Items|Events|AMalformed|TheStream|TheRequest|Status|AnEvent|InitAnd|FlagsCome|AShort|" +
 			"Guards)",
 		Timeout: 5 * time.Minute,
 		Mutants: []mutant.Mutant{
@@ -31,7 +31,7 @@ func TestPlantedFaultsInTheStream(t *testing.T) {
 				"if err != nil || errors.Is(err, errFinal) {"),
 			mutant.Fault("a malformed event is skipped", "feed.go", "\t\tcase err != nil:\n\t\t\treturn err\n",
 				"\t\tcase err != nil:\n\t\t\treturn nil\n"),
-			mutant.Fault("the last put is of the connection before", "feed.go",
+			mutant.Fault("an earlier connection's put counts for this one", "feed.go",
 				"u, err := parseEvent(e.Event(), e.Data())",
 				"puts = max(puts, 1)\n\t\tu, err := parseEvent(e.Event(), e.Data())"),
 			mutant.Fault("a wrong URI is retried", "stream.go", "case code >= 400 && code < 500:", "case code >= 600:"),

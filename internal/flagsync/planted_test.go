@@ -9,7 +9,7 @@ import (
 	"github.com/warmflags/warmflags/internal/proof/mutant"
 )
 
-// What internal/proof/synchistory cannot see, as it judges the table: the retries, the watch, the calls.
+// Faults in retries, in the watch and in the number of calls. internal/proof/synchistory judges only the table.
 func TestPlantedFaults(t *testing.T) {
 	mutant.Check(t, mutant.Suite{
 		Package: ".",
@@ -23,17 +23,17 @@ func TestPlantedFaults(t *testing.T) {
 				"firstRetryAfter<<min(max(attempts, 1)-1, 10)", "firstRetryAfter<<min(attempts, 0)"),
 			mutant.Fault("no time is kept for the retry", "handler.go",
 				"end = end.Add(-min(reserve, time.Until(end)/2))", ""),
-			mutant.Fault("a watch goes on under a lost fence", "watch.go",
+			mutant.Fault("a watch goes on with a lost token", "watch.go",
 				"if err := s.write(ctx, f, *b); err != nil {",
 				"if err := s.write(ctx, f, *b); err != nil && ctx.Err() != nil {"),
-			mutant.Fault("a watch gives up when it loses its fence", "watch.go",
+			mutant.Fault("a watch gives up when it loses its token", "watch.go",
 				"!began && !errors.Is(err, table.ErrTokenLost)", "!began || errors.Is(err, table.ErrTokenLost)"),
-			mutant.Fault("a watch ends with an error when it is told to", "watch.go",
+			mutant.Fault("a watch ends with an error when its context ends", "watch.go",
 				"\t\tif ctx.Err() != nil {\n\t\t\treturn nil\n\t\t}\n\t\trefused", "\t\trefused"),
-			mutant.Fault("a watch does not learn that the key is refused", "feed.go", "f.stopped <- err\n",
+			mutant.Fault("a watch does not notice that the key is refused", "feed.go", "f.stopped <- err\n",
 				"f.stopped <- errors.New(\"refused\")\n"),
 			mutant.Fault("a pause never grows", "watch.go", "min(2*pause, lastPause)", "firstPause"),
-			mutant.Fault("late changes are not written", "flagsync.go", "\t\tif !news {\n", "\t\tif news {\n"),
+			mutant.Fault("late changes are not written", "flagsync.go", "\t\tif !received {\n", "\t\tif received {\n"),
 			mutant.Fault("every patch reads the whole environment", "inbox.go", "whole = in.whole\n", "whole = true\n"),
 			mutant.Fault("a key that was rotated twice ends a watch", "keys.go", "\t\tkey = fresh\n",
 				"\t\treturn run(fresh)\n"),
@@ -50,8 +50,8 @@ func TestPlantedFaults(t *testing.T) {
 				"l.held = l.held || errors.Is(err, errHeld)", ""),
 			mutant.Fault("requests are never coalesced", "handler.go", "state.Synced.Add(-clockSkew)",
 				"state.Since.Add(-clockSkew)"),
-			mutant.Fault("clocks are taken for equal", "handler.go", "state.Synced.Add(-clockSkew)", "state.Synced"),
-			mutant.Fault("a held sync has done what was asked", "flagsync.go", "b.start, held)", "b.start, false)"),
+			mutant.Fault("the clocks' skew is ignored", "handler.go", "state.Synced.Add(-clockSkew)", "state.Synced"),
+			mutant.Fault("a held sync counts as done", "flagsync.go", "b.start, held)", "b.start, false)"),
 			mutant.Fault("scheduled syncs linger", "handler.go", "Linger(-1)", "Linger(0)"),
 			mutant.Fault("all environments are one message group", "all.go", "MessageGroupId: &m.Group",
 				"MessageGroupId: aws.String(request.GroupAll)"),
@@ -61,7 +61,7 @@ func TestPlantedFaults(t *testing.T) {
 				`Cause: fmt.Sprintf("%p", l)}`),
 			mutant.Fault("the youngest environment is measured", "all.go", "max(l.oldest, age)", "min(l.oldest, age)"),
 			mutant.Fault("an environment that was never synced has no age", "all.go", "e.NoteSince(ctx, now)", "nil"),
-			mutant.Fault("a guard is not told from another", "guard.go", "rows[kind], kind, errRemovals)",
+			mutant.Fault("the guards share one error", "guard.go", "rows[kind], kind, errRemovals)",
 				"rows[kind], kind, errEmpty)"),
 		},
 	})

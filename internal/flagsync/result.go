@@ -9,38 +9,40 @@ import (
 	"github.com/warmflags/warmflags/internal/table"
 )
 
-// Result is what a sync did. Each item is in one list; each list is in the order of kind and key.
+// Result is the result of a sync. Each item is in one list. Each list is sorted by kind and key.
 type Result struct {
 	// Token is the sync's fencing token; 0 in a dry run.
 	Token int64
-	// Added, Updated and Removed were written (in a dry run: would be).
+	// Added, Updated and Removed items were written (in a dry run: would be written).
 	Added, Updated, Removed []table.Entry
-	// Unchanged items were equal already.
+	// Unchanged items were already equal.
 	Unchanged []table.Entry
-	// Refused items do not fit into DynamoDB, or lack a key or a version. Their rows, if any, are as they were.
+	// Refused items do not fit into DynamoDB, or lack a key or a version. Their rows, if any, are unchanged.
 	Refused []table.Entry
-	// Unparsable items were written (in a dry run: would be), but LaunchDarkly's evaluator for Go cannot parse them.
+	// Unparsable items were written (in a dry run: would be written), but LaunchDarkly's evaluator for Go cannot
+	// parse them.
 	Unparsable []table.Entry
 	// HeldBack items have a lower version than the table's; see [Force].
 	HeldBack []table.Entry
-	// Kept items were changed by another program during the sync, to a version at least as high.
+	// Kept items were not written, because another program wrote a version at least as high during the sync.
 	Kept []table.Entry
-	// Marker is true when LaunchDarkly's $inited marker was missing and was written (in a dry run: would be).
+	// Marker is true if LaunchDarkly's $inited marker was missing and was written (in a dry run: would be written).
 	Marker bool
-	// Ignored is the number of the stream's events that were not for flags and segments, or came before its put.
+	// Ignored is the number of stream events that were about neither flags nor segments, or came before the put.
 	Ignored int
-	// Transactions is the number of writes besides the fencing token.
+	// Transactions is the number of transactions that wrote items. The fencing token is not included.
 	Transactions int
 }
 
-// Changed says whether the table differed in anything that was written (in a dry run: would be).
+// Changed reports whether the sync wrote any item or the marker (in a dry run: would write).
 func (r Result) Changed() bool { return r.Marker || len(r.Added)+len(r.Updated)+len(r.Removed) > 0 }
 
-// resultBuilder gathers the Result of a sync that compares and writes more than once: the payload first, then late
-// patches. Each item has one outcome, so that it is in one list of the Result. It belongs to the sync's goroutine.
+// resultBuilder builds the Result of a sync that compares and writes several times: first the payload, then late
+// patches. It keeps one outcome per item, so that each item is in one list of the Result. Only the sync's goroutine
+// uses it.
 type resultBuilder struct {
 	start        time.Time
-	took         time.Duration // from start until the first payload was written; 0: it was not
+	took         time.Duration // from start until the first payload was written; 0 if it was not
 	token        int64
 	transactions int
 	marker       bool
@@ -49,10 +51,10 @@ type resultBuilder struct {
 	ignored      int
 }
 
-// name is an item's place in the table, without the prefix.
+// name identifies an item in the table, without the prefix.
 type name struct{ kind, key string }
 
-// outcome is what became of an item so far, with the item as it was then.
+// outcome is an item's list so far, with the item's entry.
 type outcome struct {
 	list list
 	item table.Entry
@@ -63,10 +65,10 @@ type list int
 
 const (
 	unchanged list = iota
-	added          // from here on: written, or in a dry run to be written
+	added          // added, updated and removed: written, or in a dry run would be written
 	updated
 	removed
-	refused // from here on: not written
+	refused // refused, heldBack and kept: not written
 	heldBack
 	kept
 )
@@ -75,25 +77,25 @@ func newResultBuilder() *resultBuilder {
 	return &resultBuilder{start: time.Now(), outcomes: map[name]outcome{}, unparsable: map[name]table.Entry{}}
 }
 
-// set puts items into a list. Of several lists the last counts, except that an item that was written earlier in the
-// sync, and is now unchanged, stays written.
+// set puts items into a list. The last call for an item counts, except that an item that the sync wrote earlier, and
+// that is now unchanged, stays in its list.
 func (b *resultBuilder) set(to list, items []table.Entry) {
 	for _, i := range items {
 		n := name{i.Kind, i.Key}
 		was, seen := b.outcomes[n]
 		if seen && to == unchanged && was.list != refused && was.list != heldBack {
-			continue // it is unchanged since our own write
+			continue // unchanged since this sync wrote it
 		}
 		now := to
 		if seen && to == updated && was.list == added {
-			now = added // new to the table as a whole
+			now = added // the row did not exist before the sync
 		}
 		b.outcomes[n] = outcome{now, i}
 	}
 }
 
-// compared notes how the table differs. The writes are taken for made: when Write fails, the Result says what was
-// found.
+// compared records a difference, as if all of it were written. If Write fails, the Result thus has the differences
+// that were found.
 func (b *resultBuilder) compared(d *table.Difference, force bool) {
 	b.marker = b.marker || d.Marker
 	b.set(unchanged, d.Unchanged)
@@ -109,15 +111,15 @@ func (b *resultBuilder) compared(d *table.Difference, force bool) {
 		b.set(heldBack, d.Lower)
 	}
 	for _, e := range written {
-		delete(b.unparsable, name{e.Kind, e.Key}) // an earlier form of it
+		delete(b.unparsable, name{e.Kind, e.Key}) // the item's earlier JSON no longer counts
 	}
 	for _, e := range unparsable(written) {
 		b.unparsable[name{e.Kind, e.Key}] = e
 	}
 }
 
-// written notes what a Write did, also one that failed part way. It comes after compared: what was kept was not
-// written.
+// written records the result of a Write, also of one that failed half-way. It must be called after compared, because
+// it moves kept items to their list.
 func (b *resultBuilder) written(w table.Written) {
 	if b.took == 0 {
 		b.took = time.Since(b.start)
@@ -126,7 +128,7 @@ func (b *resultBuilder) written(w table.Written) {
 	b.set(kept, w.Kept)
 }
 
-// result sorts the fates into lists. The resultBuilder can go on after it.
+// result returns the Result so far.
 func (b *resultBuilder) result() Result {
 	r := Result{
 		Token: b.token, Marker: b.marker, Transactions: b.transactions, Ignored: b.ignored,
@@ -137,9 +139,9 @@ func (b *resultBuilder) result() Result {
 		refused: &r.Refused, heldBack: &r.HeldBack, kept: &r.Kept,
 	}
 	sorted := slices.Concat(slices.Collect(maps.Values(lists)), []*[]table.Entry{&r.Unparsable})
-	for _, f := range b.outcomes {
-		l := lists[f.list]
-		*l = append(*l, f.item)
+	for _, o := range b.outcomes {
+		l := lists[o.list]
+		*l = append(*l, o.item)
 	}
 	for _, l := range sorted {
 		slices.SortFunc(*l, func(a, b table.Entry) int {

@@ -23,7 +23,7 @@ import (
 	localaws "github.com/warmflags/warmflags/internal/local/aws"
 )
 
-// queueBench is the stack's queue and function, in a bubble: the times of each attempt, from the start.
+// queueBench is the stack's queue and function in a bubble. It records the time of each attempt, from the start.
 type queueBench struct {
 	*streamBench
 	url      string
@@ -31,7 +31,7 @@ type queueBench struct {
 	attempts []time.Duration
 }
 
-// newQueueBench has a queue as template.yaml has it: sam/template_test.go compares.
+// newQueueBench makes a queue with the settings of template.yaml, which sam/template_test.go compares.
 func newQueueBench(t *testing.T, answer func(n int, s sink)) *queueBench {
 	q := &queueBench{streamBench: newStreamBench(t, answer)}
 	name := "requests.fifo"
@@ -45,7 +45,7 @@ func newQueueBench(t *testing.T, answer func(n int, s sink)) *queueBench {
 	return q
 }
 
-// send sends requests with group all, as the schedule does.
+// send sends requests to the message group "all", as the schedule does.
 func (q *queueBench) send(t *testing.T, causes ...string) {
 	for _, cause := range causes {
 		body := `{"reason":"webhook","cause":"` + cause + `"}`
@@ -55,8 +55,8 @@ func (q *queueBench) send(t *testing.T, causes ...string) {
 	}
 }
 
-// run is the event source mapping, until the bubble's test is over. Lambda handles as many batches of a FIFO queue at
-// once as there are message groups, and gives each at most the function's 120 s.
+// run runs the event source mapping until the test ends. Lambda handles one batch of a FIFO queue per message group
+// at a time, and gives each at most the function's 120 s.
 func (q *queueBench) run(t *testing.T, keys flagsync.Keys, groups int, more ...flagsync.Option) {
 	h := flagsync.NewHandler(q.cloud.DynamoDB, tableName, keys, q.options(more...)...)
 	began := time.Now()
@@ -77,10 +77,10 @@ func (q *queueBench) run(t *testing.T, keys flagsync.Keys, groups int, more ...f
 	t.Cleanup(func() { stop(); running.Wait() })
 }
 
-// withQueue is the option with this queue.
+// withQueue returns the option Queue for this queue.
 func (q *queueBench) withQueue() flagsync.Option { return flagsync.Queue(q.cloud.SQS, q.url) }
 
-// waiting is how many messages the queue has, those that are being handled included.
+// waiting returns the number of messages in the queue, including those that are being handled.
 func (q *queueBench) waiting(t *testing.T) int {
 	out, err := q.cloud.SQS.GetQueueAttributes(t.Context(),
 		&sqs.GetQueueAttributesInput{QueueUrl: &q.url, AttributeNames: []types.QueueAttributeName{"All"}})
@@ -90,15 +90,16 @@ func (q *queueBench) waiting(t *testing.T) int {
 	return n + hidden
 }
 
-// A request that fails is retried, at most 60 s apart, for the hour that the queue keeps it. Then it is gone by itself.
+// A failed request is retried at intervals of at most 60 s for an hour, the queue's retention period. Then SQS drops
+// it.
 func TestAFailedRequestIsRetriedForAnHour(t *testing.T) {
 	for name, c := range map[string]struct {
 		queue bool
 		after []int // s from an attempt to the next. Each waits 10 s for LaunchDarkly.
 		most  time.Duration
 	}{
-		"soon":                        {true, []int{11, 12, 14, 18, 26, 42, 70, 70, 70}, 70 * time.Second},
-		"at the queue's own time-out": {false, slices.Repeat([]int{130}, 9), 130 * time.Second},
+		"with the option Queue":     {true, []int{11, 12, 14, 18, 26, 42, 70, 70, 70}, 70 * time.Second},
+		"at the visibility timeout": {false, slices.Repeat([]int{130}, 9), 130 * time.Second},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -125,7 +126,7 @@ func TestAFailedRequestIsRetriedForAnHour(t *testing.T) {
 					assert.LessOrEqual(t, q.attempts[i+1]-q.attempts[i], c.most)
 				}
 				assert.InDelta(t, time.Hour, q.attempts[len(q.attempts)-1], float64(c.most))
-				assert.Equal(t, 0, q.waiting(t), "the queue has emptied by itself")
+				assert.Equal(t, 0, q.waiting(t), "SQS has dropped the request")
 
 				up.Store(true)
 				attempts, calls := len(q.attempts), q.cloud.Calls("ChangeMessageVisibility")
@@ -135,13 +136,13 @@ func TestAFailedRequestIsRetriedForAnHour(t *testing.T) {
 				assert.Len(t, q.attempts, attempts+1)
 				assert.Equal(t, map[string]int{"a": 1}, q.flags(t, ""))
 				assert.Equal(t, 0, q.waiting(t))
-				assert.Equal(t, calls, q.cloud.Calls("ChangeMessageVisibility"), "what succeeded is left alone")
+				assert.Equal(t, calls, q.cloud.Calls("ChangeMessageVisibility"), "the request succeeded")
 			})
 		})
 	}
 }
 
-// 300 edits are not 300 syncs: a request that was sent before a successful sync took its token is done by that sync.
+// 300 edits cost one sync: a request that was sent before a successful sync took its token is done by that sync.
 func TestRequestsThatASyncHasDoneAreAcknowledged(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		q := newQueueBench(t, func(n int, s sink) { s.payload("a:" + strconv.Itoa(n)) })
@@ -162,12 +163,12 @@ func TestRequestsThatASyncHasDoneAreAcknowledged(t *testing.T) {
 		q.send(t, "later")
 		time.Sleep(time.Minute)
 		synctest.Wait()
-		assert.Len(t, q.log.lines(t, "flags synced"), 2, "a later request is not done yet")
+		assert.Len(t, q.log.lines(t, "flags synced"), 2, "a later request needs a sync")
 		assert.Equal(t, map[string]int{"a": 2}, q.flags(t, ""))
 	})
 }
 
-// The clocks of SQS and of the function may differ by a second, and only a sync that succeeded has done anything.
+// The clocks of SQS and of the function may differ by a second. Only a sync that succeeded has done a request.
 func TestWhichSyncHasDoneARequest(t *testing.T) {
 	for name, c := range map[string]struct {
 		sent   time.Duration // before the sync
@@ -197,7 +198,7 @@ func TestWhichSyncHasDoneARequest(t *testing.T) {
 	}
 }
 
-// A person who runs FirstSync again wants another sync, also within SQS's five minutes of de-duplication.
+// Running FirstSync again causes another sync, also within SQS's five minutes of deduplication.
 func TestFirstSyncTwiceSyncsTwice(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		q := newQueueBench(t, func(_ int, s sink) { s.payload("a:1") })
@@ -262,7 +263,7 @@ func TestALostTokenIsRetried(t *testing.T) {
 	})
 }
 
-// The function ends a sync that hangs while it still has time to say so.
+// The function ends a sync that hangs while there is time left for the log line and the retry.
 func TestTheHandlerKeepsTimeForTheRetry(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		q := newQueueBench(t, func(_ int, s sink) { s.payload("a:1") })
@@ -291,7 +292,7 @@ func TestTheHandlerKeepsTimeForTheRetry(t *testing.T) {
 		assert.Equal(t, 0, q.receive(t))
 		time.Sleep(2 * time.Second)
 		synctest.Wait()
-		assert.Equal(t, 1, q.receive(t), "at most a minute, after however many tries")
+		assert.Equal(t, 1, q.receive(t), "redelivered after a minute at most, whatever the number of attempts")
 	})
 }
 
@@ -301,7 +302,7 @@ func (q *queueBench) receive(t *testing.T) int {
 	return len(out.Messages)
 }
 
-// unwilling is an SQS that refuses.
+// unwilling is an SQS client whose ChangeMessageVisibility fails.
 type unwilling struct{ flagsync.QueueClient }
 
 func (unwilling) ChangeMessageVisibility(context.Context, *sqs.ChangeMessageVisibilityInput,
@@ -309,7 +310,7 @@ func (unwilling) ChangeMessageVisibility(context.Context, *sqs.ChangeMessageVisi
 	return nil, errors.New("access denied")
 }
 
-func TestARetryThatCannotBeHastenedIsLogged(t *testing.T) {
+func TestALateRedeliveryIsLogged(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newStreamBench(t, func(_ int, s sink) { s.fail() })
 		h := flagsync.NewHandler(b.cloud.DynamoDB, tableName, oneKey(sdkKey),
@@ -317,7 +318,7 @@ func TestARetryThatCannotBeHastenedIsLogged(t *testing.T) {
 		response, err := h.Handle(t.Context(), one("m1", forAll))
 		require.NoError(t, err)
 		assert.Len(t, response.BatchItemFailures, 1)
-		lines := b.log.lines(t, "a failed request is redelivered later than it could be")
+		lines := b.log.lines(t, "failed request is redelivered only after the visibility timeout")
 		require.Len(t, lines, 1)
 		assert.Equal(t, "access denied", lines[0]["error"])
 	})

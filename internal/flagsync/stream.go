@@ -16,18 +16,18 @@ import (
 )
 
 const (
-	// defaultStreamURI is LaunchDarkly's own. Its EU instance has https://stream.eu.launchdarkly.com, and its federal
-	// instance https://stream.launchdarkly.us.
+	// defaultStreamURI is the URI of LaunchDarkly's commercial instance. The EU instance has
+	// https://stream.eu.launchdarkly.com, and the federal instance https://stream.launchdarkly.us.
 	defaultStreamURI = "https://stream.launchdarkly.com"
-	// readTimeout ends a connection on which nothing comes: LaunchDarkly sends a comment every three minutes.
+	// readTimeout ends a connection without data: LaunchDarkly sends a comment every three minutes.
 	readTimeout = 5 * time.Minute
 )
 
-// maxEventBytes bounds an event, which is in memory as a whole. Only tests change it.
+// maxEventBytes is the maximum size of an event, because a whole event is in memory. Only tests change it.
 var maxEventBytes int64 = 128 << 20
 
-// ErrUnauthorized is the cause of [Syncer.Sync]'s error when LaunchDarkly refuses the SDK key: it was rotated,
-// mistyped, or is a mobile or API key.
+// ErrUnauthorized is the cause of [Syncer.Sync]'s error if LaunchDarkly refuses the SDK key: it was rotated or
+// mistyped, or it is a mobile key or an API key.
 var ErrUnauthorized = errors.New("LaunchDarkly refused the SDK key: it must be the environment's current " +
 	"server-side SDK key")
 
@@ -40,13 +40,13 @@ type final struct{ error }
 func (f final) Is(target error) bool { return target == errFinal }
 func (f final) Unwrap() error        { return f.error }
 
-// connection is how to connect to LaunchDarkly's stream.
+// connection is the configuration of a connection to LaunchDarkly's stream.
 type connection struct {
 	uri, filter string
-	client      *http.Client // nil: one of its own
+	client      *http.Client // nil: the feed makes one
 }
 
-// checkURI reports a URI that can never work.
+// checkURI returns an error if uri is not an http or https URI.
 func checkURI(uri string) error {
 	u, err := url.Parse(uri)
 	if err != nil {
@@ -58,7 +58,7 @@ func checkURI(uri string) error {
 	return nil
 }
 
-// request returns the request for the stream of the SDK key's environment.
+// request returns the request for the stream of the environment that sdkKey identifies.
 func (c connection) request(ctx context.Context, sdkKey string) (*http.Request, error) {
 	if strings.ContainsFunc(sdkKey, func(r rune) bool { return r <= ' ' || r > '~' }) {
 		return nil, final{errors.New("the SDK key contains invalid characters")} // not quoted: it is secret
@@ -79,13 +79,14 @@ func (c connection) request(ctx context.Context, sdkKey string) (*http.Request, 
 	return r, nil
 }
 
-// checkStatus returns what is wrong with an answer: LaunchDarkly refuses the key, or no retry can fix it, or one may.
+// checkStatus returns an error if the response is not an event stream. The error is final if no retry can fix it, and
+// wraps ErrUnauthorized if LaunchDarkly refuses the key.
 func checkStatus(r *http.Response) error {
 	switch code := r.StatusCode; {
 	case code == http.StatusOK:
 		kind, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
 		if err != nil || kind != "text/event-stream" {
-			return fmt.Errorf("the answer has the type %q and is not an event stream: check the stream URI",
+			return fmt.Errorf("the response has the type %q and is not an event stream: check the stream URI",
 				r.Header.Get("Content-Type"))
 		}
 		return nil
@@ -100,14 +101,14 @@ func checkStatus(r *http.Response) error {
 	}
 }
 
-// readEvents calls handle for each event of a body until an error, which it returns. It closes the body. When it
+// readEvents calls handle for each event of body until the first error, which it returns. It closes the body. When it
 // returns, the decoder's goroutine has ended.
 func readEvents(body io.ReadCloser, handle func(eventsource.Event) error) (err error) {
 	limited := &limitedBody{ReadCloser: body}
 	limited.left.Store(maxEventBytes)
 	decoder := eventsource.NewDecoderWithOptions(limited, eventsource.DecoderOptionReadTimeout(readTimeout))
 	var event eventsource.Event
-	decoded := error(nil) // the decoder's own error: once it is the body's, its goroutine has ended
+	decoded := error(nil) // the decoder's last error; any error except its read timeout means that its goroutine ended
 	defer func() {
 		_ = body.Close()
 		for decoded == nil || errors.Is(decoded, eventsource.ErrReadTimeout) {
@@ -125,10 +126,10 @@ func readEvents(body io.ReadCloser, handle func(eventsource.Event) error) (err e
 	}
 }
 
-// limitedBody fails when an event is too large. The decoder reads it in a goroutine of its own.
+// limitedBody is a response body that fails if an event is too large. The decoder reads it in a separate goroutine.
 type limitedBody struct {
 	io.ReadCloser
-	left atomic.Int64 // bytes until the limit, in the current event
+	left atomic.Int64 // number of bytes that the current event may still have
 }
 
 // Read implements [io.Reader].

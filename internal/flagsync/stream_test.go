@@ -13,11 +13,11 @@ import (
 	"github.com/warmflags/warmflags/internal/proof/ldstream"
 )
 
-// stream is LaunchDarkly without a network, so that it runs in a bubble.
+// stream is LaunchDarkly's stream without a network, so that it runs in a bubble.
 type stream struct {
 	answer func(n int, s sink) // called at the n-th connection, from 1
 
-	mu      sync.Mutex // guards the following
+	mu      sync.Mutex // guards the fields below
 	count   int        // connections that were not refused
 	last    sink
 	revoked string // the key that is refused
@@ -53,7 +53,7 @@ func (s *stream) connections() int {
 	return s.count
 }
 
-// now is LaunchDarkly's end of the newest connection.
+// now returns LaunchDarkly's end of the newest connection.
 func (s *stream) now() sink {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -85,7 +85,8 @@ func (s sink) remove(word string) {
 	s.Send("delete", fmt.Sprintf(`{"path":"/flags/%s","version":%d}`, key, version))
 }
 
-// refuse revokes the connection's key: it is answered with 401, or breaks, and the key is refused from then on.
+// refuse revokes the connection's key: the connection breaks, or is answered with 401 if it has no response yet.
+// Later connections with the key are refused.
 func (s sink) refuse() {
 	s.stream.mu.Lock()
 	s.stream.revoked = s.key
@@ -93,16 +94,16 @@ func (s sink) refuse() {
 	s.Refuse(http.StatusUnauthorized)
 }
 
-// fail answers 503.
+// fail answers with status 503.
 func (s sink) fail() { s.Refuse(http.StatusServiceUnavailable) }
 
-// flagJSON is the flag of a "flag:version" word.
+// flagJSON returns the JSON of a "flag:version" word.
 func flagJSON(word string) string {
 	key, version := split(word)
 	return fmt.Sprintf(`{"key":%q,"version":%d,"on":true}`, key, version)
 }
 
-// streamBench is a bench for a bubble.
+// streamBench is a bench that runs in a bubble.
 type streamBench struct {
 	bench
 	stream *stream

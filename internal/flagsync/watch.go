@@ -9,26 +9,26 @@ import (
 	"github.com/warmflags/warmflags/internal/table"
 )
 
-// A watch is one session after the other. Each has a fencing token and a feed of its own, as a sync does, and ends
-// with the first error, because then it no longer knows what the table holds. The next session compares everything,
-// so nothing that was missed between two sessions stays missed.
+// A watch is a sequence of sessions. Each session has its own fencing token and feed, like a sync. It ends with the
+// first error, because the content of the table is then unknown. The next session compares everything, so changes
+// between two sessions are not lost.
 
-// A watch that fails starts again after a pause, which doubles from the first to the last while it keeps failing.
+// After a failed session, a watch waits. The pause doubles from firstPause to lastPause while sessions keep failing.
 const (
 	firstPause = time.Second
 	lastPause  = time.Minute
 )
 
-// Watch keeps the table equal to the environment until ctx ends, and then returns nil: it writes LaunchDarkly's
-// payload as Sync does, and each patch when it comes. It logs a line and calls report (which may be nil) for the
-// payload and for each write after it that changed something; report's Result is of that write alone.
+// Watch keeps the table equal to the environment until ctx ends, and then returns nil. It writes LaunchDarkly's
+// payload as Sync does, and each patch as it arrives. It logs a line and calls report (which may be nil) for the
+// first payload and for each later write that changed something; the Result is that of this write only.
 //
-// When the connection breaks, the feed connects again, and the next payload is compared and written whole, under the
-// same token: it was taken before that payload was requested. When the token is lost to another sync, or anything
-// else fails, Watch starts again with a new token and a new feed, after a second at first and up to a minute later;
-// so a guard that holds is logged once a minute. It returns an error only when LaunchDarkly refuses the key, or
-// before it has written its first payload, when a person is still looking. [Force] and [DryRun] are errors: a watch
-// with Force would have no guards for as long as it runs.
+// If the connection breaks, the feed reconnects. The next payload is compared and written as a whole, under the same
+// token, which was taken before that payload was requested. If another sync takes a newer token, or if anything else
+// fails, Watch starts again with a new token and a new feed. It waits a second at first and a minute at most, so a
+// guard that holds a payload is logged about once a minute. Watch returns an error only if LaunchDarkly refuses the
+// SDK key, or if it fails before its first payload was written, because then a person is still watching. [Force] and
+// [DryRun] are errors: a watch with Force would run without guards.
 func (s *Syncer) Watch(ctx context.Context, report func(Result)) error {
 	problems := errors.Join(s.problems...)
 	if s.force || s.dryRun {
@@ -40,8 +40,9 @@ func (s *Syncer) Watch(ctx context.Context, report func(Result)) error {
 	if report == nil {
 		report = func(Result) {}
 	}
-	// Once a payload was written, the key, the table and the permissions were right: later failures pass, or need an
-	// operator who reads the log. Until then a failure is more likely a mistake in the call.
+	// After the first payload was written, the key, the table and the permissions are known to be right. Later
+	// failures are temporary or are fixed by an operator who reads the log. Earlier failures are probably mistakes in
+	// the call.
 	began := false
 	for pause := firstPause; ; pause = min(2*pause, lastPause) {
 		err := s.withKey(ctx, func(key string) error {
@@ -54,7 +55,7 @@ func (s *Syncer) Watch(ctx context.Context, report func(Result)) error {
 		if refused || !began && !errors.Is(err, table.ErrTokenLost) {
 			return s.named(err)
 		}
-		// so that two watches do not take the token from each other in step
+		// The jitter keeps two watches from taking each other's token again and again.
 		wait := time.NewTimer(pause/2 + rand.N(pause/2))
 		select {
 		case <-wait.C:
@@ -65,7 +66,7 @@ func (s *Syncer) Watch(ctx context.Context, report func(Result)) error {
 	}
 }
 
-// session is a watch on one feed, under one token. It ends with an error, which it has logged unless ctx ended.
+// session watches one feed under one token. It always returns an error, which it logs unless ctx ended.
 func (s *Syncer) session(ctx context.Context, key string, report func(Result)) error {
 	b := newResultBuilder()
 	err := s.watch(ctx, key, &b, report)
@@ -75,8 +76,8 @@ func (s *Syncer) session(ctx context.Context, key string, report func(Result)) e
 	return err
 }
 
-// watch writes payloads and patches as they come, until something fails. It leaves the result of the latest write in
-// b, from which session logs what failed.
+// watch writes payloads and patches as they arrive, until something fails. It leaves the result of the last write in
+// b, for the line that session logs.
 func (s *Syncer) watch(ctx context.Context, key string, b **resultBuilder, report func(Result)) error {
 	f, err := s.begin(ctx, key, *b)
 	if err != nil {
@@ -87,7 +88,7 @@ func (s *Syncer) watch(ctx context.Context, key string, b **resultBuilder, repor
 		if err := s.write(ctx, f, *b); err != nil {
 			return err
 		}
-		// A patch that changed nothing was in the table already: it needs no line.
+		// A patch that was already in the table needs no line.
 		if r := (*b).result(); first || r.Changed() || len(r.Refused)+len(r.HeldBack) > 0 {
 			s.log(ctx, *b, nil)
 			report(r)
@@ -95,7 +96,7 @@ func (s *Syncer) watch(ctx context.Context, key string, b **resultBuilder, repor
 		if _, err := f.wait(ctx, nil); err != nil {
 			return err
 		}
-		// The next write has a result of its own, so that reports do not repeat each other.
+		// Each write has a result of its own, so that no item is reported twice.
 		token := (*b).token
 		*b = newResultBuilder()
 		(*b).token = token

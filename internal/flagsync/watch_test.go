@@ -37,7 +37,7 @@ func watch(t *testing.T, keys flagsync.Keys, answer func(n int, s sink), more ..
 	return w
 }
 
-// end stops the watch, which ends cleanly.
+// end stops the watch and requires that it returns no error.
 func (w *watching) end(t *testing.T) {
 	w.stop()
 	require.NoError(t, <-w.ended)
@@ -68,12 +68,12 @@ func TestWatchWritesEachPatch(t *testing.T) {
 		assert.Equal(t, int64(1), w.reports[2].Token)
 		assert.Equal(t, 2, w.flags(t, "")["flag-007"])
 		w.end(t)
-		assert.Len(t, w.log.lines(t, "flags synced"), 3, "one line a change")
+		assert.Len(t, w.log.lines(t, "flags synced"), 3, "one line per change")
 		assert.Equal(t, 1, w.stream.connections())
 	})
 }
 
-// A payload that comes when the SDK has connected again was asked for after the fence was taken.
+// After a reconnect, the next payload is written as a whole: it was requested after the fencing token was taken.
 func TestWatchWritesTheNextPayloadWhole(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := watch(t, oneKey(sdkKey), func(_ int, s sink) { s.payload("a:1", "gone:1") })
@@ -86,14 +86,14 @@ func TestWatchWritesTheNextPayloadWhole(t *testing.T) {
 	})
 }
 
-func TestWatchBeginsAgainWhenItLosesItsFence(t *testing.T) {
+func TestWatchStartsAgainWhenItLosesItsToken(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := watch(t, oneKey(sdkKey), func(n int, s sink) { s.payload([][]string{{"a:1"}, {"a:3", "b:1"}}[n-1]...) })
 		_, err := w.environment("").TakeToken(t.Context())
 		require.NoError(t, err)
 		w.stream.now().patch("a:2")
 		synctest.Wait()
-		assert.Equal(t, map[string]int{"a": 1}, w.flags(t, ""), "nothing is written under an old fence")
+		assert.Equal(t, map[string]int{"a": 1}, w.flags(t, ""), "nothing is written with an old token")
 		assert.Len(t, w.log.lines(t, "flags not synced"), 1)
 		time.Sleep(time.Second) // virtual
 		synctest.Wait()
@@ -104,7 +104,7 @@ func TestWatchBeginsAgainWhenItLosesItsFence(t *testing.T) {
 	})
 }
 
-func TestAGuardThatHoldsAWatchIsLoud(t *testing.T) {
+func TestAGuardThatHoldsAWatchIsLogged(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var right atomic.Bool
 		w := watch(t, oneKey(sdkKey), func(n int, s sink) {
@@ -118,7 +118,7 @@ func TestAGuardThatHoldsAWatchIsLoud(t *testing.T) {
 		time.Sleep(10 * time.Minute)
 		synctest.Wait()
 		held := w.log.lines(t, "flags not synced")
-		assert.InDelta(t, 21, len(held), 7, "each pause is half a minute to a minute, at last")
+		assert.InDelta(t, 21, len(held), 7, "the pauses grow to between half a minute and a minute")
 		assert.EqualValues(t, 1, held[len(held)-1]["GuardEmpty"])
 		assert.Len(t, w.flags(t, ""), 30)
 		right.Store(true)
@@ -131,7 +131,7 @@ func TestAGuardThatHoldsAWatchIsLoud(t *testing.T) {
 	})
 }
 
-func TestWatchOutlastsOutagesOnceItHasBegun(t *testing.T) {
+func TestWatchSurvivesOutagesAfterItsFirstPayload(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var version atomic.Int32
 		version.Store(1)
@@ -154,16 +154,16 @@ func TestWatchOutlastsOutagesOnceItHasBegun(t *testing.T) {
 	})
 }
 
-func TestWatchReportsWhatFailsAtItsBeginning(t *testing.T) {
+func TestWatchReturnsFailuresBeforeItsFirstPayload(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := watch(t, oneKey(sdkKey), func(int, sink) {})
-		require.ErrorContains(t, <-w.ended, "connected, but no flags came within 10s")
+		require.ErrorContains(t, <-w.ended, "connected, but received no flags within 10s")
 		w = watch(t, oneKey(sdkKey), func(_ int, s sink) { s.Fail(errors.New("connection refused")) })
 		require.ErrorContains(t, <-w.ended, "no answer from LaunchDarkly within 10s")
 		w = watch(t, oneKey(sdkKey), func(n int, s sink) { s.Refuse(http.StatusNotFound) })
 		require.ErrorContains(t, <-w.ended, "HTTP status 404")
 		w = watch(t, oneKey(sdkKey), func(int, sink) {})
-		w.end(t) // before it has begun, that is no failure
+		w.end(t) // stopping it before the first payload is not a failure
 		w = watch(t, oneKey(sdkKey), func(_ int, s sink) { s.payload("a:1") }, flagsync.Force())
 		require.ErrorContains(t, <-w.ended, "a watch has neither")
 	})
@@ -171,7 +171,7 @@ func TestWatchReportsWhatFailsAtItsBeginning(t *testing.T) {
 
 func TestWatchTakesARotatedKey(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		current, next := "sdk-1", []string{"sdk-2", "sdk-3", "", "sdk-4", "sdk-4"} // empty: it cannot be read
+		current, next := "sdk-1", []string{"sdk-2", "sdk-3", "", "sdk-4", "sdk-4"} // "": the parameter cannot be read
 		keys := func(_ context.Context, refresh bool) (map[string]string, error) {
 			if refresh {
 				read := next[0]
@@ -185,7 +185,7 @@ func TestWatchTakesARotatedKey(t *testing.T) {
 		w := watch(t, keys, func(n int, s sink) { s.payload("a:1") })
 		refuse := func() {
 			w.stream.now().refuse()
-			time.Sleep(time.Second) // it connects again after a moment
+			time.Sleep(time.Second) // the watch reconnects within a second
 			synctest.Wait()
 		}
 		refuse()
@@ -193,19 +193,19 @@ func TestWatchTakesARotatedKey(t *testing.T) {
 		w.stream.now().patch("a:2")
 		synctest.Wait()
 		assert.Equal(t, map[string]int{"a": 2}, w.flags(t, ""))
-		refuse() // years later, it was rotated again
+		refuse() // the key was rotated a second time
 		assert.Equal(t, 3, w.stream.connections())
-		refuse() // and again; but the parameter cannot be read now
+		refuse() // the key was rotated a third time, and the parameter cannot be read
 		time.Sleep(2 * time.Second)
 		synctest.Wait()
-		assert.Equal(t, "sdk-4", current, "the next session asks again")
-		w.stream.now().refuse() // and there is no other
+		assert.Equal(t, "sdk-4", current, "the next session reads the key again")
+		w.stream.now().refuse() // the parameter still has the refused key
 		require.ErrorIs(t, <-w.ended, flagsync.ErrUnauthorized)
 		assert.Empty(t, next)
 	})
 }
 
-// The same by LaunchDarkly's protocol, on a connection that breaks.
+// After a broken connection, Watch reconnects. This test uses a real connection and LaunchDarkly's test server.
 func TestWatchConnectsAgain(t *testing.T) {
 	b := newBench(t)
 	b.ld.set(sdkKey, "a:1")

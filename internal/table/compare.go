@@ -9,53 +9,54 @@ import (
 
 // Entry is one item in a list of a [Difference].
 type Entry struct {
-	// Kind and Key name the item. The kind has no prefix.
+	// Kind and Key identify the item. The kind has no prefix.
 	Kind, Key string
-	// Version is the item's version in the new data; UnknownVersion if it is not there.
+	// Version is the item's version in the new data; UnknownVersion if the new data does not have the item.
 	Version int
 	// Was is the version of the item's row; UnknownVersion if there is no row or its version cannot be read.
 	Was int
-	// Deleted is true when the item is a tombstone; for a removed one, when its row is.
+	// Deleted is true if the item is a tombstone; for a removed item, if its row is one.
 	Deleted bool
-	// Reason says why the item is refused. It is empty otherwise.
+	// Reason is why the item is refused; empty otherwise.
 	Reason string
-	// Old and New are the JSON of the row and of the item. They are empty where there is none, and for unchanged items.
+	// Old and New are the JSON of the row and of the item; empty if there is no row or no item, and for unchanged
+	// items.
 	Old, New string
 }
 
-// Difference is what has to be written to make the table equal to new data. [Environment.Compare] makes it, and
+// Difference has the writes that make the table equal to new data. [Environment.Compare] returns it, and
 // [Environment.Write] writes it, once. Each item of the new data is in exactly one list.
 type Difference struct {
 	// Added, Updated and Removed will be written.
 	Added, Updated, Removed []Entry
 	// Unchanged items have a row of the same version and the same value.
 	Unchanged []Entry
-	// Lower items have a lower version than their rows. Write leaves them out unless told otherwise.
+	// Lower items have a lower version than their rows. They are written only with [WriteOptions].Lower.
 	Lower []Entry
-	// Refused items cannot be written: DynamoDB cannot hold them, or they came with a reason. Their rows, if any, stay.
+	// Refused items are not written: DynamoDB cannot hold them, or the item has a Reason. Their rows, if any, stay.
 	Refused []Entry
-	// Marker is true when LaunchDarkly's $inited marker is missing. It will be written last.
+	// Marker is true if LaunchDarkly's $inited marker is missing. It will be written last.
 	Marker bool
 
 	writes []*write // in the order in which they are written
 }
 
-// write is the put or removal of one row, conditional on the row as it was read. It belongs to one Difference and one
-// goroutine. Write changes only old, to the row as it is now, after its condition failed.
+// write is the put or removal of one row, with a condition on the row as it was read. It belongs to one Difference
+// and one goroutine. After the condition failed, Write sets old to the current row; it changes nothing else.
 type write struct {
 	Entry
 	namespace string
-	old       Row  // as it was read; nil: no row
-	item      Item // what is put
+	old       Row  // the row as it was read; nil: no row
+	item      Item // the item to put
 	action    action
 }
 
-// action is what a write does.
+// action is the kind of a write.
 type action int
 
 const (
 	put       action = iota
-	lower            // put a lower version than the row's; whether to do it is an option of Write
+	lower            // put a lower version than the row's, if the option Lower of Write is set
 	remove           // delete the row
 	mark             // put the $inited marker, if it is missing
 	unchanged        // nothing
@@ -70,7 +71,7 @@ func (e *Environment) Compare(ctx context.Context, all []Collection) (*Differenc
 	for _, c := range all {
 		at := indexByKey(c.Items)
 		writes := make([]*write, len(c.Items))
-		var gone []*write // in the table's order, so that the same difference is always written in the same order
+		var gone []*write // in the table's order, so that the order of the writes is deterministic
 		err := e.eachRow(ctx, c.Kind, withRetry, func(key string, r Row) {
 			if i, ok := at[key]; ok {
 				writes[i] = e.newWrite(c.Kind, c.Items[i], r)
@@ -82,7 +83,7 @@ func (e *Environment) Compare(ctx context.Context, all []Collection) (*Differenc
 			return nil, err
 		}
 		for i, item := range c.Items {
-			if at[item.Key] != i { // a transaction cannot write a row twice: the last item of a key counts
+			if at[item.Key] != i { // a transaction can write a row only once: the last item of a key counts
 				continue
 			}
 			if writes[i] == nil {
@@ -90,8 +91,7 @@ func (e *Environment) Compare(ctx context.Context, all []Collection) (*Differenc
 			}
 			d.place(writes[i])
 		}
-		// The caller gives what is referred to before what refers to it (segments, then flags). Removals have the
-		// opposite order.
+		// The caller passes segments before the flags that refer to them. Removals need the opposite order.
 		removals = slices.Concat(gone, removals)
 	}
 	for _, w := range removals {
@@ -100,8 +100,8 @@ func (e *Environment) Compare(ctx context.Context, all []Collection) (*Differenc
 	return d, e.compareMarker(ctx, d)
 }
 
-// CompareItems is [Environment.Compare] for items that are known to have changed: it reads only their rows, one by
-// one, and removes nothing. It is for the patches that follow a payload.
+// CompareItems is [Environment.Compare] for changed items only, such as the patches after a payload: it reads only
+// their rows, one by one, and removes nothing.
 func (e *Environment) CompareItems(ctx context.Context, changed []Collection) (*Difference, error) {
 	d := &Difference{}
 	for _, c := range changed {
@@ -111,7 +111,7 @@ func (e *Environment) CompareItems(ctx context.Context, changed []Collection) (*
 				continue
 			}
 			w := e.newWrite(c.Kind, item, nil)
-			if w.action != refuse { // DynamoDB refuses to read a key that it cannot hold
+			if w.action != refuse { // DynamoDB also refuses to read a key that it cannot hold
 				err := withRetry(ctx, func(ctx context.Context) error {
 					old, err := e.ReadRow(ctx, c.Kind, item.Key)
 					w = e.newWrite(c.Kind, item, old)
@@ -136,8 +136,8 @@ func indexByKey(items []Item) map[string]int {
 	return at
 }
 
-// compareMarker adds the $inited marker, last, if it is missing. Other LaunchDarkly SDKs read it too: they must not
-// find it before all items are there.
+// compareMarker adds the $inited marker as the last write, if it is missing. Other LaunchDarkly SDKs read the marker
+// too, and must not find it before all items are written.
 func (e *Environment) compareMarker(ctx context.Context, d *Difference) error {
 	return withRetry(ctx, func(ctx context.Context) error {
 		r, err := e.ReadMarker(ctx, layout.MarkerInited)
@@ -149,8 +149,8 @@ func (e *Environment) compareMarker(ctx context.Context, d *Difference) error {
 	})
 }
 
-// newWrite returns the write of an item over its row, nil for no row. What is unchanged keeps nothing of the row, so
-// that an unchanged environment is not in memory twice.
+// newWrite returns the write of an item over its row; old is nil if there is no row. The write of an unchanged item
+// does not keep the row, so that an unchanged environment is not in memory twice.
 func (e *Environment) newWrite(kind string, item Item, old Row) *write {
 	w := &write{
 		Entry:     Entry{Kind: kind, Key: item.Key, Version: item.Version, Was: UnknownVersion, Deleted: item.Deleted},
@@ -160,7 +160,7 @@ func (e *Environment) newWrite(kind string, item Item, old Row) *write {
 	if w.Reason = item.Reason; w.Reason == "" {
 		w.Reason = refusal(w.row())
 	}
-	// A row that cannot be read counts as older than anything.
+	// A row that cannot be parsed counts as older than every version.
 	stored, err := ParseRow(old)
 	if err == nil {
 		w.Was = stored.Version
@@ -173,13 +173,13 @@ func (e *Environment) newWrite(kind string, item Item, old Row) *write {
 		w.action = unchanged
 		return w
 	case err == nil && item.Version < stored.Version && (item.Deleted || !stored.IsTombstone()):
-		w.action = lower // except over a tombstone: a key that was created again starts at version 1
+		w.action = lower // but not over a tombstone: a key that was created again starts at version 1
 	}
 	w.old, w.Old, w.New = old, stored.JSON, item.JSON
 	return w
 }
 
-// newRemoval returns the removal of a row that has no item. A removal has no version of its own.
+// newRemoval returns the removal of a row without an item. A removal has no version.
 func (e *Environment) newRemoval(kind, key string, old Row) *write {
 	w := &write{
 		Entry:     Entry{Kind: kind, Key: key, Version: UnknownVersion, Was: UnknownVersion},
@@ -187,14 +187,14 @@ func (e *Environment) newRemoval(kind, key string, old Row) *write {
 		old:       old,
 		action:    remove,
 	}
-	// A row that cannot be read is removed like any other. No reader took it for a tombstone.
+	// A row that cannot be parsed is removed too. No reader treats it as a tombstone.
 	if stored, err := ParseRow(old); err == nil {
 		w.Was, w.Deleted, w.Old = stored.Version, stored.IsTombstone(), stored.JSON
 	}
 	return w
 }
 
-// place appends a write to its list, and keeps it if there is something to write.
+// place adds a write's entry to its list, and the write to d.writes unless it is unchanged or refused.
 func (d *Difference) place(w *write) {
 	list := &d.Updated
 	switch {

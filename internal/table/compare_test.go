@@ -37,7 +37,7 @@ func TestEqualJSONIsUnchanged(t *testing.T) {
 	require.NoError(t, initialize(t, s, item(big)))
 	d, err := s.Compare(t.Context(), item(`{"a":9007199254740992}`))
 	require.NoError(t, err)
-	assert.Len(t, d.Updated, 1, "numbers that are equal as float64 only")
+	assert.Len(t, d.Updated, 1, "different numbers that are equal as float64")
 }
 
 func TestCompareSaysWhatDiffers(t *testing.T) {
@@ -50,15 +50,15 @@ func TestCompareSaysWhatDiffers(t *testing.T) {
 
 	all := data("same:1", "newer:2", "lower:4", "added:1", "added:2")
 	all[1].Items = append(all[1].Items, table.Item{Key: "huge", JSON: strings.Repeat("x", 400*1024)}, item("", 1),
-		tombstone("dead", 2))
+		tombstone("deleted", 2))
 	d, err := s.Compare(t.Context(), all)
 	require.NoError(t, err)
 	assert.Equal(t, 0, api.Writes())
 	assert.Equal(t, []string{"everyone", "same"}, keys(d.Unchanged))
 	assert.Equal(t,
 		[]table.Entry{{Kind: "features", Key: "added", Version: 2, Was: -1},
-			{Kind: "features", Key: "dead", Version: 2, Was: -1, Deleted: true}},
-		bare(d.Added), "a key that comes twice counts as its last")
+			{Kind: "features", Key: "deleted", Version: 2, Was: -1, Deleted: true}},
+		bare(d.Added), "of two items with one key, the last counts")
 	assert.Equal(t, []table.Entry{{Kind: "features", Key: "newer", Version: 2, Was: 1}}, bare(d.Updated))
 	assert.Equal(t, []table.Entry{{Kind: "features", Key: "lower", Version: 4, Was: 5}}, bare(d.Lower))
 	assert.Equal(t, []table.Entry{
@@ -72,14 +72,14 @@ func TestCompareSaysWhatDiffers(t *testing.T) {
 	written, err := s.Write(t.Context(), d, table.WriteOptions{})
 	require.NoError(t, err)
 	assert.Equal(t, table.Written{Transactions: 1}, written)
-	assert.Equal(t, map[string]int{"same": 1, "newer": 2, "lower": 5, "added": 2, "dead": 2}, flags(t, s),
+	assert.Equal(t, map[string]int{"same": 1, "newer": 2, "lower": 5, "added": 2, "deleted": 2}, flags(t, s),
 		"lower is held back")
-	require.NoError(t, initialize(t, s, data("lower:4")), "but Init has the SDK's contract")
+	require.NoError(t, initialize(t, s, data("lower:4")), "Init also writes lower versions")
 	assert.Equal(t, map[string]int{"lower": 4}, flags(t, s))
 }
 
-// Another program may write the version as text, as a fraction, or not at all. LaunchDarkly's SDKs then read the
-// JSON's version.
+// Another program may write the version as text, as a fraction, or not at all. LaunchDarkly's SDKs then use the
+// version in the JSON.
 func TestRowsOfOtherWriters(t *testing.T) {
 	for name, version := range map[string]table.Row{
 		"text":     {"version": table.Text("5")},
@@ -133,7 +133,7 @@ func TestAFractionIsComparedAsANumber(t *testing.T) {
 }
 
 // A key that was created again starts at version 1, below its tombstone.
-func TestATombstoneHoldsNothingBack(t *testing.T) {
+func TestATombstoneIsReplacedByALowerVersion(t *testing.T) {
 	for name, dead := range map[string]table.Row{
 		"an SDK's": {"version": table.Number(7),
 			"item": table.Text(`{"key":"$deleted","version":7,"deleted":true}`)},
@@ -147,7 +147,7 @@ func TestATombstoneHoldsNothingBack(t *testing.T) {
 			lower, err := e.CompareItems(t.Context(),
 				[]table.Collection{{Kind: features, Items: []table.Item{tombstone("a", 3)}}})
 			require.NoError(t, err)
-			assert.Len(t, lower.Lower, 1, "an older tombstone is older")
+			assert.Len(t, lower.Lower, 1, "a lower tombstone is not written over a tombstone")
 			d, err := e.Compare(t.Context(), data("a:1"))
 			require.NoError(t, err)
 			assert.Equal(t, []table.Entry{{Kind: features, Key: "a", Version: 1, Was: 7}}, bare(d.Updated))
@@ -158,7 +158,7 @@ func TestATombstoneHoldsNothingBack(t *testing.T) {
 	}
 }
 
-// An item that came with a reason is refused, and its old row is not removed.
+// An item with a Reason is refused, and its old row is not removed.
 func TestAReasonKeepsTheOldRow(t *testing.T) {
 	e := open(spy.New(), "")
 	require.NoError(t, initialize(t, e, data("a:1", "b:1")))

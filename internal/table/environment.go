@@ -23,16 +23,16 @@ type API interface {
 
 var _ API = (*dynamodb.Client)(nil)
 
-// Environment is one LaunchDarkly environment in a table. Its fields must not change once a method was called; then
-// it is safe for concurrent use.
+// Environment is one LaunchDarkly environment in a table. It is safe for concurrent use, provided that its fields do
+// not change after the first call of a method.
 type Environment struct {
 	// Client is the DynamoDB client, and Table the table's name. Both are required.
 	Client API
 	Table  string
 	// Prefix identifies the environment within the table. It may be empty.
 	Prefix string
-	// Same reports whether an item of that kind, which was read from its row, equals a new item of the same version.
-	// Default, and nil: [SameJSON] of the two.
+	// Same reports whether the stored item equals a new item of the same version. Default, and nil: [SameJSON] of the
+	// two.
 	Same func(kind string, stored, item Item) bool
 }
 
@@ -60,12 +60,13 @@ func (e *Environment) ReadMarker(ctx context.Context, marker string) (Row, error
 }
 
 // EachRow reads all rows of a kind, strongly consistent and in the order of their keys, and calls yield for each. It
-// reads page by page: two pages need not show the same moment. After an error some rows may have been yielded.
+// reads page by page, so two pages can show different states of the table. Before an error, yield may have been
+// called for some rows.
 func (e *Environment) EachRow(ctx context.Context, kind string, yield func(key string, r Row)) error {
 	return e.eachRow(ctx, kind, once, yield)
 }
 
-// eachRow reads each page by try, and yields its rows once, whatever the number of attempts.
+// eachRow is EachRow with a retrier, which is used for each page. Rows are yielded once, also after retries.
 func (e *Environment) eachRow(ctx context.Context, kind string, try retrier, yield func(key string, r Row)) error {
 	namespace := e.Namespace(kind)
 	in := &dynamodb.QueryInput{
@@ -91,7 +92,7 @@ func (e *Environment) eachRow(ctx context.Context, kind string, try retrier, yie
 		if len(out.LastEvaluatedKey) == 0 {
 			return nil
 		}
-		// A page may end anywhere, even without a row. Only the last page has no such key.
+		// A page can have any number of rows, even none. Only the last page has no LastEvaluatedKey.
 		in.ExclusiveStartKey = out.LastEvaluatedKey
 	}
 }

@@ -17,7 +17,7 @@ func open(api table.API, prefix string) *table.Environment {
 	return &table.Environment{Client: api, Table: spy.Table, Prefix: prefix}
 }
 
-// initialize makes the table equal to the data, lower versions too, as dynamostore's Init does.
+// initialize makes the table equal to the data, as dynamostore's Init does: it also writes lower versions.
 func initialize(t *testing.T, e *table.Environment, all []table.Collection) error {
 	t.Helper()
 	d, err := e.Compare(t.Context(), all)
@@ -50,7 +50,7 @@ func data(flags ...string) []table.Collection {
 	return all
 }
 
-// many makes n flags of version 1, except those that change gives another version.
+// many makes n flags of version 1. The map change has other versions, by the flag's number.
 func many(n int, change map[int]int) []table.Collection {
 	words := make([]string, n)
 	for i := range words {

@@ -16,19 +16,19 @@ const nullItem = "null"
 // Item is one flag or segment.
 type Item struct {
 	Key string
-	// Version is the item's version. In a row it is the attribute's, which can differ from the JSON's.
+	// Version is the item's version. For a row it is the attribute version, which can differ from the JSON's.
 	Version int
 	// Deleted is true for a tombstone. [ParseRow] sets it only where the JSON is null; see [Item.IsTombstone].
 	Deleted bool
 	// JSON is LaunchDarkly's JSON, without further checks.
 	JSON string
-	// Reason says why the item cannot be written. Empty: it can.
+	// Reason is why the item cannot be written; empty if it can.
 	Reason string
 
-	foreign bool // its row's attribute version is not a whole number, so that the row is to be rewritten
+	foreign bool // the row's attribute version is not a whole number, so the row is rewritten
 }
 
-// IsTombstone reports whether the item marks a deletion: by its field, or by its JSON.
+// IsTombstone reports whether the item marks a deletion, by its field Deleted or by its JSON.
 func (i Item) IsTombstone() bool {
 	if i.Deleted || i.JSON == nullItem {
 		return true
@@ -45,14 +45,14 @@ func (i Item) IsTombstone() bool {
 	return deleted
 }
 
-// Collection is all items of one kind, or those that changed.
+// Collection has all items of one kind, or only the changed ones.
 type Collection struct {
 	Kind  string
 	Items []Item
 }
 
-// VersionOf returns the version in an item's JSON. Its error says what is wrong with it: it is not a JSON object, or
-// has no version that is a whole number of at least 0.
+// VersionOf returns the version in an item's JSON. It returns an error if the text is not a JSON object, or if the
+// version is missing or is not a whole number of at least 0.
 func VersionOf(item string) (int, error) {
 	if !json.Valid([]byte(item)) {
 		return UnknownVersion, errors.New("it is not JSON")
@@ -63,13 +63,14 @@ func VersionOf(item string) (int, error) {
 	version := ""
 	for name, value := range Members(item) {
 		if name == "version" {
-			version = value // of several, the last counts, as in most JSON parsers
+			version = value // a repeated member: the last one counts, as in most JSON parsers
 		}
 	}
 	return ParseVersion(version)
 }
 
-// ParseVersion returns the version in the JSON of a version, which is empty if there is none.
+// ParseVersion parses the JSON of a version. It returns an error if the JSON is empty, which means that there is no
+// version, or is not a whole number of at least 0.
 func ParseVersion(version string) (int, error) {
 	if version == "" {
 		return UnknownVersion, errors.New("it has no version")
@@ -81,7 +82,7 @@ func ParseVersion(version string) (int, error) {
 	return n, nil
 }
 
-// shorten bounds a value in an error.
+// shorten limits the length of a value in an error.
 func shorten(s string) string {
 	const maxLength = 40
 	if len(s) > maxLength {
@@ -90,7 +91,7 @@ func shorten(s string) string {
 	return s
 }
 
-// same reports whether a row holds the item already.
+// same reports whether a row already holds the item.
 func (e *Environment) same(kind string, r Row, i Item) bool {
 	stored, err := ParseRow(r)
 	if err != nil || stored.foreign || stored.Version != i.Version {
@@ -102,8 +103,8 @@ func (e *Environment) same(kind string, r Row, i Item) bool {
 	return SameJSON(stored.JSON, i.JSON)
 }
 
-// SameJSON reports whether two texts are the same, or are JSON of equal values. The order of members does not matter,
-// and numbers are compared as they are written: as float64, two large numbers that differ could look equal.
+// SameJSON reports whether two texts are equal, or are JSON of equal values. The order of members does not matter.
+// Numbers are compared as text, because two different large numbers can be equal as float64.
 func SameJSON(a, b string) bool {
 	if a == b {
 		return true
@@ -113,7 +114,7 @@ func SameJSON(a, b string) bool {
 	return errX == nil && errY == nil && reflect.DeepEqual(x, y)
 }
 
-// decode decodes one JSON value and keeps numbers as text.
+// decode decodes one JSON value, with numbers as text.
 func decode(s string) (v any, err error) {
 	d := json.NewDecoder(strings.NewReader(s))
 	d.UseNumber()
@@ -123,8 +124,8 @@ func decode(s string) (v any, err error) {
 	return v, err
 }
 
-// NewItem returns the item of a key from its valid JSON. An item needs a JSON object with a key and a version:
-// otherwise Reason says what is missing.
+// NewItem returns the item with this key and JSON, which must be valid. If the JSON is not an object with a key and a
+// version, the item's Reason says what is missing.
 func NewItem(key, valid string) Item {
 	item := Item{Key: key, Version: UnknownVersion, JSON: valid}
 	if !IsObject(valid) {

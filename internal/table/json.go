@@ -13,9 +13,9 @@ func IsObject(valid string) bool {
 	return i < len(valid) && valid[i] == '{'
 }
 
-// Members iterates over the members of a JSON object in their order, as names and the JSON of values. Values are
-// parts of the argument and are not copied; that is why this is not encoding/json, which copies each of them, and
-// which ignores case. The argument must be valid JSON; if it is not an object, it has no members.
+// Members iterates over the members of a JSON object in their order: names, and the JSON of values. Values are
+// substrings of the argument. Package encoding/json would copy each value, and ignores the case of names. The
+// argument must be valid JSON; if it is not an object, it has no members.
 func Members(valid string) iter.Seq2[string, string] {
 	return func(yield func(name, value string) bool) {
 		if !IsObject(valid) {
@@ -54,7 +54,7 @@ func unquote(quoted string) string {
 	return s
 }
 
-// The following return the index after what they skip, which begins at i.
+// The functions below return the index after the text that they skip, which begins at i.
 
 func skipSpace(s string, i int) int {
 	for i < len(s) && (s[i] == ' ' || s[i] == '\t' || s[i] == '\r' || s[i] == '\n') {
@@ -83,7 +83,7 @@ func skipValue(s string, i int) int {
 			i++
 		case '}', ']':
 			if depth == 0 {
-				return i // the end of what surrounds a number or a name such as true
+				return i // a number or a name such as true ends where the surrounding object or array ends
 			}
 			depth--
 			i++

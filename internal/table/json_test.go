@@ -50,7 +50,7 @@ func TestSameJSON(t *testing.T) {
 	}
 }
 
-// FuzzMembers compares Members with encoding/json for whatever is valid JSON.
+// FuzzMembers compares Members with encoding/json for any valid JSON.
 func FuzzMembers(f *testing.F) {
 	for _, s := range []string{`{}`, `{"a":1}`, ` {"a" : "\\\"", "b":[{"c":"}"}],"a":-1.5e3 }`, `[{"a":1}]`, `"a"`,
 		`{"\u0061":true,"":null}`, "{\"\xcd\":0}"} {

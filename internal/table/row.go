@@ -21,13 +21,14 @@ const (
 	usableTransactionBytes = maxTransactionBytes - 64*1024
 )
 
-// UnknownVersion is the version of an item that does not exist or whose version cannot be read. It is LaunchDarkly's.
+// UnknownVersion is the version of an item that does not exist or whose version cannot be read. LaunchDarkly's SDKs
+// use the same value.
 const UnknownVersion = -1
 
-// Row is a row of the table, or a part of one; nil where there is none.
+// Row is a row of the table, or a part of a row; nil means no row.
 type Row = map[string]types.AttributeValue
 
-// Key returns a row's primary key. It is all of a marker's row.
+// Key returns a row's primary key. A marker's row has no other attributes.
 func Key(namespace, key string) Row {
 	return Row{layout.AttrNamespace: Text(namespace), layout.AttrKey: Text(key)}
 }
@@ -40,9 +41,9 @@ func Number(n int64) types.AttributeValue {
 	return &types.AttributeValueMemberN{Value: strconv.FormatInt(n, 10)}
 }
 
-// ParseRow reads an item from its row. Other programs may have written anything there, so a row is only trusted after
-// ParseRow. As LaunchDarkly's SDKs do, it takes the version from the JSON if the attribute is missing or is not a whole
-// number. Its error covers a nil row.
+// ParseRow returns the item of a row. Other programs may have written anything into the row, so no code uses a row
+// before ParseRow checked it. Like LaunchDarkly's SDKs, ParseRow takes the version from the JSON if the attribute is
+// missing or is not a whole number. A nil row is an error.
 func ParseRow(r Row) (Item, error) {
 	item := Item{Version: UnknownVersion}
 	var err error
@@ -117,8 +118,8 @@ func rowBytes(r Row) int {
 	return n
 }
 
-// refusal says why DynamoDB cannot hold a row; it is empty if it can. It is asked before a transaction is sent:
-// DynamoDB would refuse all rows of the transaction with this one.
+// refusal returns why DynamoDB cannot hold a row; empty if it can. It must be checked before a transaction is sent,
+// because DynamoDB would refuse all rows of the transaction because of this one.
 func refusal(r Row) string {
 	key, _ := textOf(r, layout.AttrKey)
 	switch size := rowBytes(r); {

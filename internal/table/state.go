@@ -18,8 +18,8 @@ import (
 type SyncState struct {
 	// Since is when the environment was first seen without a sync.
 	Since time.Time
-	// Synced and Held are just before a sync took its token: the last one that succeeded, and the last one that ended
-	// for a reason that no retry can fix.
+	// Synced and Held are the start times, just before they took their tokens, of two syncs: of the last one that
+	// succeeded, and of the last one that failed for a reason that no retry can fix.
 	Synced, Held time.Time
 }
 
@@ -32,7 +32,7 @@ func (e *Environment) SyncState(ctx context.Context) (SyncState, error) {
 	return SyncState{timeOf(r, layout.AttrSince), timeOf(r, layout.AttrSynced), timeOf(r, layout.AttrHeld)}, nil
 }
 
-// NoteSince records when the environment was first seen without a sync, unless the row has such a time.
+// NoteSince records when the environment was first seen without a sync, unless the row already has such a time.
 func (e *Environment) NoteSince(ctx context.Context, now time.Time) error {
 	err := e.setSyncTime(ctx, layout.AttrSince, now, "attribute_not_exists(#time)", nil)
 	if isConditionFailed(err) {
@@ -41,9 +41,8 @@ func (e *Environment) NoteSince(ctx context.Context, now time.Time) error {
 	return err
 }
 
-// EndSync records the end of the sync that holds the token, and that took it after began. It is held if it ended for
-// a reason that no retry can fix. The error is [ErrTokenLost] if another sync has taken a newer token; then nothing
-// is recorded.
+// EndSync records the end of a sync that took its token after began. Held means that the sync failed for a reason
+// that no retry can fix. If another sync has taken a newer token, EndSync records nothing and returns [ErrTokenLost].
 func (e *Environment) EndSync(ctx context.Context, token int64, began time.Time, held bool) error {
 	attribute := layout.AttrSynced
 	if held {
@@ -56,9 +55,11 @@ func (e *Environment) EndSync(ctx context.Context, token int64, began time.Time,
 	return err
 }
 
-// setSyncTime writes one time to the $sync row on a condition, in which the attribute is #time and the token is :token.
-func (e *Environment) setSyncTime(ctx context.Context, attribute string, at time.Time, condition string,
-	token *int64) error {
+// setSyncTime writes one time to the $sync row, subject to a condition. In the condition, #time is the attribute and
+// :token the token.
+func (e *Environment) setSyncTime(
+	ctx context.Context, attribute string, at time.Time, condition string, token *int64,
+) error {
 	namespace := e.Namespace(layout.MarkerSync)
 	in := &dynamodb.UpdateItemInput{
 		TableName: &e.Table, Key: Key(namespace, namespace),
@@ -85,8 +86,8 @@ func isConditionFailed(err error) bool {
 	return errors.As(err, &failed)
 }
 
-// timeOf returns a time attribute, in milliseconds since 1970. It is zero if the row does not have it, or has
-// something else.
+// timeOf returns an attribute that is a time in milliseconds since 1970. It returns the zero time if the attribute is
+// missing or is not a whole number.
 func timeOf(r Row, attribute string) time.Time {
 	n, ok := r[attribute].(*types.AttributeValueMemberN)
 	if !ok {

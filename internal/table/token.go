@@ -13,13 +13,13 @@ import (
 	"github.com/warmflags/warmflags/internal/table/layout"
 )
 
-// ErrTokenLost is the cause of [Environment.Write]'s error when another sync has taken a newer fencing token. Start
-// again with a new token and newly fetched data, or leave it to the other sync.
-var ErrTokenLost = errors.New("the fencing token was lost to a newer sync")
+// ErrTokenLost is the cause of [Environment.Write]'s error if another sync has taken a newer fencing token. Start
+// again with a new token and newly fetched data, or rely on the other sync.
+var ErrTokenLost = errors.New("a newer sync has taken the fencing token")
 
-// TakeToken increases the environment's fencing token, which is the version of its $sync row, and returns it. A sync
-// that takes it before it fetches can never write its data over data that was fetched later: Write checks the token
-// in each transaction. The first token is 1: DynamoDB's ADD creates a missing row and counts from 0.
+// TakeToken increases the environment's fencing token, which is the version of its $sync row, and returns it. Write
+// checks the token in each transaction. A sync that takes its token before it fetches therefore never overwrites data
+// that was fetched later. The first token is 1: DynamoDB's ADD creates a missing row and counts from 0.
 func (e *Environment) TakeToken(ctx context.Context) (int64, error) {
 	namespace := e.Namespace(layout.MarkerSync)
 	var out *dynamodb.UpdateItemOutput
@@ -27,7 +27,7 @@ func (e *Environment) TakeToken(ctx context.Context) (int64, error) {
 		out, err = e.Client.UpdateItem(ctx, &dynamodb.UpdateItemInput{
 			TableName:                 &e.Table,
 			Key:                       Key(namespace, namespace),
-			UpdateExpression:          aws.String("ADD #v :one"), // after a lost answer one number is skipped
+			UpdateExpression:          aws.String("ADD #v :one"), // a retry after a lost response skips a number
 			ExpressionAttributeNames:  map[string]string{"#v": layout.AttrVersion},
 			ExpressionAttributeValues: Row{":one": Number(1)},
 			ReturnValues:              types.ReturnValueUpdatedNew,
@@ -49,7 +49,7 @@ func (e *Environment) TakeToken(ctx context.Context) (int64, error) {
 	return token, nil
 }
 
-// checkToken is the part of a transaction that fails it if another sync has taken a newer token.
+// checkToken returns the condition that makes a transaction fail if another sync has taken a newer token.
 func (e *Environment) checkToken(token int64) *types.ConditionCheck {
 	namespace := e.Namespace(layout.MarkerSync)
 	return &types.ConditionCheck{

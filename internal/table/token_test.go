@@ -16,7 +16,7 @@ func TestChangedItemsCostTheirOwnReads(t *testing.T) {
 	api := spy.New()
 	s := open(api, "p")
 	require.NoError(t, initialize(t, s, many(500, nil)))
-	fence, err := s.TakeToken(t.Context())
+	token, err := s.TakeToken(t.Context())
 	require.NoError(t, err)
 	api.Reset()
 	d, err := s.CompareItems(t.Context(), []table.Collection{{Kind: features, Items: []table.Item{
@@ -27,13 +27,13 @@ func TestChangedItemsCostTheirOwnReads(t *testing.T) {
 	assert.Equal(t, []string{"flag-001"}, keys(d.Unchanged))
 	assert.Equal(t, []string{"flag-002"}, keys(d.Updated))
 	assert.Equal(t, []string{"flag-003"}, keys(d.Lower))
-	assert.Equal(t, []string{"new"}, keys(d.Added), "of a key that comes twice, the last counts")
+	assert.Equal(t, []string{"new"}, keys(d.Added), "of two items with one key, the last counts")
 	assert.Len(t, d.Refused, 1)
 	assert.Empty(t, d.Removed)
 	assert.Equal(t, map[string]int{"GetItem": 4}, api.Operations())
 
 	var progress [][2]int
-	written, err := s.Write(t.Context(), d, table.WriteOptions{Token: fence, Progress: func(done, total int) {
+	written, err := s.Write(t.Context(), d, table.WriteOptions{Token: token, Progress: func(done, total int) {
 		progress = append(progress, [2]int{done, total})
 	}})
 	require.NoError(t, err)
@@ -43,7 +43,7 @@ func TestChangedItemsCostTheirOwnReads(t *testing.T) {
 	assert.Len(t, flags(t, s), 501)
 }
 
-// A sync that had nothing to write may have lost its token too, and must not be taken for the newest one.
+// A sync that had nothing to write may also have lost its token. It must not be recorded as the newest sync.
 func TestTheEndOfASyncChecksItsToken(t *testing.T) {
 	api := spy.New()
 	s := open(api, "p")
@@ -61,7 +61,7 @@ func TestTheEndOfASyncChecksItsToken(t *testing.T) {
 
 	token, err := s.TakeToken(t.Context())
 	require.NoError(t, err)
-	require.Equal(t, int64(1), token, "the row existed without one")
+	require.Equal(t, int64(1), token, "the row existed, but without a token")
 	api.Reset()
 	require.NoError(t, s.EndSync(t.Context(), token, synced, false))
 	assert.Equal(t, map[string]int{"UpdateItem": 1}, api.Operations())

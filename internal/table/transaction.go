@@ -10,7 +10,7 @@ import (
 	"github.com/warmflags/warmflags/internal/table/layout"
 )
 
-// transaction returns the request for a batch. The check of the token, if any, comes after all writes.
+// transaction returns the request for a batch of writes. The check of the token, if any, is the last operation.
 func (e *Environment) transaction(batch []*write, token int64) *dynamodb.TransactWriteItemsInput {
 	in := &dynamodb.TransactWriteItemsInput{}
 	for _, w := range batch {
@@ -35,9 +35,9 @@ func (e *Environment) transaction(batch []*write, token int64) *dynamodb.Transac
 	return in
 }
 
-// condition says that the row is as it was read, whatever it held. It compares the item as well as the version,
-// because an environment that was reset can bring another item with the same version. Every row has its partition
-// key, so that attribute shows whether there is a row.
+// condition returns the condition that the row has not changed since it was read. It compares the version and the
+// item, because an environment that was reset can have another item with the same version. Every row has the
+// partition key, so the existence of that attribute is the existence of the row.
 func (w *write) condition() (string, map[string]string, Row) {
 	if w.old == nil {
 		return "attribute_not_exists(#n)", map[string]string{"#n": layout.AttrNamespace}, nil
@@ -59,8 +59,8 @@ func (w *write) condition() (string, map[string]string, Row) {
 	return strings.Join(parts, " AND "), names, values
 }
 
-// bytes returns what a write adds to its transaction's size: the new row, and the old one in the condition. It errs
-// on the large side: a transaction that is too large would fail with all its rows.
+// bytes returns the part of the transaction's size that is due to w: the new row, and the old one in the condition.
+// The result may be too large but not too small, because a transaction that is too large fails with all its rows.
 func (w *write) bytes() int {
 	n := rowBytes(w.old)
 	if w.action != remove {

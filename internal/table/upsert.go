@@ -12,7 +12,7 @@ import (
 	"github.com/warmflags/warmflags/internal/table/layout"
 )
 
-// Refusal says why DynamoDB cannot hold an item; it is empty if it can.
+// Refusal returns why DynamoDB cannot hold an item; empty if it can.
 func (e *Environment) Refusal(kind string, item Item) string {
 	return refusal(makeRow(e.Namespace(kind), item))
 }
@@ -26,8 +26,9 @@ func (e *Environment) Upsert(ctx context.Context, kind string, item Item) (bool,
 		_, err := e.Client.PutItem(ctx, &dynamodb.PutItemInput{
 			TableName: &e.Table,
 			Item:      r,
-			// As in LaunchDarkly's own stores: only a higher version is written, so that updates in the wrong order
-			// do no harm. Text is not comparable with a number, so other programs' rows need a test of the type.
+			// As in LaunchDarkly's own stores, only a higher version is written, so that updates may arrive in any
+			// order. Text cannot be compared with a number, so the condition checks the type: other programs may
+			// write text.
 			ConditionExpression: aws.String("attribute_not_exists(#v) OR NOT attribute_type(#v, :number) OR " +
 				"#v < :v"),
 			ExpressionAttributeNames:  map[string]string{"#v": layout.AttrVersion},
@@ -35,10 +36,10 @@ func (e *Environment) Upsert(ctx context.Context, kind string, item Item) (bool,
 		}, noSDKRetries)
 		return err
 	})
-	// The condition also fails after an earlier attempt succeeded and its answer was lost. Then the item is in the
-	// table, and the next reader finds it.
-	var held *types.ConditionalCheckFailedException
-	if errors.As(err, &held) {
+	// The condition also fails if an earlier attempt succeeded and its response was lost. The item is then in the
+	// table, and the next read returns it.
+	var refused *types.ConditionalCheckFailedException
+	if errors.As(err, &refused) {
 		return false, nil
 	}
 	if err != nil {

@@ -9,9 +9,9 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 )
 
-// A transaction is the writes of one batch in their order, and after them the check of the fencing token, if there is
-// one. DynamoDB gives the reasons of a cancellation in that same order. Each row of a canceled transaction is settled
-// alone:
+// A transaction has the writes of one batch in their order, and then the check of the fencing token, if there is one.
+// DynamoDB returns the reasons for a cancellation in the same order. Each write of a canceled transaction is handled
+// separately:
 //
 //  1. "None", throttling or a conflict: the write is retried.
 //  2. The write's condition failed: the row is read again. If it holds our item, the write is done. If it is newer, the
@@ -21,34 +21,35 @@ const conditionFailed = "ConditionalCheckFailed" // a cancellation reason
 
 // WriteOptions say how a difference is written.
 type WriteOptions struct {
-	// Token is the result of [Environment.TakeToken]. Every transaction then checks that it is still the newest. 0:
-	// no token.
+	// Token is the result of [Environment.TakeToken]: every transaction checks that it is still the newest. 0: no
+	// check.
 	Token int64
-	// Lower says that items whose version is lower than their rows' are written too. Default: they are left out.
+	// Lower includes items whose version is lower than their rows'. Default: they are left out.
 	Lower bool
-	// Progress is called before the first transaction and after each, with the number of rows that are done and of all.
+	// Progress is called before the first transaction and after each transaction, with the number of rows that are
+	// done and the number of all rows. Default, and nil: it is not called.
 	Progress func(done, total int)
 }
 
-// Written is what [Environment.Write] did.
+// Written is the result of [Environment.Write].
 type Written struct {
 	// Transactions is the number of transactions that succeeded.
 	Transactions int
-	// Kept are items that were not written, because another program changed their rows after Compare had read them,
-	// to a version that is at least as high.
+	// Kept has the items that were not written because, after Compare, another program wrote a version that is at
+	// least as high.
 	Kept []Entry
 }
 
-// Write writes a difference in transactions of at most 100 rows and 4 MB: items in the order in which they were
-// given, removals after them, and LaunchDarkly's $inited marker last. An empty difference makes no call. No error
-// means that the table agreed with the data, except for Kept and the difference's Refused and Lower.
-// [Environment.EndSync] says whether no other sync has taken a newer token until then.
+// Write writes a difference in transactions of at most 100 rows and 4 MB: first the items in the order of the data,
+// then the removals, and LaunchDarkly's $inited marker last. An empty difference makes no call. If Write returns no
+// error, the table agreed with the data, except for Kept and the difference's Refused and Lower items. Whether
+// another sync has taken a newer token since then is known only after [Environment.EndSync].
 //
-// Each write is conditional on the row as Compare read it. A row that changed meanwhile is kept if its version is at
-// least ours (for a removal: the version that was to be removed), and is written otherwise. Throttling and conflicts
-// are retried for up to 30 seconds a transaction. If the token is no longer the newest, the error is [ErrTokenLost]
-// and nothing more is written. After any error the transactions that succeeded stay, and the next Compare finds the
-// rest.
+// Each write is conditional on the row as Compare read it. If the row has changed since then, it is kept if its
+// version is at least the new item's (for a removal: the version of the row that Compare read), and is written
+// otherwise. Throttling and conflicts are retried for up to 30 seconds per transaction. If the token is no longer the
+// newest, the error is [ErrTokenLost] and nothing more is written. After any error, the transactions that succeeded
+// remain, and the next Compare finds the rest.
 func (e *Environment) Write(ctx context.Context, d *Difference, o WriteOptions) (Written, error) {
 	var done Written
 	all := batches(d.writes, o)
@@ -75,12 +76,12 @@ func (o WriteOptions) progress(done, total int) {
 	}
 }
 
-// batches splits writes into transactions, in their order, as full as DynamoDB's limits allow. One write alone always
-// fits: it has no more than two rows of 400 KB.
+// batches splits writes into transactions, in order, as large as DynamoDB's limits allow. A single write always fits,
+// because it has at most two rows of 400 KB.
 func batches(writes []*write, o WriteOptions) (all [][]*write) {
 	limit := maxTransactionItems
 	if o.Token != 0 {
-		limit-- // for the check
+		limit-- // for the check of the token
 	}
 	var batch []*write
 	size := 0
@@ -102,16 +103,16 @@ func batches(writes []*write, o WriteOptions) (all [][]*write) {
 	return all
 }
 
-// transact sends one transaction, and resends what its cancellations left to do. DynamoDB makes all of a
+// transact sends one transaction, and after a cancellation sends the remaining writes again, until one transaction
+// succeeds or no write is left. It adds a transaction to done only if it succeeded. DynamoDB makes all of a
 // transaction's writes or none
-// (https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/transaction-apis.html). It returns nil without a
-// transaction if nothing of the batch is left to do: done.Transactions counts only transactions that succeeded.
+// (https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/transaction-apis.html).
 func (e *Environment) transact(ctx context.Context, batch []*write, token int64, done *Written) error {
 	ctx, cancel := context.WithTimeout(ctx, retryLimit)
 	defer cancel()
 	for attempt := 1; len(batch) > 0; attempt++ {
-		// The input is new each time, so that the SDK gives each its own idempotency token. After a lost answer the
-		// conditions fail, and the rows turn out to be ours.
+		// Each attempt has a new input, so that the SDK gives it a new idempotency token. After a lost response, the
+		// conditions fail, and the rows are found to hold the new items.
 		_, err := e.Client.TransactWriteItems(ctx, e.transaction(batch, token), noSDKRetries)
 		if err == nil {
 			done.Transactions++
@@ -134,15 +135,15 @@ func (e *Environment) transact(ctx context.Context, batch []*write, token int64,
 	return nil
 }
 
-// settle returns the writes of a canceled transaction that are still to be made: those that another row's failure or
-// throttling held up, and those whose row changed but is older than ours. Its error names the row that no retry can
-// fix.
+// settle returns the writes of a canceled transaction that must be retried: writes that failed because of throttling
+// or another row, and writes whose row changed but is still older than the new item. If no retry can fix a row, its
+// error names the row.
 func (e *Environment) settle(
 	ctx context.Context, batch []*write, token int64, canceled *types.TransactionCanceledException, done *Written,
 ) ([]*write, error) {
 	reasons := canceled.CancellationReasons
-	// Any other reason of the token's check, such as a conflict with a sync that takes it now, passes: the next attempt
-	// tells.
+	// Any other reason for the token's check, such as a conflict with a sync that is taking a token, is temporary:
+	// the next attempt finds out whether the token was lost.
 	if token != 0 && len(reasons) > len(batch) {
 		if aws.ToString(reasons[len(batch)].Code) == conditionFailed {
 			return nil, ErrTokenLost
@@ -173,10 +174,10 @@ func (e *Environment) settle(
 	return left, nil
 }
 
-// reread reads a row again whose condition failed, and reports whether it is still to be written. A row of our
-// version or a higher one is kept, whatever it holds: two items of one version cannot be ordered. For a removal, "our
-// version" is the version that was to be removed: a row that was written since then is not removed because of older
-// data.
+// reread reads a row again after its condition failed, and reports whether it must still be written. A row with the
+// new item's version or a higher one is kept, also if its JSON differs, because two items of one version cannot be
+// ordered. A removal keeps a row whose version is at least the version that Compare read: the data is older than that
+// row.
 func (e *Environment) reread(ctx context.Context, w *write, done *Written) (again bool, err error) {
 	kind := w.Kind
 	var now Row
@@ -187,16 +188,16 @@ func (e *Environment) reread(ctx context.Context, w *write, done *Written) (agai
 	if err != nil {
 		return false, err
 	}
-	ours := w.Version // what the row's version must reach to be kept
+	ours := w.Version // a row of at least this version is kept
 	switch {
 	case now == nil && w.action == remove, // another program removed it
 		now != nil && w.action == mark,                                // another program wrote the marker
-		now != nil && w.action != remove && e.same(kind, now, w.item): // the same was written, or the answer was lost
+		now != nil && w.action != remove && e.same(kind, now, w.item): // another program wrote the same, or w succeeded
 		return false, nil
 	case w.action == remove:
 		ours = w.Was
 	}
-	// A row that is gone, or cannot be read, is written.
+	// A row that is missing or cannot be parsed is written.
 	if stored, err := ParseRow(now); err == nil && stored.Version >= ours {
 		done.Kept = append(done.Kept, w.Entry)
 		return false, nil

@@ -64,7 +64,7 @@ func TestTransactionsKeepOrderAndLimits(t *testing.T) {
 	all[0].Items = append(all[0].Items, item("new-segment", 1))
 	want := []string{"+new-segment"}
 	for i := range 15 {
-		key := fmt.Sprint("big-", 15-i) // not in the alphabet's order
+		key := fmt.Sprint("big-", 15-i) // not in alphabetical order
 		big := table.Item{Key: key, Version: 1, JSON: strings.Repeat("x", 390*1024)}
 		all[1].Items = append(all[1].Items, big)
 		want = append(want, "+"+key)
@@ -84,8 +84,8 @@ func deleteRow(t *testing.T, api *spy.Client, key string) {
 	require.NoError(t, err)
 }
 
-// A writer that dies after any of its calls leaves a table that is not marked before it is whole, and that the
-// next Init completes.
+// If a writer crashes after any of its calls, the table has the marker only if it is complete, and the next Init
+// completes it.
 func TestCrashAfterAnyCall(t *testing.T) {
 	errCrash := errors.New("crash")
 	all := many(250, nil)
@@ -113,7 +113,7 @@ func TestCrashAfterAnyCall(t *testing.T) {
 		marker, errRead := s.ReadMarker(t.Context(), layout.MarkerInited)
 		require.NoError(t, errRead)
 		if marker != nil {
-			assert.Len(t, flags(t, s), 250, "marked before it was whole")
+			assert.Len(t, flags(t, s), 250, "the marker was written before the table was complete")
 		}
 		require.NoError(t, initialize(t, s, all))
 		assert.Len(t, flags(t, s), 250)
@@ -129,7 +129,7 @@ func TestCrashAfterAnyCall(t *testing.T) {
 	}
 }
 
-// Somebody changes a row between Init's read and its write.
+// Another program changes a row between Init's read and its write.
 func TestRowsChangedMeanwhile(t *testing.T) {
 	upsert := func(version int) func(*testing.T, *table.Environment) {
 		return func(t *testing.T, other *table.Environment) {
@@ -150,12 +150,12 @@ func TestRowsChangedMeanwhile(t *testing.T) {
 			map[string]int{"a": 5, "b": 2}, []string{"a"}},
 		"equal upsert is no conflict": {upsert(3), []string{"a:3", "b:2"}, map[string]int{"a": 3, "b": 2}, nil},
 		"older upsert is overwritten": {upsert(2), []string{"a:3", "b:2"}, map[string]int{"a": 3, "b": 2}, nil},
-		"updated, we remove": {upsert(2), []string{"b:2"},
+		"updated, Init removes": {upsert(2), []string{"b:2"},
 			map[string]int{"a": 2, "b": 2}, []string{"a"}},
-		"removed, we update": {initialize("b:1"), []string{"a:3", "b:2"},
+		"removed, Init updates": {initialize("b:1"), []string{"a:3", "b:2"},
 			map[string]int{"a": 3, "b": 2}, nil},
-		"removed, we remove":        {initialize("b:1"), []string{"b:2"}, map[string]int{"b": 2}, nil},
-		"reset to lower, we remove": {initialize("a:0", "b:1"), []string{"b:2"}, map[string]int{"b": 2}, nil},
+		"removed, Init removes":        {initialize("b:1"), []string{"b:2"}, map[string]int{"b": 2}, nil},
+		"reset to lower, Init removes": {initialize("a:0", "b:1"), []string{"b:2"}, map[string]int{"b": 2}, nil},
 		"two Inits, the other's is newer": {initialize("a:4", "b:4"), []string{"a:3", "b:3"},
 			map[string]int{"a": 4, "b": 4}, []string{"a", "b"}},
 		"two Inits add, the other is older": {initialize("a:1", "b:1", "c:1"), []string{"a:1", "b:1", "c:2"},
@@ -179,13 +179,14 @@ func TestRowsChangedMeanwhile(t *testing.T) {
 			}
 		}
 		_, got := race(t, api, upsert(5), []string{"a:3", "b:2"})
-		assert.Equal(t, 3, got["a"], "the newer upsert is lost, and the test above would say so")
+		assert.Equal(t, 3, got["a"], "the newer upsert is lost, which the tests above would notice")
 	})
 }
 
 // race compares, lets another program change the table, and writes.
-func race(t *testing.T, api *spy.Client, meanwhile func(*testing.T, *table.Environment), ours []string) (table.Written,
-	map[string]int) {
+func race(
+	t *testing.T, api *spy.Client, meanwhile func(*testing.T, *table.Environment), ours []string,
+) (table.Written, map[string]int) {
 	s := open(api, "")
 	require.NoError(t, initialize(t, s, data("a:1", "b:1")))
 	d, err := s.Compare(t.Context(), data(ours...))
@@ -196,7 +197,7 @@ func race(t *testing.T, api *spy.Client, meanwhile func(*testing.T, *table.Envir
 	return written, flags(t, s)
 }
 
-func TestThrottlingAndConflictsAreWaitedOut(t *testing.T) {
+func TestThrottlingAndConflictsAreRetried(t *testing.T) {
 	throttled := &types.ProvisionedThroughputExceededException{}
 	canceled := func(codes ...string) error {
 		e := &types.TransactionCanceledException{}
@@ -247,7 +248,7 @@ func TestThrottlingAndConflictsAreWaitedOut(t *testing.T) {
 				}
 				start := time.Now()
 				got := initialize(t, s, data("a:3", "b:3"))
-				require.ErrorIs(t, got, err, "the last error is kept")
+				require.ErrorIs(t, got, err, "the last error is returned")
 				require.ErrorContains(t, got, "gave up")
 				assert.Equal(t, 30*time.Second, time.Since(start))
 			})
@@ -255,7 +256,7 @@ func TestThrottlingAndConflictsAreWaitedOut(t *testing.T) {
 	}
 }
 
-// The call was made, but its answer was lost.
+// Calls succeed, but their responses are lost.
 func TestLostAnswers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		api := spy.New()
@@ -272,11 +273,11 @@ func TestLostAnswers(t *testing.T) {
 		require.NoError(t, err)
 		written, err := s.Write(t.Context(), d, table.WriteOptions{})
 		require.NoError(t, err)
-		assert.Empty(t, written.Kept, "our own rows are not those of another program")
+		assert.Empty(t, written.Kept, "the rows are not taken for another program's")
 		assert.Equal(t, map[string]int{"a": 1, "b": 1}, flags(t, s))
-		fence, err := s.TakeToken(t.Context())
+		token, err := s.TakeToken(t.Context())
 		require.NoError(t, err)
-		assert.Equal(t, int64(2), fence)
+		assert.Equal(t, int64(2), token)
 	})
 }
 
@@ -303,7 +304,7 @@ func TestOtherCancellationsNameTheRow(t *testing.T) {
 	require.ErrorContains(t, initialize(t, s, data("a:1", "b:1")), "1 reasons for 2 rows")
 }
 
-func TestFence(t *testing.T) {
+func TestFencingToken(t *testing.T) {
 	api := spy.New()
 	older, newer := open(api, "p"), open(api, "p")
 	first, err := older.TakeToken(t.Context())
@@ -323,17 +324,17 @@ func TestFence(t *testing.T) {
 	written, err := older.Write(t.Context(), d, table.WriteOptions{Token: first})
 	require.ErrorIs(t, err, table.ErrTokenLost)
 	assert.Equal(t, 1, written.Transactions)
-	assert.Len(t, flags(t, older), 150+98, "99 rows and the check to a transaction")
+	assert.Len(t, flags(t, older), 150+98, "99 rows and the check in each transaction")
 
 	other, err := open(api, "").TakeToken(t.Context())
 	require.NoError(t, err)
-	assert.Equal(t, int64(1), other, "each environment has its own")
+	assert.Equal(t, int64(1), other, "each environment has its own token")
 	_, hasItem := api.Row(t, "p:$sync", "p:$sync")["item"]
-	assert.False(t, hasItem, "what begins with $ has no item")
+	assert.False(t, hasItem, "a marker has no item")
 	api.Reset()
 	d, err = newer.Compare(t.Context(), many(250, map[int]int{0: 2}))
 	require.NoError(t, err)
 	_, err = newer.Write(t.Context(), d, table.WriteOptions{Token: first + 1})
 	require.NoError(t, err)
-	assert.Len(t, flags(t, newer), 250, "the next one completes it")
+	assert.Len(t, flags(t, newer), 250, "the newer sync completes the table")
 }

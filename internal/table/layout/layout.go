@@ -1,8 +1,8 @@
-// Package layout names the table's attributes and builds its keys. It imports only the standard library, so that every
-// package and function can share it, whatever AWS library it uses. Package table builds rows from it.
+// Package layout defines the table's attribute names and keys. It imports only the standard library, so that every
+// package can use it, whatever its version of the AWS SDK. Package table builds rows from it.
 //
-// An item's row is {namespace: "[prefix:]kind", key, version, item}. That is the schema of LaunchDarkly's own stores. A
-// marker's row has its namespace as its key and no item.
+// An item's row is {namespace: "[prefix:]kind", key, version, item}. That is the schema of LaunchDarkly's own stores.
+// A marker's row has its namespace as its key and no item.
 package layout
 
 import (
@@ -12,8 +12,9 @@ import (
 	"unicode/utf8"
 )
 
-// The attributes of LaunchDarkly's schema. Namespace is the partition key and key the sort key, both strings. Version
-// is a number, item a string with LaunchDarkly's JSON. Our own rows have no item.
+// The attributes of LaunchDarkly's schema. The namespace is the partition key and the key is the sort key; both are
+// strings. The version is a number, and the item is a string with LaunchDarkly's JSON. The rows of warmflags have no
+// item.
 const (
 	AttrNamespace = "namespace"
 	AttrKey       = "key"
@@ -29,11 +30,11 @@ const (
 	AttrHeld   = "held"
 )
 
-// The names of markers. They take the place of a kind in a namespace; all begin with a dollar sign.
+// The names of markers. A marker's namespace has this name in place of a kind. All names begin with a dollar sign.
 const (
 	MarkerInited  = "$inited"  // LaunchDarkly's: the environment's data set is complete
-	MarkerSync    = "$sync"    // ours: the fencing token, in the attribute version
-	MarkerJournal = "$journal" // ours: the journal's rows are "[prefix:]$journal/region/copy"
+	MarkerSync    = "$sync"    // warmflags': the fencing token, in the attribute version
+	MarkerJournal = "$journal" // warmflags': the journal's rows are "[prefix:]$journal/region/copy"
 )
 
 // The kinds of LaunchDarkly's big segments, which the Relay Proxy writes. Their rows are not items. All begin with
@@ -44,12 +45,12 @@ const (
 	BigSegmentsUser     = BigSegments + "user"
 )
 
-// MaxPrefix is the longest prefix, in bytes. The sort key of a journal's row is its namespace, and DynamoDB allows
-// 1,024 bytes there: this leaves half of them for what follows the prefix.
+// MaxPrefix is the maximum length of a prefix, in bytes. The sort key of a journal's row is its namespace, which
+// DynamoDB limits to 1,024 bytes. Half of them are for the prefix, the rest for what follows it.
 const MaxPrefix = 512
 
-// CheckPrefix reports a prefix whose changes cannot be announced: it is too long for a journal, or has characters that
-// no message can carry.
+// CheckPrefix returns an error if changes of the prefix could not be announced: it is too long for a journal's key,
+// or has characters that a message cannot contain.
 func CheckPrefix(prefix string) error {
 	if len(prefix) > MaxPrefix {
 		return fmt.Errorf("the prefix has %d bytes: use %d at most", len(prefix), MaxPrefix)
@@ -68,7 +69,7 @@ func IsSendable(s string) bool {
 	})
 }
 
-// Namespace returns the partition key of a kind, or of a marker, in the environment with that prefix, which may be
+// Namespace returns the partition key of a kind, or of a marker, in the environment with the prefix, which may be
 // empty.
 func Namespace(prefix, kind string) string {
 	if prefix == "" {
@@ -78,7 +79,7 @@ func Namespace(prefix, kind string) string {
 }
 
 // SplitNamespace splits a namespace into its prefix, which may be empty, and its kind. A kind contains no colon; a
-// prefix may. It is the inverse of [Namespace], and reports false for what Namespace never returns.
+// prefix may. It is the inverse of [Namespace]; ok is false for a text that Namespace never returns.
 func SplitNamespace(namespace string) (prefix, kind string, ok bool) {
 	colon := strings.LastIndexByte(namespace, ':')
 	if colon == 0 { // Namespace writes no colon after an empty prefix
@@ -91,5 +92,5 @@ func SplitNamespace(namespace string) (prefix, kind string, ok bool) {
 	return prefix, kind, kind != ""
 }
 
-// IsMarker reports whether a kind is a marker's name and not a kind of items.
+// IsMarker reports whether a kind is the name of a marker.
 func IsMarker(kind string) bool { return strings.HasPrefix(kind, "$") }
