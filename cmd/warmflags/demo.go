@@ -20,9 +20,7 @@ func demoCommand(target *targetFlags) *cobra.Command {
 clients in daemon mode with a TTL of an hour, all in this process, flips flags at random and measures the time
 from each flip to the first evaluation that shows it, for every client.
 
-With --stack it measures a deployed stack instead, from a write to the stack's table to evaluations here: it writes
-flags of its own under the prefix ` + demo.DeployedPrefix + `, which no sync touches, and removes them when it ends;
-the small row of that prefix's journal stays. It begins after a minute or so, when its queues' policies surely apply.
+warmflags status --probe does the like for a deployed stack: it follows one change through it.
 
 With --sabotage it ends at the first fault that it sees, and prints it.
 
@@ -33,7 +31,7 @@ Exit code 1 means that a flip was lost or an evaluation stale, or that the demo 
 			if bar := cmd.ErrOrStderr(); !target.json && isTerminal(bar) {
 				config.Progress = func(done, total int) { drawProgress(bar, done, total) }
 			}
-			report, err := runDemo(cmd, target, config)
+			report, err := demo.Run(cmd.Context(), config)
 			if err != nil {
 				return err
 			}

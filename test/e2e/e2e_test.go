@@ -28,6 +28,7 @@ import (
 
 	"github.com/warmflags/warmflags/dynamostore"
 	"github.com/warmflags/warmflags/internal/local/launchdarkly"
+	"github.com/warmflags/warmflags/internal/operate"
 	"github.com/warmflags/warmflags/test/emulator"
 )
 
@@ -72,7 +73,7 @@ func TestStack(t *testing.T) {
 	t.Run("a poison record", func(t *testing.T) { poison(t, e, consumers, stack["TableName"]) })
 	t.Run("records that expired unpublished", func(t *testing.T) { expired(t, consumers, stack["StreamFailureQueueUrl"]) })
 	t.Run("an update while flags flip", func(t *testing.T) { update(t, e, consumers, parameters) })
-	t.Run("warmflags demo measures the stack", measure)
+	t.Run("warmflags status --probe follows a change through the stack", measure)
 	t.Run("nothing is left over", func(t *testing.T) {
 		assert.Equal(t, []int{0, 0}, []int{waiting(t, stack["RequestQueueUrl"]), waiting(t, stack["StreamFailureQueueUrl"])})
 	})
@@ -215,26 +216,27 @@ func update(t *testing.T, e *environment, consumers []*consumer, parameters []st
 	requireSeen(t, consumers, e.flip(t, 30))
 }
 
-// measure runs the command line's demo against the stack.
+// measure has the command line follow one change through the stack.
 func measure(t *testing.T) {
-	command := exec.CommandContext(t.Context(), "go", "run", "./cmd/warmflags", "demo", "--stack", stackName,
-		"--changes", "10", "--consumers", "2", "--json")
+	command := exec.CommandContext(t.Context(), "go", "run", "./cmd/warmflags", "status", "--stack", stackName, "--probe", "--json")
 	command.Dir = root()
 	command.Env = append(append(os.Environ(), world.cloud.Environment()...), "AWS_ENDPOINT_URL="+world.gate.server.URL)
 	var problems bytes.Buffer
 	command.Stderr = &problems
 	said, err := command.Output()
 	require.NoError(t, err, problems.String())
-	var report struct {
-		Changes, Lost, Evaluations int
-		P50                        float64 `json:"p50_ms"`
-		P99                        float64 `json:"p99_ms"`
-	}
+	var report operate.ProbeReport
 	require.NoError(t, json.Unmarshal(said, &report), string(said))
-	assert.Equal(t, 10, report.Changes)
-	assert.Zero(t, report.Lost)
-	assert.Positive(t, report.Evaluations)
-	t.Logf("from a write to an evaluation: p50 %.0f ms, p99 %.0f ms", report.P50, report.P99)
+	assert.Len(t, report.Hops, 4)
+	assert.True(t, report.Removed)
+	rows, err := dynamodb.NewFromConfig(world.gate.config()).Scan(t.Context(), &dynamodb.ScanInput{TableName: &report.Table})
+	require.NoError(t, err)
+	for _, row := range rows.Items {
+		assert.NotContains(t, row["namespace"].(*types.AttributeValueMemberS).Value, operate.ProbePrefix)
+	}
+	for _, hop := range report.Hops {
+		t.Logf("%s: %.0f ms", hop.Name, hop.MS)
+	}
 }
 
 // waiting is how many messages a queue has or has handed out, once there are none or it is late.

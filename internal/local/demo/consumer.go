@@ -3,6 +3,7 @@ package demo
 import (
 	"context"
 	"fmt"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -31,10 +32,9 @@ type consumer struct {
 	client *ld.LDClient
 
 	told []atomic.Int64 // by flag: the newest version that Invalidate returned for
-	// closed when its source has said InvalidateAll as often as it does at its start: nothing is missed from then on
-	ready chan struct{}
-	start int64        // how often that is
-	alls  atomic.Int64 // how often it has
+	// closed when its source has called InvalidateAll for the first time: nothing is missed from then on
+	ready   chan struct{}
+	started sync.Once // closes ready
 
 	evaluations, failures atomic.Int64
 }
@@ -44,10 +44,10 @@ func bareConsumer(id int, c Config, b *board) *consumer {
 	return &consumer{id: id, flags: c.Flags, board: b, told: make([]atomic.Int64, c.Flags)}
 }
 
-func newConsumer(id int, start int64, c Config, b *board,
+func newConsumer(id int, c Config, b *board,
 	inner subsystems.ComponentConfigurer[subsystems.PersistentDataStore]) (*consumer, error) {
 	x := bareConsumer(id, c, b)
-	x.ready, x.start = make(chan struct{}), start
+	x.ready = make(chan struct{})
 	cached := cachedstore.New(inner, cacheOptions()...)
 	var store subsystems.ComponentConfigurer[subsystems.DataStore] = cached
 	x.sink = cached
@@ -100,14 +100,10 @@ func (x *consumer) note(changes ...change.Change) {
 // InvalidateAll implements [change.Sink]. Of a service's source it counts at its start only: what a message should have
 // brought must not be seen by luck.
 func (x *consumer) InvalidateAll() {
-	n := x.alls.Add(1)
-	if n > x.start {
-		return
-	}
-	x.sink.InvalidateAll()
-	if n == x.start {
+	x.started.Do(func() {
+		x.sink.InvalidateAll()
 		close(x.ready)
-	}
+	})
 }
 
 // run evaluates flags until ctx ends: in turns one that it waits for, and the next of all.

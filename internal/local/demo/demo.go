@@ -87,7 +87,7 @@ const burst = 12
 
 // flipAll makes the flips: at least half alone, each once all consumers have seen the one before, the rest in bursts.
 // With sabotage it stops at the first fault, and returns it.
-func flipAll(ctx context.Context, c Config, b *board, p flipper) (fault string, err error) {
+func flipAll(ctx context.Context, c Config, b *board, p *path) (fault string, err error) {
 	var stop <-chan struct{}
 	if c.Sabotage != "" {
 		stop = b.firstStale

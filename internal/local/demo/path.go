@@ -182,7 +182,7 @@ func noteStreamed(b *board, record events.DynamoDBEventRecord) {
 func (p *path) startConsumers(ctx context.Context, c Config, b *board) error {
 	inner := dynamostore.DataStore(p.table).Client(p.cloud.DynamoDB)
 	for id := range c.Consumers {
-		x, err := newConsumer(id, 1, c, b, inner)
+		x, err := newConsumer(id, c, b, inner)
 		if err != nil {
 			return err
 		}

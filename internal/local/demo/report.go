@@ -13,7 +13,6 @@ import (
 // Report is what a run saw. Its JSON is what `warmflags demo --json` prints. Times are milliseconds, end to end
 // (from a flip to a consumer's first evaluation that shows it) where they do not say otherwise.
 type Report struct {
-	Stack     string   `json:"stack,omitempty"` // that was measured; empty: all was in this process
 	Changes   int      `json:"changes"`         // flips that were made
 	Alone     int      `json:"alone"`           // flips that went alone
 	Consumers int      `json:"consumers"`       // clients that evaluated flags
@@ -163,12 +162,10 @@ func (r *Report) WriteTo(w io.Writer) (int64, error) {
 		r.Consumers, r.Services, r.Lambdas, r.Evaluations, r.Failures)
 	_, _ = fmt.Fprintf(table, "lost\t%d\n", r.Lost)
 	_, _ = fmt.Fprintf(table, "stale reads\t%d\n", r.Stale)
-	if r.Stack == "" { // what is inside a stack cannot be counted from here
-		_, _ = fmt.Fprintf(table, "syncs\t%d\n", r.Syncs)
-		_, _ = fmt.Fprintf(table, "messages\t%d, %d changes coalesced\n", r.Messages, r.Coalesced)
-		_, _ = fmt.Fprintf(table, "table\t%d reads, %d writes\n", r.TableReads, r.TableWrites)
-		_, _ = fmt.Fprintf(table, "journal\t%d reads, %d writes\n", r.Polls, r.Appends)
-	}
+	_, _ = fmt.Fprintf(table, "syncs\t%d\n", r.Syncs)
+	_, _ = fmt.Fprintf(table, "messages\t%d, %d changes coalesced\n", r.Messages, r.Coalesced)
+	_, _ = fmt.Fprintf(table, "table\t%d reads, %d writes\n", r.TableReads, r.TableWrites)
+	_, _ = fmt.Fprintf(table, "journal\t%d reads, %d writes\n", r.Polls, r.Appends)
 	_ = table.Flush()
 	_, _ = fmt.Fprintln(&out)
 	_, _ = fmt.Fprintf(table, "milliseconds\tp50\tp99\tmax\n")
