@@ -10,7 +10,7 @@ import (
 	"github.com/warmflags/warmflags/v4store"
 )
 
-// A cache over any store of go-client.v4; a source of changes, such as subscriber.Queue, delivers to it.
+// A cache over any store of go-client.v4. A source of changes, such as subscriber.Queue, delivers to it.
 func ExampleCached() {
 	table := newMemory(new(testing.T)) // v4store.DynamoDB[ld.VersionedDataKind, ld.VersionedData]("my-flags")
 	table.put("checkout", 7)
@@ -19,7 +19,7 @@ func ExampleCached() {
 	flag, err := cache.Get(ld.Features, "checkout")
 	fmt.Println(flag.GetVersion(), err)
 
-	table.put("checkout", 8) // by another process, which makes a message
+	table.put("checkout", 8) // by another process; the stack publishes a message
 	cache.Invalidate(change.Change{Kind: change.KindFeatures, Key: "checkout", Version: 8})
 	flag, err = cache.Get(ld.Features, "checkout")
 	fmt.Println(flag.GetVersion(), err)

@@ -16,13 +16,13 @@ func CacheClock(now func() (mono, wall time.Duration)) CacheOption {
 	}
 }
 
-// MaxUnknown sets how many unknown keys are remembered.
+// MaxUnknown sets the number of unknown keys that are kept in memory.
 func MaxUnknown(n int) CacheOption { return func(o *cacheOptions) { o.unknown = n } }
 
-// ManyStale sets how many items an All reads one by one.
+// ManyStale sets the number of items that an All reads one by one.
 func ManyStale(n int) CacheOption { return func(o *cacheOptions) { o.stale = n } }
 
-// Held returns how many entries go-cache holds of a kind, and how many of them it would take away by itself.
+// Held returns the number of a kind's entries in go-cache, and how many of them go-cache would expire.
 func (c *Cache[K, I]) Held(kind K) (entries, expiring int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

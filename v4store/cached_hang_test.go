@@ -16,8 +16,8 @@ import (
 	"github.com/warmflags/warmflags/v4store"
 )
 
-// 500 throttled flags, while all others can be read, for a minute.
-func TestThrottledKeysCostFewReadsAndOneLine(t *testing.T) {
+// 500 flags are throttled for a minute, while all others can be read.
+func TestThrottledKeysCauseFewReadsAndOneLine(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var log bytes.Buffer
 		s := newSystem(t, v4store.Logger(slog.New(slog.NewTextHandler(&log, nil))))
@@ -42,7 +42,7 @@ func TestThrottledKeysCostFewReadsAndOneLine(t *testing.T) {
 			time.Sleep(time.Second)
 		}
 		stats := s.Stats()
-		assert.Less(t, stats.Errors-before.Errors, 500+30, "one of each key, then a few in a minute")
+		assert.Less(t, stats.Errors-before.Errors, 500+30, "one per key, then a few per minute")
 		assert.Equal(t, stats.Errors-before.Errors+60, stats.Reads-before.Reads)
 		assert.LessOrEqual(t, s.readsOf(marker), 2, "one check")
 		assert.Equal(t, 1, strings.Count(log.String(), "\n"), log.String())
@@ -62,7 +62,7 @@ func TestThrottledKeysCostFewReadsAndOneLine(t *testing.T) {
 	})
 }
 
-func TestATableThatHangsIsWaitedForOnce(t *testing.T) {
+func TestCallsWaitOnceForATableThatHangs(t *testing.T) {
 	cases := []struct {
 		name       string
 		invalidate bool
@@ -71,7 +71,7 @@ func TestATableThatHangsIsWaitedForOnce(t *testing.T) {
 	}{
 		{"an expired value", false, false, 250 * time.Millisecond},
 		{"an invalidated value", true, false, time.Second},
-		{"an expired value in the first read after a pause", false, true, time.Second},
+		{"an expired value in the first read after a freeze", false, true, time.Second},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
@@ -109,10 +109,10 @@ func TestATableThatHangsIsWaitedForOnce(t *testing.T) {
 					release()
 				}
 				time.Sleep(5 * time.Second)
-				s.version("flag0") // begins a probe
+				s.version("flag0") // starts a probe
 				synctest.Wait()
 				for key := range flags {
-					assert.Equal(t, 2, s.version(key), "fresh after the pause and the probe")
+					assert.Equal(t, 2, s.version(key), "fresh after the backoff and the probe")
 				}
 			})
 		})
@@ -136,8 +136,8 @@ func TestAColdCacheWaitsOnceForATableThatHangs(t *testing.T) {
 	})
 }
 
-// In Lambda timers stand still between invocations, so Wake begins the probe.
-func TestWakeBeginsAProbe(t *testing.T) {
+// In Lambda, timers do not run between invocations, so Wake starts the probe.
+func TestWakeStartsAProbe(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSystem(t, v4store.Logger(slog.New(slog.DiscardHandler)))
 		s.put("flag", 1)
@@ -149,7 +149,7 @@ func TestWakeBeginsAProbe(t *testing.T) {
 		s.put("flag", 2)
 		s.Wake()
 		synctest.Wait()
-		assert.Equal(t, 1, s.version("flag"), "the pause is not over")
+		assert.Equal(t, 1, s.version("flag"), "the backoff has not ended")
 		s.move(0, time.Minute) // frozen
 		s.Wake()
 		synctest.Wait()

@@ -30,7 +30,7 @@ func (o *odd) All(ld.VersionedDataKind) (map[string]ld.VersionedData, error) {
 
 func (o *odd) Init(map[ld.VersionedDataKind]map[string]ld.VersionedData) error { return nil }
 
-func TestNilItemsAreNone(t *testing.T) {
+func TestANilItemIsAMissingItem(t *testing.T) {
 	for name, item := range map[string]ld.VersionedData{"nil": nil, "a nil pointer": (*ld.Flag)(nil)} {
 		t.Run(name, func(t *testing.T) {
 			cache := v4store.Cached[ld.VersionedDataKind, ld.VersionedData](&odd{item: item})
@@ -44,9 +44,9 @@ func TestNilItemsAreNone(t *testing.T) {
 	}
 }
 
-func TestInitMakesItInitialized(t *testing.T) {
+func TestAfterInitTheCacheIsInitialized(t *testing.T) {
 	cache := v4store.Cached[ld.VersionedDataKind, ld.VersionedData](&odd{})
-	assert.False(t, cache.Initialized(), "a panic means no")
+	assert.False(t, cache.Initialized(), "a panic means false")
 	require.NoError(t, cache.Init(nil))
 	assert.True(t, cache.Initialized(), "at once")
 }

@@ -29,13 +29,13 @@ func TestTheLastKnownValueIsServedInAnOutage(t *testing.T) {
 			assert.Equal(t, 1, s.version("flag"))
 			assert.Equal(t, want, s.versions())
 		}
-		assert.Zero(t, s.readsOf("flag"), "it is not tried again at each Get")
+		assert.Zero(t, s.readsOf("flag"), "it is not read again at each Get")
 		assert.Equal(t, 2, s.readsOf(whole))
 		_, err := s.Cache.Get(ld.Segments, "segment")
-		require.ErrorIs(t, err, errTable, "nothing is known of it")
+		require.ErrorIs(t, err, errTable, "it has no last known value")
 		_, err = s.Cache.All(ld.Segments)
 		require.ErrorIs(t, err, errTable)
-		assert.Equal(t, 1, s.Stats().Errors, "they do not try either")
+		assert.Equal(t, 1, s.Stats().Errors, "other keys are not read either")
 		assert.Equal(t, 100, s.Stats().StaleServes)
 		synctest.Wait()
 		assert.Equal(t, 1, strings.Count(log.String(), "table is down"), "one line")
@@ -43,15 +43,15 @@ func TestTheLastKnownValueIsServedInAnOutage(t *testing.T) {
 		s.put("flag", 2)
 		s.fail(nil)
 		s.pass(5 * time.Second)
-		assert.Equal(t, 1, s.version("flag"), "it begins a probe, and does not wait for it")
+		assert.Equal(t, 1, s.version("flag"), "this Get starts a probe and does not wait for it")
 		synctest.Wait()
 		assert.Equal(t, 2, s.version("flag"), "it recovers by itself")
 		assert.Equal(t, map[string]int{"flag": 2, "other": 1}, s.versions())
 	})
 }
 
-// A read of the whole kind failed, but the table answers others: a message makes All try it again at once.
-func TestAMessageEndsTheBackoffOfOneRead(t *testing.T) {
+// A read of the whole kind failed, but other reads succeed. An invalidation makes All read the kind again at once.
+func TestAnInvalidationEndsTheBackoffOfOneRead(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSystem(t)
 		s.put("flag", 1)
@@ -60,7 +60,7 @@ func TestAMessageEndsTheBackoffOfOneRead(t *testing.T) {
 		s.failOnly(whole, errTable)
 		assert.Equal(t, map[string]int{"flag": 1}, s.versions())
 		s.pass(50 * time.Millisecond)
-		assert.Equal(t, 1, s.version("flag"), "begins a probe, which succeeds")
+		assert.Equal(t, 1, s.version("flag"), "starts a probe, which succeeds")
 		synctest.Wait()
 		s.failOnly(whole, nil)
 		s.put("flag", 2)
@@ -85,18 +85,18 @@ func TestManyChangedFlagsDoNotRepeatAFailedAll(t *testing.T) {
 		}
 		s.failOnly(whole, errTable)
 		for range 10 {
-			assert.Equal(t, want, s.versions(), "as last known")
+			assert.Equal(t, want, s.versions(), "the last known values")
 		}
-		assert.Equal(t, 2, s.readsOf(whole), "it is left alone for a moment")
+		assert.Equal(t, 2, s.readsOf(whole), "the kind is in backoff")
 		s.failOnly(whole, nil)
 		s.pass(5 * time.Second)
-		s.versions() // begins a probe
+		s.versions() // starts a probe
 		synctest.Wait()
 		assert.Equal(t, 2, s.versions()["flag7"])
 	})
 }
 
-func TestABrokenRowReplacesNothing(t *testing.T) {
+func TestABrokenRowKeepsItsLastKnownValue(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSystem(t)
 		s.put("flag", 1)
@@ -113,7 +113,7 @@ func TestABrokenRowReplacesNothing(t *testing.T) {
 			assert.Equal(t, 1, s.version("flag"))
 			got, err := s.Cache.Get(ld.Features, "new")
 			require.NoError(t, err)
-			assert.Nil(t, got, "it was not there when it was last read")
+			assert.Nil(t, got, "it did not exist when it was last read")
 			s.pass(time.Minute)
 		}
 		s.mu.Lock()
@@ -137,7 +137,7 @@ func TestMaxStaleLimitsLastKnownValues(t *testing.T) {
 				assert.Len(t, s.versions(), 1)
 			}
 			s.move(0, max(1, time.Hour))
-			for range 2 { // the second one does not even try
+			for range 2 { // the second one does not start a read
 				_, err := s.Cache.Get(ld.Features, "flag")
 				require.ErrorIs(t, err, errTable)
 				_, err = s.Cache.All(ld.Features)
@@ -157,14 +157,14 @@ func TestAReadThatTakesTooLongIsAbandoned(t *testing.T) {
 		require.ErrorContains(t, err, "abandoned")
 		assert.Equal(t, 3*time.Second, time.Since(begun))
 		_, err = s.Cache.Get(ld.Features, "flag")
-		require.ErrorContains(t, err, "abandoned", "left alone for a while")
+		require.ErrorContains(t, err, "abandoned", "the flag is in backoff")
 
 		s.pass(time.Second)
 		next := s.hold("flag")
 		s.put("flag", 2)
 		second := async(func() int { return s.version("flag") })
 		synctest.Wait()
-		release() // the abandoned read ends during its successor
+		release() // the abandoned read ends during the next read
 		synctest.Wait()
 		next()
 		assert.Equal(t, 2, <-second)

@@ -17,7 +17,7 @@ import (
 	"github.com/warmflags/warmflags/v4store"
 )
 
-// fill puts n flags of a version into the table, and returns them.
+// fill writes n flags with a version to the table, and returns them.
 func (s *system) fill(n, version int) map[string]int {
 	want := map[string]int{}
 	for i := range n {
@@ -35,7 +35,7 @@ func waited(f func()) time.Duration {
 }
 
 func TestAllIsFreshAfterManyInvalidations(t *testing.T) {
-	t.Run("while an older Get is in flight", func(t *testing.T) {
+	t.Run("while an older Get is in progress", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			s := newSystem(t)
 			s.fill(30, 1)
@@ -43,7 +43,7 @@ func TestAllIsFreshAfterManyInvalidations(t *testing.T) {
 			s.invalidate("flag3", 0)
 			get := s.hold("flag3")
 			early := async(func() int { return s.version("flag3") })
-			synctest.Wait() // it has seen version 1
+			synctest.Wait() // its read has seen version 1
 			want := s.fill(30, 2)
 			for key := range want {
 				s.invalidate(key, 2)
@@ -58,7 +58,7 @@ func TestAllIsFreshAfterManyInvalidations(t *testing.T) {
 			assert.Equal(t, want, <-all)
 		})
 	})
-	t.Run("and one more during the Query", func(t *testing.T) {
+	t.Run("with one more during the Query", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			s := newSystem(t)
 			want := s.fill(30, 1)
@@ -112,9 +112,9 @@ func TestInvalidateAllCostsOneReadOfACachedKind(t *testing.T) {
 	})
 }
 
-// An All that finds many items stale while an older read of the kind is in flight waits for one more, and reads no item
-// by itself.
-func TestAllJoinsNoReadThatIsOlderThanManyStaleItems(t *testing.T) {
+// An All finds many stale items while an older read of the kind is in progress. It waits for one more read of the kind,
+// and reads no item on its own.
+func TestAllDoesNotJoinAReadThatIsOlderThanManyStaleItems(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSystem(t)
 		s.fill(500, 1)
@@ -147,7 +147,7 @@ func TestAnEmptiedTableIsAnOutage(t *testing.T) {
 		assert.Equal(t, 1, s.readsOf(marker), "once, after the first item")
 		s.put("flag0", 0)
 		s.invalidate("flag0", 0)
-		assert.Zero(t, s.version("flag0"), "removed: the marker is there")
+		assert.Zero(t, s.version("flag0"), "removed: the marker exists")
 		assert.Equal(t, 2, s.readsOf(marker))
 		s.put("flag0", 1)
 		s.invalidate("flag0", 0)
@@ -164,7 +164,7 @@ func TestAnEmptiedTableIsAnOutage(t *testing.T) {
 		s.put("flag1", 2)
 		s.InvalidateAll()
 		time.Sleep(5 * time.Second)
-		s.version("flag1") // begins a probe
+		s.version("flag1") // starts a probe
 		synctest.Wait()
 		assert.Equal(t, map[string]int{"flag0": 1, "flag1": 2, "flag2": 1}, s.versions(),
 			"a row that was read is served")
@@ -172,13 +172,13 @@ func TestAnEmptiedTableIsAnOutage(t *testing.T) {
 		s.marker = true
 		s.InvalidateAll()
 		time.Sleep(5 * time.Second)
-		s.versions() // begins a probe
+		s.versions() // starts a probe
 		synctest.Wait()
-		assert.Equal(t, map[string]int{"flag1": 2}, s.versions(), "the marker is back: absence is believed")
+		assert.Equal(t, map[string]int{"flag1": 2}, s.versions(), "the marker exists again: absence is accepted")
 	})
 }
 
-func TestAbsenceIsBelievedIfNoMarkerWasSeen(t *testing.T) {
+func TestAbsenceIsAcceptedIfNoMarkerWasSeen(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSystem(t)
 		s.put("flag", 1)
@@ -208,14 +208,15 @@ func TestAfterCloseGetReturnsAnError(t *testing.T) {
 		require.ErrorContains(t, err, "the cache is closed")
 		release()
 		synctest.Wait()
-		assert.Empty(t, log.String(), "a read that ends later is no outage")
+		assert.Empty(t, log.String(), "a read that ends later is not an outage")
 		s.Wake()
 		s.InvalidateAll()
-		require.NoError(t, s.Close(), "again")
+		require.NoError(t, s.Close(), "closed twice")
 	})
 }
 
-// A logger can evaluate a flag: it must not be called with a lock held, nor by the read that the evaluation waits for.
+// A logger can evaluate a flag. So it must not be called with a lock held, nor by the read that the evaluation waits
+// for.
 func TestALoggerCanEvaluateAFlag(t *testing.T) {
 	for line, provoke := range map[string]func(s *system){
 		"removed unknown keys": func(s *system) {
@@ -263,21 +264,21 @@ func TestALoggerCanEvaluateAFlag(t *testing.T) {
 type evaluating struct {
 	slog.Handler
 	evaluate func()
-	line     string // the first one
+	line     string // the first line
 }
 
 func (e *evaluating) Enabled(_ context.Context, _ slog.Level) bool { return true }
 
 func (e *evaluating) Handle(_ context.Context, record slog.Record) error {
-	if e.line == "" { // and not what the evaluation logs
+	if e.line == "" { // ignores lines that the evaluation logs
 		e.line = record.Message
 		e.evaluate()
 	}
 	return nil
 }
 
-// A message whose version the table does not have costs one read: the table may have been reset.
-func TestAMessagesVersionIsNotTrusted(t *testing.T) {
+// A message with a version that the table does not have costs one read, because the table may have been reset.
+func TestTheVersionInAMessageIsIgnored(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSystem(t)
 		s.put("flag", 1)

@@ -17,9 +17,9 @@ import (
 
 var campaign = sim.Flags()
 
-// simulated is what the simulator judges. The simulator uses the interfaces of SDK v7, so the cache is between two
-// adapters. A preload is a call of All, as users do it. The cache reads the table only for its callers, and reads the
-// clock at each Get, in Lambda or not, strict or not.
+// simulated is the subject that the simulator tests. The simulator uses the interfaces of SDK v7, so the cache is
+// between two adapters. A preload is a call of All, as in users' programs. The cache has no background reads, and reads
+// the clock at each Get, whether in Lambda or not, strict or not.
 var simulated = sim.Subject{NoStatus: true, Recovery: 6 * time.Second, ShortWait: v4store.DefaultShortWait,
 	ManyStale: 1, Forgets: true, New: func(s sim.Setup) sim.System {
 		core, _ := s.Table.Build(nil)
@@ -34,7 +34,7 @@ var simulated = sim.Subject{NoStatus: true, Recovery: 6 * time.Second, ShortWait
 		return system
 	}}
 
-// simItem is what a read of the table found. A tombstone is an item too: the judge looks at its version.
+// simItem is the result of a read of the table. A tombstone is an item too, because the model compares its version.
 type simItem struct {
 	key  string
 	item ldstoretypes.ItemDescriptor
@@ -59,7 +59,8 @@ func (k simKind) kind() ldstoretypes.DataKind {
 	return nil
 }
 
-// simTable is the simulator's table as a store of go-client.v4: broken JSON is an error of a Get, and skipped by All.
+// simTable is the simulator's table as a store of go-client.v4. Broken JSON is an error of a Get, and is skipped by
+// All.
 type simTable struct {
 	core subsystems.PersistentDataStore
 }
@@ -124,10 +125,10 @@ func (t simTable) Upsert(kind ld.VersionedDataKind, item ld.VersionedData) error
 }
 func (t simTable) Initialized() bool { return t.core.IsInitialized() }
 
-// simSystem is the cache as the simulator sees it.
+// simSystem is the cache as a sim.System.
 type simSystem struct {
 	*v4store.Cache[ld.VersionedDataKind, ld.VersionedData]
-	preload bool // not done yet
+	preload bool // the preload has not started yet
 	status  subsystems.DataStoreUpdateSink
 }
 
@@ -140,7 +141,7 @@ func (s *simSystem) Build(context subsystems.ClientContext) (subsystems.DataStor
 		done := make(chan struct{})
 		for _, kind := range ldstoreimpl.AllKinds() {
 			go func() {
-				_, _ = s.All(simKind{kind.GetName()}) // what could not be read is read when it is asked for
+				_, _ = s.All(simKind{kind.GetName()}) // items that could not be read are read when they are needed
 				done <- struct{}{}
 			}()
 		}
@@ -151,7 +152,7 @@ func (s *simSystem) Build(context subsystems.ClientContext) (subsystems.DataStor
 	return simClient{s}, nil
 }
 
-// simClient is a client's view of it.
+// simClient is a client's data store.
 type simClient struct{ *simSystem }
 
 func (c simClient) Get(kind ldstoretypes.DataKind, key string) (ldstoretypes.ItemDescriptor, error) {
@@ -183,28 +184,28 @@ func TestSim(t *testing.T) {
 	campaign.Run(t, simulated)
 }
 
-// regressions are histories in which the cache once broke a promise, shrunk.
+// regressions are shrunk histories in which the cache once broke a promise.
 var regressions = [][2]string{
 	{"All served an item's read from before a freeze",
 		"ttl=1m held lambda; get 0 0; getall 0 14; getall 0 0; get 0 7; back 0 0; rumor 0 0; get 0 0; answer 0 0; " +
 			"get 0 21; answer 0 0; freeze 0 0; answer 6 0; getall 0 0"},
-	{"a Get was not tried again though a read of its collection had succeeded",
+	{"a Get did not read again although a read of its collection had succeeded",
 		"ttl=1m preload held lambda; wake 0 0; answer 0 0; write 0 0; answer 0 0; deliver 0 0; get 0 0; " +
 			"answer 0 22; getall 0 0; freeze 0 21; get 0 0; back 0 0; answer 0 0; get 0 0"},
-	{"a discarded collection displaced an item's own read",
+	{"a discarded read of the collection replaced an item's own read",
 		"ttl=1m lambda; table 2 0; outage 0 0; get 0 0; get 0 13; table 3 0; answer 1 0; get 0 22; getall 0 0; " +
 			"answer 4 0; outage 0 0; invalidateall 0 0; answer 0 0; answer 0 0; back 0 0; get 0 20; getall 0 0; " +
 			"get 0 15; freeze 0 0; answer 6 0; get 0 0; write 0 0"},
-	{"an item's discarded read displaced its collection's younger one",
+	{"an item's discarded read replaced a newer read of its collection",
 		"ttl=1m maxstale=1m30s held lambda; outage 0 0; get 0 0; get 0 14; freeze 5 0; answer 0 0; getall 0 0; " +
 			"invalidateall 0 0; answer 1 0; answer 0 0; answer 0 23; table 0 0; freeze 2 0; get 0 6"},
-	{"a discarded collection displaced an item's own read, and both were invalidated",
+	{"a discarded read of the collection replaced an item's own read, and both were invalidated",
 		"ttl=1m held lambda; get 0 5; get 0 0; answer 0 0; getall 0 14; get 0 15; get 0 22; back 0 0; table 3 0; " +
 			"getall 0 0; freeze 0 0; get 0 22; write 6 0; invalidateall 0 0; answer 4 0"},
-	{"All read again what a read that is younger than itself had brought",
+	{"All repeated a read that had started after the call",
 		"ttl=1m held lambda; write 4 0; getall 0 0; deliver 0 0; back 0 0; get 0 4; freeze 0 0; answer 3 0; " +
 			"getall 0 0"},
-	{"a discarded collection displaced an item's own read, after two freezes",
+	{"a discarded read of the collection replaced an item's own read, after two freezes",
 		"ttl=1m maxstale=-1ns lag lambda; table 3 0; get 0 0; pass 3 0; get 0 13; outage 0 0; answer 1 0; " +
 			"pass 4 0; get 0 15; rumor 7 0; getall 0 0; get 0 0; get 0 15; answer 1 0; get 0 5; answer 1 0; " +
 			"answer 5 0; invalidateall 0 0; write 0 0; get 0 0; back 0 0; lag 7 0; answer 0 0; answer 0 0; getall 0 0; " +

@@ -13,7 +13,7 @@ import (
 	"github.com/warmflags/warmflags/v4store"
 )
 
-func TestWritesGoThroughAndAreSeen(t *testing.T) {
+func TestWritesAreVisibleToReads(t *testing.T) {
 	flag := func(version int) ld.VersionedData { return &ld.Flag{Key: "flag", Version: version} }
 	writes := []struct {
 		name  string
@@ -38,7 +38,7 @@ func TestWritesGoThroughAndAreSeen(t *testing.T) {
 					s.invalidate("flag", 0)
 					release := s.hold("flag")
 					early := async(func() int { return s.version("flag") })
-					synctest.Wait() // a read is under way while it is written
+					synctest.Wait() // a read is in progress during the write
 					s.fail(failure)
 					require.ErrorIs(t, w.write(s), failure)
 					s.fail(nil)
@@ -63,7 +63,7 @@ func TestMapsAreTheCallersOwn(t *testing.T) {
 	})
 }
 
-func TestInitializedAsksUntilItIsTrue(t *testing.T) {
+func TestInitializedCallsTheStoreUntilItIsTrue(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSystem(t)
 		for range 10 {

@@ -23,7 +23,7 @@ var (
 	errBroken = v4store.BrokenRow(errors.New("the row is broken"))
 )
 
-// memory is a shared table of flags, with hooks that decide when a read's answer arrives. It has one kind.
+// memory is the inner store of the tests, with one kind. It holds flags, and its hooks decide when a read ends.
 type memory struct {
 	t testing.TB
 
@@ -31,7 +31,7 @@ type memory struct {
 	flags   map[string]int
 	reads   map[string]int // by key
 	reading map[string]int
-	holds   map[string]chan struct{} // a read of the key has seen the rows, and answers when the channel is closed
+	holds   map[string]chan struct{} // a read of the key has seen the rows and ends when the channel is closed
 	err     error                    // the error of all calls
 	errs    map[string]error         // the errors of reads of a key
 	broken  map[string]bool          // keys whose rows cannot be decoded
@@ -46,7 +46,7 @@ func newMemory(t testing.TB) *memory {
 		holds: map[string]chan struct{}{}, errs: map[string]error{}, broken: map[string]bool{}}
 }
 
-// put makes a flag hold this version, whatever it held; 0 removes it.
+// put writes a flag with this version; 0 removes it.
 func (m *memory) put(key string, version int) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -67,7 +67,7 @@ func (m *memory) failOnly(key string, err error) {
 	m.errs[key] = err
 }
 
-// hold makes the next reads of key answer, with what they saw when they began, only when release is called.
+// hold makes the next reads of key wait until release is called. They return the row as it was when they started.
 func (m *memory) hold(key string) (release func()) {
 	gate := make(chan struct{})
 	m.mu.Lock()
@@ -83,7 +83,7 @@ func (m *memory) hold(key string) (release func()) {
 	}
 }
 
-// read sees the rows, and waits until it may answer.
+// read sees the rows, and waits until it may end.
 func (m *memory) read(key string) (flags map[string]int, err error) {
 	m.mu.Lock()
 	m.reads[key]++
@@ -112,7 +112,7 @@ func (m *memory) readsOf(key string) int {
 	return m.reads[key]
 }
 
-// Get implements [ld.FeatureStore], as all below.
+// Get implements [ld.FeatureStore], like the methods below.
 func (m *memory) Get(_ ld.VersionedDataKind, key string) (ld.VersionedData, error) {
 	flags, err := m.read(key)
 	if version := flags[key]; version > 0 && err == nil {
@@ -155,7 +155,7 @@ func (m *memory) Init(all map[ld.VersionedDataKind]map[string]ld.VersionedData) 
 		m.flags[key] = item.GetVersion()
 	}
 	m.inited = true
-	return m.err // an error after all was written
+	return m.err // an error after everything was written
 }
 
 func (m *memory) Upsert(_ ld.VersionedDataKind, item ld.VersionedData) error {
@@ -203,7 +203,7 @@ func newSystem(t testing.TB, options ...v4store.CacheOption) *system {
 	return s
 }
 
-// now returns the bubble's time by both clocks, which a test can move apart.
+// now returns both clocks. They follow the bubble's time, and a test can move them independently.
 func (s *system) now() (mono, wall time.Duration) {
 	s.clocks.Lock()
 	defer s.clocks.Unlock()
@@ -220,7 +220,7 @@ func (s *system) move(mono, wall time.Duration) {
 
 func (s *system) pass(d time.Duration) { s.move(d, d) }
 
-// version returns what a Get returns now: 0 if the flag is unknown.
+// version returns the version from a Get, or 0 if the flag is unknown.
 func (s *system) version(key string) int {
 	item, err := s.Cache.Get(ld.Features, key)
 	require.NoError(s.t, err)
@@ -231,7 +231,7 @@ func (s *system) version(key string) int {
 	return item.GetVersion()
 }
 
-// versions returns what an All returns now.
+// versions returns the versions from an All.
 func (s *system) versions() map[string]int {
 	items, err := s.Cache.All(ld.Features)
 	require.NoError(s.t, err)

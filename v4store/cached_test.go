@@ -15,8 +15,8 @@ import (
 	"github.com/warmflags/warmflags/v4store"
 )
 
-// The cache is a go-client.v4 store and a sink; its type arguments need not be written.
-func TestTheTypesFit(t *testing.T) {
+// The cache is a go-client.v4 store and a sink. Its type arguments are inferred.
+func TestTheCacheImplementsFeatureStore(t *testing.T) {
 	var inner ld.FeatureStore = newMemory(t)
 	var store ld.FeatureStore = v4store.Cached(inner)
 	assert.Implements(t, (*change.Sink)(nil), store)
@@ -116,7 +116,7 @@ func TestManyChangedFlagsCostOneAll(t *testing.T) {
 	})
 }
 
-// The race that LaunchDarkly's own wrapper loses: a read that saw version 1 ends after version 2 was announced.
+// LaunchDarkly's own wrapper has this race: a read that saw version 1 ends after version 2 was invalidated.
 func TestALateReadNeverReplacesANewerValue(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSystem(t)
@@ -130,9 +130,9 @@ func TestALateReadNeverReplacesANewerValue(t *testing.T) {
 		synctest.Wait()
 		assert.Equal(t, 1, s.readsOf("flag"), "the late Get waits for the discarded read to end")
 
-		releaseLate := s.hold("flag") // the next read: what it brings would be an answer for the early Get as well
+		releaseLate := s.hold("flag") // the next read, which must not end before the early Get returns
 		release()
-		assert.Equal(t, 1, <-early, "the discarded read answers those who had joined it")
+		assert.Equal(t, 1, <-early, "calls that had joined the discarded read return its value")
 		releaseLate()
 		assert.Equal(t, 2, <-late)
 		assert.Equal(t, 2, s.version("flag"))
@@ -148,9 +148,9 @@ func TestAnEntryExpiresByEitherClock(t *testing.T) {
 		mono, wall    time.Duration
 		gets, queries int
 	}{
-		{"before the TTL is over", time.Minute, time.Minute - 1, time.Minute - 1, 1, 1},
+		{"before the end of the TTL", time.Minute, time.Minute - 1, time.Minute - 1, 1, 1},
 		{"the process was frozen", time.Minute, 0, time.Minute, 1, 2},
-		{"the wall clock stepped back", time.Minute, time.Minute, -time.Hour, 1, 2},
+		{"the wall clock was set back", time.Minute, time.Minute, -time.Hour, 1, 2},
 		{"it never expires", -1, 1000 * time.Hour, 1000 * time.Hour, 1, 1},
 		{"there is no cache", 0, 0, 0, 2, 2},
 	}
@@ -171,7 +171,7 @@ func TestAnEntryExpiresByEitherClock(t *testing.T) {
 	}
 }
 
-func TestAReadFromBeforeAnInvocationDoesNotCount(t *testing.T) {
+func TestAReadFromBeforeAWakeIsDiscarded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSystem(t)
 		s.put("flag", 1)
@@ -194,7 +194,7 @@ func TestTheNumberOfUnknownFlagsInMemoryIsLimited(t *testing.T) {
 			s.version(fmt.Sprint("unknown", i))
 			s.version("flag")
 		}
-		assert.Equal(t, 1, s.readsOf("flag"), "flags that exist stay")
+		assert.Equal(t, 1, s.readsOf("flag"), "flags that exist stay in memory")
 		assert.Equal(t, 199, s.Stats().Forgotten)
 		assert.LessOrEqual(t, s.Stats().Items, 100)
 		s.put("unknown7", 1)

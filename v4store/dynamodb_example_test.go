@@ -18,24 +18,24 @@ import (
 	"github.com/warmflags/warmflags/v4store/internal/localv1"
 )
 
-// A cache over a table is go-client.v4's FeatureStore without a wrapper, a sink for every source of changes, and
-// somebody whom an invocation can wake.
+// A cache over a table is go-client.v4's FeatureStore without a wrapper, a sink for every source of changes, and a
+// change.Waker.
 var (
 	_ ld.FeatureStore = v4store.Cached(v4store.DynamoDB[ld.VersionedDataKind, ld.VersionedData]("t"))
 	_ change.Sink     = (*v4store.Cache[ld.VersionedDataKind, ld.VersionedData])(nil)
 	_ change.Waker    = (*v4store.Cache[ld.VersionedDataKind, ld.VersionedData])(nil)
 )
 
-// Without a TTL a cache is the table that is below it.
-func TestFeatureStoreSuiteThroughACache(t *testing.T) {
-	logged(t) // what is refused
+// With TTL 0 a cache behaves like the table.
+func TestFeatureStoreSuiteWithACache(t *testing.T) {
+	logged(t) // discards the warnings about refused items
 	suite.Run(t, func(*testing.T) suite.Table {
 		return newSuiteTable(1<<20,
 			func(s ld.FeatureStore) ld.FeatureStore { return v4store.Cached(s, v4store.TTL(0)) })
 	})
 }
 
-// A store for go-client.v4, with a client of its own making: of another region, say, or without retries.
+// A store for go-client.v4 with a custom DynamoDB client, for example for another region or without retries.
 func ExampleDynamoDB() {
 	db := dynamodb.New(session.Must(session.NewSession()), aws.NewConfig().WithRegion("eu-west-1").WithMaxRetries(3))
 	table := v4store.DynamoDB[ld.VersionedDataKind, ld.VersionedData]("flags", v4store.Prefix("production"),
@@ -44,9 +44,9 @@ func ExampleDynamoDB() {
 	_ = cache // config.FeatureStore = cache; config.UseLdd = true
 }
 
-// What is deleted is gone for go-client.v4; its row stays, so that nothing older comes back.
+// A deleted item does not exist for go-client.v4. Its row is kept, so that an older version cannot be written.
 func ExampleTable_Delete() {
-	cloud := localaws.New() // in a program: leave Client out, and the environment's AWS configuration counts
+	cloud := localaws.New() // a program omits Client, to use the environment's AWS configuration
 	cloud.CreateFlagTable("flags")
 	table := v4store.DynamoDB[ld.VersionedDataKind, ld.VersionedData]("flags",
 		v4store.Client(localv1.New(cloud.DynamoDB)))

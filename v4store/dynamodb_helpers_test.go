@@ -29,14 +29,14 @@ import (
 
 const table = "flags"
 
-// world is an account with one table.
+// world is an AWS account with one table.
 type world struct {
 	cloud  *localaws.Cloud
 	client *localv1.Client
 	counts calls
 }
 
-// calls are numbers of calls by operation.
+// calls contains the number of calls per operation.
 type calls = map[string]int
 
 func newWorld() *world {
@@ -50,12 +50,12 @@ func (w *world) store(options ...v4store.TableOption) *v4store.Table[ld.Versione
 		append([]v4store.TableOption{v4store.Client(w.client)}, options...)...)
 }
 
-// intercept has f see each call, whose error is returned instead of making it.
+// intercept calls f before each DynamoDB call. If f returns an error, the call is not executed and returns that error.
 func (w *world) intercept(f func(operation string, in any) error) {
 	w.cloud.Intercept(func(_ context.Context, operation string, in any) error { return f(operation, in) })
 }
 
-// expect demands the calls that were made since it was last called.
+// expect checks the numbers of calls since it was last called.
 func (w *world) expect(t *testing.T, want calls, why string) {
 	t.Helper()
 	made := calls{}
@@ -68,13 +68,13 @@ func (w *world) expect(t *testing.T, want calls, why string) {
 	assert.True(t, maps.Equal(want, made), "%s: %v, want %v", why, made, want)
 }
 
-// expectOf demands the number of all calls of an operation.
+// expectOf checks the number of all calls of an operation.
 func (w *world) expectOf(t *testing.T, operation string, want int) {
 	t.Helper()
 	assert.Equal(t, want, w.cloud.Calls(operation), operation)
 }
 
-// put writes a row as another program would.
+// put writes a row like another program would.
 func (w *world) put(t *testing.T, namespace, key string, attributes map[string]types.AttributeValue) {
 	t.Helper()
 	row := map[string]types.AttributeValue{"namespace": str(namespace), "key": str(key)}
@@ -83,7 +83,7 @@ func (w *world) put(t *testing.T, namespace, key string, attributes map[string]t
 	require.NoError(t, err)
 }
 
-// row reads a row past the store; nil when there is none.
+// row reads a row without the store. It returns nil if there is none.
 func (w *world) row(t *testing.T, namespace, key string) map[string]types.AttributeValue {
 	t.Helper()
 	out, err := w.cloud.DynamoDB.GetItem(t.Context(), &v2.GetItemInput{
@@ -143,7 +143,7 @@ func (m *meddling) TransactWriteItemsWithContext(
 	return meddled(m, "TransactWriteItems", ctx, in, m.Client.TransactWriteItemsWithContext)
 }
 
-// newSuiteTable is a table for the suite, whose stores are wrapped.
+// newSuiteTable returns a table for the suite, whose stores are wrapped.
 func newSuiteTable(pageSize int, wrap func(ld.FeatureStore) ld.FeatureStore) suite.Table {
 	w := newWorld()
 	w.cloud.PageSize(pageSize)
@@ -158,7 +158,7 @@ func newSuiteTable(pageSize int, wrap func(ld.FeatureStore) ld.FeatureStore) sui
 	}}
 }
 
-// flags are an environment for Init: flags from "key:version" words, and no segments.
+// flags returns the data for an Init: flags given as "key:version", and no segments.
 func flags(words ...string) map[ld.VersionedDataKind]map[string]ld.VersionedData {
 	all := map[string]ld.VersionedData{}
 	for _, word := range words {
@@ -169,13 +169,13 @@ func flags(words ...string) map[ld.VersionedDataKind]map[string]ld.VersionedData
 	return map[ld.VersionedDataKind]map[string]ld.VersionedData{ld.Segments: {}, ld.Features: all}
 }
 
-// errReset is how the SDK reports a connection that broke.
+// errReset is the SDK's error for a broken connection.
 var errReset = awserr.New(request.ErrCodeRequestError, "send request failed", syscall.ECONNRESET)
 
-// logged collects what is logged during a test.
+// logged returns the lines that are logged during a test.
 func logged(t *testing.T) *bytes.Buffer {
 	t.Helper()
-	before, output := slog.Default(), log.Writer() // SetDefault takes package log's output along
+	before, output := slog.Default(), log.Writer() // SetDefault also redirects package log
 	t.Cleanup(func() { slog.SetDefault(before); log.SetOutput(output) })
 	var out bytes.Buffer
 	slog.SetDefault(slog.New(slog.NewTextHandler(&out, nil)))

@@ -16,17 +16,17 @@ import (
 	"github.com/warmflags/warmflags/internal/proof/v4test/ld"
 )
 
-// history is one Init among other writers, all of one seed. Before each of the Init's transactions others may write, or
-// the call may fail; what others wrote is noted.
+// history is one Init with concurrent writers, generated from a seed. Before each of the Init's transactions other
+// writers may write, or the call may fail. Rows that the other writers changed are recorded.
 type history struct {
 	*testing.T
 	*world
 	rng     *rand.Rand
-	nested  bool            // others are at work: they are not disturbed
-	touched map[string]held // what others changed during the Init, as they left it
+	nested  bool            // the other writers are writing: their calls are not disturbed
+	touched map[string]held // rows that other writers changed during the Init, as they left them
 }
 
-// held is what a row holds; noRow is none.
+// held is the content of a row, or noRow.
 type held struct {
 	version int
 	item    string
@@ -34,15 +34,17 @@ type held struct {
 
 var noRow = held{version: -1}
 
-const historyFlags = 120 // more than a transaction holds
+// historyFlags is more than a transaction can contain.
+const historyFlags = 120
 
-// An Init makes the table exactly its data, but for what others wrote meanwhile that is as new: of that nothing is lost.
-func TestInitAmongOtherWriters(t *testing.T) {
+// An Init makes the table's rows exactly its data, except rows that other writers changed meanwhile to a version that
+// is at least as new. Such rows are kept.
+func TestInitWithConcurrentWriters(t *testing.T) {
 	others := 0
 	for seed := range uint64(60) {
 		synctest.Test(t, func(t *testing.T) {
 			h := &history{T: t, world: newWorld(), rng: rand.New(rand.NewPCG(seed, 0)), touched: map[string]held{}}
-			h.others() // whatever the table holds
+			h.others() // the initial rows
 			clear(h.touched)
 			before, data := h.rows(), h.data()
 			h.intercept(h.disturb)
@@ -58,10 +60,10 @@ func TestInitAmongOtherWriters(t *testing.T) {
 			require.False(t, h.Failed(), "seed %d, undisturbed", seed)
 		})
 	}
-	assert.Greater(t, others, 1000, "rows that others changed meanwhile")
+	assert.Greater(t, others, 1000, "rows that other writers changed meanwhile")
 }
 
-// data are flags of random versions.
+// data returns flags with random versions.
 func (h *history) data() map[ld.VersionedDataKind]map[string]ld.VersionedData {
 	var words []string
 	for i := range historyFlags {
@@ -72,7 +74,7 @@ func (h *history) data() map[ld.VersionedDataKind]map[string]ld.VersionedData {
 	return flags(words...)
 }
 
-// disturb is what the Init's calls meet.
+// disturb writes rows or returns an error before the Init's transactions.
 func (h *history) disturb(_ string, in any) error {
 	transaction, ok := in.(*v2.TransactWriteItemsInput)
 	if h.nested || !ok {
@@ -93,7 +95,7 @@ func (h *history) disturb(_ string, in any) error {
 	return nil
 }
 
-// others upsert, delete, and now and then do an Init of their own.
+// others upserts, deletes, and sometimes runs another Init.
 func (h *history) others() {
 	h.nested = true
 	defer func() { h.nested = false }()
@@ -118,7 +120,7 @@ func (h *history) others() {
 	}
 }
 
-// of is a key's row.
+// of returns a key's row.
 func of(rows map[string]held, key string) held {
 	if r, ok := rows[key]; ok {
 		return r
@@ -126,12 +128,12 @@ func of(rows map[string]held, key string) held {
 	return noRow
 }
 
-// judge looks at what the Init left.
+// judge checks the rows after the Init.
 func (h *history) judge(before map[string]held, data map[ld.VersionedDataKind]map[string]ld.VersionedData) {
 	after := h.rows()
 	for i := range historyFlags {
 		key := fmt.Sprintf("flag-%03d", i)
-		// must: what theirs must reach to be kept
+		// must is the version that another writer's row must have to be kept.
 		ours, got, must := noRow.version, of(after, key), of(before, key).version
 		if item := data[ld.Features][key]; item != nil {
 			ours, must = item.GetVersion(), item.GetVersion()
@@ -139,17 +141,17 @@ func (h *history) judge(before map[string]held, data map[ld.VersionedDataKind]ma
 		theirs, touched := h.touched[key]
 		switch {
 		case !touched:
-			assert.Equal(h, ours, got.version, "%s: nobody else wrote it", key)
-		// else it may be again as it was read
+			assert.Equal(h, ours, got.version, "%s: no other writer changed it", key)
+		// If theirs equals the row that Init had read, Init may have replaced it.
 		case theirs != noRow && theirs.version >= must && theirs != of(before, key):
-			assert.Equal(h, theirs, got, "%s: it was as new as ours, %d", key, must)
-		case got != theirs: // theirs may also have come later
+			assert.Equal(h, theirs, got, "%s: it was as new as Init's version, %d", key, must)
+		case got != theirs: // theirs may also have been written after Init's transaction
 			assert.Equal(h, ours, got.version, "%s: before %v, theirs %v", key, of(before, key), theirs)
 		}
 	}
 }
 
-// rows are all flags' rows, tombstones included.
+// rows returns the rows of all flags, including tombstones.
 func (h *history) rows() map[string]held {
 	out, err := h.cloud.DynamoDB.Scan(h.Context(), &v2.ScanInput{TableName: aws.String(table)})
 	require.NoError(h, err)

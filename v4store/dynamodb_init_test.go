@@ -19,7 +19,7 @@ import (
 	"github.com/warmflags/warmflags/v4store"
 )
 
-// many are n flags of a version.
+// many returns n flags with a version.
 func many(n, version int) map[ld.VersionedDataKind]map[string]ld.VersionedData {
 	words := make([]string, n)
 	for i := range words {
@@ -28,7 +28,7 @@ func many(n, version int) map[ld.VersionedDataKind]map[string]ld.VersionedData {
 	return flags(words...)
 }
 
-// written collects the transactions that are made: the namespaces and keys of their rows, "-" before removals.
+// written collects the transactions: the namespaces and keys of their rows, with "-" before removals.
 func (w *world) written() *[][]string {
 	var all [][]string
 	name := func(r map[string]types.AttributeValue) string {
@@ -63,7 +63,7 @@ func TestInitRefusesTwoKindsOfOneNamespace(t *testing.T) {
 	assert.Empty(t, *made)
 }
 
-func TestInitHealsTextAfterTheJSON(t *testing.T) {
+func TestInitFixesTextAfterTheJSON(t *testing.T) {
 	w := newWorld()
 	s := w.store()
 	require.NoError(t, s.Init(flags("a:1")))
@@ -86,10 +86,10 @@ func TestInitWritesInOrder(t *testing.T) {
 	assert.Equal(t, [][]string{{"features c", "-features a", "-segments s"}}, *made, "only what differs")
 	*made = nil
 	require.NoError(t, s.Init(map[ld.VersionedDataKind]map[string]ld.VersionedData{ld.Segments: {}}))
-	assert.Empty(t, *made, "a kind that is not given is left alone")
+	assert.Empty(t, *made, "a kind that is not given is not changed")
 }
 
-func TestInitKeepsToTransactionsLimits(t *testing.T) {
+func TestInitRespectsTransactionLimits(t *testing.T) {
 	for name, c := range map[string]struct {
 		flags, saltBytes int
 		want             []int // rows by transaction
@@ -97,12 +97,12 @@ func TestInitKeepsToTransactionsLimits(t *testing.T) {
 		"99 flags and the marker": {99, 1, []int{100}},
 		"100 flags":               {100, 1, []int{100, 1}},
 		"250 flags":               {250, 1, []int{100, 100, 51}},
-		"20 large flags":          {20, 390_000, []int{10, 11, 5, 5, 5, 5}}, // below 4 MB; localaws refuses more
+		"20 large flags":          {20, 390_000, []int{10, 11, 5, 5, 5, 5}}, // below 4 MB; localaws rejects more
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld()
 			s, made := w.store(), w.written()
-			for version := range 2 { // new rows, and then changed ones, which are in the conditions too
+			for version := range 2 { // new rows, then changed rows, which are also in the conditions
 				data := many(c.flags, version)
 				for _, f := range data[ld.Features] {
 					f.(*ld.Flag).Salt = strings.Repeat("x", c.saltBytes)
@@ -125,8 +125,8 @@ func TestInitKeepsToTransactionsLimits(t *testing.T) {
 	}
 }
 
-// A failure between transactions leaves no marker, and the next Init finds the rest.
-func TestInitGoesOnWhereItFailed(t *testing.T) {
+// A failure between transactions leaves no marker, and the next Init writes the rest.
+func TestInitContinuesAfterAFailure(t *testing.T) {
 	w := newWorld()
 	errDown := &smithy.GenericAPIError{Code: "AccessDeniedException", Message: "no more"}
 	n := 0
@@ -140,7 +140,7 @@ func TestInitGoesOnWhereItFailed(t *testing.T) {
 	})
 	s := w.store()
 	require.ErrorContains(t, s.Init(many(150, 1)), "no more")
-	assert.Equal(t, 2, n, "what time does not heal is not tried again")
+	assert.Equal(t, 2, n, "an error that is not retryable is not retried")
 	assert.False(t, s.Initialized())
 	all, err := s.All(ld.Features)
 	require.NoError(t, err)
@@ -152,7 +152,7 @@ func TestInitGoesOnWhereItFailed(t *testing.T) {
 	assert.True(t, s.Initialized())
 }
 
-// canceled is a canceled transaction, with a reason for each of its rows.
+// canceled returns the error of a canceled transaction, with a reason for each of its rows.
 func canceled(codes ...string) error {
 	e := &types.TransactionCanceledException{Message: aws.String("canceled")}
 	for _, code := range codes {
@@ -177,7 +177,7 @@ func TestWritesAreRetried(t *testing.T) {
 		"a server's error":            {"TransactWriteItems", broken},
 		"a conflict in a transaction": {"TransactWriteItems", canceled("None", "TransactionConflict", "None")},
 		"throttling in a transaction": {"TransactWriteItems", canceled("ThrottlingError", "None", "None")},
-		"a full table in a transaction": {"TransactWriteItems",
+		"an exceeded throughput in a transaction": {"TransactWriteItems",
 			canceled("None", "ProvisionedThroughputExceeded", "None")},
 	} {
 		write := func(s *v4store.Table[ld.VersionedDataKind, ld.VersionedData]) error {
@@ -212,7 +212,7 @@ func TestWritesAreRetried(t *testing.T) {
 	}
 }
 
-func TestWhatTimeDoesNotHealIsNamed(t *testing.T) {
+func TestErrorsThatAreNotRetryableNameTheRow(t *testing.T) {
 	w := newWorld()
 	w.intercept(func(operation string, _ any) error {
 		if operation == "TransactWriteItems" {
@@ -230,8 +230,8 @@ func TestWhatTimeDoesNotHealIsNamed(t *testing.T) {
 	require.ErrorContains(t, w.store().Init(flags("a:1", "b:1")), "1 reasons for 3 rows")
 }
 
-// When a call was made and only its answer was lost, the next attempt finds its rows, and that is no error.
-func TestLostAnswers(t *testing.T) {
+// If a call was executed and only its response was lost, the next attempt finds its rows and returns no error.
+func TestLostResponses(t *testing.T) {
 	for _, lost := range []string{"PutItem", "TransactWriteItems"} {
 		w := newWorld()
 		client := &meddling{Client: w.client}
@@ -252,8 +252,8 @@ func TestLostAnswers(t *testing.T) {
 	}
 }
 
-// A read within a settlement fails like any other, and the transaction is tried again.
-func TestThrottledSettlement(t *testing.T) {
+// A read within settle may fail like any other call; then the transaction is retried.
+func TestAThrottledReadAfterACanceledTransactionIsRetried(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld()
 		require.NoError(t, w.store().Init(flags("a:1", "b:1")))
@@ -281,17 +281,18 @@ func TestThrottledSettlement(t *testing.T) {
 	})
 }
 
-// Rows that are not LaunchDarkly's change hands while Init runs: nothing is lost, and what is broken is healed.
-func TestInitAgainstBrokenRows(t *testing.T) {
+// Rows that are not in LaunchDarkly's format change while Init runs. No newer row is lost, and broken rows are
+// replaced.
+func TestInitWithConcurrentChangesOfBrokenRows(t *testing.T) {
 	for name, c := range map[string]struct {
 		before, meanwhile map[string]types.AttributeValue
 		flags             []string
 		want              string
 	}{
-		"a row breaks": {nil, map[string]types.AttributeValue{"item": str("{}")}, []string{"a:1"}, "1"},
+		"a row becomes broken": {nil, map[string]types.AttributeValue{"item": str("{}")}, []string{"a:1"}, "1"},
 		"a broken row is newer": {map[string]types.AttributeValue{"item": str("{}")},
 			map[string]types.AttributeValue{"version": num("7"), "item": str("{}")}, []string{"a:1"}, "7"},
-		"a broken row goes": {map[string]types.AttributeValue{"version": str("?")}, nil, nil, ""},
+		"a broken row is removed": {map[string]types.AttributeValue{"version": str("?")}, nil, nil, ""},
 		"a removed one was newer": {map[string]types.AttributeValue{"version": num("3"), "item": str("{}")},
 			map[string]types.AttributeValue{"version": num("4"), "item": str("{}")}, nil, "4"},
 		"a removed one was older": {map[string]types.AttributeValue{"version": num("3"), "item": str("{}")},

@@ -27,13 +27,13 @@ import (
 	"github.com/warmflags/warmflags/v4store/internal/localv1"
 )
 
-// A store is go-client.v4's FeatureStore without a wrapper, and so is one of other types.
+// A store is go-client.v4's FeatureStore without a wrapper, also with other type arguments.
 var (
 	_ ld.FeatureStore                          = v4store.DynamoDB[ld.VersionedDataKind, ld.VersionedData]("t")
 	_ v4store.FeatureStore[flagKind, *ld.Flag] = v4store.DynamoDB[flagKind, *ld.Flag]("t")
 )
 
-// flagKind is a kind whose items have no interface's type.
+// flagKind is a kind whose items are not an interface type.
 type flagKind struct{}
 
 func (flagKind) GetNamespace() string { return "features" }
@@ -65,7 +65,7 @@ func TestOtherTypes(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, map[string]*ld.Flag{"b": {Key: "b", Version: 1}}, all)
 
-	// A kind with a wrong default item is a fault of the program. It is an error and not a panic.
+	// A kind with a wrong default item is a programming error. It returns an error and does not panic.
 	_, err = v4store.DynamoDB[badKind, *ld.Flag](table, v4store.Client(w.client)).Get(badKind{}, "b")
 	require.ErrorContains(t, err, "which does not implement Item")
 }
@@ -96,7 +96,7 @@ func TestCalls(t *testing.T) {
 	w.expect(t, nil, "creating a store makes no call")
 	assert.False(t, s.Initialized())
 	assert.False(t, s.Initialized())
-	w.expect(t, calls{"GetItem": 2}, "as long as there is no marker")
+	w.expect(t, calls{"GetItem": 2}, "while there is no marker")
 	require.NoError(t, w.store().Init(flags("a:1")))
 	w.expect(t, calls{"GetItem": 1, "Query": 2, "TransactWriteItems": 1}, "the first Init")
 	assert.True(t, s.Initialized())
@@ -144,7 +144,7 @@ func TestReadsAreStronglyConsistent(t *testing.T) {
 	assert.Equal(t, 5, reads)
 }
 
-func TestBrokenRowsAreNamedAndLoseNothingElse(t *testing.T) {
+func TestBrokenRowsAreNamedAndOthersAreRead(t *testing.T) {
 	for name, attributes := range map[string]map[string]types.AttributeValue{
 		`attribute "item" is missing`:      {"version": num("1")},
 		`attribute "item" is not a string`: {"version": num("1"), "item": num("2")},
@@ -179,7 +179,7 @@ func TestBrokenRowsAreNamedAndLoseNothingElse(t *testing.T) {
 	}
 }
 
-// LaunchDarkly's SDKs for Go, Node, Python, Ruby and C++ read a row whatever its attribute "version" is.
+// LaunchDarkly's SDKs for Go, Node, Python, Ruby and C++ ignore a row's attribute "version" when they read it.
 func TestRowsOfOtherWritersHaveTheVersionOfTheirJSON(t *testing.T) {
 	for name, version := range map[string]types.AttributeValue{
 		"a string": str("7"), "text": str("seven"), "a fraction": num("7.5"), "missing": nil,
@@ -211,12 +211,12 @@ func TestRowsOfOtherWritersHaveTheVersionOfTheirJSON(t *testing.T) {
 			require.NoError(t, s.Upsert(ld.Features, &ld.Flag{Key: "a", Version: 8}))
 			assert.Equal(t, num("8"), w.row(t, "features", "a")["version"])
 			require.NoError(t, s.Upsert(ld.Features, &ld.Flag{Key: "a", Version: 7}))
-			assert.Equal(t, num("8"), w.row(t, "features", "a")["version"], "an older one changes nothing")
+			assert.Equal(t, num("8"), w.row(t, "features", "a")["version"], "an older version changes nothing")
 		})
 	}
 }
 
-// LaunchDarkly's stores for Java and .NET keep only the version of a deleted item, and the text "null".
+// LaunchDarkly's stores for Java and .NET store only the version of a deleted item, and the text "null".
 func TestTombstonesOfOtherLanguages(t *testing.T) {
 	w, log := newWorld(), logged(t)
 	s := w.store()
@@ -231,10 +231,10 @@ func TestTombstonesOfOtherLanguages(t *testing.T) {
 	require.NoError(t, s.Upsert(ld.Features, &ld.Flag{Key: "gone", Version: 5}))
 	got, err = s.Get(ld.Features, "gone")
 	require.NoError(t, err)
-	assert.Nil(t, got, "the deletion stands")
+	assert.Nil(t, got, "the deletion is kept")
 	assert.Empty(t, log.String())
 
-	// A cache reads it once, although the message about it says that it is there.
+	// A cache reads it once, although the message reports it as existing.
 	now := time.Hour
 	cache := v4store.Cached(s, v4store.CacheClock(func() (mono, wall time.Duration) { return now, now }))
 	_, err = cache.Get(ld.Features, "gone")
@@ -304,8 +304,8 @@ func TestErrorsNameTheTable(t *testing.T) {
 	require.ErrorContains(t, s.Init(flags("a:1")), `table "none"`)
 }
 
-// AWS's own client is told to leave retries to the store, which understands its errors.
-func TestRealClientIsNotToRetry(t *testing.T) {
+// The AWS SDK's own client does not retry writes, because the store retries them.
+func TestAWSsClientDoesNotRetry(t *testing.T) {
 	answers := make(chan string, 2)
 	answers <- `{"__type":"com.amazonaws.dynamodb.v20120810#ProvisionedThroughputExceededException","message":"slow down"}`
 	answers <- `{}`
@@ -323,7 +323,7 @@ func TestRealClientIsNotToRetry(t *testing.T) {
 	db := dynamodb.New(session.Must(session.NewSession()), config)
 	store := v4store.DynamoDB[ld.VersionedDataKind, ld.VersionedData](table, v4store.Client(db))
 	require.NoError(t, store.Upsert(ld.Features, &ld.Flag{Key: "a", Version: 1}))
-	assert.Empty(t, answers, "both were fetched")
+	assert.Empty(t, answers, "both responses were used")
 	assert.Zero(t, asked.times.Load())
 }
 

@@ -25,7 +25,7 @@ import (
 	"github.com/warmflags/warmflags/v4store"
 )
 
-// The code in docs/migrating.md that says what comes after stands below, and compiles.
+// The code blocks "after" in docs/migrating.md are copies of the code below, which compiles.
 func TestMigratingCompiles(t *testing.T) {
 	document, err := os.ReadFile("../docs/migrating.md")
 	require.NoError(t, err)
@@ -44,7 +44,7 @@ func TestMigratingCompiles(t *testing.T) {
 	assert.Equal(t, 7, blocks)
 }
 
-// What follows is never called.
+// The functions below are never called.
 var _ = []any{serviceV4, lambdaV4, messageV4, serviceV7, lambdaV7, bigSegmentsV7, evaluateV7}
 
 func serviceV4(ctx context.Context, topicARN string) ld.Config {
