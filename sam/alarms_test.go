@@ -12,7 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// alarms are the template's, by their names.
+// alarms returns the template's alarms by name.
 func (all template) alarms() map[string]resource {
 	alarms := map[string]resource{}
 	for name, r := range all.Resources {
@@ -23,7 +23,7 @@ func (all template) alarms() map[string]resource {
 	return alarms
 }
 
-// metrics are the names of all metrics that an alarm reads, its expression's included.
+// metrics returns the names of all metrics that an alarm reads, including those in its expression.
 func (r resource) metrics() (names []string) {
 	if name, ok := r.Properties["MetricName"].(string); ok {
 		return []string{fmt.Sprint(r.Properties["Namespace"], " ", name)}
@@ -36,7 +36,7 @@ func (r resource) metrics() (names []string) {
 	return names
 }
 
-// Each alarm has one meaning, and no metric is in two of them: one cause does not raise two alarms.
+// Each alarm has one meaning. No two alarms read the same metric, so that one cause does not raise two alarms.
 func TestAlarms(t *testing.T) {
 	all := readTemplate(t)
 	got, counted := map[string][]string{}, map[string]string{}
@@ -46,17 +46,19 @@ func TestAlarms(t *testing.T) {
 			assert.Empty(t, counted[metric], "%s is read by %s too", metric, name)
 			counted[metric] = name
 		}
-		assert.Equal(t, "notBreaching", r.Properties["TreatMissingData"], "%s must be OK again by itself", name)
+		assert.Equal(t, "notBreaching", r.Properties["TreatMissingData"], "%s must return to OK by itself", name)
 		assert.Equal(t, r.Properties["AlarmActions"], r.Properties["OKActions"], name)
 		assert.NotEmpty(t, r.Properties["AlarmActions"], name)
-		assert.NotContains(t, got[name], "AWS/SQS ApproximateNumberOfMessagesVisible", "a queue that a person must empty")
+		assert.NotContains(t, got[name], "AWS/SQS ApproximateNumberOfMessagesVisible", "an operator must empty it")
 	}
 	assert.Equal(t, map[string][]string{
-		"FlagsNotSynced":      {"warmflags OldestSyncAge", "AWS/Scheduler InvocationAttemptCount"},
-		"FlagsHeldBack":       {"warmflags RequestsHeld"},
-		"WebhookErrors":       {"AWS/ApiGateway 5xx"},
-		"WebhookRefused":      {"AWS/ApiGateway 4xx"},
-		"ChangesNotPublished": {"AWS/Lambda IteratorAge", "AWS/Lambda Throttles", "AWS/SQS ApproximateAgeOfOldestMessage"},
+		"FlagsNotSynced": {"warmflags OldestSyncAge", "AWS/Scheduler InvocationAttemptCount"},
+		"FlagsHeldBack":  {"warmflags RequestsHeld"},
+		"WebhookErrors":  {"AWS/ApiGateway 5xx"},
+		"WebhookRefused": {"AWS/ApiGateway 4xx"},
+		"ChangesNotPublished": {
+			"AWS/Lambda IteratorAge", "AWS/Lambda Throttles", "AWS/SQS ApproximateAgeOfOldestMessage",
+		},
 		"NotificationsFailed": {"AWS/SNS NumberOfNotificationsFailed"},
 	}, got)
 }
@@ -64,39 +66,45 @@ func TestAlarms(t *testing.T) {
 func TestWhenAlarmsFire(t *testing.T) {
 	alarms := readTemplate(t).alarms()
 	late := map[string]any{"Ref": "SyncLateSeconds"}
-	t.Run("one late environment is enough, and so are two scheduled requests that nothing handled", func(t *testing.T) {
+	t.Run("for one late environment, or two scheduled requests that are not handled", func(t *testing.T) {
 		r := alarms["FlagsNotSynced"]
-		// Without age: 999999 once the schedule has run twice, else 0, so that a fresh deployment raises no alarm.
-		assert.Equal(t, "IF(FILL(scheduled, 0) > 1, FILL(age, 999999), FILL(age, 0))", at(r.Properties, "Metrics", 0, "Expression"))
+		// Without age: 999999 after two runs of the schedule, otherwise 0, so that a new deployment raises no alarm.
+		assert.Equal(t, "IF(FILL(scheduled, 0) > 1, FILL(age, 999999), FILL(age, 0))",
+			at(r.Properties, "Metrics", 0, "Expression"))
 		assert.Equal(t, late, r.Properties["Threshold"])
 		for i, stat := range []string{"Maximum", "Sum"} {
 			assert.Equal(t, stat, at(r.Properties, "Metrics", i+1, "MetricStat", "Stat"))
 			assert.Equal(t, late, at(r.Properties, "Metrics", i+1, "MetricStat", "Period"))
 		}
-		assert.Equal(t, map[string]any{"Ref": "ScheduleGroup"}, at(r.Properties, "Metrics", 2, "MetricStat", "Metric", "Dimensions", 0, "Value"))
+		group := at(r.Properties, "Metrics", 2, "MetricStat", "Metric", "Dimensions", 0, "Value")
+		assert.Equal(t, map[string]any{"Ref": "ScheduleGroup"}, group)
 		for _, period := range readTemplate(t).Parameters["SyncLateSeconds"].AllowedValues {
-			assert.Zero(t, period.(int)%60, "CloudWatch would refuse it")
+			assert.Zero(t, period.(int)%60, "CloudWatch accepts only whole minutes")
 			assert.Less(t, period.(int), 999999)
 		}
 	})
-	t.Run("what is held counts until the next scheduled sync", func(t *testing.T) {
+	t.Run("a held request counts until the next scheduled sync", func(t *testing.T) {
 		assert.Equal(t, late, alarms["FlagsHeldBack"].Properties["Period"])
 		assert.Equal(t, 1, alarms["FlagsHeldBack"].Properties["EvaluationPeriods"])
 	})
-	t.Run("whatever keeps changes from the topic", func(t *testing.T) {
+	t.Run("for everything that prevents publishing", func(t *testing.T) {
 		r := alarms["ChangesNotPublished"]
-		assert.Equal(t, "IF(FILL(age, 0) >= 60000, 1, 0) + IF(FILL(reports, 0) >= 300, 1, 0) + FILL(throttles, 0)", at(r.Properties, "Metrics", 0, "Expression"))
-		assert.Equal(t, []any{3, 2, 1}, []any{r.Properties["EvaluationPeriods"], r.Properties["DatapointsToAlarm"], r.Properties["Threshold"]})
+		assert.Equal(t, "IF(FILL(age, 0) >= 60000, 1, 0) + IF(FILL(reports, 0) >= 300, 1, 0) + FILL(throttles, 0)",
+			at(r.Properties, "Metrics", 0, "Expression"))
+		assert.Equal(t, 3, r.Properties["EvaluationPeriods"])
+		assert.Equal(t, 2, r.Properties["DatapointsToAlarm"])
+		assert.Equal(t, 1, r.Properties["Threshold"])
 	})
-	t.Run("a webhook that fails or is refused is the API's status, and not an error of the function", func(t *testing.T) {
+	t.Run("for failed or refused webhooks by the API's status, not by the function's errors", func(t *testing.T) {
+		api := []any{map[string]any{"Name": "ApiId", "Value": map[string]any{"Ref": "WebhookApi"}}}
 		for name, threshold := range map[string]int{"WebhookErrors": 2, "WebhookRefused": 5} {
 			assert.Equal(t, threshold, alarms[name].Properties["Threshold"])
-			assert.Equal(t, []any{map[string]any{"Name": "ApiId", "Value": map[string]any{"Ref": "WebhookApi"}}}, alarms[name].Properties["Dimensions"])
+			assert.Equal(t, api, alarms[name].Properties["Dimensions"])
 		}
 	})
 }
 
-// The document has a row for each alarm, and no other.
+// docs/alarms.md has one row for each alarm and no other rows.
 func TestAlarmsAreDocumented(t *testing.T) {
 	data, err := os.ReadFile("../docs/alarms.md")
 	require.NoError(t, err)
@@ -119,8 +127,8 @@ var (
 	counted = regexp.MustCompile(`emf\.(?:Count|Seconds|Milliseconds|Bytes)\("(\w+)"`)
 )
 
-// Alarms and dashboard use the names under which the functions count, and look at this stack's functions only. Of flagsync,
-// everything that is counted is read: a metric costs $0.30 a month, for each environment where it has a prefix.
+// Alarms and dashboard use the metric names of the functions, and read only this stack's functions. Every metric of
+// flagsync is read, because a metric costs $0.30 a month, and one with a prefix costs that for each environment.
 func TestMetricsExist(t *testing.T) {
 	read := func(files ...string) (code string) {
 		for _, file := range files {
@@ -150,5 +158,6 @@ func TestMetricsExist(t *testing.T) {
 		assert.True(t, strings.Contains(text, `"`+m[1]+`"`) || strings.Contains(text, "MetricName: "+m[1]+",") ||
 			strings.Contains(text, `MetricName=\"`+m[1]), "no alarm and no widget reads %s", m[1])
 	}
-	assert.ElementsMatch(t, []string{"RequestsHeld", "RequestsFailed", "RequestsUnreadable", "OldestSyncAge", "SyncDuration"}, slices.Compact(names))
+	want := []string{"RequestsHeld", "RequestsFailed", "RequestsUnreadable", "OldestSyncAge", "SyncDuration"}
+	assert.ElementsMatch(t, want, slices.Compact(names))
 }

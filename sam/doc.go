@@ -1,3 +1,3 @@
-// Package sam holds the Lambda functions, one a folder, and the tests that hold template.yaml to them: each role's policy
-// to the calls in calls.json, and every parameter and variable to the table in docs/reference.md.
+// Package sam has the Lambda functions, one in each folder, and the tests of template.yaml. They compare each role's
+// policy with the calls in calls.json, and every parameter and variable with the table in docs/reference.md.
 package sam

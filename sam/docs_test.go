@@ -14,10 +14,10 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// row is what docs/reference.md says of a parameter or variable, or what template and code say.
-type row struct{ of, kind, standard string }
+// row describes a parameter or variable, according to docs/reference.md or to template and code.
+type row struct{ of, kind, defaultValue string }
 
-// documented reads the document's table, by "of name".
+// documented reads the table in docs/reference.md. Its keys are "of name", such as "stack Sync".
 func documented(t *testing.T) map[string]row {
 	t.Helper()
 	data, err := os.ReadFile("../docs/reference.md")
@@ -39,18 +39,18 @@ func documented(t *testing.T) map[string]row {
 	return all
 }
 
-// parameters are the template's.
+// parameters returns the template's parameters.
 func (all template) parameters() map[string]row {
 	rows := map[string]row{}
 	for name, p := range all.Parameters {
-		kind, standard := p.Type, fmt.Sprint(p.Default)
-		if standard == "" {
-			standard = "empty"
+		kind, defaultValue := p.Type, fmt.Sprint(p.Default)
+		if defaultValue == "" {
+			defaultValue = "empty"
 		}
 		if kind == "String" && len(p.AllowedValues) > 0 {
 			kind = strings.Trim(strings.ReplaceAll(fmt.Sprint(p.AllowedValues), " ", ", "), "[]")
 		}
-		rows["stack "+name] = row{"stack", kind, standard}
+		rows["stack "+name] = row{"stack", kind, defaultValue}
 	}
 	return rows
 }
@@ -63,7 +63,7 @@ var (
 	anyVariable      = regexp.MustCompile(`(vars\.\w+|os\.Getenv)\("`)
 )
 
-// variables are those that a function's main.go reads.
+// variables returns the environment variables that a function's main.go reads.
 func variables(t *testing.T, function string) map[string]row {
 	t.Helper()
 	data, err := os.ReadFile(function + "/main.go")
@@ -81,11 +81,11 @@ func variables(t *testing.T, function string) map[string]row {
 	for _, m := range plainVariable.FindAllStringSubmatch(string(data), -1) {
 		rows[function+" "+m[1]] = row{function, "String", "empty"}
 	}
-	assert.Len(t, rows, len(anyVariable.FindAll(data, -1)), "%s reads a variable in a way unknown to this test", function)
+	assert.Len(t, rows, len(anyVariable.FindAll(data, -1)), "this test misses a variable of %s", function)
 	return rows
 }
 
-// number writes 256<<10 as 262144.
+// number evaluates a number in Go syntax: 256<<10 becomes 262144.
 func number(t *testing.T, text string) string {
 	t.Helper()
 	base, shift, _ := strings.Cut(text, "<<")
@@ -99,7 +99,7 @@ func number(t *testing.T, text string) string {
 	return strconv.Itoa(n)
 }
 
-// functions are the template's, by their folder.
+// functions returns the template's functions by their folder.
 func (all template) functions() map[string]resource {
 	functions := map[string]resource{}
 	for _, r := range all.Resources {
@@ -110,7 +110,7 @@ func (all template) functions() map[string]resource {
 	return functions
 }
 
-func TestDocumentTemplateAndCodeAgree(t *testing.T) {
+func TestDocumentationTemplateAndCodeAgree(t *testing.T) {
 	all := readTemplate(t)
 	want := all.parameters()
 	for function, r := range all.functions() {
@@ -118,10 +118,10 @@ func TestDocumentTemplateAndCodeAgree(t *testing.T) {
 		maps.Copy(want, its)
 		set, _ := at(r.Properties, "Environment", "Variables").(map[string]any)
 		for name := range set {
-			assert.Contains(t, its, function+" "+name, "the template sets a variable that nothing reads")
+			assert.Contains(t, its, function+" "+name, "the template sets a variable that the function does not read")
 		}
 		for key, v := range its {
-			if v.standard == "required" {
+			if v.defaultValue == "required" {
 				assert.Contains(t, set, strings.TrimPrefix(key, function+" "))
 			}
 		}
@@ -129,7 +129,7 @@ func TestDocumentTemplateAndCodeAgree(t *testing.T) {
 	assert.Equal(t, want, documented(t))
 }
 
-// The document lists every output, says which ones are exported, and on which condition each exists.
+// docs/reference.md lists every output, whether it is exported, and the condition under which it exists.
 func TestOutputsAreDocumented(t *testing.T) {
 	data, err := os.ReadFile("../docs/reference.md")
 	require.NoError(t, err)
@@ -154,7 +154,7 @@ func TestOutputsAreDocumented(t *testing.T) {
 	assert.Equal(t, outputs, documented)
 }
 
-// The console shows every parameter in its group.
+// Every parameter is in a group of the console, and has a default and a description.
 func TestEveryParameterHasAGroup(t *testing.T) {
 	all := readTemplate(t)
 	var grouped []string
@@ -163,7 +163,7 @@ func TestEveryParameterHasAGroup(t *testing.T) {
 	}
 	assert.ElementsMatch(t, slices.Sorted(maps.Keys(all.Parameters)), grouped)
 	for name, p := range all.Parameters {
-		assert.NotNil(t, p.Default, "%s: nothing has to be chosen", name)
+		assert.NotNil(t, p.Default, "%s has no default", name)
 		assert.NotEmpty(t, p.Description, name)
 	}
 }

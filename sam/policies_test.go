@@ -12,15 +12,17 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// anyResource are the actions for which IAM knows no resource but "*", by AWS's service authorization reference.
+// anyResource are the actions without resource-level permissions, according to AWS's service authorization reference.
 var anyResource = []string{
-	"dynamodb:ListStreams", "sns:GetSubscriptionAttributes", "sns:Unsubscribe", "xray:PutTelemetryRecords", "xray:PutTraceSegments",
+	"dynamodb:ListStreams", "sns:GetSubscriptionAttributes", "sns:Unsubscribe", "xray:PutTelemetryRecords",
+	"xray:PutTraceSegments",
 }
 
-// Each role has what its function calls (calls.json, which make e2e holds to what it sees), what Lambda and SSM call
-// for it, its own log, and where a parameter asks for it, the key, X-Ray and the journal's rows. Nothing else, and
-// nothing on more than its own resources.
-func TestPoliciesAreTheCalls(t *testing.T) {
+// Each role has exactly the permissions for the calls of its function (calls.json, which make e2e compares with the
+// calls that it records), for the calls of Lambda and SSM on its behalf, and for its log. Depending on parameters, it
+// also has permissions for the KMS key, X-Ray and the journal's rows. No permission covers more than the stack's own
+// resources.
+func TestPoliciesMatchTheCalls(t *testing.T) {
 	data, err := os.ReadFile("calls.json")
 	require.NoError(t, err)
 	var list map[string]struct{ Calls, Several, ByLambda, BySSM, Journal, NoJournal []string }
@@ -36,14 +38,15 @@ func TestPoliciesAreTheCalls(t *testing.T) {
 			require.Equal(t, strings.TrimSuffix(name, "Function")+"Role.Arn", role)
 			granted, conditional := grants(t, all.Resources[strings.TrimSuffix(role.(string), ".Arn")])
 			its := list[name]
-			want := slices.Concat(its.Calls, its.Several, its.ByLambda, its.BySSM, []string{"logs:CreateLogStream", "logs:PutLogEvents"})
+			want := slices.Concat(its.Calls, its.Several, its.ByLambda, its.BySSM,
+				[]string{"logs:CreateLogStream", "logs:PutLogEvents"})
 			assert.ElementsMatch(t, want, granted)
 			may := []string{"kms:Decrypt", "kms:GenerateDataKey", "xray:PutTraceSegments", "xray:PutTelemetryRecords"}
 			journal := slices.Concat(its.Journal, its.NoJournal)
 			assert.Subset(t, slices.Concat(may, journal), conditional)
 			assert.Subset(t, conditional, journal)
 			if slices.Contains(granted, "sns:Publish") || slices.Contains(granted, "sqs:SendMessage") {
-				assert.Contains(t, conditional, "kms:GenerateDataKey", "what is sent is encrypted")
+				assert.Contains(t, conditional, "kms:GenerateDataKey", "messages are encrypted")
 			}
 			assert.Contains(t, conditional, "kms:Decrypt")
 		})
@@ -51,11 +54,12 @@ func TestPoliciesAreTheCalls(t *testing.T) {
 	assert.Len(t, list, 4)
 }
 
-// grants are a role's actions, and those that it has on a condition. It checks their resources.
+// grants returns the actions that a role always has, and those that it has under a condition. It checks their
+// resources.
 func grants(t *testing.T, role resource) (always, conditional []string) {
 	t.Helper()
 	require.Equal(t, "AWS::IAM::Role", role.Type)
-	assert.Nil(t, role.Properties["ManagedPolicyArns"], "AWS's own policies grant more")
+	assert.Nil(t, role.Properties["ManagedPolicyArns"], "AWS's managed policies grant more")
 	for _, policy := range role.Properties["Policies"].([]any) {
 		for _, statement := range at(policy, "PolicyDocument", "Statement").([]any) {
 			into := &always
@@ -79,7 +83,7 @@ func grants(t *testing.T, role resource) (always, conditional []string) {
 	return always, conditional
 }
 
-// texts is a string, or a list of them.
+// texts returns a string, or a list of strings, as a list.
 func texts(value any) (all []string) {
 	if one, ok := value.(string); ok {
 		return []string{one}
@@ -90,27 +94,31 @@ func texts(value any) (all []string) {
 	return all
 }
 
-// A parameter's name may refer to a secret of Secrets Manager, which SSM reads with the role's rights: then the role
-// has this secret, and otherwise one that cannot exist.
+// A parameter's name may refer to a secret of Secrets Manager, which SSM reads with the role's permissions. Then the
+// role may read this secret. Otherwise the role names a secret that cannot exist.
 func TestSecretsThatParametersReferTo(t *testing.T) {
 	all := readTemplate(t)
 	parameters := map[string]string{"WebhookRole": "WebhookSecretParameter", "FlagsyncRole": "SdkKeyParameter"}
 	for role, parameter := range parameters {
 		statements := at(all.Resources[role].Properties, "Policies", 0, "PolicyDocument", "Statement").([]any)
-		found := slices.IndexFunc(statements, func(s any) bool { return at(s, "Action") == "secretsmanager:GetSecretValue" })
+		found := slices.IndexFunc(statements, func(s any) bool {
+			return at(s, "Action") == "secretsmanager:GetSecretValue"
+		})
 		require.GreaterOrEqual(t, found, 0)
 		for name, want := range map[string]string{
 			"/aws/reference/secretsmanager/prod/sdk-key": "prod/sdk-key",
 			all.Parameters[parameter].Default.(string):   "~none", // a secret's name has no ~
 		} {
-			values := map[string]string{"AWS::Partition": "aws", "AWS::Region": "r", "AWS::AccountId": "1", parameter: name}
+			values := map[string]string{
+				"AWS::Partition": "aws", "AWS::Region": "r", "AWS::AccountId": "1", parameter: name,
+			}
 			got := resolve(t, at(statements[found], "Resource"), values)
 			assert.Equal(t, "arn:aws:secretsmanager:r:1:secret:"+want+"-??????", got)
 		}
 	}
 }
 
-// resolve does what CloudFormation does with strings, and those of its functions that take strings only.
+// resolve evaluates a string as CloudFormation does, with its functions Select, Split and Sub.
 func resolve(t *testing.T, value any, values map[string]string) string {
 	t.Helper()
 	if text, ok := value.(string); ok {
@@ -133,14 +141,15 @@ func resolve(t *testing.T, value any, values map[string]string) string {
 	})
 }
 
-// What the stack hands out is what the packages say that they need.
+// The managed policies have the permissions that the packages document.
 func TestManagedPolicies(t *testing.T) {
 	all := readTemplate(t)
 	for name, want := range map[string][]string{
 		"ReaderPolicy": {"dynamodb:GetItem", "dynamodb:Query"},
 		"SubscriberPolicy": {
-			"sqs:CreateQueue", "sqs:DeleteQueue", "sqs:GetQueueAttributes", "sqs:SetQueueAttributes", "sqs:TagQueue", "sqs:ReceiveMessage",
-			"sqs:DeleteMessage", "sns:Subscribe", "sns:Unsubscribe", "sns:GetSubscriptionAttributes",
+			"sqs:CreateQueue", "sqs:DeleteQueue", "sqs:GetQueueAttributes", "sqs:SetQueueAttributes", "sqs:TagQueue",
+			"sqs:ReceiveMessage", "sqs:DeleteMessage", "sns:Subscribe", "sns:Unsubscribe",
+			"sns:GetSubscriptionAttributes",
 		},
 	} {
 		policy := all.Resources[name]
@@ -151,10 +160,11 @@ func TestManagedPolicies(t *testing.T) {
 	}
 }
 
-// What keeps the journal can write none of LaunchDarkly's rows.
-func TestJournalsRowsOnly(t *testing.T) {
+// The functions that write the journal cannot write LaunchDarkly's rows.
+func TestFunctionsWriteOnlyTheJournalsRows(t *testing.T) {
 	for _, role := range []string{"StreamhandlerRole", "StreamFailureRole"} {
-		statements := at(readTemplate(t).Resources[role].Properties, "Policies", 0, "PolicyDocument", "Statement").([]any)
+		properties := readTemplate(t).Resources[role].Properties
+		statements := at(properties, "Policies", 0, "PolicyDocument", "Statement").([]any)
 		found := slices.IndexFunc(statements, func(s any) bool { return at(s, "Fn::If", 0) == "HasJournal" })
 		require.GreaterOrEqual(t, found, 0)
 		assert.Equal(t, []any{"$journal/*", "*:$journal/*"},
@@ -162,7 +172,7 @@ func TestJournalsRowsOnly(t *testing.T) {
 	}
 }
 
-// Queues and topics refuse what does not come over TLS.
+// Queues and topics refuse requests without TLS.
 func TestOnlyTLS(t *testing.T) {
 	all := readTemplate(t)
 	covered := map[string]bool{}
@@ -171,7 +181,8 @@ func TestOnlyTLS(t *testing.T) {
 			continue
 		}
 		for _, statement := range at(r.Properties, "PolicyDocument", "Statement").([]any) {
-			if at(statement, "Effect") == "Deny" && at(statement, "Condition", "Bool", "aws:SecureTransport") == "false" {
+			plain := at(statement, "Condition", "Bool", "aws:SecureTransport") == "false"
+			if plain && at(statement, "Effect") == "Deny" {
 				for _, target := range append(list(r.Properties["Queues"]), list(r.Properties["Topics"])...) {
 					covered[fmt.Sprint(at(target, "Ref"))] = true
 				}

@@ -12,7 +12,7 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// template is template.yaml. A function such as !Ref or !Sub is a map with its long name, {"Ref": ...}.
+// template is the decoded template.yaml. A function such as !Ref is a map with its long name, {"Ref": ...}.
 type template struct {
 	Metadata   map[string]any       `yaml:"Metadata"`
 	Mappings   map[string]any       `yaml:"Mappings"`
@@ -47,7 +47,7 @@ func readTemplate(t *testing.T) template {
 	return all
 }
 
-// lengthen writes CloudFormation's short tags out: !Ref x becomes {Ref: x}, !Sub x {Fn::Sub: x}.
+// lengthen replaces CloudFormation's short tags by the long form: !Ref x becomes {Ref: x}, !Sub x becomes {Fn::Sub: x}.
 func lengthen(n *yaml.Node) {
 	for _, child := range n.Content {
 		lengthen(child)
@@ -66,7 +66,7 @@ func lengthen(n *yaml.Node) {
 	}}
 }
 
-// at walks into nested maps and lists: at(properties, "Target", "Input").
+// at returns a value in nested maps and lists, or nil: at(properties, "Target", "Input").
 func at(value any, path ...any) any {
 	for _, step := range path {
 		switch v := value.(type) {
@@ -85,10 +85,10 @@ func at(value any, path ...any) any {
 	return value
 }
 
-// What MiniStack cannot show, and make e2e therefore does not.
-func TestWhatOnlyAWSDoes(t *testing.T) {
+// These properties have no effect in MiniStack, so make e2e cannot test them.
+func TestPropertiesThatMiniStackCannotTest(t *testing.T) {
 	all := readTemplate(t)
-	t.Run("records are tried for 23 of the 24 hours that the stream keeps them, and then reported", func(t *testing.T) {
+	t.Run("records are retried for 23 of the 24 hours that the stream keeps them, then reported", func(t *testing.T) {
 		source := at(all.Resources["StreamhandlerFunction"].Properties, "Events", "Stream", "Properties")
 		for name, want := range map[string]any{
 			"StartingPosition": "TRIM_HORIZON", "MaximumRetryAttempts": -1, "MaximumRecordAgeInSeconds": 23 * 60 * 60,
@@ -97,12 +97,14 @@ func TestWhatOnlyAWSDoes(t *testing.T) {
 		} {
 			assert.Equal(t, want, at(source, name), name)
 		}
-		assert.Equal(t, map[string]any{"Fn::GetAtt": "StreamFailureQueue.Arn"}, at(source, "DestinationConfig", "OnFailure", "Destination"))
-		assert.Equal(t, map[string]any{"Fn::GetAtt": "StreamFailureQueue.Arn"},
-			at(all.Resources["StreamFailureFunction"].Properties, "Events", "Reports", "Properties", "Queue"))
+		queue := map[string]any{"Fn::GetAtt": "StreamFailureQueue.Arn"}
+		assert.Equal(t, queue, at(source, "DestinationConfig", "OnFailure", "Destination"))
+		reports := at(all.Resources["StreamFailureFunction"].Properties, "Events", "Reports")
+		assert.Equal(t, queue, at(reports, "Properties", "Queue"))
 	})
 	t.Run("streamhandler gets both images", func(t *testing.T) { // its filter is tested in streamhandler
-		assert.Equal(t, "NEW_AND_OLD_IMAGES", at(all.Resources["FlagTable"].Properties, "StreamSpecification", "StreamViewType"))
+		table := all.Resources["FlagTable"].Properties
+		assert.Equal(t, "NEW_AND_OLD_IMAGES", at(table, "StreamSpecification", "StreamViewType"))
 	})
 	t.Run("HTTPS subscribers get a signature that they accept", func(t *testing.T) {
 		assert.Equal(t, "2", all.Resources["ChangeTopic"].Properties["SignatureVersion"])
@@ -112,13 +114,15 @@ func TestWhatOnlyAWSDoes(t *testing.T) {
 		assert.Contains(t, readers, "kms:Decrypt")
 		assert.Contains(t, readers, "KmsKeyArn")
 	})
-	t.Run("a first deployment that fails takes its table with it, a stack that is deleted does not", func(t *testing.T) {
+	t.Run("a failed first deployment deletes its table, and the deletion of a stack keeps it", func(t *testing.T) {
 		assert.Equal(t, "RetainExceptOnCreate", all.Resources["FlagTable"].DeletionPolicy)
-		assert.Equal(t, "false", all.Parameters["TableDeletionProtection"].Default, "DynamoDB would refuse to delete it")
+		protection := all.Parameters["TableDeletionProtection"].Default
+		assert.Equal(t, "false", protection, "with true, DynamoDB would refuse to delete the table")
 	})
-	t.Run("the customer's key is used wherever something is kept", func(t *testing.T) {
+	t.Run("every resource that stores data uses the customer's key", func(t *testing.T) {
 		property := map[string]string{
-			"AWS::DynamoDB::Table": "SSESpecification", "AWS::SNS::Topic": "KmsMasterKeyId", "AWS::SQS::Queue": "KmsMasterKeyId", "AWS::Logs::LogGroup": "KmsKeyId",
+			"AWS::DynamoDB::Table": "SSESpecification", "AWS::SNS::Topic": "KmsMasterKeyId",
+			"AWS::SQS::Queue": "KmsMasterKeyId", "AWS::Logs::LogGroup": "KmsKeyId",
 		}
 		for name, r := range all.Resources {
 			if property[r.Type] != "" {
@@ -126,23 +130,26 @@ func TestWhatOnlyAWSDoes(t *testing.T) {
 			}
 		}
 	})
-	t.Run("CloudWatch may publish alarms, and this account's only", func(t *testing.T) {
+	t.Run("CloudWatch may publish only this account's alarms", func(t *testing.T) {
 		statement := at(all.Resources["AlarmTopicPolicy"].Properties, "PolicyDocument", "Statement", 0)
 		assert.Equal(t, map[string]any{"Service": "cloudwatch.amazonaws.com"}, at(statement, "Principal"))
-		assert.Equal(t, map[string]any{"Ref": "AWS::AccountId"}, at(statement, "Condition", "StringEquals", "aws:SourceAccount"))
-		assert.Contains(t, fmt.Sprint(all.Resources["AlarmTopic"].Properties["KmsMasterKeyId"]), "AWS::NoValue", "with alias/aws/sns it could not")
+		account := at(statement, "Condition", "StringEquals", "aws:SourceAccount")
+		assert.Equal(t, map[string]any{"Ref": "AWS::AccountId"}, account)
+		key := fmt.Sprint(all.Resources["AlarmTopic"].Properties["KmsMasterKeyId"])
+		assert.Contains(t, key, "AWS::NoValue", "with alias/aws/sns, CloudWatch could not publish")
 	})
-	t.Run("clients' queues have names that CloudFormation gives to no queue", func(t *testing.T) {
+	t.Run("CloudFormation names no queue as clients name theirs", func(t *testing.T) {
 		statement := at(all.Resources["SubscriberPolicy"].Properties, "PolicyDocument", "Statement", 0)
 		queues := at(statement, "Resource", "Fn::Sub").(string)
-		assert.Equal(t, "warmflags_*", queues[strings.LastIndex(queues, ":")+1:], "it uses letters, digits and hyphens")
+		assert.Equal(t, "warmflags_*", queues[strings.LastIndex(queues, ":")+1:],
+			"CloudFormation uses letters, digits and hyphens")
 		for name, r := range all.Resources {
 			assert.NotContains(t, r.Properties, "QueueName", name)
 		}
 	})
 }
 
-// CloudFormation looks at a dashboard's body only when it makes one.
+// CloudFormation validates a dashboard's body only during a deployment.
 func TestTheDashboardIsJSON(t *testing.T) {
 	body := at(readTemplate(t).Resources["PipelineDashboard"].Properties, "DashboardBody", "Fn::Sub")
 	outer, sync := at(body, 0).(string), at(body, 1, "Into", "Fn::If", 1, "Fn::Sub").(string)

@@ -1,11 +1,13 @@
-// Flagsync is the Lambda function on the queue of requests: it makes the table equal to LaunchDarkly.
+// Flagsync is the Lambda function on the queue of requests. It makes the table equal to LaunchDarkly.
 //
 //	TABLE_NAME          the flag table; required
-//	SDK_KEY_PARAMETER   the SSM parameter that holds the SDK key, or a JSON object of prefix to SDK key; required
+//	SDK_KEY_PARAMETER   the SSM parameter with the SDK key, or with a JSON object of prefix to SDK key; required
 //	QUEUE_URL           the FIFO queue of requests; required
-//	STREAM_URI          where LaunchDarkly streams, such as https://stream.eu.launchdarkly.com or a Relay Proxy; default: LaunchDarkly's own
+//	STREAM_URI          the URL of LaunchDarkly's stream, such as https://stream.eu.launchdarkly.com, or of a Relay
+//	                    Proxy; default https://stream.launchdarkly.com
 //	PAYLOAD_FILTER      the key of a LaunchDarkly payload filter; default: all flags
-//	MAX_REMOVALS        the share of a kind's items, from 0 to 1, that one payload may remove, if it is more than 10; default, and 0: a third
+//	MAX_REMOVALS        the share of a kind's items, from 0 to 1, that one payload may remove if it removes more than
+//	                    10; default, and 0: a third
 package main
 
 import (
@@ -38,13 +40,13 @@ func main() {
 func build(ctx context.Context) (*flagsync.Handler, error) {
 	vars := env.Read(os.LookupEnv)
 	table := vars.Required("TABLE_NAME", "the flag table")
-	parameter := vars.Required("SDK_KEY_PARAMETER", "the SSM parameter that holds the SDK key")
+	parameter := vars.Required("SDK_KEY_PARAMETER", "the SSM parameter with the SDK key")
 	queue := vars.Required("QUEUE_URL", "the FIFO queue of requests")
 	removals := vars.Number("MAX_REMOVALS")
 	if err := vars.Err(); err != nil {
 		return nil, err
 	}
-	if size := lambdacontext.MemoryLimitInMB; size > 0 { // near the limit, garbage is collected sooner: a payload can be large
+	if size := lambdacontext.MemoryLimitInMB; size > 0 { // near the limit, collect garbage sooner: payloads can be large
 		debug.SetMemoryLimit(int64(size) << 20 / 4 * 3)
 	}
 	cfg, err := config.LoadDefaultConfig(ctx)

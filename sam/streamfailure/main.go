@@ -1,10 +1,10 @@
-// Streamfailure is the Lambda function on the queue of stream records that expired unpublished: it publishes to each
-// prefix in the table that anything may have changed.
+// Streamfailure is the Lambda function on the queue of reports about stream records that expired unpublished. For each
+// prefix in the table, it publishes that anything may have changed.
 //
 //	TABLE_NAME        the flag table; required
 //	TOPIC_ARN         the topic; required
 //	MAX_MESSAGE_SIZE  the topic's MaximumMessageSize in bytes; default 262144
-//	JOURNAL_COPIES    as streamhandler's; each prefix's journal gets a new epoch; default 0: no journal
+//	JOURNAL_COPIES    as for streamhandler; each prefix's journal gets a new epoch
 package main
 
 import (

@@ -2,8 +2,8 @@
 //
 //	TOPIC_ARN         the topic; required
 //	MAX_MESSAGE_SIZE  the topic's MaximumMessageSize in bytes; default 262144
-//	JOURNAL_COPIES    the number of copies of the journal, at most 100; default 0: no journal
-//	TABLE_NAME        the flag table; required with a journal
+//	JOURNAL_COPIES    the number of copies of the journal, 0 to 100; default 0, which removes the journal
+//	TABLE_NAME        the flag table, which contains the journal; required
 package main
 
 import (
@@ -29,7 +29,7 @@ func main() {
 		slog.Error("streamhandler cannot start", "error", err)
 		os.Exit(1)
 	}
-	lambda.Start(handler) // a lambda.Handler: it decodes the event itself
+	lambda.Start(handler) // the handler decodes the event itself
 }
 
 func build(ctx context.Context) (*streamhandler.Handler, error) {
@@ -47,6 +47,6 @@ func build(ctx context.Context) (*streamhandler.Handler, error) {
 	}
 	writer := &journal.Writer{Client: dynamodb.NewFromConfig(cfg), Table: table, Region: cfg.Region, Copies: copies}
 
-	return streamhandler.New(sns.NewFromConfig(cfg), streamhandler.TopicARN(topic), streamhandler.MaxMessageSize(maxSize),
-		streamhandler.OnPublished(writer.AppendOrRemove(copies > 0))), nil
+	return streamhandler.New(sns.NewFromConfig(cfg), streamhandler.TopicARN(topic),
+		streamhandler.MaxMessageSize(maxSize), streamhandler.OnPublished(writer.AppendOrRemove(copies > 0))), nil
 }

@@ -29,6 +29,6 @@ func TestCopiesOfTheJournalAreChecked(t *testing.T) {
 		t.Setenv("JOURNAL_COPIES", copies)
 		_, err := build(t.Context())
 		require.ErrorContains(t, err, "JOURNAL_COPIES="+copies+": use 0 to 100")
-		require.ErrorContains(t, err, "TOPIC_ARN is missing", "and what else is wrong")
+		require.ErrorContains(t, err, "TOPIC_ARN is missing", "all problems at once")
 	}
 }

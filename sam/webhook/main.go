@@ -1,7 +1,7 @@
-// Webhook is the Lambda function behind LaunchDarkly's webhook: it puts a request to synchronize into the queue.
+// Webhook is the Lambda function that receives LaunchDarkly's webhook. It puts a request to sync into the queue.
 //
 //	QUEUE_URL                 the FIFO queue of requests; required
-//	WEBHOOK_SECRET_PARAMETER  the SSM parameter that holds the webhook's secret, one a line; required
+//	WEBHOOK_SECRET_PARAMETER  the SSM parameter with the webhook's secrets, one per line; required
 package main
 
 import (
@@ -32,7 +32,7 @@ func main() {
 func build(ctx context.Context) (*webhook.Handler, error) {
 	vars := env.Read(os.LookupEnv)
 	queue := vars.Required("QUEUE_URL", "the FIFO queue of requests")
-	secret := vars.Required("WEBHOOK_SECRET_PARAMETER", "the SSM parameter that holds the webhook's secret")
+	secret := vars.Required("WEBHOOK_SECRET_PARAMETER", "the SSM parameter with the webhook's secret")
 	if err := vars.Err(); err != nil {
 		return nil, err
 	}

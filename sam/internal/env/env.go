@@ -1,4 +1,4 @@
-// Package env reads the environment of a Lambda function, and reports all that is wrong with it at once.
+// Package env reads the environment variables of a Lambda function, and reports all wrong ones together.
 //
 //	vars := env.Read(os.LookupEnv)
 //	topic := vars.Required("TOPIC_ARN", "the topic that changes are published to")
@@ -12,16 +12,16 @@ import (
 	"strings"
 )
 
-// Vars reads variables and remembers problems. It is not safe for concurrent use.
+// Vars reads variables and collects problems. It is not safe for concurrent use.
 type Vars struct {
 	lookup   func(string) (string, bool)
 	problems []error
 }
 
-// Read begins to read; lookup is [os.LookupEnv], or a test's.
+// Read returns Vars that read with lookup, which is [os.LookupEnv] except in tests.
 func Read(lookup func(string) (string, bool)) *Vars { return &Vars{lookup: lookup} }
 
-// Required is a variable that must be there and not blank; meaning says what it is for.
+// Required returns a variable that must be set and not blank. The error for a missing one has the text meaning.
 func (v *Vars) Required(name, meaning string) string {
 	value := v.text(name)
 	if value == "" {
@@ -30,11 +30,11 @@ func (v *Vars) Required(name, meaning string) string {
 	return value
 }
 
-// Int is a whole number, or standard where the variable is missing or blank.
-func (v *Vars) Int(name string, standard int) int {
+// Int returns a whole number, or defaultValue if the variable is missing or blank.
+func (v *Vars) Int(name string, defaultValue int) int {
 	value := v.text(name)
 	if value == "" {
-		return standard
+		return defaultValue
 	}
 	n, err := strconv.Atoi(value)
 	if err != nil {
@@ -43,16 +43,16 @@ func (v *Vars) Int(name string, standard int) int {
 	return n
 }
 
-// IntUpTo is a whole number from 0 to most; 0 where the variable is missing or blank.
-func (v *Vars) IntUpTo(name string, most int) int {
+// IntUpTo returns a whole number from 0 to limit, or 0 if the variable is missing or blank.
+func (v *Vars) IntUpTo(name string, limit int) int {
 	n := v.Int(name, 0)
-	if n < 0 || n > most {
-		v.problems = append(v.problems, fmt.Errorf("%s=%d: use 0 to %d", name, n, most))
+	if n < 0 || n > limit {
+		v.problems = append(v.problems, fmt.Errorf("%s=%d: use 0 to %d", name, n, limit))
 	}
 	return n
 }
 
-// Number is a number, or 0 where the variable is missing or blank.
+// Number returns a number, or 0 if the variable is missing or blank.
 func (v *Vars) Number(name string) float64 {
 	value := v.text(name)
 	if value == "" {
@@ -65,7 +65,7 @@ func (v *Vars) Number(name string) float64 {
 	return n
 }
 
-// Err joins all problems so far; nil if there are none.
+// Err returns all problems so far in one error, or nil if there are none.
 func (v *Vars) Err() error {
 	if len(v.problems) == 0 {
 		return nil
