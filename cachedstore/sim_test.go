@@ -15,8 +15,9 @@ var campaign = sim.Flags()
 
 // simulated is the subject that the simulator tests.
 var simulated = sim.Subject{
-	SweepInterval: cachedstore.SweepInterval, Early: 200 * time.Millisecond, NotifyWithin: outage.LastCheck + time.Second,
-	ShortWait: cachedstore.DefaultShortWait, ManyStale: 1, Forgets: true, Marker: true,
+	SweepInterval: cachedstore.SweepInterval, Early: 200 * time.Millisecond,
+	NotifyWithin: outage.LastCheck + time.Second,
+	ShortWait:    cachedstore.DefaultShortWait, ManyStale: 1, Forgets: true, Marker: true,
 	New: newSimulated,
 }
 

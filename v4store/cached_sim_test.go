@@ -28,7 +28,9 @@ var simulated = sim.Subject{NoStatus: true, Recovery: 6 * time.Second, ShortWait
 			v4store.TTL(s.TTL), v4store.MaxStale(s.MaxStale), v4store.ReadLimit(s.ReadLimit),
 			v4store.CacheClock(s.Clock),
 			v4store.Logger(slog.New(slog.DiscardHandler)), v4store.ManyStale(1), v4store.MaxUnknown(2),
-			v4store.OnOutage(func(down bool) { system.status.UpdateStatus(interfaces.DataStoreStatus{Available: !down}) }),
+			v4store.OnOutage(func(down bool) {
+				system.status.UpdateStatus(interfaces.DataStoreStatus{Available: !down})
+			}),
 		}
 		system.Cache = v4store.Cached(ld.FeatureStore(simTable{core}), options...)
 		return system
@@ -208,7 +210,8 @@ var regressions = [][2]string{
 	{"a discarded read of the collection replaced an item's own read, after two freezes",
 		"ttl=1m maxstale=-1ns lag lambda; table 3 0; get 0 0; pass 3 0; get 0 13; outage 0 0; answer 1 0; " +
 			"pass 4 0; get 0 15; rumor 7 0; getall 0 0; get 0 0; get 0 15; answer 1 0; get 0 5; answer 1 0; " +
-			"answer 5 0; invalidateall 0 0; write 0 0; get 0 0; back 0 0; lag 7 0; answer 0 0; answer 0 0; getall 0 0; " +
+			"answer 5 0; invalidateall 0 0; write 0 0; get 0 0; back 0 0; lag 7 0; answer 0 0; answer 0 0; " +
+			"getall 0 0; " +
 			"freeze 0 0; get 0 0; freeze 0 0; outage 0 0; answer 2 0"},
 }
 

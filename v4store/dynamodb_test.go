@@ -80,8 +80,9 @@ func TestRowsOfLaunchDarklysSchema(t *testing.T) {
 		require.NoError(t, w.store(v4store.Prefix(prefix)).Init(flags("a:7")))
 		marker := strings.Replace(namespace, "features", "$inited", 1)
 		row := w.row(t, namespace, "a")
-		assert.JSONEq(t, `{"key":"a","version":7,"on":false,"offVariation":null,"rules":null,"fallthrough":{"variation":null},
-			"variations":null,"salt":"s","deleted":false}`, row["item"].(*types.AttributeValueMemberS).Value)
+		assert.JSONEq(t, `{"key":"a","version":7,"on":false,"offVariation":null,"rules":null,
+			"fallthrough":{"variation":null},"variations":null,"salt":"s","deleted":false}`,
+			row["item"].(*types.AttributeValueMemberS).Value)
 		delete(row, "item")
 		assert.Equal(t, map[string]types.AttributeValue{"namespace": str(namespace), "key": str("a"),
 			"version": num("7")}, row)
@@ -307,7 +308,8 @@ func TestErrorsNameTheTable(t *testing.T) {
 // The AWS SDK's own client does not retry writes, because the store retries them.
 func TestAWSsClientDoesNotRetry(t *testing.T) {
 	answers := make(chan string, 2)
-	answers <- `{"__type":"com.amazonaws.dynamodb.v20120810#ProvisionedThroughputExceededException","message":"slow down"}`
+	answers <- `{"__type":"com.amazonaws.dynamodb.v20120810#ProvisionedThroughputExceededException",
+		"message":"slow down"}`
 	answers <- `{}`
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		answer := <-answers
