@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -15,12 +14,16 @@ import (
 	"github.com/warmflags/warmflags/internal/operate"
 )
 
-const testKey = "sdk-secret-1"
+const (
+	testKey = "sdk-secret-1"
+	region  = "eu-west-1"
+)
 
 // account is an AWS account and a LaunchDarkly.
 type account struct {
 	ctx       context.Context // of the commands that a specification runs
 	exit      int             // the exit code of the last of them
+	real      bool            // they call AWS itself, or what AWS_ENDPOINT_URL names
 	topic     string          // its ARN
 	cloud     *localaws.Cloud
 	ld        *launchdarkly.Environment
@@ -36,7 +39,7 @@ func newAccount(t *testing.T, flags int) *account {
 
 // startAccount has a table "flags", and a stack "flags" of it and a topic. Close it.
 func startAccount(flags int) *account {
-	a := &account{cloud: localaws.New(), ld: launchdarkly.Start(testKey, flags, 1), parameter: `{"production": "` + testKey + `"}`}
+	a := &account{cloud: localaws.New(), ld: launchdarkly.Start(testKey, flags, 1), parameter: testKey}
 	a.cloud.CreateFlagTable("flags")
 	a.ctx = context.Background()
 	topic, err := a.cloud.SNS.CreateTopic(a.ctx, &sns.CreateTopicInput{Name: aws.String("changes")})
@@ -49,13 +52,13 @@ func startAccount(flags int) *account {
 
 func (a *account) GetParameter(_ context.Context, in *ssm.GetParameterInput, _ ...func(*ssm.Options)) (*ssm.GetParameterOutput, error) {
 	if *in.Name != "/warmflags/sdk-key" {
-		return nil, errors.New("no such parameter")
+		return nil, &types.ParameterNotFound{}
 	}
 	return &ssm.GetParameterOutput{Parameter: &types.Parameter{Value: aws.String(a.parameter)}}, nil
 }
 
 func (a *account) connect(context.Context, string) (clients, error) {
-	return clients{describe: a.describe, db: a.cloud.DynamoDB, parameters: a, queues: a.cloud.SQS, topics: a.cloud.SNS}, nil
+	return clients{aws: aws.Config{Region: region}, describe: a.describe, db: a.cloud.DynamoDB, parameters: a, queues: a.cloud.SQS, topics: a.cloud.SNS}, nil
 }
 
 func (a *account) close() { a.ld.Close(); a.cloud.Close() }
@@ -64,6 +67,6 @@ func (a *account) describe(_ context.Context, name string) (*operate.Stack, erro
 	if name != "flags" {
 		return nil, operate.ErrNoStack
 	}
-	return &operate.Stack{Name: name, Region: "eu-west-1", Table: "flags", TopicARN: a.topic,
-		Parameters: map[string]string{"SdkKeyParameter": "/warmflags/sdk-key"}}, nil
+	return &operate.Stack{Name: name, Region: region, Table: "flags", TopicARN: a.topic,
+		Parameters: map[string]string{"SdkKeyParameter": "/warmflags/sdk-key", "StreamUri": a.ld.URL(), "MaxRemovals": "0"}}, nil
 }

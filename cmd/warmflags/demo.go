@@ -28,6 +28,9 @@ Exit code 1 means that a flip was lost or an evaluation stale, or that the demo 
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			config.Sabotage = demo.Sabotage(sabotage)
+			if err := config.Validate(); err != nil {
+				return usageError{err}
+			}
 			if bar := cmd.ErrOrStderr(); !target.json && isTerminal(bar) {
 				config.Progress = func(done, total int) { drawProgress(bar, done, total) }
 			}
@@ -56,6 +59,7 @@ Exit code 1 means that a flip was lost or an evaluation stale, or that the demo 
 		names = append(names, string(s))
 	}
 	flags.StringVar(&sabotage, "sabotage", "", "break the path on purpose, to see that the demo notices: "+strings.Join(names, ", "))
+	complete(cmd, "sabotage", cobra.FixedCompletions(names, cobra.ShellCompDirectiveNoFileComp))
 	return cmd
 }
 
@@ -80,7 +84,7 @@ func drawProgress(w io.Writer, done, total int) {
 	filled := done * width / total
 	end := "\r"
 	if done == total {
-		end = "\r\033[K" // the table follows
+		end = clearLine // the table follows
 	}
 	_, _ = fmt.Fprintf(w, "\r[%s%s] %d of %d flips%s", strings.Repeat("=", filled), strings.Repeat(" ", width-filled), done, total, end)
 }

@@ -10,9 +10,9 @@ import (
 	"strings"
 )
 
-// change is one difference between two JSON values. Path is a JSON pointer (RFC 6901); From or To is missing where there is no
+// edit is one difference between two JSON values. Path is a JSON pointer (RFC 6901); From or To is missing where there is no
 // value.
-type change struct {
+type edit struct {
 	Path string `json:"path"`
 	From any    `json:"from,omitempty"`
 	To   any    `json:"to,omitempty"`
@@ -23,7 +23,7 @@ type missing struct{}
 
 // diffJSON compares two texts of JSON, of which either may be empty, and returns what differs in the order of names. Numbers are
 // compared as they are written. What is not JSON is compared as text.
-func diffJSON(from, to string) []change { return diff(nil, "", parse(from), parse(to)) }
+func diffJSON(from, to string) []edit { return diff(nil, "", parse(from), parse(to)) }
 
 func parse(s string) (v any) {
 	if s == "" {
@@ -37,7 +37,7 @@ func parse(s string) (v any) {
 	return v
 }
 
-func diff(changes []change, path string, from, to any) []change {
+func diff(changes []edit, path string, from, to any) []edit {
 	switch old := from.(type) {
 	case map[string]any:
 		if now, ok := to.(map[string]any); ok {
@@ -63,7 +63,7 @@ func diff(changes []change, path string, from, to any) []change {
 		}
 	}
 	if !reflect.DeepEqual(from, to) {
-		changes = append(changes, change{path, raw(from), raw(to)})
+		changes = append(changes, edit{path, raw(from), raw(to)})
 	}
 	return changes
 }
@@ -92,7 +92,7 @@ func raw(v any) any {
 }
 
 // printDiff prints changes for people, one a line. A value is shortened to what fits on a line.
-func printDiff(out io.Writer, changes []change) {
+func printDiff(out io.Writer, changes []edit) {
 	for _, c := range changes {
 		sign, text := "~", ""
 		switch {

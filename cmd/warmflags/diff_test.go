@@ -27,5 +27,5 @@ func TestDiffJSON(t *testing.T) {
 	const want = `[{"path":"/gone","from":null},{"path":"/n","from":18446744073709551615,"to":18446744073709551616}]`
 	assert.Equal(t, want, string(text), "byte for byte, as JSONEq compares numbers as float64") //nolint:testifylint // see there
 	assert.Empty(t, diffJSON(`{"a":1,"b":2}`, ` { "b" : 2, "a" : 1 } `))
-	assert.Equal(t, []change{{Path: "", To: json.RawMessage(`{"a":1}`)}}, diffJSON("", `{"a":1}`))
+	assert.Equal(t, []edit{{Path: "", To: json.RawMessage(`{"a":1}`)}}, diffJSON("", `{"a":1}`))
 }

@@ -130,4 +130,3 @@ func writeExample(b *strings.Builder, e console.Example) {
 func block(b *strings.Builder, language, text string) {
 	fmt.Fprintf(b, "```%s\n%s```\n", language, text)
 }
-

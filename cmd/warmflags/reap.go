@@ -13,9 +13,7 @@ import (
 	"github.com/warmflags/warmflags/subscriber"
 )
 
-// The command reads flags, makes a Reaper, and prints what it found.
-
-// reapFlags are the command's.
+// reapFlags are the command's. The command makes a Reaper, and prints what it found.
 type reapFlags struct {
 	*targetFlags
 	deadAfter time.Duration
@@ -25,24 +23,32 @@ type reapFlags struct {
 func reapCommand(target *targetFlags) *cobra.Command {
 	f := reapFlags{targetFlags: target}
 	cmd := &cobra.Command{
-		Use:   "reap --topic arn",
+		Use:   "reap",
 		Short: "Remove the queues that killed processes left behind",
-		Long: `Each process with a subscriber.Queue has an SQS queue of its own, which it removes when it ends. One that is
-killed cannot, and SQS's queues never expire. This removes those whose heartbeat, which a process renews every hour, is
-older than --dead-after, with their subscriptions, and subscriptions whose queue is gone. Run it once a day.
+		Long: `Each process with a subscriber.Queue has an SQS queue of its own, which it removes when it ends. A process that is
+killed cannot do that, and SQS's queues never expire. This removes the queues of one topic whose heartbeat, which a
+process renews every hour, is older than --dead-after, with their subscriptions, and subscriptions whose queue is gone.
+Run it once a day.
 
-Credentials and endpoints are the AWS SDK's: AWS_PROFILE, AWS_ENDPOINT_URL. The region is the topic's.`,
-		Example: `  warmflags reap --topic arn:aws:sns:eu-west-1:123456789012:warmflags-ChangeTopic-1A2B --dry-run`,
-		Args:    cobra.NoArgs,
-		RunE:    func(cmd *cobra.Command, _ []string) error { return f.run(cmd) },
+Permissions: sqs:ListQueues, ListQueueTags, GetQueueUrl and DeleteQueue, sns:ListSubscriptionsByTopic, Unsubscribe; with --stack,
+cloudformation:DescribeStacks and DescribeStackResources.
+
+Exit code 0: removed, or with --dry-run listed. 1: it failed.`,
+		Example: `  warmflags reap --stack warmflags --dry-run
+  warmflags reap --topic arn:aws:sns:eu-west-1:123456789012:warmflags-ChangeTopic-1A2B`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return f.run(cmd) },
 	}
 	flags := cmd.Flags()
-	flags.DurationVar(&f.deadAfter, "dead-after", subscriber.DefaultOrphanAfter, "how old a dead process's heartbeat is")
-	flags.BoolVar(&f.dryRun, "dry-run", false, "remove nothing, and print what would be removed")
+	flags.DurationVar(&f.deadAfter, "dead-after", subscriber.DefaultOrphanAfter, "the age of a heartbeat at which its process is taken for dead; at least 2h")
+	flags.BoolVar(&f.dryRun, "dry-run", false, "remove nothing, and list what would be removed")
 	return cmd
 }
 
 func (f *reapFlags) run(cmd *cobra.Command) error {
+	if f.deadAfter < 2*time.Hour {
+		return usageError{fmt.Errorf("--dead-after %v: heartbeats are written every hour, so use 2 hours at least", f.deadAfter)}
+	}
 	t, err := f.open(cmd.Context(), needTopic)
 	if err != nil {
 		return err
@@ -76,7 +82,7 @@ func (f *reapFlags) print(out io.Writer, dead []subscriber.Orphan) error {
 	}
 	if len(lines) > 0 {
 		columns := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-		_, _ = fmt.Fprintln(columns, "OWNER\tLAST LIVED\tQUEUE OR SUBSCRIPTION\t")
+		_, _ = fmt.Fprintln(columns, "OWNER\tHEARTBEAT\tQUEUE OR SUBSCRIPTION\t")
 		for _, l := range lines {
 			_, _ = fmt.Fprintf(columns, "%s\t%s\t%s\t\n", cmp.Or(l.Owner, "-"), cmp.Or(l.Heartbeat, "-"), cmp.Or(l.Queue, l.Subscription))
 		}
@@ -84,10 +90,10 @@ func (f *reapFlags) print(out io.Writer, dead []subscriber.Orphan) error {
 			return err
 		}
 	}
-	verb := "removed"
+	text := "%d removed\n"
 	if f.dryRun {
-		verb = "would be removed"
+		text = "nothing was removed: %d would be\n"
 	}
-	_, err := fmt.Fprintf(out, "%d %s\n", len(lines), verb)
+	_, err := fmt.Fprintf(out, text, len(lines))
 	return err
 }

@@ -40,8 +40,15 @@ func (p program) root() *cobra.Command {
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{plain(err)} })
 	f := &targetFlags{program: p}
 	f.add(root)
-	root.AddCommand(demoCommand(f), doctorCommand(f), reapCommand(f), statusCommand(f), syncCommand(f),
-		tailCommand(f))
+	root.AddCommand(
+		demoCommand(f),
+		doctorCommand(f),
+		getCommand(f),
+		reapCommand(f),
+		statusCommand(f),
+		syncCommand(f),
+		tailCommand(f),
+	)
 	checkArguments(root)
 	return root
 }

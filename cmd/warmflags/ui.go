@@ -54,6 +54,9 @@ func withHint(err error, hint string, args ...any) error {
 
 // finish prints err, if it is not printed yet, and returns the exit code.
 func finish(cmd *cobra.Command, stderr io.Writer, err error) int {
+	if err != nil && isTerminal(stderr) {
+		_, _ = fmt.Fprint(stderr, clearLine) // a progress bar may be there
+	}
 	switch {
 	case err == nil:
 		return exitOK
@@ -96,6 +99,12 @@ func isTerminal(w io.Writer) bool {
 	info, err := f.Stat()
 	return err == nil && info.Mode()&os.ModeCharDevice != 0
 }
+
+// A progress bar or line ends without a line feed, so that what is printed next replaces it on a terminal.
+const (
+	clearRest = "\033[K"         // of the line, from the cursor on
+	clearLine = "\r" + clearRest // the whole line
+)
 
 // color is an ANSI color.
 type color string

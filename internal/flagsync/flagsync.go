@@ -225,6 +225,7 @@ func (s *Syncer) write(ctx context.Context, f *feed, b *resultBuilder) error {
 	if err != nil {
 		return err
 	}
+	b.whole = b.whole || whole
 	b.compared(d, s.force) // before the guards, so that the log says what a guard holds
 	// The guards check every payload, also one of a later connection. They do not check patches: a person made each.
 	if whole && !s.force {

@@ -32,6 +32,8 @@ type Result struct {
 	Ignored int
 	// Transactions is the number of transactions that wrote items. The fencing token is not included.
 	Transactions int
+	// Whole is true if the whole environment was compared, and not only patches.
+	Whole bool
 }
 
 // Changed reports whether the sync wrote any item or the marker (in a dry run: would write).
@@ -46,6 +48,7 @@ type resultBuilder struct {
 	token        int64
 	transactions int
 	marker       bool
+	whole        bool // a whole environment was compared
 	outcomes     map[name]outcome
 	unparsable   map[name]table.Entry
 	ignored      int
@@ -131,7 +134,7 @@ func (b *resultBuilder) written(w table.Written) {
 // result returns the Result so far.
 func (b *resultBuilder) result() Result {
 	r := Result{
-		Token: b.token, Marker: b.marker, Transactions: b.transactions, Ignored: b.ignored,
+		Token: b.token, Marker: b.marker, Whole: b.whole, Transactions: b.transactions, Ignored: b.ignored,
 		Unparsable: slices.Collect(maps.Values(b.unparsable)),
 	}
 	lists := map[list]*[]table.Entry{

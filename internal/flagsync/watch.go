@@ -21,7 +21,8 @@ const (
 
 // Watch keeps the table equal to the environment until ctx ends, and then returns nil. It writes LaunchDarkly's
 // payload as Sync does, and each patch as it arrives. It logs a line and calls report (which may be nil) for the
-// first payload and for each later write that changed something; the Result is that of this write only.
+// payload of each connection (Result.Whole), and for each patch that changed something. The Result is that of this
+// write only.
 //
 // If the connection breaks, the feed reconnects. The next payload is compared and written as a whole, under the same
 // token, which was taken before that payload was requested. If another sync takes a newer token, or if anything else
@@ -84,12 +85,12 @@ func (s *Syncer) watch(ctx context.Context, key string, b **resultBuilder, repor
 		return err
 	}
 	defer f.close()
-	for first := true; ; first = false {
+	for {
 		if err := s.write(ctx, f, *b); err != nil {
 			return err
 		}
 		// A patch that was already in the table needs no line.
-		if r := (*b).result(); first || r.Changed() || len(r.Refused)+len(r.HeldBack) > 0 {
+		if r := (*b).result(); r.Whole || r.Changed() || len(r.Refused)+len(r.HeldBack) > 0 {
 			s.log(ctx, *b, nil)
 			report(r)
 		}

@@ -217,13 +217,19 @@ func TestWatchConnectsAgain(t *testing.T) {
 	}()
 	assert.Equal(t, []string{"a", "everyone"}, keys((<-reports).Added))
 	b.ld.patch(sdkKey, "a:2", false)
-	assert.Equal(t, []string{"a"}, keys((<-reports).Updated))
+	patched := <-reports
+	assert.Equal(t, []string{"a"}, keys(patched.Updated))
+	assert.False(t, patched.Whole)
 	b.ld.set(sdkKey, "a:3", "b:1")
 	b.ld.CloseClientConnections()
 	r := <-reports
 	assert.Equal(t, []string{"b"}, keys(r.Added))
 	assert.Equal(t, []string{"a"}, keys(r.Updated))
 	assert.Equal(t, int64(1), r.Token)
+	b.ld.CloseClientConnections()
+	r = <-reports
+	assert.True(t, r.Whole, "a connection whose payload changes nothing is reported too")
+	assert.False(t, r.Changed())
 	stop()
 	require.NoError(t, <-ended)
 	assert.Equal(t, map[string]int{"a": 3, "b": 1}, b.flags(t, ""))

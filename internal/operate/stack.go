@@ -77,3 +77,24 @@ func Describe(ctx context.Context, cfg aws.Config, name string) (*Stack, error) 
 	}
 	return s, nil
 }
+
+// Stacks returns the names of the region's stacks that look like warmflags: they have a table, its stream and a topic.
+func Stacks(ctx context.Context, cfg aws.Config) (names []string, err error) {
+	pages := cloudformation.NewDescribeStacksPaginator(cloudformation.NewFromConfig(cfg), &cloudformation.DescribeStacksInput{})
+	for pages.HasMorePages() {
+		page, err := pages.NextPage(ctx)
+		if err != nil {
+			return nil, fmt.Errorf("list stacks of region %q: %w", cfg.Region, err)
+		}
+		for _, s := range page.Stacks {
+			outputs := map[string]bool{}
+			for _, o := range s.Outputs {
+				outputs[aws.ToString(o.OutputKey)] = true
+			}
+			if outputs["TableName"] && outputs["TableStreamArn"] && outputs["TopicArn"] {
+				names = append(names, aws.ToString(s.StackName))
+			}
+		}
+	}
+	return names, nil
+}

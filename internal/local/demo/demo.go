@@ -33,7 +33,8 @@ func Defaults() Config {
 		Patience: 5 * time.Second}
 }
 
-func (c *Config) validate() error {
+// Validate reports all that is wrong with the config. [Run] does so too.
+func (c *Config) Validate() error {
 	var errs []error
 	for _, n := range []struct {
 		name  string
@@ -60,7 +61,7 @@ func (c *Config) validate() error {
 
 // Run runs the demo and reports what it saw. A report with lost or stale reads is no error: see [Report.OK].
 func Run(ctx context.Context, c Config) (report *Report, err error) {
-	if err := c.validate(); err != nil {
+	if err := c.Validate(); err != nil {
 		return nil, err
 	}
 	b := newBoard(c.Consumers + c.Services + c.Lambdas)
