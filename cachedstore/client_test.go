@@ -29,7 +29,7 @@ import (
 var modes = []struct {
 	name string
 	ttl  time.Duration
-}{{"a TTL", time.Hour}, {"for ever", -1}, {"no cache", 0}}
+}{{"a TTL", time.Hour}, {"forever", -1}, {"no cache", 0}}
 
 var user = ldcontext.New("member")
 
@@ -68,7 +68,7 @@ func TestARealClientInDaemonMode(t *testing.T) {
 	for _, mode := range modes {
 		t.Run(mode.name, func(t *testing.T) {
 			x := newTable(t)
-			fill(x, 1, "somebody")
+			fill(x, 1, "another")
 			store := cachedstore.New(x, cachedstore.TTL(mode.ttl))
 			client := daemon(t, store)
 

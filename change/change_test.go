@@ -39,8 +39,8 @@ func TestAMessageIsACloudEvent(t *testing.T) {
 			{"kind": "segments", "key": "s", "version": 0, "deleted": true}]}}`, string(b))
 }
 
-// The message is written by hand; encoding/json says how.
-func TestIsWrittenAsEncodingJSONWritesIt(t *testing.T) {
+// MarshalJSON does not use encoding/json. Its output must be the same.
+func TestMarshalWritesTheSameAsEncodingJSON(t *testing.T) {
 	type entry struct {
 		Kind    string `json:"kind"`
 		Key     string `json:"key"`
@@ -86,7 +86,7 @@ func TestIsWrittenAsEncodingJSONWritesIt(t *testing.T) {
 	})
 }
 
-func TestWhatIsMarshalledParses(t *testing.T) {
+func TestParseReadsWhatMarshalWrites(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		want := change.Message{ID: rapid.String().Draw(t, "id"), Prefix: rapid.String().Draw(t, "prefix")}
 		if rapid.Bool().Draw(t, "timed") {
@@ -106,9 +106,9 @@ func TestWhatIsMarshalledParses(t *testing.T) {
 	})
 }
 
-// Each error is of one of two kinds: a consumer skips a foreign message, and invalidates everything for an unreadable
+// Each error has one of two causes: a consumer skips a foreign message, and invalidates everything for an unreadable
 // one.
-func TestParseNamesWhatIsWrong(t *testing.T) {
+func TestParseErrors(t *testing.T) {
 	const envelope = `{"type":"warmflags.changed.v1","id":"m1","data":%s}`
 	foreign, unreadable := change.ErrForeign, change.ErrUnreadable
 	cases := []struct {
@@ -172,7 +172,7 @@ type sink struct {
 func (s *sink) Invalidate(changes ...change.Change) { s.changes = append(s.changes, changes...) }
 func (s *sink) InvalidateAll()                      { s.all++ }
 
-func TestAnEmptyMessageMeansEverything(t *testing.T) {
+func TestAnEmptyMessageInvalidatesEverything(t *testing.T) {
 	var s sink
 	change.Deliver(change.Message{Changes: []change.Change{{Kind: "features", Key: "a"}}}, &s)
 	assert.Len(t, s.changes, 1)

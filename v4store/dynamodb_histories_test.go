@@ -49,14 +49,14 @@ func TestInitWithConcurrentWriters(t *testing.T) {
 			before, data := h.rows(), h.data()
 			h.intercept(h.disturb)
 			require.NoError(t, h.store().Init(data), "seed %d", seed)
-			h.judge(before, data)
+			h.check(before, data)
 			others += len(h.touched)
 			require.False(t, h.Failed(), "seed %d", seed)
 
 			h.cloud.Intercept(nil)
 			clear(h.touched)
 			require.NoError(t, h.store().Init(data))
-			h.judge(nil, data)
+			h.check(nil, data)
 			require.False(t, h.Failed(), "seed %d, undisturbed", seed)
 		})
 	}
@@ -128,8 +128,8 @@ func of(rows map[string]held, key string) held {
 	return noRow
 }
 
-// judge checks the rows after the Init.
-func (h *history) judge(before map[string]held, data map[ld.VersionedDataKind]map[string]ld.VersionedData) {
+// check verifies the rows after the Init.
+func (h *history) check(before map[string]held, data map[ld.VersionedDataKind]map[string]ld.VersionedData) {
 	after := h.rows()
 	for i := range historyFlags {
 		key := fmt.Sprintf("flag-%03d", i)

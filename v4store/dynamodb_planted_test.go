@@ -14,7 +14,7 @@ func TestPlantedFaults(t *testing.T) {
 }
 
 var tableFaults = []mutant.Mutant{
-	mutant.Fault("an item that is no newer is written", "dynamodb_rows.go", `#v < :v"`, `#v <= :v"`),
+	mutant.Fault("an item with the same version is written", "dynamodb_rows.go", `#v < :v"`, `#v <= :v"`),
 	mutant.Fault("a row whose version is a string is kept", "dynamodb_rows.go", ` OR NOT attribute_type(#v, :N)`,
 		` OR NOT attribute_type(#v, :N) AND attribute_not_exists(#v)`),
 	mutant.Fault("a row without a comparable version cannot be read", "dynamodb.go", "	text, err := itemOf(r)\n",

@@ -108,7 +108,7 @@ func TestCalls(t *testing.T) {
 	require.NoError(t, other.Init(flags("a:1")))
 	w.expect(t, calls{"GetItem": 1, "Query": 2}, "an unchanged environment")
 	assert.True(t, other.Initialized())
-	w.expect(t, nil, "Init knows it too")
+	w.expect(t, nil, "after Init no call is needed")
 	_, err := s.Get(ld.Features, "a")
 	require.NoError(t, err)
 	_, err = s.Get(ld.Features, "")

@@ -153,7 +153,7 @@ func (w *world) beginCall(x, kind int) *call {
 			c.joined = append(c.joined, r)
 		}
 	}
-	w.judgeNeed(c, now)
+	w.checkNeed(c, now)
 	c.settled, c.slow = w.settled > w.paused, w.suspected
 	c.prompt = down && w.script.TTL != 0 && len(c.joined) == 0 && w.lastKnown(c, now)
 	w.calls = append(w.calls, c)
@@ -189,7 +189,7 @@ func (w *world) endCall(c *call, found [items]row, err error) {
 	}
 	if err != nil {
 		w.tracef("call %d ends: %v", c.id, err)
-		w.judgeError(c, now, err)
+		w.checkError(c, now, err)
 		return
 	}
 	for x, i := range w.items {
@@ -197,7 +197,7 @@ func (w *world) endCall(c *call, found [items]row, err error) {
 			continue
 		}
 		w.tracef("call %d returns %s %v", c.id, w.name(x), found[x])
-		if from := w.judgeValue(c, x, found[x]); from != nil {
+		if from := w.checkValue(c, x, found[x]); from != nil {
 			w.valueRaces(c, x, from.pos[x])
 			i.floor = max(i.floor, w.place(from, x))
 		}

@@ -115,7 +115,7 @@ func Report(t *testing.T, name string, script Script, subject Subject, err error
 		t.Fatalf("%s: %v", name, err)
 	}
 	attempts := 30
-	judge := func(s Script) *Broken {
+	check := func(s Script) *Broken {
 		for n := range attempts {
 			var broken *Broken
 			if errors.As(Trace(t, s, subject), &broken) && broken.Promise == first.Promise {
@@ -125,12 +125,12 @@ func Report(t *testing.T, name string, script Script, subject Subject, err error
 		}
 		return nil
 	}
-	broken := judge(script)
+	broken := check(script)
 	if broken == nil {
 		t.Fatalf("%s: %v, once, and not again in %d runs of the script:\n%v", name, first, attempts, script)
 	}
 	script = Shrink(script, func(s Script) bool {
-		less := judge(s)
+		less := check(s)
 		if less != nil {
 			broken = less
 		}

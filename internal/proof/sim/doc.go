@@ -20,7 +20,7 @@
 //
 // The table records every row that it ever contained. The age of a value is its place in this history, not its version:
 // a reset lowers versions, and a row can be re-created with the version it had. The model knows which rows each read
-// saw, so it can check that every result came from a read that was allowed to provide it. judge.go checks what a call
+// saw, so it can check that every result came from a read that was allowed to provide it. check.go checks what a call
 // returns. reads.go checks when the cache may read and when a call may wait. Both implement the promises
 // (docs/promises.md) and use no knowledge about the cache.
 //

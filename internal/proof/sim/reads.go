@@ -35,8 +35,8 @@ func (w *world) sound(r *read, now stamp) bool {
 		(w.script.TTL < 0 || !older(r, now, w.script.TTL-w.early()-1))
 }
 
-// judgeNeed determines which reads the call may cause.
-func (w *world) judgeNeed(c *call, now stamp) {
+// checkNeed determines which reads the call may cause.
+func (w *world) checkNeed(c *call, now stamp) {
 	if c.item >= 0 {
 		c.hit = w.fresh(c.item, now)
 		return
@@ -55,8 +55,8 @@ func (w *world) judgeNeed(c *call, now stamp) {
 	}
 }
 
-// judgeBegin checks that a read may start now.
-func (w *world) judgeBegin(r *read) {
+// checkBegin checks that a read may start now.
+func (w *world) checkBegin(r *read) {
 	if w.inProgress(r.kind, r.item) != nil {
 		w.brokef(1, "a read of %s starts while another is in progress", w.readName(r))
 	}
@@ -207,8 +207,8 @@ func (r *read) unusable() bool {
 	return r.done && (r.failed || r.maybe || r.freezes[0] < r.freezes[1] || r.wakes[0] < r.wakes[1])
 }
 
-// judgeWaiting checks the calls that have not returned although all goroutines are blocked.
-func (w *world) judgeWaiting(now stamp) {
+// checkWaiting checks the calls that have not returned although all goroutines are blocked.
+func (w *world) checkWaiting(now stamp) {
 	for _, c := range w.calls {
 		first := c.inStep
 		c.inStep = false

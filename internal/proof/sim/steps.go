@@ -227,7 +227,7 @@ func (c *client) UpdateStatus(status interfaces.DataStoreStatus) {
 	c.w.mu.Lock()
 	defer c.w.mu.Unlock()
 	c.w.tracef("notified: the store is available: %v", status.Available)
-	c.w.judgeNotification(c, status.Available)
+	c.w.checkNotification(c, status.Available)
 }
 
 // ready reports whether clients have been built.

@@ -172,7 +172,7 @@ func (w *world) beginRead(kind, x int) *read {
 		r.pos[y] = -1
 	}
 	w.tracef("read %d of %s starts", r.id, w.readName(r))
-	w.judgeBegin(r)
+	w.checkBegin(r)
 	w.reads = append(w.reads, r)
 	w.inFlight = append(w.inFlight, r)
 	for y, i := range w.items {

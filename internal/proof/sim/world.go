@@ -286,8 +286,8 @@ func (w *world) settle() {
 	now := w.event()
 	// A check would have ended by now. A cache without a status does not check the table: the slow read has to end.
 	w.suspected = w.suspected && (w.outage || w.subject.NoStatus && w.reading())
-	w.judgeWaiting(now)
-	w.judgeStatus(now)
+	w.checkWaiting(now)
+	w.checkStatus(now)
 }
 
 // reading reports whether a read is in progress and not abandoned.

@@ -7,10 +7,10 @@ import (
 // This file is the first half of the model: what a call may return. Every value must come from a read of the table
 // that the promises allow the call to use.
 
-// judgeValue checks that the call may return this row for item x, and returns the read that it must have come from. If
+// checkValue checks that the call may return this row for item x, and returns the read that it must have come from. If
 // several reads are allowed, it is the one with the oldest value, which restricts later calls least. It returns nil if
 // there is none.
-func (w *world) judgeValue(c *call, x int, got row) (from *read) {
+func (w *world) checkValue(c *call, x int, got row) (from *read) {
 	i := w.items[x]
 	promise, why := 1, "which no read returned"
 	unknown, broken := true, false
@@ -148,9 +148,9 @@ func (w *world) lastKnown(c *call, now stamp) bool {
 	return false
 }
 
-// judgeError checks that a call may return an error: only if the table cannot be reached and there is no last known
+// checkError checks that a call may return an error: only if the table cannot be reached and there is no last known
 // value.
-func (w *world) judgeError(c *call, now stamp, err error) {
+func (w *world) checkError(c *call, now stamp, err error) {
 	excused := false
 	for x := range w.items {
 		excused = excused || c.covers(x) && c.excused[x]
@@ -185,8 +185,8 @@ func (w *world) noteFailure(r *read, now stamp) {
 	}
 }
 
-// judgeNotification checks a status of the store that was sent to a client.
-func (w *world) judgeNotification(c *client, up bool) {
+// checkNotification checks a status of the store that was sent to a client.
+func (w *world) checkNotification(c *client, up bool) {
 	now := w.event()
 	switch {
 	case up != c.down:
@@ -223,8 +223,8 @@ func (w *world) judgeNotification(c *client, up bool) {
 	}
 }
 
-// judgeStatus checks, when all goroutines are blocked, that clients were notified of the store's state.
-func (w *world) judgeStatus(now stamp) {
+// checkStatus checks, when all goroutines are blocked, that clients were notified of the store's state.
+func (w *world) checkStatus(now stamp) {
 	if w.subject.NoStatus {
 		return
 	}
