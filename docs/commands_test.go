@@ -23,27 +23,48 @@ type command struct {
 	marked, inline bool
 }
 
-// commands returns the command lines of all pages: the lines of shell blocks, and code within a sentence.
+// commands returns the command lines of all pages.
 func commands(t *testing.T) (all []command) {
 	t.Helper()
 	for _, page := range pages(t) {
-		prose, blocks := split(read(t, page))
-		for _, b := range blocks {
-			if b.language != "" && b.language != "sh" {
-				continue
-			}
-			marked := strings.HasPrefix(b.text, "# needs ")
-			for line := range strings.Lines(strings.ReplaceAll(b.text, "\\\n", "")) {
-				for _, part := range regexp.MustCompile(` (?:&&|\|) `).Split(strings.TrimSpace(line), -1) {
-					all = append(all, command{page, part, marked, false})
-				}
-			}
-		}
-		for _, text := range codes(strings.ReplaceAll(prose, "\n", " ")) {
-			all = append(all, command{page, strings.Join(strings.Fields(text), " "), false, true})
-		}
+		all = append(all, commandsOf(page, read(t, page))...)
 	}
 	return all
+}
+
+var chain = regexp.MustCompile(` (?:&&|\|) `)
+
+// commandsOf returns the command lines of a page: the lines of shell blocks, and code within a sentence.
+func commandsOf(page, text string) (all []command) {
+	prose, blocks := split(text)
+	for _, b := range blocks {
+		if b.language != "" && b.language != "sh" {
+			continue
+		}
+		marked := strings.HasPrefix(b.text, "# needs ")
+		for line := range strings.Lines(strings.ReplaceAll(b.text, "\\\n", "")) {
+			for _, part := range chain.Split(strings.TrimSpace(line), -1) {
+				all = append(all, command{page, part, marked, false})
+			}
+		}
+	}
+	for _, code := range codes(strings.ReplaceAll(prose, "\n", " ")) {
+		all = append(all, command{page, strings.Join(strings.Fields(code), " "), false, true})
+	}
+	return all
+}
+
+func TestCommandsAreFound(t *testing.T) {
+	page := "Run `make\n  test`:\n\n    # needs AWS\n    A=1 aws s3 \\\n      ls && sam build\n\n1. Item:\n\n       warmflags demo\n\n" +
+		"```sh\ndocker ps\n```\n\n```go\nreturn\n```\n"
+	assert.Equal(t, []command{
+		{"p.md", "# needs AWS", true, false},
+		{"p.md", "A=1 aws s3 ls", true, false},
+		{"p.md", "sam build", true, false},
+		{"p.md", "warmflags demo", false, false},
+		{"p.md", "docker ps", false, false},
+		{"p.md", "make test", false, true},
+	}, commandsOf("p.md", page))
 }
 
 var (

@@ -5,9 +5,11 @@ import (
 	"os/exec"
 	"path"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 	"unicode"
+	"unicode/utf8"
 
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -148,6 +150,21 @@ func TestLinksResolve(t *testing.T) {
 			return read(t, name), true
 		}), page)
 	}
+}
+
+// Lines fit into 120 columns, so that a diff fits on a screen. Rows of tables and lines that are one long link cannot
+// be broken. The README can be read in five minutes.
+func TestPagesAreShort(t *testing.T) {
+	for _, page := range pages(t) {
+		for number, line := range strings.Split(read(t, page), "\n") {
+			text := strings.TrimSpace(line)
+			whole := strings.HasPrefix(text, "|") || !strings.Contains(text, " ") || slices.Contains(tested, page)
+			assert.True(t, whole || utf8.RuneCountInString(line) <= 120, "%s:%d: %s", page, number+1, line)
+		}
+	}
+	readme := read(t, "README.md")
+	assert.LessOrEqual(t, strings.Count(readme, "\n"), 150)
+	assert.Less(t, len(readme), 9<<10)
 }
 
 func TestBrokenLinksAreFound(t *testing.T) {
