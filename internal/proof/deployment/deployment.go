@@ -53,9 +53,7 @@ func Start() *Deployment {
 	d := &Deployment{Cloud: localaws.New()}
 	d.Cloud.Logger = slog.New(slog.DiscardHandler)
 	d.stream = d.Cloud.CreateFlagTable("flags")
-	ctx, stop := context.WithCancel(context.Background())
-	d.stop = stop
-	topic, err := d.Cloud.SNS.CreateTopic(ctx, &sns.CreateTopicInput{Name: aws.String("changes")})
+	topic, err := d.Cloud.SNS.CreateTopic(context.Background(), &sns.CreateTopicInput{Name: aws.String("changes")})
 	must(err)
 	d.Stack = operate.Stack{
 		Name: "flags", Region: "us-east-1", Table: "flags", TableStreamARN: d.stream, TopicARN: *topic.TopicArn,
@@ -72,7 +70,7 @@ func Start() *Deployment {
 	d.Account = operate.Account{
 		DynamoDB: tables{d.Cloud.DynamoDB, d}, SQS: d.Cloud.SQS, SNS: d.Cloud.SNS, Parameters: d, Lambda: d, Metrics: d, Logs: d,
 	}
-	d.publish(ctx)
+	d.Publish()
 	return d
 }
 
@@ -92,8 +90,11 @@ func (d *Deployment) queue(name string) string {
 	return *out.QueueUrl
 }
 
-// publish runs streamhandler on the table's stream.
-func (d *Deployment) publish(ctx context.Context) {
+// Publish runs streamhandler on the table's stream, from its beginning. Start calls it; a test calls it again after
+// StopPublishing.
+func (d *Deployment) Publish() {
+	ctx, stop := context.WithCancel(context.Background())
+	d.stop = stop
 	quiet := slog.New(slog.DiscardHandler)
 	writer := &journal.Writer{Client: d.Cloud.DynamoDB, Table: d.Stack.Table, Region: d.Stack.Region}
 	handler := streamhandler.New(d.Cloud.SNS, streamhandler.TopicARN(d.Stack.TopicARN), streamhandler.Logger(quiet),

@@ -1,0 +1,119 @@
+package operate_test
+
+import (
+	"bytes"
+	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"log/slog"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/aws/aws-lambda-go/events"
+	"github.com/stretchr/testify/assert"
+	"github.com/stretchr/testify/require"
+
+	"github.com/warmflags/warmflags/internal/flagsync"
+	"github.com/warmflags/warmflags/internal/webhook"
+)
+
+// functions runs the stack's functions, and keeps their log as Lambda does with LogFormat JSON.
+type functions struct {
+	*stack
+	lines bytes.Buffer
+}
+
+// logger names time and message as lambdacontext.NewLogger does.
+func (f *functions) logger() *slog.Logger {
+	names := map[string]string{slog.TimeKey: "timestamp", slog.MessageKey: "message"}
+	return slog.New(slog.NewJSONHandler(&f.lines, &slog.HandlerOptions{ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
+		if name := names[a.Key]; name != "" {
+			a.Key = name
+		}
+		return a
+	}}))
+}
+
+// webhook sends one, signed with a secret, for an environment; empty: all.
+func (f *functions) webhook(secret, prefix string) {
+	secrets := func(context.Context, bool) ([]string, error) { return []string{"right"}, nil }
+	mac := hmac.New(sha256.New, []byte(secret))
+	mac.Write([]byte("{}"))
+	e := events.APIGatewayV2HTTPRequest{Body: "{}", Headers: map[string]string{"x-ld-signature": hex.EncodeToString(mac.Sum(nil))}}
+	e.PathParameters = map[string]string{"proxy": prefix}
+	e.RequestContext.HTTP.Method = http.MethodPost
+	_, err := webhook.New(f.Stack.RequestQueueURL, secrets, f.Cloud.SQS, webhook.Logger(f.logger())).Handle(f.t.Context(), e)
+	require.NoError(f.t, err)
+	f.keep()
+}
+
+// request has flagsync handle a request.
+func (f *functions) request(body string) {
+	keys := flagsync.StaticKeys(map[string]string{"production": key})
+	_, err := flagsync.NewHandler(f.Cloud.DynamoDB, "flags", keys, flagsync.Logger(f.logger())).Handle(f.t.Context(),
+		events.SQSEvent{Records: []events.SQSMessage{{Body: body}}})
+	require.NoError(f.t, err)
+	f.keep()
+}
+
+// keep moves the lines to the log, among those of Lambda itself.
+func (f *functions) keep() {
+	f.Log = append(f.Log, "START RequestId: 1 Version: $LATEST")
+	f.Log = append(f.Log, strings.Split(strings.TrimSpace(f.lines.String()), "\n")...)
+	f.lines.Reset()
+}
+
+func TestStatusShowsRefusedWebhooks(t *testing.T) {
+	f := &functions{stack: newStack(t)}
+	f.webhook("right", "")
+	f.webhook("wrong", "")
+	f.webhook("wrong", "production")
+	r := f.status()
+	assert.Equal(t, "PROBLEM: the last webhook was refused with status 401: the signature is wrong", r.Verdict)
+	assert.Contains(t, r.Problems[0].Hint, "secret")
+	assert.Equal(t, 2, r.Webhooks.RefusedCount)
+	assert.Equal(t, "production", r.Webhooks.Refused.Prefix)
+
+	f.webhook("right", "production")
+	r = f.status()
+	assert.True(t, r.OK, r.Verdict)
+	assert.Equal(t, 2, r.Webhooks.RefusedCount, "it is still shown")
+	assert.True(t, r.Webhooks.Accepted.After(r.Webhooks.Refused.Time))
+}
+
+func TestStatusShowsWebhooksOfUnknownEnvironments(t *testing.T) {
+	f := &functions{stack: newStack(t)}
+	f.request(`{"reason":"webhook","prefix":"prodution"}`)
+	f.request(`{"reason":"webhook","prefix":"prodution"}`)
+	f.request(`{"reason":"test","prefix":"other"}`) // not a webhook's
+	r := f.status()
+	assert.Equal(t, `PROBLEM: 2 webhooks name environment "prodution", for which there is no SDK key`, r.Verdict)
+	require.Len(t, r.Webhooks.UnknownEnvironments, 1)
+	assert.Equal(t, 2, r.Webhooks.UnknownEnvironments[0].Webhooks)
+
+	f.Keys = `{"production": "` + key + `", "prodution": "` + key + `"}`
+	r = f.status()
+	require.NotEmpty(t, r.Problems)
+	for _, p := range r.Problems {
+		assert.NotContains(t, p.Problem, "webhooks name", "it has a key now")
+	}
+}
+
+// Without the keys it is not known which environments exist.
+func TestStatusDoesNotJudgeEnvironmentsWithoutKeys(t *testing.T) {
+	f := &functions{stack: newStack(t)}
+	f.request(`{"reason":"webhook","prefix":"prodution"}`)
+	f.Fail = func(operation string) error {
+		if operation == "GetParameter" {
+			return errors.New("access denied")
+		}
+		return nil
+	}
+	r := f.status()
+	require.Len(t, r.Problems, 1)
+	assert.Contains(t, r.Problems[0].Problem, "the SDK keys cannot be read")
+	assert.Len(t, r.Webhooks.UnknownEnvironments, 1, "as the log says")
+}
