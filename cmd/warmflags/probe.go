@@ -47,6 +47,9 @@ func printProbe(out io.Writer, asJSON bool, r *operate.ProbeReport) error {
 	if r.Removed {
 		text += ", and removed with its journal and its queue"
 	}
+	if r.Left != "" {
+		text += "; " + r.Left
+	}
 	_, err := fmt.Fprintln(out, text)
 	return err
 }

@@ -214,7 +214,7 @@ func (h *Handler) retrySoon(ctx context.Context, requests []events.SQSMessage) {
 		})
 		if err != nil {
 			h.options.logger.WarnContext(ctx, "failed request is redelivered only after the visibility timeout",
-				"message", r.MessageId, "error", err)
+				"message_id", r.MessageId, "error", err)
 		}
 	}
 }
@@ -265,7 +265,7 @@ func (h *Handler) log(ctx context.Context, l *requestLine, err error) {
 	if l.aged {
 		metrics = append(metrics, emf.Seconds("OldestSyncAge", l.oldest))
 	}
-	attrs := []slog.Attr{slog.String("reason", l.request.Reason), slog.String("message", l.record.MessageId)}
+	attrs := []slog.Attr{slog.String("reason", l.request.Reason), slog.String("message_id", l.record.MessageId)}
 	if l.request.Prefix != nil {
 		attrs = append(attrs, slog.String("prefix", *l.request.Prefix))
 	}

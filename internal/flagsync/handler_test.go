@@ -83,7 +83,7 @@ func TestARequestIsForOneEnvironment(t *testing.T) {
 	assert.Equal(t, map[string]int{"a": 1}, b.flags(t, "production"))
 	assert.Equal(t, 1, p.reads)
 	assert.Equal(t, map[string]any{
-		"level": "INFO", "msg": "request handled", "reason": "webhook", "message": "m2", "prefix": "production",
+		"level": "INFO", "msg": "request handled", "reason": "webhook", "message_id": "m2", "prefix": "production",
 		"RequestsHeld": 0.0, "RequestsFailed": 0.0, "RequestsUnreadable": 0.0,
 	}, without(line, "time", "_aws"))
 }

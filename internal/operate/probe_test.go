@@ -64,6 +64,7 @@ func TestProbeFollowsAnItemAndRemovesIt(t *testing.T) {
 		assert.Equal(t, allHops, hops(r))
 		assert.Equal(t, 1, r.Writes)
 		assert.True(t, r.Removed)
+		assert.Empty(t, r.Left)
 		synctest.Wait() // streamhandler has seen the removal
 		assert.Empty(t, left(t, d))
 	})
@@ -100,6 +101,8 @@ func TestProbeFindsAStreamThatIsStopped(t *testing.T) {
 		require.ErrorIs(t, err, operate.ErrNotSeen)
 		assert.Contains(t, r.Problem, "was not announced on the topic in 2m0s")
 		assert.Equal(t, allHops[:1], hops(r))
+		assert.True(t, r.Removed)
+		assert.Contains(t, r.Left, `a journal of prefix "warmflags-probe"`)
 		assert.Less(t, time.Since(began), 3*time.Minute)
 		assert.Empty(t, left(t, d), "the item, the queue")
 	})
