@@ -16,6 +16,8 @@ import (
 	"github.com/warmflags/warmflags/dynamostore"
 	"github.com/warmflags/warmflags/internal/operate"
 	"github.com/warmflags/warmflags/internal/parameter"
+	"github.com/warmflags/warmflags/journal"
+	"github.com/warmflags/warmflags/streamhandler"
 	"github.com/warmflags/warmflags/subscriber"
 )
 
@@ -23,11 +25,27 @@ import (
 type clients struct {
 	aws        aws.Config
 	describe   func(ctx context.Context, stack string) (*operate.Stack, error)
-	db         dynamostore.API
+	db         database
 	parameters parameter.Client
 	queues     subscriber.ReaperSQS
+<<<<<<< HEAD
 	topics     subscriber.ReaperSNS
 	account    operate.Account
+=======
+	topics     topics
+}
+
+// database is the part of *dynamodb.Client that the commands use.
+type database interface {
+	dynamostore.API
+	journal.WriteAPI
+}
+
+// topics is the part of *sns.Client that the commands use.
+type topics interface {
+	subscriber.ReaperSNS
+	streamhandler.Publisher
+>>>>>>> c58bb95 (warmflags invalidate publishes and appends to the journal; warmflags webhook send signs as LaunchDarkly does and explains the answer)
 }
 
 // connector makes the clients, of a region or, where it is empty, of the environment's.

@@ -40,6 +40,7 @@ func (p program) root() *cobra.Command {
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{plain(err)} })
 	f := &targetFlags{program: p}
 	f.add(root)
+<<<<<<< HEAD
 	root.AddCommand(
 		demoCommand(f),
 		doctorCommand(f),
@@ -49,6 +50,9 @@ func (p program) root() *cobra.Command {
 		syncCommand(f),
 		tailCommand(f),
 	)
+=======
+	root.AddCommand(demoCommand(f), doctorCommand(f), invalidateCommand(f), syncCommand(f), reapCommand(f), webhookCommand(f))
+>>>>>>> c58bb95 (warmflags invalidate publishes and appends to the journal; warmflags webhook send signs as LaunchDarkly does and explains the answer)
 	checkArguments(root)
 	return root
 }

@@ -1,0 +1,136 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"strconv"
+
+	"github.com/spf13/cobra"
+
+	"github.com/warmflags/warmflags/internal/operate"
+	"github.com/warmflags/warmflags/internal/table"
+	"github.com/warmflags/warmflags/journal"
+)
+
+// invalidateFlags are the command's.
+type invalidateFlags struct {
+	*targetFlags
+	prefix                       string
+	all, segments, dryRun, force bool
+	copies                       int
+}
+
+func invalidateCommand(target *targetFlags) *cobra.Command {
+	f := invalidateFlags{targetFlags: target}
+	cmd := &cobra.Command{
+		Use:   "invalidate {key... | --all} [--prefix environment]",
+		Short: "Make every process read flags again",
+		Long: `Makes every process read the named flags again: it publishes a change message to the topic, and then appends to the
+environment's journal, which Lambda functions follow. It changes no flag. A key is a flag's; with --segments it is a
+segment's. features/KEY and segments/KEY name either. --all is everything in the environment.
+
+It can be repeated: what is announced twice is only read twice.
+
+Permissions: dynamodb:GetItem and PutItem on the table (TransactWriteItems for several copies of the journal, DeleteItem
+if the journal is off), sns:Publish on the topic; with --stack, cloudformation:DescribeStacks and DescribeStackResources.
+
+Exit code 0: it was published, and is in the journal. 1: it failed; the error says what was done.`,
+		Example: `  warmflags invalidate --stack warmflags new-checkout
+  warmflags invalidate --stack warmflags --prefix production --segments beta-users
+  warmflags invalidate --stack warmflags --all --dry-run`,
+		RunE: func(cmd *cobra.Command, args []string) error { return f.run(cmd, args) },
+	}
+	flags := cmd.Flags()
+	flags.StringVar(&f.prefix, "prefix", "", "the environment's name in the table")
+	flags.BoolVar(&f.all, "all", false, "everything in the environment")
+	flags.BoolVar(&f.segments, "segments", false, "the keys are those of segments")
+	flags.BoolVar(&f.dryRun, "dry-run", false, "publish and write nothing, and print what would be invalidated")
+	flags.BoolVar(&f.force, "force", false, "also what is not in the table")
+	flags.IntVar(&f.copies, "journal-copies", 1, "the number of the journal's copies, 0 for no journal; with --stack: the stack's")
+	return cmd
+}
+
+func (f *invalidateFlags) run(cmd *cobra.Command, args []string) error {
+	changes, err := operate.ParseItems(args, f.segments)
+	if err := errors.Join(err, f.check(args)); err != nil {
+		return usageError{err}
+	}
+	ctx, out := cmd.Context(), cmd.OutOrStdout()
+	t, err := f.open(ctx, needTable, needTopic)
+	if err != nil {
+		return err
+	}
+	if stacks := t.Parameters["JournalCopies"]; stacks != "" && !cmd.Flags().Changed("journal-copies") {
+		if f.copies, err = strconv.Atoi(stacks); err != nil {
+			return fmt.Errorf("the stack's parameter JournalCopies is %q: it must be a number", stacks)
+		}
+	}
+	i := operate.Invalidation{
+		Environment: &table.Environment{Client: t.db, Table: t.Table, Prefix: f.prefix},
+		Journal:     t.db, Topic: t.topics, TopicARN: t.TopicARN, Region: t.Region, Copies: f.copies, Changes: changes,
+	}
+	if !f.force {
+		if err := i.Check(ctx); errors.Is(err, operate.ErrUnknownItem) {
+			return withHint(err, "check the key, the kind (--segments) and --prefix; --force invalidates what is not in the table")
+		} else if err != nil {
+			return err
+		}
+	}
+	if f.dryRun {
+		return f.print(out, i, operate.Invalidated{})
+	}
+	done, err := i.Do(ctx)
+	switch {
+	case err == nil:
+		return f.print(out, i, done)
+	case len(done.Messages) == 0:
+		return withHint(err, "nothing was published, and the journal is as it was; run the command again")
+	case done.Journal:
+		return withHint(err, "%d messages were published and are in the journal, the others are not; run the command again", len(done.Messages))
+	}
+	return withHint(err, "%d messages were published, so services read again; the journal was not written, so Lambda functions "+
+		"may not; run the command again", len(done.Messages))
+}
+
+// check reports all wrong arguments at once.
+func (f *invalidateFlags) check(args []string) error {
+	var problems []error
+	if f.all == (len(args) > 0) {
+		problems = append(problems, errors.New("name the keys, or pass --all: one of them"))
+	}
+	if f.copies < 0 || f.copies > journal.MaxCopies {
+		problems = append(problems, fmt.Errorf("--journal-copies %d: use 0 to %d", f.copies, journal.MaxCopies))
+	}
+	return errors.Join(problems...)
+}
+
+// print prints what was done, or, of a dry run, what would be.
+func (f *invalidateFlags) print(out io.Writer, i operate.Invalidation, done operate.Invalidated) error {
+	items := []string{}
+	for _, c := range i.Changes {
+		items = append(items, c.Kind+"/"+c.Key)
+	}
+	if f.json {
+		return printJSON(out, map[string]any{
+			"prefix": f.prefix, "all": f.all, "items": items, "dry_run": f.dryRun, "topic_arn": i.TopicARN,
+			"table": i.Environment.Table, "journal_copies": i.Copies, "messages": len(done.Messages), "journal": done.Journal && i.Copies > 0,
+		})
+	}
+	what := fmt.Sprintf("%d items of prefix %q", len(items), f.prefix)
+	if f.all {
+		what = fmt.Sprintf("everything of prefix %q", f.prefix)
+	}
+	if f.dryRun {
+		_, err := fmt.Fprintf(out, "would invalidate %s %q\n", what, items)
+		return err
+	}
+	text := fmt.Sprintf("invalidated %s\n  published %d messages to %s\n", what, len(done.Messages), i.TopicARN)
+	if i.Copies > 0 {
+		text += fmt.Sprintf("  appended to the journal in table %q\n", i.Environment.Table)
+	} else {
+		text += "  the journal is switched off\n"
+	}
+	_, err := fmt.Fprint(out, text)
+	return err
+}
