@@ -56,7 +56,8 @@ func runDoctor(cmd *cobra.Command, f *targetFlags) error {
 
 // printDoctor prints the checks, and returns the error that gives the exit code.
 func printDoctor(out io.Writer, asJSON bool, checks []operate.Check) error {
-	problems, unknown := operate.CountChecks(checks, operate.CheckProblem), operate.CountChecks(checks, operate.CheckUnknown)
+	problems, unknown := operate.CountChecks(checks, operate.CheckProblem), operate.CountChecks(checks,
+		operate.CheckUnknown)
 	print := printChecks
 	if asJSON {
 		print = func(out io.Writer, checks []operate.Check) error {
@@ -70,7 +71,8 @@ func printDoctor(out io.Writer, asJSON bool, checks []operate.Check) error {
 	case problems > 0:
 		return errProblem
 	case unknown > 0:
-		return withHint(fmt.Errorf("%d checks could not be made", unknown), "what is not known says why; it may be a missing permission: see warmflags doctor --help")
+		return withHint(fmt.Errorf("%d checks could not be made", unknown),
+			"what is not known says why; it may be a missing permission: see warmflags doctor --help")
 	}
 	return nil
 }
@@ -96,7 +98,9 @@ func printChecks(out io.Writer, checks []operate.Check) error {
 			_, _ = fmt.Fprintf(out, "\nto fix %s:\n  %s\n", c.Name, c.Fix)
 		}
 	}
-	_, err := fmt.Fprintf(out, "\n%d ok, %d problems, %d not known, %d skipped\n", operate.CountChecks(checks, operate.CheckOK),
-		operate.CountChecks(checks, operate.CheckProblem), operate.CountChecks(checks, operate.CheckUnknown), operate.CountChecks(checks, operate.CheckSkipped))
+	_, err := fmt.Fprintf(out, "\n%d ok, %d problems, %d not known, %d skipped\n", operate.CountChecks(checks,
+		operate.CheckOK),
+		operate.CountChecks(checks, operate.CheckProblem), operate.CountChecks(checks, operate.CheckUnknown),
+		operate.CountChecks(checks, operate.CheckSkipped))
 	return err
 }

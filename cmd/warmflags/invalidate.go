@@ -47,7 +47,8 @@ Exit code 0: it was published, and is in the journal. 1: it failed; the error sa
 	flags.BoolVar(&f.segments, "segments", false, "the keys are those of segments")
 	flags.BoolVar(&f.dryRun, "dry-run", false, "publish and write nothing, and print what would be invalidated")
 	flags.BoolVar(&f.force, "force", false, "also what is not in the table")
-	flags.IntVar(&f.copies, "journal-copies", 1, "the number of the journal's copies, 0 for no journal; with --stack: the stack's")
+	flags.IntVar(&f.copies, "journal-copies", 1,
+		"the number of the journal's copies, 0 for no journal; with --stack: the stack's")
 	return cmd
 }
 
@@ -87,7 +88,8 @@ func (f *invalidateFlags) run(cmd *cobra.Command, args []string) error {
 	case len(done.Messages) == 0:
 		return withHint(err, "nothing was published, and the journal is as it was; run the command again")
 	case done.Journal:
-		return withHint(err, "%d messages were published and are in the journal, the others are not; run the command again", len(done.Messages))
+		return withHint(err, "%d messages were published and are in the journal, the others are not; run the command again",
+			len(done.Messages))
 	}
 	return withHint(err, "%d messages were published, so services read again; the journal was not written, so Lambda functions "+
 		"may not; run the command again", len(done.Messages))
@@ -114,7 +116,8 @@ func (f *invalidateFlags) print(out io.Writer, i operate.Invalidation, done oper
 	if f.json {
 		return printJSON(out, map[string]any{
 			"prefix": f.prefix, "all": f.all, "items": items, "dry_run": f.dryRun, "topic_arn": i.TopicARN,
-			"table": i.Environment.Table, "journal_copies": i.Copies, "messages": len(done.Messages), "journal": done.Journal && i.Copies > 0,
+			"table": i.Environment.Table, "journal_copies": i.Copies, "messages": len(done.Messages), "journal": done.Journal &&
+				i.Copies > 0,
 		})
 	}
 	what := fmt.Sprintf("%d items of prefix %q", len(items), f.prefix)

@@ -63,7 +63,8 @@ Exit code 0: the request is in the queue. 1: there was no answer. 3: it was refu
 	flags := send.Flags()
 	flags.StringVar(&f.url, "url", "", "the webhook's URL, without a prefix; default: the stack's")
 	flags.StringVar(&f.prefix, "prefix", "", "request a sync of this environment; default: of all")
-	flags.StringVar(&f.parameter, "secret-parameter", "", "SSM parameter with the secret; default: "+secretVariable+", or the stack's parameter")
+	flags.StringVar(&f.parameter, "secret-parameter", "",
+		"SSM parameter with the secret; default: "+secretVariable+", or the stack's parameter")
 	cmd.AddCommand(send)
 	return cmd
 }
@@ -89,7 +90,8 @@ func (f *webhookFlags) send(cmd *cobra.Command) error {
 	return f.print(cmd, to, answer)
 }
 
-// destination is where to send to, and the secret to sign with. AWS is asked only for what flags and variables do not say.
+// destination is where to send to, and the secret to sign with. AWS is asked only for what flags and variables do not
+// say.
 func (f *webhookFlags) destination(ctx context.Context) (base, secret string, err error) {
 	if f.parameter == "" {
 		secret = f.getenv(secretVariable)
@@ -113,7 +115,8 @@ func (f *webhookFlags) destination(ctx context.Context) (base, secret string, er
 		return "", "", withHint(fmt.Errorf("stack %q has no webhook", f.stack), "its parameter Sync is false; pass --url")
 	}
 	if secret == "" {
-		secrets, err := webhook.Parameter(t.parameters, cmp.Or(f.parameter, t.Parameters["WebhookSecretParameter"]))(ctx, true)
+		secrets, err := webhook.Parameter(t.parameters, cmp.Or(f.parameter, t.Parameters["WebhookSecretParameter"]))(ctx,
+			true)
 		if err != nil {
 			return "", "", err
 		}

@@ -129,7 +129,8 @@ type examination struct {
 
 func newExamination(ctx context.Context, d Doctor) *examination {
 	e := &examination{
-		Doctor: d, fixes: commands{region: d.AWS.Region}, db: dynamodb.NewFromConfig(d.AWS), lambda: lambda.NewFromConfig(d.AWS),
+		Doctor: d, fixes: commands{region: d.AWS.Region}, db: dynamodb.NewFromConfig(d.AWS),
+		lambda:    lambda.NewFromConfig(d.AWS),
 		scheduler: scheduler.NewFromConfig(d.AWS), ssm: ssm.NewFromConfig(d.AWS), topics: sns.NewFromConfig(d.AWS),
 	}
 	e.identity = sync.OnceValues(func() (*sts.GetCallerIdentityOutput, error) {

@@ -29,10 +29,13 @@ const maxSkew = time.Minute
 // maxProbes is how many SDK keys are tried at the same time.
 const maxProbes = 8
 
-func (e *examination) checkCredentials(context.Context) Check {
+func (e *examination) checkCredentials(ctx context.Context) Check {
 	identity, err := e.identity()
+	if err != nil && ctx.Err() != nil {
+		return unknown("AWS did not answer", err)
+	}
 	if err != nil {
-		return problem("AWS refuses the credentials, or cannot be reached: "+brief(err), "aws sso login")
+		return problem("AWS cannot be called: "+brief(err), "aws sso login")
 	}
 	return judgeAccount(identity, e.Stack)
 }
@@ -41,7 +44,8 @@ func (e *examination) checkCredentials(context.Context) Check {
 func judgeAccount(identity *sts.GetCallerIdentityOutput, s Stack) Check {
 	account := aws.ToString(identity.Account)
 	if topic, err := arn.Parse(s.TopicARN); err == nil && topic.AccountID != account {
-		return problem(fmt.Sprintf("the credentials are of account %q, and the topic is in account %q", account, topic.AccountID),
+		return problem(fmt.Sprintf("the credentials are of account %q, and the topic is in account %q", account,
+			topic.AccountID),
 			"aws configure list-profiles")
 	}
 	return checkOK(fmt.Sprintf("account %q", account), fmt.Sprintf("as %q", aws.ToString(identity.Arn)))
@@ -93,7 +97,8 @@ func judgeStatus(s Stack, fixes commands) Check {
 	found := fmt.Sprintf("stack %q is %s", s.Name, s.Status)
 	switch {
 	case s.Status == "UPDATE_ROLLBACK_FAILED":
-		return problem(found+": its resources are of two versions", fixes.aws("cloudformation continue-update-rollback", "--stack-name", s.Name))
+		return problem(found+": its resources are of two versions", fixes.aws("cloudformation continue-update-rollback",
+			"--stack-name", s.Name))
 	case strings.HasSuffix(s.Status, "_FAILED") || strings.HasSuffix(s.Status, "ROLLBACK_COMPLETE"):
 		return problem(found+": the last deployment failed, and its events have the reason", fixes.stackEvents(s.Name))
 	case strings.HasSuffix(s.Status, "_IN_PROGRESS"):
@@ -144,7 +149,8 @@ func (e *examination) checkKeys(ctx context.Context) []Check {
 		probes.Go(func() error {
 			environment := &table.Environment{Client: e.db, Table: e.Stack.Table, Prefix: prefix}
 			items, err := flagsync.New(environment, flagsync.StaticKeys(keys),
-				flagsync.StreamURI(e.Stack.Parameters["StreamUri"]), flagsync.PayloadFilter(e.Stack.Parameters["PayloadFilter"])).Fetch(ctx)
+				flagsync.StreamURI(e.Stack.Parameters["StreamUri"]),
+				flagsync.PayloadFilter(e.Stack.Parameters["PayloadFilter"])).Fetch(ctx)
 			results[i] = judgeKey(items, err, e.Stack, e.fixes)
 			results[i].Name = fmt.Sprintf("SDK key of prefix %q", prefix)
 			return nil

@@ -42,7 +42,8 @@ func (c commands) putSecret(parameter, file string) string {
 	if secret, ok := strings.CutPrefix(parameter, secretsManager); ok {
 		return c.aws("secretsmanager put-secret-value", "--secret-id", secret, "--secret-string", "file://"+file)
 	}
-	return c.aws("ssm put-parameter", "--name", parameter, "--type", "SecureString", "--overwrite", "--value", "file://"+file)
+	return c.aws("ssm put-parameter", "--name", parameter, "--type", "SecureString", "--overwrite", "--value",
+		"file://"+file)
 }
 
 func (c commands) createTable(name string) string {
@@ -61,7 +62,8 @@ func (c commands) setStream(table, specification string) string {
 
 // restartStream replaces a stream by one with the right images: a stream's view type cannot be changed.
 func (c commands) restartStream(table string) string {
-	return c.setStream(table, "StreamEnabled=false") + " && " + c.aws("dynamodb wait table-exists", "--table-name", table) +
+	return c.setStream(table, "StreamEnabled=false") + " && " + c.aws("dynamodb wait table-exists", "--table-name",
+		table) +
 		" && " + c.setStream(table, streamOn)
 }
 
@@ -98,7 +100,8 @@ func (m mapping) arguments() []string {
 }
 
 func (c commands) setTopicPolicy(topic, policy string) string {
-	return c.aws("sns set-topic-attributes", "--topic-arn", topic, "--attribute-name", "Policy", "--attribute-value", policy)
+	return c.aws("sns set-topic-attributes", "--topic-arn", topic, "--attribute-name", "Policy", "--attribute-value",
+		policy)
 }
 
 func (c commands) setQueuePolicy(url, policy string) string {

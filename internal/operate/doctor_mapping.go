@@ -46,7 +46,8 @@ func queueMapping(function, source string, batch int32) mapping {
 // mappings are all mappings of a function.
 func (e *examination) mappings(ctx context.Context, function string) ([]types.EventSourceMappingConfiguration, error) {
 	var all []types.EventSourceMappingConfiguration
-	pages := lambda.NewListEventSourceMappingsPaginator(e.lambda, &lambda.ListEventSourceMappingsInput{FunctionName: &function})
+	pages := lambda.NewListEventSourceMappingsPaginator(e.lambda,
+		&lambda.ListEventSourceMappingsInput{FunctionName: &function})
 	for pages.HasMorePages() {
 		page, err := pages.NextPage(ctx)
 		if err != nil {
@@ -57,8 +58,8 @@ func (e *examination) mappings(ctx context.Context, function string) ([]types.Ev
 	return all, nil
 }
 
-// judgeMapping looks for the wanted mapping among those of the function, and judges its state and settings. A table that
-// was restored, or whose stream was off, has a new stream, and a mapping's source cannot be changed.
+// judgeMapping looks for the wanted mapping among those of the function, and judges its state and settings. A table
+// that was restored, or whose stream was off, has a new stream, and a mapping's source cannot be changed.
 func judgeMapping(want mapping, found []types.EventSourceMappingConfiguration, s Stack, fixes commands) Check {
 	i := slices.IndexFunc(found, func(m types.EventSourceMappingConfiguration) bool {
 		return aws.ToString(m.EventSourceArn) == want.source
@@ -100,7 +101,8 @@ func (m mapping) differences(found types.EventSourceMappingConfiguration) []stri
 		}
 	}
 	differ("batch size", aws.ToInt32(found.BatchSize), m.batch)
-	differ("ReportBatchItemFailures", slices.Contains(found.FunctionResponseTypes, types.FunctionResponseTypeReportBatchItemFailures), true)
+	differ("ReportBatchItemFailures", slices.Contains(found.FunctionResponseTypes,
+		types.FunctionResponseTypeReportBatchItemFailures), true)
 	filter := ""
 	if f := found.FilterCriteria; f != nil {
 		var patterns []string

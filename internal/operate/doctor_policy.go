@@ -17,7 +17,8 @@ const (
 	attributePolicy = string(sqstypes.QueueAttributeNamePolicy) // of topics too
 )
 
-var queueAttributes = []sqstypes.QueueAttributeName{sqstypes.QueueAttributeNameQueueArn, sqstypes.QueueAttributeNamePolicy}
+var queueAttributes = []sqstypes.QueueAttributeName{sqstypes.QueueAttributeNameQueueArn,
+	sqstypes.QueueAttributeNamePolicy}
 
 func (e *examination) checkTopicPolicy(ctx context.Context) Check {
 	topic := e.Stack.TopicARN
@@ -123,5 +124,6 @@ func (s statement) refusesPlain(action string) bool {
 		a = strings.ToLower(a)
 		return a == action || a == "*" || a == action[:4]+"*"
 	})
-	return s.Effect == "Deny" && covered && s.isForAll() && fmt.Sprint(s.Condition["Bool"]["aws:SecureTransport"]) == "false"
+	return s.Effect == "Deny" && covered && s.isForAll() &&
+		fmt.Sprint(s.Condition["Bool"]["aws:SecureTransport"]) == "false"
 }

@@ -15,7 +15,8 @@ import (
 func (e *examination) checkTable(context.Context) Check {
 	t, err := e.table()
 	if hasCode(err, "ResourceNotFoundException") {
-		return problem(fmt.Sprintf("table %q does not exist in region %q", e.Stack.Table, e.AWS.Region), e.fixes.createTable(e.Stack.Table))
+		return problem(fmt.Sprintf("table %q does not exist in region %q", e.Stack.Table, e.AWS.Region),
+			e.fixes.createTable(e.Stack.Table))
 	}
 	if err != nil {
 		return unknown(fmt.Sprintf("table %q cannot be described", e.Stack.Table), err)
@@ -35,9 +36,11 @@ func judgeTable(t *dynamodbtypes.TableDescription, fixes commands) Check {
 	case dynamodbtypes.TableStatusActive, dynamodbtypes.TableStatusUpdating: // a table that is updated can be used
 		return checkOK(fmt.Sprintf("table %q is %s", name, t.TableStatus), fmt.Sprintf("with the keys %q", keys))
 	case dynamodbtypes.TableStatusCreating:
-		return Check{State: CheckUnknown, Found: fmt.Sprintf("table %q is %s: examine it again in a minute", name, t.TableStatus)}
+		return Check{State: CheckUnknown, Found: fmt.Sprintf("table %q is %s: examine it again in a minute", name,
+			t.TableStatus)}
 	}
-	return problem(fmt.Sprintf("table %q is %s and cannot be used", name, t.TableStatus), fixes.aws("dynamodb describe-table", "--table-name", name))
+	return problem(fmt.Sprintf("table %q is %s and cannot be used", name, t.TableStatus),
+		fixes.aws("dynamodb describe-table", "--table-name", name))
 }
 
 // tableKeys are a table's keys with their types, such as "namespace (HASH, S)".
@@ -48,7 +51,8 @@ func tableKeys(t *dynamodbtypes.TableDescription) []string {
 	}
 	var keys []string
 	for _, k := range t.KeySchema {
-		keys = append(keys, fmt.Sprintf("%s (%s, %s)", aws.ToString(k.AttributeName), k.KeyType, types[aws.ToString(k.AttributeName)]))
+		keys = append(keys, fmt.Sprintf("%s (%s, %s)", aws.ToString(k.AttributeName), k.KeyType,
+			types[aws.ToString(k.AttributeName)]))
 	}
 	return keys
 }
@@ -65,10 +69,12 @@ func (e *examination) checkStream(context.Context) Check {
 func judgeStream(t *dynamodbtypes.TableDescription, fixes commands) Check {
 	name, specification := aws.ToString(t.TableName), t.StreamSpecification
 	if specification == nil || !aws.ToBool(specification.StreamEnabled) {
-		return problem(fmt.Sprintf("the stream of table %q is off: no change is published", name), fixes.setStream(name, streamOn))
+		return problem(fmt.Sprintf("the stream of table %q is off: no change is published", name), fixes.setStream(name,
+			streamOn))
 	}
 	if specification.StreamViewType != dynamodbtypes.StreamViewTypeNewAndOldImages {
-		return problem(fmt.Sprintf("the stream of table %q has the view type %s in place of NEW_AND_OLD_IMAGES", name, specification.StreamViewType),
+		return problem(fmt.Sprintf("the stream of table %q has the view type %s in place of NEW_AND_OLD_IMAGES", name,
+			specification.StreamViewType),
 			fixes.restartStream(name))
 	}
 	return checkOK(fmt.Sprintf("stream %q is on, with %s", aws.ToString(t.LatestStreamArn), specification.StreamViewType))

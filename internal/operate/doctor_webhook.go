@@ -33,7 +33,8 @@ func judgeWebhook(a WebhookAnswer, s Stack, fixes commands) Check {
 		return problem(found+": the API has no route to the function",
 			fixes.aws("apigatewayv2 get-routes", "--api-id", s.Resources["WebhookApi"]))
 	case a.Status == http.StatusTooManyRequests:
-		return problem(found+": the API limits requests", fixes.aws("apigatewayv2 get-stages", "--api-id", s.Resources["WebhookApi"]))
+		return problem(found+": the API limits requests", fixes.aws("apigatewayv2 get-stages", "--api-id",
+			s.Resources["WebhookApi"]))
 	}
 	return problem(found+" in place of 401", fixes.logs(s))
 }
@@ -49,7 +50,8 @@ func (e *examination) checkSchedule(ctx context.Context) Check {
 	name, group := e.Stack.Resources["Schedule"], e.Stack.Resources["ScheduleGroup"]
 	want := schedule{name: name, group: group, expression: e.Stack.Parameters["SyncSchedule"], queue: queue[attributeARN]}
 	if a, err := arn.Parse(want.queue); err == nil {
-		want.role = arn.ARN{Partition: a.Partition, Service: "iam", AccountID: a.AccountID, Resource: "role/" + e.Stack.Resources["ScheduleRole"]}.String()
+		want.role = arn.ARN{Partition: a.Partition, Service: "iam", AccountID: a.AccountID, Resource: "role/" +
+			e.Stack.Resources["ScheduleRole"]}.String()
 	}
 	found, err := e.scheduler.GetSchedule(ctx, &scheduler.GetScheduleInput{Name: &name, GroupName: &group})
 	if err != nil && !hasCode(err, "ResourceNotFoundException") {
@@ -65,16 +67,19 @@ type schedule struct{ name, group, expression, queue, role string }
 func (s schedule) judge(found *scheduler.GetScheduleOutput, fixes commands) Check {
 	text := fmt.Sprintf("schedule %q of group %q", s.name, s.group)
 	if found == nil {
-		return problem(text+" does not exist: a change whose webhook is lost stays unnoticed", fixes.putSchedule("create-schedule", s))
+		return problem(text+" does not exist: a change whose webhook is lost stays unnoticed",
+			fixes.putSchedule("create-schedule", s))
 	}
 	fix := fixes.putSchedule("update-schedule", s)
 	if found.State == schedulertypes.ScheduleStateDisabled {
 		return problem(text+" is disabled: a change whose webhook is lost stays unnoticed", fix)
 	}
 	if expression := aws.ToString(found.ScheduleExpression); expression != s.expression {
-		return problem(fmt.Sprintf("%s runs at %q, and the stack's parameter SyncSchedule is %q", text, expression, s.expression), fix)
+		return problem(fmt.Sprintf("%s runs at %q, and the stack's parameter SyncSchedule is %q", text, expression,
+			s.expression), fix)
 	}
-	if target := found.Target; target == nil || aws.ToString(target.Arn) != s.queue || aws.ToString(target.Input) != scheduleInput {
+	if target := found.Target; target == nil || aws.ToString(target.Arn) != s.queue ||
+		aws.ToString(target.Input) != scheduleInput {
 		return problem(fmt.Sprintf("%s does not send %s to queue %q", text, scheduleInput, s.queue), fix)
 	}
 	return checkOK(text+" is enabled", fmt.Sprintf("at %q", s.expression))

@@ -24,7 +24,8 @@ type Invalidation struct {
 	Topic       streamhandler.Publisher
 	TopicARN    string
 	Region      string // of the table
-	// Copies is the number of the journal's copies. Zero: the journal is switched off, and what is left of one is removed.
+	// Copies is the number of the journal's copies. Zero: the journal is switched off, and what is left of one is
+	// removed.
 	Copies int
 	// Changes are the items. Empty: everything in the environment.
 	Changes []change.Change
@@ -55,7 +56,8 @@ func ParseItems(texts []string, segments bool) ([]change.Change, error) {
 		c := change.Change{Kind: kind, Key: key}
 		switch {
 		case kind != change.KindFeatures && kind != change.KindSegments:
-			problems = append(problems, fmt.Errorf("%q: the kind is %q: use %s or %s", text, kind, change.KindFeatures, change.KindSegments))
+			problems = append(problems, fmt.Errorf("%q: the kind is %q: use %s or %s", text, kind, change.KindFeatures,
+				change.KindSegments))
 		case key == "":
 			problems = append(problems, fmt.Errorf("%q: the key is empty", text))
 		case !seen[c]:

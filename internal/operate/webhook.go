@@ -24,7 +24,8 @@ type WebhookAnswer struct {
 }
 
 // PostWebhook posts a body, with these signatures, as LaunchDarkly does. The error is nil if there was any answer.
-func PostWebhook(ctx context.Context, client *http.Client, url string, signatures []string, body []byte) (WebhookAnswer, error) {
+func PostWebhook(ctx context.Context, client *http.Client, url string, signatures []string, body []byte) (WebhookAnswer,
+	error) {
 	r, err := http.NewRequestWithContext(ctx, http.MethodPost, url, bytes.NewReader(body))
 	if err != nil {
 		return WebhookAnswer{}, fmt.Errorf("post to webhook %q: %w", url, err)
@@ -68,7 +69,8 @@ func (a WebhookAnswer) Meaning() (text, hint string) {
 	case a.Status == http.StatusNotFound || a.Status == http.StatusForbidden:
 		return "there is no webhook at this URL", "use the stack's output WebhookUrl"
 	case a.Status == http.StatusTooManyRequests:
-		return "the API refuses requests for a while, because there were too many", "wait a minute; a lost webhook is made up for by the schedule"
+		return "the API refuses requests for a while, because there were too many",
+			"wait a minute; a lost webhook is made up for by the schedule"
 	case a.Status == http.StatusServiceUnavailable:
 		return "the function cannot read its secret or reach its queue now", "run: warmflags doctor --stack NAME"
 	}
