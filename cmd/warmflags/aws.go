@@ -28,11 +28,8 @@ type clients struct {
 	db         database
 	parameters parameter.Client
 	queues     subscriber.ReaperSQS
-<<<<<<< HEAD
-	topics     subscriber.ReaperSNS
-	account    operate.Account
-=======
 	topics     topics
+	account    operate.Account
 }
 
 // database is the part of *dynamodb.Client that the commands use.
@@ -45,7 +42,6 @@ type database interface {
 type topics interface {
 	subscriber.ReaperSNS
 	streamhandler.Publisher
->>>>>>> c58bb95 (warmflags invalidate publishes and appends to the journal; warmflags webhook send signs as LaunchDarkly does and explains the answer)
 }
 
 // connector makes the clients, of a region or, where it is empty, of the environment's.

@@ -40,19 +40,17 @@ func (p program) root() *cobra.Command {
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{plain(err)} })
 	f := &targetFlags{program: p}
 	f.add(root)
-<<<<<<< HEAD
 	root.AddCommand(
 		demoCommand(f),
 		doctorCommand(f),
 		getCommand(f),
+		invalidateCommand(f),
 		reapCommand(f),
 		statusCommand(f),
 		syncCommand(f),
 		tailCommand(f),
+		webhookCommand(f),
 	)
-=======
-	root.AddCommand(demoCommand(f), doctorCommand(f), invalidateCommand(f), syncCommand(f), reapCommand(f), webhookCommand(f))
->>>>>>> c58bb95 (warmflags invalidate publishes and appends to the journal; warmflags webhook send signs as LaunchDarkly does and explains the answer)
 	checkArguments(root)
 	return root
 }
