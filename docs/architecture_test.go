@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -133,6 +134,21 @@ func TestArchitectureNamesWhatAPackageMustNotDependOn(t *testing.T) {
 					assert.NotContains(t, dep, "/"+part, "%s depends on it", name)
 				}
 			}
+		}
+	}
+}
+
+// What the page names in a file is there. TestLinksResolve checks the files themselves.
+func TestArchitectureNamesWhereToChangeWhat(t *testing.T) {
+	for _, row := range table(t, read(t, "docs/architecture.md"), "to change", "look at", "named") {
+		var code strings.Builder
+		for _, link := range linked.FindAllStringSubmatch(row[1], -1) {
+			if path := filepath.Join("docs", link[1]); filepath.Ext(path) != "" {
+				code.WriteString(read(t, path))
+			}
+		}
+		for _, name := range codes(row[2]) {
+			assert.Regexp(t, `(?m)^(?:func (?:\([^)]+\) )?|var | *)`+name+`\b`, code.String(), row[0])
 		}
 	}
 }
