@@ -21,7 +21,7 @@ type collection struct {
 	kind    ldstoretypes.DataKind      // never changes
 	name    string                     // kind's name
 	entries *xsync.Map[string, *entry] // written under cache.mu
-	view    atomic.Pointer[view]       // a hit of GetAll, or nil. Written under cache.mu
+	view    atomic.Pointer[view]       // what a hit of GetAll returns, or nil. Written under cache.mu
 
 	flight, next *flight       // the read of the whole collection in progress, and the read that starts after it
 	waiting      []*entry      // entries whose next read waits for flight to end
@@ -137,7 +137,7 @@ func (c *cache) getAll(coll *collection) ([]ldstoretypes.KeyedItemDescriptor, er
 		}
 		for i, f := range flights {
 			e, err := entries[i], f.err
-			// A Query could not decode its row, or did not find the row and the marker.
+			// The Query could not decode its row, or found neither the row nor the marker.
 			if err == nil && (e.last == nil || e.last.start < f.start) {
 				err = cmp.Or(e.failure, errTooOld)
 			}
@@ -257,8 +257,8 @@ func (c *cache) assembleLocked(coll *collection) []ldstoretypes.KeyedItemDescrip
 // contents is the result of a read of a whole collection.
 type contents struct {
 	items  map[string]*decoded
-	broken map[string]error // rows that could not be decoded, or are missing like the marker: last known values stay
-	failed error            // why the absence of live items is not accepted
+	broken map[string]error // by key, why the last known value is kept: its row cannot be decoded, or see failed
+	failed error            // why the absence of known live items is not accepted, or nil
 }
 
 // readWhole reads and decodes all rows of a kind, without the lock. A row that cannot be decoded does not affect

@@ -37,10 +37,13 @@
 //
 // # How events are ordered
 //
+// A value is fresh until it expires or is invalidated. A hit is a Get or GetAll that returns fresh values without a
+// read; any other call is a miss. The marker is the row that shows that the table was filled ($inited in dynamostore).
+//
 // Everything except a hit runs under one mutex. Each event is assigned a sequence number, its seq: a read starts, a
 // read ends, a key is invalidated, an invocation starts. For each key, these rules hold:
 //
-//  1. A Get uses a read that started after the latest invalidation of the key, the latest InvalidateAll and the latest
+//  1. A miss uses a read that started after the latest invalidation of the key, the latest InvalidateAll and the latest
 //     Wake. It joins such a read, or starts one.
 //  2. The next read of a key starts when the read in progress has ended or was abandoned. Reads are strongly
 //     consistent, so they follow the order of the table's history, and each replaces the last known value. Versions are
@@ -53,8 +56,8 @@
 //  5. The absence of a row is accepted if the table has its marker, or if this process has never seen a marker. If a
 //     marker was seen and is missing, the read fails.
 //
-// A hit is an atomic pointer to a value. An invalidation clears the pointer before it returns, so the next Get takes
-// the mutex.
+// A hit loads an atomic pointer to a fresh value. An invalidation clears the pointer before it returns, so the next Get
+// is a miss.
 //
 // # Files
 //

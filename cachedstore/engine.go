@@ -49,7 +49,7 @@ type cache struct {
 	settled     uint64        // seq at which the latest successful read started
 	latest      clock.Instant // the latest reading of the clock
 	freezes     int           // number of freezes detected
-	askedInited clock.Instant // when the inner store was last asked whether the table holds data
+	askedInited clock.Instant // when IsInitialized of the inner store was last called
 	refresher   refresher
 	sweeping    bool // the sweeper was started
 	stats       Stats
@@ -177,7 +177,7 @@ func (c *cache) invalidateLocked(coll *collection, key string) {
 	}
 }
 
-// invalidateEverything removes every hit. Reads that started before it will be discarded.
+// invalidateEverything removes all fresh values. Reads that started before it will be discarded.
 func (c *cache) invalidateEverything() {
 	c.mu.Lock()
 	defer c.unlock()
@@ -208,8 +208,8 @@ func (c *cache) wake() {
 	c.outage.Hurry(now)
 }
 
-// preload reads every collection and waits for the reads. If a read fails, the outage logs it, and the items are read
-// when a client asks for them.
+// preload reads every collection and waits for the reads. If a read fails, package outage logs it, and the items are
+// read when a client needs them.
 func (c *cache) preload() {
 	c.mu.Lock()
 	var flights []*flight
@@ -244,30 +244,30 @@ func (c *cache) forget() {
 // ready calls the inner store in a goroutine, because some inner stores do not accept a context. If ctx ends first, the
 // goroutine's result is discarded.
 func (c *cache) ready(ctx context.Context) error {
-	answer := make(chan error, 1)
-	asks := c.running.start(func() {
+	result := make(chan error, 1)
+	started := c.running.start(func() {
 		switch reached, marker := c.inner.check(ctx); {
 		case !reached:
-			answer <- errors.New("cachedstore: the table cannot be read: check its name, region and permissions")
+			result <- errors.New("cachedstore: the table cannot be read: check its name, region and permissions")
 		case !marker:
-			answer <- fmt.Errorf("cachedstore: %w: run the sync, or check the prefix", ErrNoData)
+			result <- fmt.Errorf("cachedstore: %w: run the sync, or check the prefix", ErrNoData)
 		default:
-			answer <- nil
+			result <- nil
 		}
 	})
-	if !asks {
+	if !started {
 		return fmt.Errorf("cachedstore: %w", errClosed)
 	}
 	select {
-	case err := <-answer:
+	case err := <-result:
 		return err
 	case <-ctx.Done():
 		return fmt.Errorf("cachedstore: check the table: %w", ctx.Err())
 	}
 }
 
-// initialized asks the inner store at most once a second until the table holds data, because a client that is not
-// initialized calls this at every evaluation. In daemon mode the SDK does not call it.
+// initialized calls the inner store at most once a second until the table holds data, because a client that is not
+// initialized calls this method at every evaluation. In daemon mode the SDK does not call it.
 func (c *cache) initialized() bool {
 	if c.inited.Load() {
 		return true

@@ -30,7 +30,7 @@ func (v *value) found() bool { return v.item.Version >= 0 }
 // before the removal can still use it.
 type entry struct {
 	key   string
-	fresh atomic.Pointer[value]   // a hit, or nil: last, or an older value that is still fresh. Written under cache.mu
+	fresh atomic.Pointer[value]   // last, an older value that is still fresh, or nil. Written under cache.mu
 	read  atomic.Pointer[decoded] // the latest read's result, even if discarded. Written under cache.mu
 
 	last         *value  // the last known value; nil until a read has succeeded
@@ -40,7 +40,7 @@ type entry struct {
 	backoff              // of its reads
 }
 
-// invalidate removes the hit. Reads that started before seq will be discarded.
+// invalidate removes the fresh value. Reads that started before seq will be discarded.
 func (e *entry) invalidate(seq uint64) {
 	e.invalid = seq
 	e.fresh.Store(nil)

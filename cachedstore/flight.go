@@ -250,8 +250,8 @@ func (c *cache) awaitLocked(known known, flights ...*flight) error {
 	expired := true
 	for waited := c.options.shortWait == 0; ; {
 		raised := c.outage.Raised() // before Excuses, so that no change of the level is missed
-		servable, only := known(c.nowLocked())
-		expired = expired && only // the process may have been frozen while the call waited
+		servable, expiredNow := known(c.nowLocked())
+		expired = expired && expiredNow // the process may have been frozen while the call waited
 		if c.outage.Excuses(servable, expired) || waited && servable && expired {
 			return cmp.Or(c.outage.Err(), errAbandoned)
 		}

@@ -40,7 +40,7 @@ type markerReader interface {
 }
 
 // errMarkerGone is the failure of a read that did not find a known live item, in a table that no longer has its marker.
-var errMarkerGone = errors.New("the table has lost its flags and its marker ($inited)")
+var errMarkerGone = errors.New("known flags and the marker ($inited) are missing: the table was emptied")
 
 // recovered converts a panic of the inner store into an error.
 func recovered(err *error) {
@@ -84,7 +84,7 @@ func (in *inner) getAll(
 	return raw, broken, err
 }
 
-// initialized asks the store whether the table was ever filled. It returns false if the store panics.
+// initialized reports whether the table was ever filled. It returns false if the store panics.
 func (in *inner) initialized() (yes bool) {
 	var err error
 	defer recovered(&err)
@@ -133,8 +133,8 @@ func (c *cache) confirmMarker() error {
 	return f.err
 }
 
-// lookForMarkerLocked reads the marker once after a live item was read. Only a marker that was seen can be missed
-// later.
+// lookForMarkerLocked reads the marker after a live item was read, unless the marker was read before. To detect later
+// that the marker is missing, this process must have seen it.
 func (c *cache) lookForMarkerLocked(now clock.Instant) {
 	if e := c.marker; e.last == nil && e.flight == nil && !e.pausing(now) && !c.inner.markerSeen.Load() {
 		c.joinLocked(c.markers, e, 0, now)

@@ -40,7 +40,7 @@ func (c *cache) get(coll *collection, key string) (ldstoretypes.ItemDescriptor, 
 	case e.last == nil || e.last.start < f.start: // its entry was removed as unknown during a read of the collection
 		e = c.entryLocked(coll, key, now)
 	}
-	if e.last == nil || e.last.start < f.start { // its row cannot be decoded, or is missing like the marker
+	if e.last == nil || e.last.start < f.start { // the Query could not decode its row, or found no row and no marker
 		return c.lastKnownLocked(e, cmp.Or(e.failure, errTooOld), now)
 	}
 	return e.last.item, nil
@@ -122,8 +122,8 @@ func (c *cache) servable(v *value, now clock.Instant) bool {
 
 // forgetUnknownLocked limits the memory used for keys that the table does not have. Each time Gets have added
 // maxUnknown entries, it removes those without a row. It keeps an entry that a read in progress refers to. It also
-// keeps an entry that records an invalidation, or a read after that of the collection: without the entry, the older
-// result of the collection would apply again.
+// keeps an entry that was invalidated, or read after the collection: without the entry, the older result of the
+// collection would apply again.
 func (c *cache) forgetUnknownLocked(coll *collection) {
 	coll.added++
 	if coll.added < c.options.maxUnknown {

@@ -79,7 +79,7 @@ func TestEachFailingPeriodHasOneLine(t *testing.T) {
 			assert.Len(t, s.log.GetOutput(ldlog.Warn), period)
 			time.Sleep(outage.Steady + time.Second)
 		}
-		assert.Contains(t, s.log.GetOutput(ldlog.Warn)[0], "the table can be read otherwise")
+		assert.Contains(t, s.log.GetOutput(ldlog.Warn)[0], "a check of the table succeeded")
 	})
 }
 

@@ -275,10 +275,10 @@ func (o *Outage) conclude(up bool) (ends bool) {
 		o.setLocked(reachable)
 		o.announced = o.lostWrite
 		if !o.logged {
-			line = cause.Error() + "; the table can be read otherwise"
+			line = cause.Error() + "; a check of the table succeeded"
 		}
 		if o.lostWrite {
-			line = cause.Error() + "; the table can be read, and clients are asked to write again"
+			line = cause.Error() + "; a check of the table succeeded, and clients are asked to write again"
 		}
 	}
 	o.logged = o.logged || line != ""
