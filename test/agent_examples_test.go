@@ -12,8 +12,7 @@ import (
 	"github.com/warmflags/warmflags/test/emulator"
 )
 
-// The functions in examples/node and examples/python, as Lambda calls them, with the agent beside them. Neither needs a
-// line of Go to see a flip.
+// The functions in examples/node and examples/python see a change, invoked as Lambda does, with the agent as a sidecar.
 func TestExamplesInOtherLanguages(t *testing.T) {
 	table := newFlagTable(t)
 	store := openStore(t, table, "")
@@ -30,15 +29,17 @@ func TestExamplesInOtherLanguages(t *testing.T) {
 	flip("false")
 	s := startSidecar(t, table, "")
 
-	// Node.js resolves packages from where the script is.
+	// Node.js resolves packages from the folder of the script.
 	text, err := os.ReadFile("../examples/node/index.mjs")
 	require.NoError(t, err)
 	script := filepath.Join(emulator.Home(), "node", "example.mjs")
 	require.NoError(t, os.WriteFile(script, text, 0o600))
 	t.Cleanup(func() { _ = os.Remove(script) })
 	for name, command := range map[string][]string{
-		"Node.js": {"node", "--input-type=module", "--eval", `import { handler } from "` + script + `"; console.log(await handler("ada"));`},
-		"Python":  {emulator.Python(), "-c", `import sys; sys.path.insert(0, "../examples/python"); import function; print(function.handler("ada", None))`},
+		"Node.js": {"node", "--input-type=module", "--eval",
+			`import { handler } from "` + script + `"; console.log(await handler("ada"));`},
+		"Python": {emulator.Python(), "-c", "import sys; sys.path.insert(0, '../examples/python')\n" +
+			`import function; print(function.handler("ada", None))`},
 	} {
 		says := func() string {
 			c := exec.CommandContext(t.Context(), command[0], command[1:]...)
@@ -50,7 +51,7 @@ func TestExamplesInOtherLanguages(t *testing.T) {
 		}
 		for on, want := range map[string]string{"false": "the old checkout", "true": "the new checkout"} {
 			flip(on)
-			s.stop() // nothing announces the flip here: a new agent reads it
+			s.stop() // nothing announces the change in this test; a new agent reads it
 			s.start()
 			require.Equal(t, want, says(), name)
 		}

@@ -1,11 +1,9 @@
 package test
 
 import (
-	"bufio"
 	"bytes"
 	"encoding/json"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -14,14 +12,11 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
-	"github.com/launchdarkly/go-sdk-common/v3/ldcontext"
 	"github.com/launchdarkly/go-sdk-common/v3/ldreason"
 	"github.com/launchdarkly/go-sdk-common/v3/ldvalue"
 	ld "github.com/launchdarkly/go-server-sdk/v7"
@@ -52,13 +47,13 @@ var buildAgent = sync.OnceValues(func() (string, error) {
 	return path, nil
 })
 
-// sidecar is an agent in a process of its own, on DynamoDB Local behind a gate.
+// sidecar is a process of the agent, on DynamoDB Local behind a gate.
 type sidecar struct {
 	t       *testing.T
 	address string
 	env     []string
 	command *exec.Cmd
-	closed  atomic.Bool // the gate: while it is closed, each call of DynamoDB fails
+	closed  atomic.Bool // while it is true, each DynamoDB call fails
 }
 
 func startSidecar(t *testing.T, table, prefix string) *sidecar {
@@ -76,12 +71,18 @@ func startSidecar(t *testing.T, table, prefix string) *sidecar {
 		proxy.ServeHTTP(w, r)
 	}))
 	t.Cleanup(gate.Close)
-	listener, err := net.Listen("tcp", "127.0.0.1:0") // a port that is free, also for a restart
+	listener, err := net.Listen("tcp", "127.0.0.1:0") // reserves a free port, also for a restart
 	require.NoError(t, err)
 	s.address = listener.Addr().String()
 	require.NoError(t, listener.Close())
-	s.env = append(append(os.Environ(), emulator.Environment()...), "AWS_ENDPOINT_URL_DYNAMODB="+gate.URL, "TABLE_NAME="+table,
-		"PREFIX="+prefix, "WARMFLAGS_ADDRESS="+s.address, "WARMFLAGS_POLL_INTERVAL=10ms")
+	s.env = append(
+		append(os.Environ(), emulator.Environment()...),
+		"AWS_ENDPOINT_URL_DYNAMODB="+gate.URL,
+		"TABLE_NAME="+table,
+		"PREFIX="+prefix,
+		"WARMFLAGS_ADDRESS="+s.address,
+		"WARMFLAGS_POLL_INTERVAL=10ms",
+	)
 	t.Cleanup(func() { s.stop() })
 	s.start()
 	return s
@@ -104,7 +105,7 @@ func (s *sidecar) start() {
 	}, patience, 10*time.Millisecond, "the agent is ready")
 }
 
-// stop ends the agent as an orchestrator does, and expects it to end by itself.
+// stop ends the agent with SIGTERM, as an orchestrator does, and requires that it exits.
 func (s *sidecar) stop() {
 	if s.command == nil {
 		return
@@ -119,7 +120,11 @@ func (s *sidecar) bulk(context any) map[string]map[string]any {
 	s.t.Helper()
 	body, err := json.Marshal(map[string]any{"context": context})
 	require.NoError(s.t, err)
-	response, err := http.Post("http://"+s.address+"/ofrep/v1/evaluate/flags", "application/json", bytes.NewReader(body))
+	response, err := http.Post(
+		"http://"+s.address+"/ofrep/v1/evaluate/flags",
+		"application/json",
+		bytes.NewReader(body),
+	)
 	require.NoError(s.t, err)
 	defer response.Body.Close()
 	var answer struct{ Flags []map[string]any }
@@ -131,117 +136,25 @@ func (s *sidecar) bulk(context any) map[string]map[string]any {
 	return byKey
 }
 
-// openFeature is OpenFeature's SDK in a process of another language.
-type openFeature struct {
-	name  string
-	in    io.Writer
-	out   *bufio.Reader
-	float string // the type of numbers that are not whole
-	whole string // the type of whole numbers
-}
-
-// details are what an evaluation returns.
-type details struct {
-	Value             any
-	Variant           string
-	Reason, ErrorCode string
-}
-
-// validKeys are the keys that LaunchDarkly accepts for flags. These versions of OpenFeature do not escape others in a URL.
-var validKeys = regexp.MustCompile(`^[A-Za-z0-9][\w.-]*$`)
-
-func startOpenFeature(t *testing.T, address string) []*openFeature {
-	t.Helper()
-	node := &openFeature{name: "Node.js", float: "number", whole: "number"}
-	python := &openFeature{name: "Python", float: "number", whole: "integer"}
-	node.run(t, address, "node", filepath.Join(emulator.Home(), "node", "evaluate.js"))
-	python.run(t, address, emulator.Python(), "python/evaluate.py")
-	return []*openFeature{node, python}
-}
-
-func (o *openFeature) run(t *testing.T, address string, command ...string) {
-	t.Helper()
-	c := exec.CommandContext(t.Context(), command[0], command[1:]...)
-	c.Stderr = t.Output()
-	in, err := c.StdinPipe()
-	require.NoError(t, err)
-	out, err := c.StdoutPipe()
-	require.NoError(t, err)
-	require.NoError(t, c.Start())
-	t.Cleanup(func() { _ = in.Close(); _ = c.Wait() })
-	o.in, o.out = in, bufio.NewReader(out)
-	_, err = fmt.Fprintln(in, "http://"+address)
-	require.NoError(t, err)
-}
-
-// evaluate evaluates a flag as a program does that expects a value like want.
-func (o *openFeature) evaluate(t *testing.T, key string, context map[string]any, want ldvalue.Value) (d details) {
-	t.Helper()
-	step := map[string]any{"key": key, "context": context}
-	switch {
-	case want.IsBool():
-		step["type"], step["default"] = "boolean", !want.BoolValue()
-	case want.IsString():
-		step["type"], step["default"] = "string", "default"
-	case want.IsNumber() && strings.ContainsAny(want.JSONString(), ".eE"):
-		step["type"], step["default"] = o.float, -4.5
-	case want.IsNumber():
-		step["type"], step["default"] = o.whole, -4
-	default:
-		step["type"], step["default"] = "object", defaultObject
-	}
-	line, err := json.Marshal(step)
-	require.NoError(t, err)
-	_, err = fmt.Fprintf(o.in, "%s\n", line)
-	require.NoError(t, err)
-	answer, err := o.out.ReadBytes('\n')
-	require.NoError(t, err, "%s: %s", o.name, line)
-	require.NoError(t, json.Unmarshal(answer, &d), "%s", answer)
-	return d
-}
-
-var defaultObject = map[string]any{"default": true}
-
-// asOpenFeature is a LaunchDarkly context as an OpenFeature context.
-func asOpenFeature(t *testing.T, c ldcontext.Context) map[string]any {
-	t.Helper()
-	text, err := json.Marshal(c)
-	require.NoError(t, err)
-	var all map[string]any
-	require.NoError(t, json.Unmarshal(text, &all))
-	rename := func(single map[string]any) {
-		single["targetingKey"] = single["key"]
-		delete(single, "key")
-		if meta, found := single["_meta"].(map[string]any); found {
-			single["privateAttributes"] = meta["privateAttributes"]
-			delete(single, "_meta")
-		}
-	}
-	if !c.Multiple() {
-		rename(all)
-		return all
-	}
-	for _, value := range all {
-		if single, ok := value.(map[string]any); ok {
-			rename(single)
-		}
-	}
-	return all
-}
-
-// goClient is LaunchDarkly's Go SDK on the table.
+// goClient returns a client of LaunchDarkly's Go SDK on the table.
 func goClient(t *testing.T, table, prefix string) *ld.LDClient {
 	t.Helper()
 	client, err := ld.MakeCustomClient("sdk-key", ld.Config{
-		DataSource: ldcomponents.ExternalUpdatesOnly(), Events: ldcomponents.NoEvents(), DiagnosticOptOut: true, Logging: ldcomponents.NoLogging(),
-		DataStore: ldcomponents.PersistentDataStore(dynamostore.DataStore(table).Prefix(prefix).Client(emulator.DynamoDB())).CacheForever(),
+		DataSource:       ldcomponents.ExternalUpdatesOnly(),
+		Events:           ldcomponents.NoEvents(),
+		DiagnosticOptOut: true,
+		Logging:          ldcomponents.NoLogging(),
+		DataStore: ldcomponents.PersistentDataStore(
+			dynamostore.DataStore(table).Prefix(prefix).Client(emulator.DynamoDB()),
+		).CacheForever(),
 	}, time.Second)
 	require.NoError(t, err)
 	t.Cleanup(func() { _ = client.Close() })
 	return client
 }
 
-// Unmodified OpenFeature clients of two languages get from the agent what LaunchDarkly's Go SDK gets from the table.
+// Unmodified OpenFeature clients in two languages get from the agent what LaunchDarkly's Go SDK evaluates from the
+// table.
 func TestAgentEvaluatesAsTheGoSDK(t *testing.T) {
 	table := newFlagTable(t)
 	for _, e := range testenv.Small() {
@@ -280,10 +193,23 @@ func sameAsBulk(t *testing.T, key string, got map[string]any, want ldvalue.Value
 		variant = fmt.Sprint(index)
 	}
 	assert.Equal(t, variant, got["variant"], "bulk: flag %q", key)
-	assert.Equal(t, string(detail.Reason.GetKind()), got["metadata"].(map[string]any)["launchdarklyReason"], "bulk: flag %q", key)
+	assert.Equal(
+		t,
+		string(detail.Reason.GetKind()),
+		got["metadata"].(map[string]any)["launchdarklyReason"],
+		"bulk: flag %q",
+		key,
+	)
 }
 
-func sameAsGo(t *testing.T, o *openFeature, key string, context map[string]any, want ldvalue.Value, detail ldreason.EvaluationDetail) {
+func sameAsGo(
+	t *testing.T,
+	o *openFeature,
+	key string,
+	context map[string]any,
+	want ldvalue.Value,
+	detail ldreason.EvaluationDetail,
+) {
 	t.Helper()
 	got := o.evaluate(t, key, context, want)
 	if want.IsNull() {
@@ -293,10 +219,18 @@ func sameAsGo(t *testing.T, o *openFeature, key string, context map[string]any, 
 	assert.Equal(t, want.AsArbitraryValue(), got.Value, "%s: flag %q for %v: %+v", o.name, key, context, got)
 	assert.Equal(t, fmt.Sprint(detail.VariationIndex.IntValue()), got.Variant, "%s: flag %q", o.name, key)
 	assert.Empty(t, got.ErrorCode, "%s: flag %q", o.name, key)
-	assert.Contains(t, []string{"STATIC", "TARGETING_MATCH", "SPLIT", "DISABLED"}, got.Reason, "%s: flag %q", o.name, key)
+	assert.Contains(
+		t,
+		[]string{"STATIC", "TARGETING_MATCH", "SPLIT", "DISABLED"},
+		got.Reason,
+		"%s: flag %q",
+		o.name,
+		key,
+	)
 }
 
-// Flips, deletions, segments, an outage and a restart of the agent reach unmodified clients, which do not know of them.
+// Unmodified clients get current values after changes, deletions, changed segments, an outage and a restart of the
+// agent.
 func TestAgentIsFresh(t *testing.T) {
 	table := newFlagTable(t)
 	store := openStore(t, table, "prod")
@@ -316,7 +250,13 @@ func TestAgentIsFresh(t *testing.T) {
 		}
 		_, err := store.Upsert(target, key, written)
 		require.NoError(t, err)
-		require.NoError(t, writer.Append(t.Context(), []change.Message{{Prefix: "prod", Changes: []change.Change{{Kind: kind, Key: key}}}}))
+		require.NoError(
+			t,
+			writer.Append(
+				t.Context(),
+				[]change.Message{{Prefix: "prod", Changes: []change.Change{{Kind: kind, Key: key}}}},
+			),
+		)
 	}
 	const serves = `{"key":%q,"version":%d,"salt":"s","on":true,"fallthrough":{"variation":0},"variations":[`
 	put("features", "flag", serves+`"first"]}`)
@@ -337,8 +277,12 @@ func TestAgentIsFresh(t *testing.T) {
 	sees("second", "")
 	put("features", "flag", "")
 	sees("default", "FLAG_NOT_FOUND")
-	put("features", "flag", `{"key":%q,"version":%d,"salt":"s","on":true,"variations":["no","member"],"fallthrough":{"variation":0},`+
-		`"rules":[{"id":"r","variation":1,"clauses":[{"attribute":"","op":"segmentMatch","values":["s"]}]}]}`)
+	put(
+		"features",
+		"flag",
+		`{"key":%q,"version":%d,"salt":"s","on":true,"variations":["no","member"],"fallthrough":{"variation":0},`+
+			`"rules":[{"id":"r","variation":1,"clauses":[{"attribute":"","op":"segmentMatch","values":["s"]}]}]}`,
+	)
 	sees("no", "")
 	put("segments", "s", `{"key":%q,"version":%d,"salt":"s","included":["ada"]}`)
 	sees("member", "")
@@ -355,7 +299,13 @@ func TestAgentIsFresh(t *testing.T) {
 
 	s.stop()
 	for _, o := range clients {
-		require.Equal(t, "default", o.evaluate(t, "flag", ada, ldvalue.String("")).Value, "%s, without an agent", o.name)
+		require.Equal(
+			t,
+			"default",
+			o.evaluate(t, "flag", ada, ldvalue.String("")).Value,
+			"%s, without an agent",
+			o.name,
+		)
 	}
 	put("features", "flag", serves+`"after the restart"]}`)
 	s.start()

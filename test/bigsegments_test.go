@@ -19,8 +19,8 @@ import (
 	"github.com/warmflags/warmflags/test/emulator"
 )
 
-// The suite by which LaunchDarkly judges every store of big segments, on DynamoDB Local. (Excluded segments, which it
-// forgets in one place, are in dynamostore's own tests.)
+// LaunchDarkly's test suite for stores of big segments, on DynamoDB Local. (It forgets excluded segments in one place;
+// dynamostore's own tests have them.)
 func TestLaunchDarklyBigSegmentSuite(t *testing.T) {
 	for name, prefix := range map[string]string{"no prefix": "", "prefix": "test"} {
 		t.Run(name, func(t *testing.T) {
@@ -52,7 +52,10 @@ func putBigMetadata(t *testing.T, table, prefix string, at ldtime.UnixMillisecon
 
 func putBigMembership(t *testing.T, table, prefix, hash string, included, excluded []string) error {
 	row := map[string]types.AttributeValue{
-		"namespace": &types.AttributeValueMemberS{Value: namespaceOf(prefix, "big_segments_user")}, "key": &types.AttributeValueMemberS{Value: hash},
+		"namespace": &types.AttributeValueMemberS{
+			Value: namespaceOf(prefix, "big_segments_user"),
+		},
+		"key": &types.AttributeValueMemberS{Value: hash},
 	}
 	for name, set := range map[string][]string{"included": included, "excluded": excluded} {
 		if len(set) > 0 {
@@ -74,7 +77,7 @@ func putRow(t *testing.T, table string, row map[string]types.AttributeValue) err
 	return err
 }
 
-// Big segments in the table are the same to both SDKs, each with its own store.
+// Both SDKs, each with its own store, read the same big segments from the table.
 func TestPythonReadsTheSameBigSegments(t *testing.T) {
 	var e testenv.Environment
 	for _, one := range testenv.Small() {
@@ -90,23 +93,30 @@ func TestPythonReadsTheSameBigSegments(t *testing.T) {
 			require.NoError(t, putBigMetadata(t, table, prefix, ldtime.UnixMillisFromTime(time.Now())))
 			for key, sets := range map[string][2][]string{
 				"alice": {{"big.g2", "big-or-staff.g1"}, nil},
-				"bob":   {{"big.g1"}, {"big-or-staff.g1"}}, // of an older generation; not in, in spite of the rule
+				"bob":   {{"big.g1"}, {"big-or-staff.g1"}}, // of an older generation; excluded, in spite of the rule
 				"acme":  {{"big-orgs.g1"}, {"big.g2"}},
-				"carol": {{"big.g2"}, {"big.g2"}}, // included wins
+				"carol": {{"big.g2"}, {"big.g2"}}, // inclusion takes precedence
 			} {
 				hash := sha256.Sum256([]byte(key))
-				require.NoError(t, putBigMembership(t, table, prefix, base64.StdEncoding.EncodeToString(hash[:]), sets[0], sets[1]))
+				require.NoError(
+					t,
+					putBigMembership(t, table, prefix, base64.StdEncoding.EncodeToString(hash[:]), sets[0], sets[1]),
+				)
 			}
 			contexts := testenv.Contexts()
 			var theirs []state
-			python(t, []step{{"do": "state", "table": table, "prefix": prefix, "contexts": contexts, "bigSegments": true}}, &theirs)
+			python(
+				t,
+				[]step{{"do": "state", "table": table, "prefix": prefix, "contexts": contexts, "bigSegments": true}},
+				&theirs,
+			)
 			ours := goStates(t, table, prefix, contexts, true)
 			same(t, "Python", e, ours, theirs, nil)
 			in := map[string]bool{}
 			for _, s := range ours {
 				in[s["in-big"].(string)], in[s["in-big-orgs"].(string)] = true, true
 			}
-			require.Len(t, in, 2, "some are in, and some are not")
+			require.Len(t, in, 2, "some users are in the segment and some are not")
 		})
 	}
 }

@@ -18,8 +18,8 @@ import (
 	"github.com/warmflags/warmflags/test/example"
 )
 
-// A process of examples/queue subscribes a queue of its own to the topic, sees a flip, and unsubscribes before it ends.
-// (examples/examples_test.go runs the other examples.)
+// A process of examples/queue subscribes a queue of its own to the topic, sees a change, and unsubscribes before it
+// ends. (examples/examples_test.go runs the other examples.)
 func TestTheQueueExample(t *testing.T) {
 	h := build(t)
 	p := startPathOf(t, h.functions)
@@ -28,8 +28,17 @@ func TestTheQueueExample(t *testing.T) {
 	require.NoError(t, err)
 	require.NoError(t, store.Init(nil))
 	flip := func(version int, on bool) {
-		_, err := store.Upsert(features, "new-checkout", st.SerializedItemDescriptor{Version: version, SerializedItem: fmt.Appendf(nil,
-			`{"key":"new-checkout","version":%d,"on":%t,"offVariation":1,"fallthrough":{"variation":0},"variations":[true,false],"salt":"s"}`, version, on)})
+		_, err := store.Upsert(
+			features,
+			"new-checkout",
+			st.SerializedItemDescriptor{Version: version, SerializedItem: fmt.Appendf(
+				nil,
+				`{"key":"new-checkout","version":%d,"on":%t,"offVariation":1,"fallthrough":{"variation":0},`+
+					`"variations":[true,false],"salt":"s"}`,
+				version,
+				on,
+			)},
+		)
 		require.NoError(t, err)
 	}
 	flip(1, false)
@@ -37,7 +46,10 @@ func TestTheQueueExample(t *testing.T) {
 	evaluate, stop := example.Start(t, filepath.Join(h.folder, "queue"),
 		append(emulator.Environment(), "TABLE_NAME="+p.table, "PREFIX="+prefix, "TOPIC_ARN="+p.topic)...)
 	subscriptions := func() string {
-		out, err := emulator.SNS().ListSubscriptionsByTopic(t.Context(), &sns.ListSubscriptionsByTopicInput{TopicArn: &p.topic})
+		out, err := emulator.SNS().ListSubscriptionsByTopic(
+			t.Context(),
+			&sns.ListSubscriptionsByTopicInput{TopicArn: &p.topic},
+		)
 		require.NoError(t, err)
 		return fmt.Sprint(len(out.Subscriptions))
 	}
@@ -49,7 +61,7 @@ func TestTheQueueExample(t *testing.T) {
 	assert.Equal(t, "0", subscriptions())
 }
 
-// await calls get, as often as it takes until it returns want.
+// await calls get until it returns want.
 func await(t *testing.T, want string, get func() string) {
 	t.Helper()
 	for late := time.After(patience); ; {

@@ -18,9 +18,9 @@ import (
 
 var features, segments = ldstoreimpl.Features(), ldstoreimpl.Segments()
 
-var names atomic.Int64 // how many names were made
+var names atomic.Int64 // number of names so far
 
-// uniqueName is a name for a table, topic or queue that no other test has: the emulators keep theirs between tests.
+// uniqueName returns a name for a table, topic or queue that no other test uses. The emulators keep them between tests.
 func uniqueName(t *testing.T) string {
 	name := strings.Map(func(r rune) rune {
 		if r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' {
@@ -31,17 +31,24 @@ func uniqueName(t *testing.T) string {
 	return fmt.Sprintf("%d-%s", names.Add(1), name[:min(len(name), 60)])
 }
 
-// item is a flag or segment.
+// item returns a flag or segment.
 func item(key string, version int) st.SerializedItemDescriptor {
-	return st.SerializedItemDescriptor{Version: version, SerializedItem: fmt.Appendf(nil, `{"key":%q,"version":%d,"salt":"s"}`, key, version)}
+	return st.SerializedItemDescriptor{
+		Version:        version,
+		SerializedItem: fmt.Appendf(nil, `{"key":%q,"version":%d,"salt":"s"}`, key, version),
+	}
 }
 
-// tombstone is a deleted one, as LaunchDarkly's SDK serializes it.
+// tombstone returns a deleted item, as LaunchDarkly's SDK serializes it.
 func tombstone(version int) st.SerializedItemDescriptor {
-	return st.SerializedItemDescriptor{Version: version, Deleted: true, SerializedItem: features.Serialize(st.ItemDescriptor{Version: version})}
+	return st.SerializedItemDescriptor{
+		Version:        version,
+		Deleted:        true,
+		SerializedItem: features.Serialize(st.ItemDescriptor{Version: version}),
+	}
 }
 
-// environment is flags, from "key:version" words, and a segment "s".
+// environment returns flags, from "key:version" words, and a segment "s".
 func environment(flags ...string) []st.SerializedCollection {
 	all := []st.SerializedCollection{
 		{Kind: segments, Items: []st.KeyedSerializedItemDescriptor{{Key: "s", Item: item("s", 1)}}},
@@ -56,7 +63,7 @@ func environment(flags ...string) []st.SerializedCollection {
 	return all
 }
 
-// read is a store's flags: keys to versions, "7 deleted" of a tombstone.
+// read returns a store's flags: the version by key, such as "7", or "7 deleted" for a tombstone.
 func read(t *testing.T, s *dynamostore.Store) map[string]string {
 	t.Helper()
 	items, err := s.GetAll(features)
@@ -73,7 +80,7 @@ func read(t *testing.T, s *dynamostore.Store) map[string]string {
 	return flags
 }
 
-// runToTheEnd keeps run going until the test ends, which waits for it.
+// runToTheEnd runs run until the test ends, which waits for it to return.
 func runToTheEnd(ctx context.Context, t *testing.T, what string, run func(context.Context) error) {
 	var running sync.WaitGroup
 	ctx, cancel := context.WithCancel(ctx)
@@ -85,13 +92,13 @@ func runToTheEnd(ctx context.Context, t *testing.T, what string, run func(contex
 	t.Cleanup(func() { cancel(); running.Wait() })
 }
 
-// waitFor waits for what has to happen within patience.
+// waitFor waits until done is closed; it fails the test after patience.
 func waitFor(t *testing.T, done <-chan struct{}, what string) {
 	t.Helper()
 	receive(t, done, what)
 }
 
-// receive receives what has to come within patience.
+// receive receives a value; it fails the test after patience.
 func receive[T any](t *testing.T, from <-chan T, what string) (got T) {
 	t.Helper()
 	select {

@@ -18,21 +18,21 @@ import (
 )
 
 var (
-	storeSeeds = flag.Int("sim.seeds", 40, "histories of Inits and upserts to play on DynamoDB Local")
-	syncSeeds  = flag.Int("sync.seeds", 40, "histories of syncs to play on DynamoDB Local")
+	storeSeeds = flag.Int("sim.seeds", 40, "how many histories of Inits and upserts to run on DynamoDB Local")
+	syncSeeds  = flag.Int("sync.seeds", 40, "how many histories of syncs to run on DynamoDB Local")
 )
 
-// Here waits take their time: LaunchDarkly is given up after syncTimeout, and listened to for syncLinger. A busy machine
-// makes more syncs fail with that, which is one history as good as another; only the last sync of each has to be done,
-// and its LaunchDarkly answers before anybody waits.
+// These histories use the real clock: a sync waits syncTimeout for LaunchDarkly and then lingers for syncLinger. On a
+// busy machine more syncs fail, which is a valid history too. Only the last sync of each history must succeed, and its
+// LaunchDarkly answers at once.
 const (
 	syncTimeout = 200 * time.Millisecond
 	syncLinger  = 5 * time.Millisecond
 	sideBySide  = 8
 )
 
-// The histories that dynamostore is judged by, on DynamoDB Local: it decides about conditions and transactions as AWS
-// wrote them, not as we did.
+// The histories of dynamostore's tests, on DynamoDB Local, whose conditions and transactions are Amazon's
+// implementation.
 func TestStoreHistories(t *testing.T) {
 	table := newFlagTable(t)
 	var mu sync.Mutex // guards total
@@ -55,12 +55,17 @@ func TestStoreHistories(t *testing.T) {
 	}
 }
 
-// Without its conditions, a transaction loses upserts: a DynamoDB that decided nothing would not go unnoticed.
+// Without conditions, transactions lose upserts, and the histories notice it.
 func TestStoreHistoriesCanFail(t *testing.T) {
 	table := newFlagTable(t)
 	for seed := range 20 {
 		_, err := storehistory.Run(t.Context(), storehistory.Options{
-			Seed: uint64(seed), Client: unconditional{emulator.DynamoDB()}, Table: table, Prefix: fmt.Sprint("seed-", seed),
+			Seed: uint64(
+				seed,
+			),
+			Client: unconditional{emulator.DynamoDB()},
+			Table:  table,
+			Prefix: fmt.Sprint("seed-", seed),
 		})
 		if err != nil {
 			assert.ErrorContains(t, err, "overwrote a newer row")
@@ -70,28 +75,40 @@ func TestStoreHistoriesCanFail(t *testing.T) {
 	assert.Fail(t, "nobody noticed")
 }
 
-// unconditional makes transactions without their conditions.
+// unconditional removes the conditions from transactions.
 type unconditional struct{ *dynamodb.Client }
 
-func (u unconditional) TransactWriteItems(ctx context.Context, in *dynamodb.TransactWriteItemsInput, o ...func(*dynamodb.Options)) (*dynamodb.TransactWriteItemsOutput, error) {
+func (u unconditional) TransactWriteItems(
+	ctx context.Context,
+	in *dynamodb.TransactWriteItemsInput,
+	o ...func(*dynamodb.Options),
+) (*dynamodb.TransactWriteItemsOutput, error) {
 	for _, i := range in.TransactItems {
 		if i.Put != nil {
 			i.Put.ConditionExpression, i.Put.ExpressionAttributeNames, i.Put.ExpressionAttributeValues = nil, nil, nil
 		} else {
-			i.Delete.ConditionExpression, i.Delete.ExpressionAttributeNames, i.Delete.ExpressionAttributeValues = nil, nil, nil
+			i.Delete.ConditionExpression = nil
+			i.Delete.ExpressionAttributeNames, i.Delete.ExpressionAttributeValues = nil, nil
 		}
 	}
 	return u.Client.TransactWriteItems(ctx, in, o...)
 }
 
-// The histories that flagsync is judged by.
+// The histories of flagsync's tests.
 func TestSyncHistories(t *testing.T) {
 	table := newFlagTable(t)
 	var mu sync.Mutex // guards total
 	var total synchistory.Report
 	playAll(t, *syncSeeds, func(seed int, prefix string) error {
 		report, err := synchistory.Run(t.Context(), synchistory.Options{
-			Seed: uint64(seed), Client: emulator.DynamoDB(), Table: table, Prefix: prefix, Timeout: syncTimeout, Linger: syncLinger,
+			Seed: uint64(
+				seed,
+			),
+			Client:  emulator.DynamoDB(),
+			Table:   table,
+			Prefix:  prefix,
+			Timeout: syncTimeout,
+			Linger:  syncLinger,
 		})
 		mu.Lock()
 		defer mu.Unlock()
@@ -107,12 +124,12 @@ func TestSyncHistories(t *testing.T) {
 	}
 }
 
-// playAll plays the histories in one table, the first without a prefix, and some side by side: most of their time is
-// waits. It stops at the first that is wrong.
+// playAll runs the histories in one table, the first one without a prefix. It runs some in parallel, because they
+// mostly wait. It stops at the first wrong history.
 func playAll(t *testing.T, histories int, play func(seed int, prefix string) error) {
 	t.Helper()
 	var players sync.WaitGroup
-	var next atomic.Int64 // the seed that nobody plays yet
+	var next atomic.Int64 // the next seed to run
 	for range sideBySide {
 		players.Go(func() {
 			for seed := int(next.Add(1)) - 1; seed < histories && !t.Failed(); seed = int(next.Add(1)) - 1 {

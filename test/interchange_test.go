@@ -19,7 +19,7 @@ import (
 	"github.com/warmflags/warmflags/test/emulator"
 )
 
-// LaunchDarkly's own DynamoDB store and ours write and read the same rows, on DynamoDB Local.
+// LaunchDarkly's own DynamoDB store and dynamostore write and read the same rows, on DynamoDB Local.
 
 // openTheirs opens LaunchDarkly's store on a table.
 func openTheirs(t *testing.T, table, prefix string) subsystems.PersistentDataStore {
@@ -31,7 +31,7 @@ func openTheirs(t *testing.T, table, prefix string) subsystems.PersistentDataSto
 	return store
 }
 
-// parsed returns a store's flags as the SDK parses them: "key" to "version", or "version deleted" for a tombstone.
+// parsed returns a store's flags as the SDK parses them: by key the version, or "version deleted" for a tombstone.
 func parsed(t *testing.T, s subsystems.PersistentDataStore) map[string]string {
 	t.Helper()
 	items, err := s.GetAll(features)
@@ -55,7 +55,10 @@ func parsed(t *testing.T, s subsystems.PersistentDataStore) map[string]string {
 func rowsOf(t *testing.T, table string) map[string]string {
 	t.Helper()
 	rows := map[string]string{}
-	pages := dynamodb.NewScanPaginator(emulator.DynamoDB(), &dynamodb.ScanInput{TableName: &table, ConsistentRead: aws.Bool(true)})
+	pages := dynamodb.NewScanPaginator(
+		emulator.DynamoDB(),
+		&dynamodb.ScanInput{TableName: &table, ConsistentRead: aws.Bool(true)},
+	)
 	for pages.HasMorePages() {
 		page, err := pages.NextPage(t.Context())
 		require.NoError(t, err)
@@ -67,20 +70,22 @@ func rowsOf(t *testing.T, table string) map[string]string {
 			if s, ok := r["item"].(*types.AttributeValueMemberS); ok {
 				item = s.Value
 			}
-			key := r["namespace"].(*types.AttributeValueMemberS).Value + " " + r["key"].(*types.AttributeValueMemberS).Value
+			key := r["namespace"].(*types.AttributeValueMemberS).Value + " " +
+				r["key"].(*types.AttributeValueMemberS).Value
 			rows[key] = version + " " + item
 		}
 	}
 	return rows
 }
 
-// eachDirection runs f with either store as the writer and the other as the reader, on a table of their own.
+// eachDirection runs f twice, on a new table each: with either store as the writer and the other one as the reader.
 func eachDirection(t *testing.T, f func(t *testing.T, table string, writer, reader subsystems.PersistentDataStore)) {
 	for _, prefix := range []string{"", "staging"} {
 		for _, theirsWrites := range []bool{true, false} {
 			t.Run(fmt.Sprintf("prefix %q, theirs writes %v", prefix, theirsWrites), func(t *testing.T) {
 				table := newFlagTable(t)
-				var writer, reader subsystems.PersistentDataStore = openTheirs(t, table, prefix), openStore(t, table, prefix)
+				var writer subsystems.PersistentDataStore = openTheirs(t, table, prefix)
+				var reader subsystems.PersistentDataStore = openStore(t, table, prefix)
 				if !theirsWrites {
 					writer, reader = reader, writer
 				}
@@ -90,7 +95,7 @@ func eachDirection(t *testing.T, f func(t *testing.T, table string, writer, read
 	}
 }
 
-func TestLaunchDarklysStoreAndOursReadEachOthersRows(t *testing.T) {
+func TestLaunchDarklysStoreAndDynamostoreReadEachOthersRows(t *testing.T) {
 	eachDirection(t, func(t *testing.T, _ string, writer, reader subsystems.PersistentDataStore) {
 		assert.False(t, reader.IsInitialized())
 		data := environment("a:1", "b:2")
@@ -122,23 +127,29 @@ func TestLaunchDarklysStoreAndOursReadEachOthersRows(t *testing.T) {
 	})
 }
 
-func TestLaunchDarklysStoreAndOursInitOverEachOthersRows(t *testing.T) {
+func TestLaunchDarklysStoreAndDynamostoreInitOverEachOthersRows(t *testing.T) {
 	eachDirection(t, func(t *testing.T, table string, writer, reader subsystems.PersistentDataStore) {
 		require.NoError(t, writer.Init(environment("a:1", "b:2")))
 		before := rowsOf(t, table)
 		require.NoError(t, reader.Init(environment("a:1", "b:2")))
 		assert.Equal(t, before, rowsOf(t, table), "the same data makes the same rows")
 
-		for key, version := range map[string]string{"$sync": "7", "$journal/eu-west-1/0": "8"} { // of ours, beside them
-			_, err := emulator.DynamoDB().PutItem(t.Context(), &dynamodb.PutItemInput{TableName: &table, Item: map[string]types.AttributeValue{
-				"namespace": &types.AttributeValueMemberS{Value: key}, "key": &types.AttributeValueMemberS{Value: key},
-				"version": &types.AttributeValueMemberN{Value: version},
-			}})
+		for key, version := range map[string]string{"$sync": "7", "$journal/eu-west-1/0": "8"} { // warmflags' own rows
+			_, err := emulator.DynamoDB().PutItem(
+				t.Context(),
+				&dynamodb.PutItemInput{TableName: &table, Item: map[string]types.AttributeValue{
+					"namespace": &types.AttributeValueMemberS{
+						Value: key,
+					},
+					"key":     &types.AttributeValueMemberS{Value: key},
+					"version": &types.AttributeValueMemberN{Value: version},
+				}},
+			)
 			require.NoError(t, err)
 		}
 		require.NoError(t, reader.Init(environment("b:1", "c:1")))
 		want := map[string]string{"b": "1", "c": "1"}
-		assert.Equal(t, want, parsed(t, writer), "whatever the versions")
+		assert.Equal(t, want, parsed(t, writer), "Init writes lower versions too")
 		assert.Equal(t, want, parsed(t, reader))
 		rows := rowsOf(t, table)
 		assert.Contains(t, rows, "$sync $sync")
@@ -147,7 +158,7 @@ func TestLaunchDarklysStoreAndOursInitOverEachOthersRows(t *testing.T) {
 	})
 }
 
-// docs/migrating.md: LaunchDarkly's limit for an item is 400,000 bytes, and DynamoDB's, which is ours, 409,600.
+// docs/migrating.md: LaunchDarkly's store limits an item to 400,000 bytes; dynamostore's limit is DynamoDB's 409,600.
 func TestAnItemAboveLaunchDarklysLimitIsRemovedByItsInit(t *testing.T) {
 	table := newFlagTable(t)
 	theirs, ours := openTheirs(t, table, ""), openStore(t, table, "")
@@ -158,17 +169,23 @@ func TestAnItemAboveLaunchDarklysLimitIsRemovedByItsInit(t *testing.T) {
 	require.NoError(t, ours.Init(data))
 	assert.Equal(t, map[string]string{"a": "1", "big": "1"}, parsed(t, theirs), "they read it")
 	require.NoError(t, theirs.Init(data))
-	assert.Equal(t, map[string]string{"a": "1"}, parsed(t, ours), "they remove it")
+	assert.Equal(t, map[string]string{"a": "1"}, parsed(t, ours), "LaunchDarkly's store removes it")
 }
 
-// A row whose attribute "version" is a string is read by all of them, by the version in its JSON.
+// A row whose attribute "version" is a string is read by all stores, with the version in its JSON.
 func TestARowWithTextForAVersionIsReadByAllStores(t *testing.T) {
 	table := newFlagTable(t)
-	_, err := emulator.DynamoDB().PutItem(t.Context(), &dynamodb.PutItemInput{TableName: &table, Item: map[string]types.AttributeValue{
-		"namespace": &types.AttributeValueMemberS{Value: "features"}, "key": &types.AttributeValueMemberS{Value: "a"},
-		"version": &types.AttributeValueMemberS{Value: "7"},
-		"item":    &types.AttributeValueMemberS{Value: `{"key":"a","version":7,"salt":"s"}`},
-	}})
+	_, err := emulator.DynamoDB().PutItem(
+		t.Context(),
+		&dynamodb.PutItemInput{TableName: &table, Item: map[string]types.AttributeValue{
+			"namespace": &types.AttributeValueMemberS{
+				Value: "features",
+			},
+			"key":     &types.AttributeValueMemberS{Value: "a"},
+			"version": &types.AttributeValueMemberS{Value: "7"},
+			"item":    &types.AttributeValueMemberS{Value: `{"key":"a","version":7,"salt":"s"}`},
+		}},
+	)
 	require.NoError(t, err)
 	want := map[string]string{"a": "7"}
 	assert.Equal(t, want, parsed(t, openTheirs(t, table, "")))

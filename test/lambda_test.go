@@ -31,10 +31,10 @@ import (
 	"github.com/warmflags/warmflags/test/emulator"
 )
 
-// processFlips are fewer than pathFlips: a sync listens on for two seconds, and a flip may wait for the next.
+// processFlips is smaller than pathFlips: a sync lingers for two seconds, and a change may wait for the next sync.
 const processFlips = 12
 
-// The whole path again, with the functions of sam/ as Lambda runs them: processes of their own that are frozen between
+// The whole path again, with the functions of sam/ as Lambda runs them: as processes that are frozen between
 // invocations.
 func TestWholePathInFrozenProcesses(t *testing.T) {
 	h := build(t)
@@ -44,8 +44,8 @@ func TestWholePathInFrozenProcesses(t *testing.T) {
 	}
 }
 
-// A container of examples/lambda is fresh in the first invocation after each thaw, by the journal that sam/streamhandler
-// keeps; its cache's TTL is the default, five minutes, and nobody pushes anything to it.
+// A container of examples/lambda is fresh in the first invocation after each thaw, because of the journal that
+// sam/streamhandler writes. The TTL of its cache is the default, five minutes, and it receives no messages.
 func TestTheExampleIsFreshAfterAThaw(t *testing.T) {
 	h := build(t)
 	p := startPathOf(t, h.functions)
@@ -55,8 +55,17 @@ func TestTheExampleIsFreshAfterAThaw(t *testing.T) {
 	version := 0
 	flip := func(on bool) {
 		version++
-		_, err := store.Upsert(features, "new-checkout", st.SerializedItemDescriptor{Version: version, SerializedItem: fmt.Appendf(nil,
-			`{"key":"new-checkout","version":%d,"on":%t,"offVariation":1,"fallthrough":{"variation":0},"variations":[true,false],"salt":"s"}`, version, on)})
+		_, err := store.Upsert(
+			features,
+			"new-checkout",
+			st.SerializedItemDescriptor{Version: version, SerializedItem: fmt.Appendf(
+				nil,
+				`{"key":"new-checkout","version":%d,"on":%t,"offVariation":1,"fallthrough":{"variation":0},`+
+					`"variations":[true,false],"salt":"s"}`,
+				version,
+				on,
+			)},
+		)
 		require.NoError(t, err)
 	}
 	flip(false)
@@ -67,7 +76,9 @@ func TestTheExampleIsFreshAfterAThaw(t *testing.T) {
 	require.Equal(t, false, c.evaluate())
 	for i := range 4 {
 		if i == 2 {
-			h.all["streamhandler"].Recycle(t.Context()) // the next one starts cold, and appends to the same journal
+			h.all["streamhandler"].Recycle(
+				t.Context(),
+			) // the next container starts cold and appends to the same journal
 		}
 		on := i%2 == 0
 		flip(on)
@@ -81,22 +92,28 @@ func TestTheExampleIsFreshAfterAThaw(t *testing.T) {
 	receive(t, h.lost, "lost record")
 	h.losing.Store(false)
 	c.freeze()
-	require.Equal(t, false, c.evaluate(), "nobody told it")
+	require.Equal(t, false, c.evaluate(), "nothing has invalidated the flag")
 	expired := h.start("streamfailure", t.Output(), "TABLE_NAME="+p.table, "TOPIC_ARN="+p.topic, "JOURNAL_COPIES=1")
-	_, err = invoke[events.SQSEvent, any](expired)(t.Context(), events.SQSEvent{Records: []events.SQSMessage{{MessageId: "1", Body: `{"version":"1.0",` +
-		`"requestContext":{"condition":"RecordAgeExpired"},"DDBStreamBatchInfo":{"shardId":"shardId-1","startSequenceNumber":"1","endSequenceNumber":"9","batchSize":9}}`}}})
+	_, err = invoke[events.SQSEvent, any](
+		expired,
+	)(
+		t.Context(),
+		events.SQSEvent{Records: []events.SQSMessage{{MessageId: "1", Body: `{"version":"1.0",` +
+			`"requestContext":{"condition":"RecordAgeExpired"},"DDBStreamBatchInfo":{"shardId":"shardId-1",` +
+			`"startSequenceNumber":"1","endSequenceNumber":"9","batchSize":9}}`}}},
+	)
 	require.NoError(t, err)
 	j.awaitNext()
 	c.freeze()
 	c.requireFresh(true)
-	assert.Equal(t, 1, c.example.Started(), "all of it in one container")
+	assert.Equal(t, 1, c.example.Started(), "every invocation ran in one container")
 }
 
-// customer invokes examples/lambda.
+// customer invokes the function of examples/lambda.
 type customer struct {
 	t       *testing.T
 	example *runtimeapi.Function
-	took    time.Duration // the latest invocation
+	took    time.Duration // duration of the latest invocation
 }
 
 func (c *customer) evaluate() bool {
@@ -106,30 +123,35 @@ func (c *customer) evaluate() bool {
 	return strings.Contains(string(result.Payload), "the new checkout")
 }
 
-// freeze lets the time pass in which a look is good; the container is frozen.
+// freeze keeps the container frozen for an interval, so that the next invocation polls the journal.
 func (c *customer) freeze() { <-time.After(journal.DefaultInterval) }
 
-// requireFresh demands that the first invocation whose look takes less than its 20 milliseconds evaluates as it is now. On
-// a busy machine some take more, and then the invocation does too: it waited for its look that long.
+// requireFresh requires the current value from the first invocation whose poll is within its budget. On a busy machine
+// some polls take longer, and then the invocation also takes longer than the budget, because it waited for the poll.
 func (c *customer) requireFresh(want bool) {
 	c.t.Helper()
 	for late := time.After(patience); c.evaluate() != want; c.freeze() {
-		require.GreaterOrEqual(c.t, c.took, journal.DefaultBudget, "its look did not take too long, and it was stale")
+		require.GreaterOrEqual(
+			c.t,
+			c.took,
+			journal.DefaultBudget,
+			"the flag was stale although the poll was within its budget",
+		)
 		select {
 		case <-late:
-			require.FailNow(c.t, "the journal is slow for ever")
+			require.FailNow(c.t, "no poll was within its budget")
 		default:
 		}
 	}
 }
 
-// house is the functions of this repository, built.
+// house has the built functions of this repository.
 type house struct {
 	t      *testing.T
 	folder string
 	all    map[string]*runtimeapi.Function
-	losing atomic.Bool   // streamhandler is not called, as if its records had expired
-	lost   chan struct{} // gets something for each batch that was lost
+	losing atomic.Bool   // drop batches instead of invoking streamhandler, as if the records had expired
+	lost   chan struct{} // receives a value for each dropped batch
 }
 
 func build(t *testing.T) *house {
@@ -147,17 +169,25 @@ func build(t *testing.T) *house {
 	return h
 }
 
-// start makes a function of a program, which logs to output; its containers end with the test.
+// start makes a function of a program. The program logs to output, and its containers end with the test.
 func (h *house) start(program string, output io.Writer, env ...string) *runtimeapi.Function {
 	f := runtimeapi.New(runtimeapi.Config{
-		Bootstrap: filepath.Join(h.folder, program), Name: program, Env: append(emulator.Environment(), env...), Timeout: patience, InitLimit: patience, Output: output,
+		Bootstrap: filepath.Join(
+			h.folder,
+			program,
+		),
+		Name:      program,
+		Env:       append(emulator.Environment(), env...),
+		Timeout:   patience,
+		InitLimit: patience,
+		Output:    output,
 	})
 	h.t.Cleanup(f.Close)
 	h.all[program] = f
 	return f
 }
 
-// functions are those of a path, in containers.
+// functions returns the functions of a path, which run in containers.
 func (h *house) functions(p *path) functions {
 	parameter := func(name, value string) string {
 		_, err := emulator.SSM().PutParameter(h.t.Context(), &ssm.PutParameterInput{
@@ -166,7 +196,12 @@ func (h *house) functions(p *path) functions {
 		require.NoError(h.t, err)
 		return p.table + name
 	}
-	hook := h.start("webhook", h.t.Output(), "QUEUE_URL="+p.queue, "WEBHOOK_SECRET_PARAMETER="+parameter("-secret", webhookSecret))
+	hook := h.start(
+		"webhook",
+		h.t.Output(),
+		"QUEUE_URL="+p.queue,
+		"WEBHOOK_SECRET_PARAMETER="+parameter("-secret", webhookSecret),
+	)
 	sync := h.start("flagsync", h.t.Output(), "TABLE_NAME="+p.table, "STREAM_URI="+p.ld.URL(), "QUEUE_URL="+p.queue,
 		"SDK_KEY_PARAMETER="+parameter("-keys", fmt.Sprintf(`{%q:%q}`, pathPrefix, sdkKey)))
 	stream := h.start("streamhandler", h.t.Output(), "TABLE_NAME="+p.table, "TOPIC_ARN="+p.topic, "JOURNAL_COPIES=1")
@@ -183,7 +218,7 @@ func (h *house) functions(p *path) functions {
 	}
 }
 
-// invoke calls a function with an event of one type, whose answer is of another.
+// invoke returns a Go function that invokes f with an event and decodes its answer.
 func invoke[In, Out any](f *runtimeapi.Function) func(context.Context, In) (Out, error) {
 	return func(ctx context.Context, in In) (out Out, err error) {
 		event, err := json.Marshal(in)
@@ -198,8 +233,10 @@ func invoke[In, Out any](f *runtimeapi.Function) func(context.Context, In) (Out,
 	}
 }
 
-// gateway makes HTTP requests events, as API Gateway's HTTP APIs do.
-func gateway(call func(context.Context, events.APIGatewayV2HTTPRequest) (events.APIGatewayV2HTTPResponse, error)) http.Handler {
+// gateway translates HTTP requests to events, as API Gateway's HTTP APIs do.
+func gateway(
+	call func(context.Context, events.APIGatewayV2HTTPRequest) (events.APIGatewayV2HTTPResponse, error),
+) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, err := io.ReadAll(r.Body)
 		if err != nil {
@@ -218,19 +255,21 @@ func gateway(call func(context.Context, events.APIGatewayV2HTTPRequest) (events.
 	})
 }
 
-// journalRow is a journal as it is in the table.
+// journalRow reads a journal's row.
 type journalRow struct {
 	*path
 	namespace, seen string
 }
 
-// awaitNext waits until the journal is another than at the last call.
+// awaitNext waits until the journal differs from its state at the previous call.
 func (j *journalRow) awaitNext() {
 	j.t.Helper()
 	for late := time.After(patience); ; {
 		name := &types.AttributeValueMemberS{Value: j.namespace}
 		out, err := emulator.DynamoDB().GetItem(j.t.Context(), &dynamodb.GetItemInput{
-			TableName: &j.table, Key: map[string]types.AttributeValue{"namespace": name, "key": name}, ConsistentRead: aws.Bool(true),
+			TableName:      &j.table,
+			Key:            map[string]types.AttributeValue{"namespace": name, "key": name},
+			ConsistentRead: aws.Bool(true),
 		})
 		require.NoError(j.t, err)
 		now := ""
@@ -243,7 +282,7 @@ func (j *journalRow) awaitNext() {
 		}
 		select {
 		case <-late:
-			require.FailNow(j.t, "nobody appends to the journal")
+			require.FailNow(j.t, "no append to the journal")
 		case <-time.After(20 * time.Millisecond):
 		}
 	}

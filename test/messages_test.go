@@ -20,7 +20,7 @@ import (
 	"github.com/warmflags/warmflags/test/emulator"
 )
 
-// pythonConsumer is the program in docs/messages.md, and what its reader adds: it prints what the cache drops.
+// pythonConsumer is the program in docs/messages.md, with a cache that prints what it drops.
 func pythonConsumer(t *testing.T) string {
 	t.Helper()
 	document, err := os.ReadFile("../docs/messages.md")
@@ -57,15 +57,18 @@ func startConsumer(t *testing.T, cloud *emulator.Cloud, topic, queue string) <-c
 	t.Cleanup(func() {
 		cancel()
 		<-done
-		_ = command.Wait() // it was killed
+		_ = command.Wait() // the error says that it was killed
 	})
 	return lines
 }
 
-// The consumer in docs/messages.md receives what it needs and does with it what the page demands, on an account that
-// enforces policies. A queue without a policy receives nothing, and no call fails: that is what the page warns of.
+// The consumer in docs/messages.md works as the page says, in an account that enforces policies. A queue without a
+// policy receives nothing although no call fails, as the page warns.
 func TestTheDocumentsConsumer(t *testing.T) {
-	cloud, err := emulator.StartCloud("ministack-messages", "http://127.0.0.1:1") // it has no functions, which would call that
+	cloud, err := emulator.StartCloud(
+		"ministack-messages",
+		"http://127.0.0.1:1",
+	) // no functions run here that would call this endpoint
 	require.NoError(t, err)
 	t.Cleanup(cloud.Stop)
 	snsClient := sns.NewFromConfig(cloud.Config())

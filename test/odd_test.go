@@ -17,17 +17,21 @@ import (
 	"github.com/warmflags/warmflags/test/emulator"
 )
 
-// oddEnvironment has what LaunchDarkly's SDK for Go would have changed on the way: integers beyond 64 bits, escaped surrogate pairs,
-// fields that it does not know, a flag that it cannot parse.
-const oddEnvironment = `{"path":"/","data":{"segments":{"staff":{"key":"staff","version":1,"included":["\ud83d\ude00"],"salt":"s","newField":[1]}},"flags":{` +
-	`"big":{"key":"big","version":3,"on":false,"offVariation":0,"variations":[18446744073709551615,12345678901234567890],"salt":"s"},` +
+// oddEnvironment has JSON that LaunchDarkly's SDK for Go would change: integers beyond 64 bits, escaped surrogate
+// pairs, fields that the SDK does not know, a flag that it cannot parse.
+const oddEnvironment = `{"path":"/","data":{` +
+	`"segments":{"staff":{"key":"staff","version":1,"included":["\ud83d\ude00"],"salt":"s","newField":[1]}},"flags":{` +
+	`"big":{"key":"big","version":3,"on":false,"offVariation":0,` +
+	`"variations":[18446744073709551615,12345678901234567890],"salt":"s"},` +
 	`"emoji":{"key":"emoji","version":1,"on":false,"offVariation":0,"variations":["\ud83d\ude00 \u00e9"],"salt":"s"},` +
-	`"future":{"salt":"s","version":1,"newField":{"b":1},"key":"future","on":true,"fallthrough":{"variation":1,"new":true},"variations":["a","b"]},` +
+	`"future":{"salt":"s","version":1,"newField":{"b":1},"key":"future","on":true,` +
+	`"fallthrough":{"variation":1,"new":true},"variations":["a","b"]},` +
 	`"null":{"key":"null","version":1,"on":false,"fallthrough":null,"offVariation":1,"variations":[1,2],"salt":"s"},` +
-	`"staff-only":{"key":"staff-only","version":1,"on":true,"rules":[{"id":"r","variation":0,"clauses":[{"attribute":"","op":"segmentMatch",` +
+	`"staff-only":{"key":"staff-only","version":1,"on":true,` +
+	`"rules":[{"id":"r","variation":0,"clauses":[{"attribute":"","op":"segmentMatch",` +
 	`"values":["staff"]}]}],"fallthrough":{"variation":1},"offVariation":1,"variations":[true,false],"salt":"s"}}}}`
 
-// LaunchDarkly's Python SDK evaluates the odd environment from our table as it does from its own stream.
+// LaunchDarkly's Python SDK evaluates the odd environment from the table as it does from LaunchDarkly's stream.
 func TestPythonEvaluatesTheOddEnvironmentAsFromItsStream(t *testing.T) {
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "text/event-stream")

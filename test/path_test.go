@@ -41,13 +41,13 @@ const (
 	pathPrefix              = "prod"
 	webhookSecret           = "integration-secret"
 	sdkKey                  = "sdk-integration"
-	// patience is how long a flip may take to reach everybody. It takes well below a second.
+	// patience is how long a change may take to reach every reader. Usually it takes well below a second.
 	patience = 5 * time.Minute
 )
 
-// The whole path on engines that others wrote: LaunchDarkly's webhook, MiniStack's FIFO queue, flagsync, DynamoDB
-// Local, its own stream, streamhandler, MiniStack's topic and queues, cached clients. Every flip reaches everybody, and
-// nobody reads anything older than he was told.
+// The whole path on third-party emulators: LaunchDarkly's webhook, MiniStack's FIFO queue, flagsync, DynamoDB Local and
+// its stream, streamhandler, MiniStack's topic and queues, cached clients. Every change reaches every reader, and no
+// reader evaluates an older version than the newest one of which it was notified.
 func TestWholePath(t *testing.T) { wholePath(t, startPath(t), pathFlips) }
 
 func wholePath(t *testing.T, p *path, flips int) {
@@ -55,7 +55,7 @@ func wholePath(t *testing.T, p *path, flips int) {
 	for range 4 {
 		readers = append(readers, p.startReader(pathPrefix))
 	}
-	stranger := p.startReader("") // the same topic, another environment
+	stranger := p.startReader("") // on the same topic, but of another environment
 	for _, r := range append(readers, stranger) {
 		p.wait(r.ready, "a queue's subscription")
 	}
@@ -66,8 +66,17 @@ func wholePath(t *testing.T, p *path, flips int) {
 	for i := range flips {
 		flag := i * 7 % pathFlags
 		newest[flag] = p.ld.Flip(launchdarkly.FlagKey(flag))
-		require.NoError(t, launchdarkly.SendWebhook(t.Context(), p.webhookURL, webhookSecret, launchdarkly.FlagKey(flag), newest[flag]))
-		if i < flips/2 { // the others travel in one burst
+		require.NoError(
+			t,
+			launchdarkly.SendWebhook(
+				t.Context(),
+				p.webhookURL,
+				webhookSecret,
+				launchdarkly.FlagKey(flag),
+				newest[flag],
+			),
+		)
+		if i < flips/2 { // the other half is sent in one burst
 			for _, r := range readers {
 				r.expect(flag, newest[flag])
 			}
@@ -82,13 +91,13 @@ func wholePath(t *testing.T, p *path, flips int) {
 		for flag := range pathFlags {
 			assert.Equal(t, max(1, newest[flag]), r.evaluate(flag))
 		}
-		assert.Zero(t, r.stale.Load(), "reads older than what the reader had been told")
+		assert.Zero(t, r.stale.Load(), "evaluations older than a version of which the reader had been notified")
 		assert.Positive(t, r.evaluations.Load())
 	}
 	assert.Zero(t, stranger.invalidations.Load(), "changes of another prefix")
 }
 
-// path is everything but the readers.
+// path is everything except the readers.
 type path struct {
 	functions
 	t                               *testing.T
@@ -111,30 +120,56 @@ func startPath(t *testing.T) *path {
 	return startPathOf(t, inThisProcess)
 }
 
-// startPathOf starts a path, and fills the table; its functions are what make returns.
+// startPathOf starts a path with the functions that make returns, and fills the table.
 func startPathOf(t *testing.T, make func(*path) functions) *path {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
-	p := &path{t: t, ctx: ctx, table: newFlagTable(t), ld: launchdarkly.Start(sdkKey, pathFlags, pathSegments), logger: slog.New(slog.NewTextHandler(io.Discard, nil))}
+	p := &path{
+		t:      t,
+		ctx:    ctx,
+		table:  newFlagTable(t),
+		ld:     launchdarkly.Start(sdkKey, pathFlags, pathSegments),
+		logger: slog.New(slog.NewTextHandler(io.Discard, nil)),
+	}
 	t.Cleanup(p.ld.Close)
 	t.Cleanup(cancel)
 	topic, err := emulator.SNS().CreateTopic(ctx, &sns.CreateTopicInput{Name: aws.String(uniqueName(t))})
 	require.NoError(t, err)
 	p.topic = *topic.TopicArn
-	queue, err := emulator.SQS().CreateQueue(ctx, &sqs.CreateQueueInput{QueueName: aws.String(uniqueName(t) + ".fifo"), Attributes: map[string]string{"FifoQueue": "true"}})
+	queue, err := emulator.SQS().CreateQueue(
+		ctx,
+		&sqs.CreateQueueInput{
+			QueueName:  aws.String(uniqueName(t) + ".fifo"),
+			Attributes: map[string]string{"FifoQueue": "true"},
+		},
+	)
 	require.NoError(t, err)
 	p.queue = *queue.QueueUrl
 	p.functions = make(p)
 	hook := httptest.NewServer(p.webhook)
 	t.Cleanup(hook.Close)
 	p.webhookURL = hook.URL
-	first, err := p.sync(ctx, events.SQSEvent{Records: []events.SQSMessage{{MessageId: "first", Body: `{"reason":"first"}`}}})
+	first, err := p.sync(
+		ctx,
+		events.SQSEvent{Records: []events.SQSMessage{{MessageId: "first", Body: `{"reason":"first"}`}}},
+	)
 	require.NoError(t, err)
 	require.Empty(t, first.BatchItemFailures)
-	requests := &localaws.QueueMapping{SQS: emulator.SQS(), QueueURL: p.queue, Handler: p.sync, Logger: p.logger, BatchSize: 1}
+	requests := &localaws.QueueMapping{
+		SQS:       emulator.SQS(),
+		QueueURL:  p.queue,
+		Handler:   p.sync,
+		Logger:    p.logger,
+		BatchSize: 1,
+	}
 	p.run("run flagsync", requests.Run)
 	records := &localaws.StreamMapping{ // DynamoDB Local's own stream
-		Streams: emulator.Streams(), StreamARN: streamOf(t, p.table), Handler: p.stream, Filter: invokesStreamhandler, Poll: 20 * time.Millisecond, Logger: p.logger,
+		Streams:   emulator.Streams(),
+		StreamARN: streamOf(t, p.table),
+		Handler:   p.stream,
+		Filter:    invokesStreamhandler,
+		Poll:      20 * time.Millisecond,
+		Logger:    p.logger,
 	}
 	p.run("run streamhandler", records.Run)
 	return p
@@ -149,11 +184,15 @@ func inThisProcess(p *path) functions {
 		sync: flagsync.NewHandler(emulator.DynamoDB(), p.table, keys,
 			flagsync.StreamURI(p.ld.URL()),
 			flagsync.Linger(-1), flagsync.Logger(p.logger)).Handle,
-		stream: streamhandler.New(emulator.SNS(), streamhandler.TopicARN(p.topic), streamhandler.Logger(p.logger)).Handle,
+		stream: streamhandler.New(
+			emulator.SNS(),
+			streamhandler.TopicARN(p.topic),
+			streamhandler.Logger(p.logger),
+		).Handle,
 	}
 }
 
-// run keeps f going until the test ends, which waits for it.
+// run runs f until the test ends, which waits for f to return.
 func (p *path) run(what string, f func(context.Context) error) {
 	runToTheEnd(p.ctx, p.t, what, f)
 }
@@ -168,21 +207,24 @@ type reader struct {
 	*path
 	*cachedstore.Store
 	client *ld.LDClient
-	ready  chan struct{} // closed once nothing can be missed any more
+	ready  chan struct{} // closed once the queue is subscribed
 	once   sync.Once     // closes ready
 
-	mu      sync.Mutex    // guards told and changed
-	told    map[int]int   // by flag: the newest version that Invalidate returned for
-	changed chan struct{} // closed, and made anew, whenever told changes
+	mu       sync.Mutex    // guards notified and changed
+	notified map[int]int   // by flag: the newest version for which Invalidate has returned
+	changed  chan struct{} // closed and replaced whenever notified changes
 
 	evaluations, stale, invalidations atomic.Int64
 }
 
 func (p *path) startReader(prefix string) *reader {
 	p.t.Helper()
-	r := &reader{path: p, ready: make(chan struct{}), told: map[int]int{}, changed: make(chan struct{})}
-	r.Store = cachedstore.New(dynamostore.DataStore(p.table).Prefix(prefix).Client(emulator.DynamoDB()), cachedstore.TTL(time.Hour),
-		cachedstore.ReadLimit(patience)) // a machine that stands still is no table that is down
+	r := &reader{path: p, ready: make(chan struct{}), notified: map[int]int{}, changed: make(chan struct{})}
+	r.Store = cachedstore.New(
+		dynamostore.DataStore(p.table).Prefix(prefix).Client(emulator.DynamoDB()),
+		cachedstore.TTL(time.Hour),
+		cachedstore.ReadLimit(patience),
+	) // longer than any pause of a busy machine, which is not an outage
 	client, err := ld.MakeCustomClient("sdk-key", ld.Config{
 		DataStore: r.Store, DataSource: ldcomponents.ExternalUpdatesOnly(), Events: ldcomponents.NoEvents(),
 		DiagnosticOptOut: true, Logging: ldcomponents.Logging().MinLevel(ldlog.None),
@@ -190,7 +232,14 @@ func (p *path) startReader(prefix string) *reader {
 	require.NoError(p.t, err)
 	r.client = client
 	p.t.Cleanup(func() { _ = client.Close() })
-	queue := subscriber.Queue(p.topic, r, subscriber.Prefix(prefix), subscriber.SNSClient(emulator.SNS()), subscriber.SQSClient(emulator.SQS()), subscriber.Logger(p.logger))
+	queue := subscriber.Queue(
+		p.topic,
+		r,
+		subscriber.Prefix(prefix),
+		subscriber.SNSClient(emulator.SNS()),
+		subscriber.SQSClient(emulator.SQS()),
+		subscriber.Logger(p.logger),
+	)
 	p.run("run a reader's queue", queue.Run)
 	return r
 }
@@ -203,7 +252,7 @@ func (r *reader) Invalidate(changes ...change.Change) {
 	defer r.mu.Unlock()
 	for _, c := range changes {
 		if flag, ok := launchdarkly.FlagIndex(c.Key); ok && c.Kind == change.KindFeatures {
-			r.told[flag] = max(r.told[flag], c.Version)
+			r.notified[flag] = max(r.notified[flag], c.Version)
 		}
 	}
 	close(r.changed)
@@ -216,33 +265,34 @@ func (r *reader) InvalidateAll() {
 	r.once.Do(func() { close(r.ready) })
 }
 
-// evaluate is the flag's value, which is its version.
+// evaluate returns the flag's value, which is its version.
 func (r *reader) evaluate(flag int) int {
 	value, err := r.client.IntVariation(launchdarkly.FlagKey(flag), ldcontext.New("alice"), -1)
 	assert.NoError(r.t, err)
 	return value
 }
 
-func (r *reader) knows(flag int) (version int, changed <-chan struct{}) {
+func (r *reader) notifiedOf(flag int) (version int, changed <-chan struct{}) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.told[flag], r.changed
+	return r.notified[flag], r.changed
 }
 
-// expect waits until the reader was told of a version, and then demands that it reads it.
+// expect waits until the reader was notified of a version, and then requires that an evaluation returns it.
 func (r *reader) expect(flag, version int) {
 	r.t.Helper()
 	for {
-		told, changed := r.knows(flag)
-		if told >= version {
+		notified, changed := r.notifiedOf(flag)
+		if notified >= version {
 			break
 		}
-		r.wait(changed, fmt.Sprintf("word of version %d of flag %d", version, flag))
+		r.wait(changed, fmt.Sprintf("notification of version %d of flag %d", version, flag))
 	}
 	assert.GreaterOrEqual(r.t, r.evaluate(flag), version)
 }
 
-// evaluateAll evaluates all flags again and again, and counts what is older than what the reader had been told.
+// evaluateAll evaluates all flags in turns until ctx ends, and counts evaluations that are older than a version of
+// which the reader had been notified before.
 func (r *reader) evaluateAll(ctx context.Context) {
 	pace := time.NewTicker(time.Millisecond)
 	defer pace.Stop()
@@ -253,8 +303,8 @@ func (r *reader) evaluateAll(ctx context.Context) {
 			return
 		}
 		flag := i % pathFlags
-		told, _ := r.knows(flag)
-		if r.evaluate(flag) < told {
+		notified, _ := r.notifiedOf(flag)
+		if r.evaluate(flag) < notified {
 			r.stale.Add(1)
 		}
 		r.evaluations.Add(1)

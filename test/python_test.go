@@ -27,15 +27,19 @@ import (
 	"github.com/warmflags/warmflags/test/emulator"
 )
 
-// step is one thing for python/sdk.py to do, which says what each may have.
+// step is one command for python/sdk.py, which documents the members.
 type step map[string]any
 
-// python has LaunchDarkly's Python SDK do steps on DynamoDB Local. Each answer is decoded into its place in into,
-// unless that is nil.
+// python runs steps with LaunchDarkly's Python SDK on DynamoDB Local. It decodes each answer into the element of into
+// at the same index, unless that is nil.
 func python(t *testing.T, steps []step, into ...any) {
 	t.Helper()
 	request, err := json.Marshal(map[string]any{
-		"endpoint": emulator.DynamoDBEndpoint(), "region": emulator.Region, "key": emulator.AccessKey, "secret": emulator.SecretKey, "steps": steps,
+		"endpoint": emulator.DynamoDBEndpoint(),
+		"region":   emulator.Region,
+		"key":      emulator.AccessKey,
+		"secret":   emulator.SecretKey,
+		"steps":    steps,
 	})
 	require.NoError(t, err)
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Minute)
@@ -55,19 +59,25 @@ func python(t *testing.T, steps []step, into ...any) {
 	}
 }
 
-// state is all flags of an environment as one context sees them, in the form for JavaScript SDKs.
+// state holds all flags of an environment, evaluated for one context, in the form for JavaScript SDKs.
 type state = map[string]any
 
-// goStates evaluates with LaunchDarkly's Go SDK on our stores; without big segments unless they are asked for.
+// goStates evaluates with LaunchDarkly's Go SDK on dynamostore, with big segments only on request.
 func goStates(t *testing.T, table, prefix string, contexts []ldcontext.Context, bigSegments bool) []state {
 	t.Helper()
 	config := ld.Config{
-		DataSource: ldcomponents.ExternalUpdatesOnly(), Events: ldcomponents.NoEvents(), DiagnosticOptOut: true,
-		DataStore: ldcomponents.PersistentDataStore(dynamostore.DataStore(table).Prefix(prefix).Client(emulator.DynamoDB())).CacheForever(),
-		Logging:   ldcomponents.Logging().MinLevel(ldlog.None),
+		DataSource:       ldcomponents.ExternalUpdatesOnly(),
+		Events:           ldcomponents.NoEvents(),
+		DiagnosticOptOut: true,
+		DataStore: ldcomponents.PersistentDataStore(
+			dynamostore.DataStore(table).Prefix(prefix).Client(emulator.DynamoDB()),
+		).CacheForever(),
+		Logging: ldcomponents.Logging().MinLevel(ldlog.None),
 	}
 	if bigSegments {
-		config.BigSegments = ldcomponents.BigSegments(dynamostore.BigSegmentStore(table).Prefix(prefix).Client(emulator.DynamoDB()))
+		config.BigSegments = ldcomponents.BigSegments(
+			dynamostore.BigSegmentStore(table).Prefix(prefix).Client(emulator.DynamoDB()),
+		)
 	}
 	client, err := ld.MakeCustomClient("sdk-key", config, time.Second)
 	require.NoError(t, err)
@@ -88,20 +98,20 @@ func openStore(t *testing.T, table, prefix string) *dynamostore.Store {
 	return s
 }
 
-// differences between LaunchDarkly's own SDKs, by environment and flag: the data is the same, and read the same. A pair
-// that agrees has to leave its table.
+// differences are the flags, by environment, that LaunchDarkly's own SDKs evaluate differently although they read the
+// same data. A flag that both evaluate the same must be removed from the table.
 var (
 	evaluatedOtherwise = map[string]string{
 		"targeting/needs-none":     "a prerequisite that does not exist is listed by Python, and not by Go",
 		"deleted/needs-gone":       "as targeting/needs-none",
 		"targeting/cycle-1":        "a flag that is its own prerequisite lists prerequisites otherwise",
 		"targeting/cycle-2":        "as targeting/cycle-1",
-		"rollouts/rollout-none":    "a context without the rollout's kind gets Python's first variation, even if its weight is 0",
+		"rollouts/rollout-none":    "without the rollout's kind, Python takes the first variation, even if its weight is 0",
 		"segments/in-half-of-orgs": "a context without the rule's kind is in Python's segment, and not in Go's",
 	}
 )
 
-// Every environment, written by us and by the Python SDK, reads and evaluates the same in both.
+// Every environment, written by dynamostore and by the Python SDK, is read and evaluated the same by both SDKs.
 func TestPythonEvaluatesTheSame(t *testing.T) {
 	table := newFlagTable(t)
 	for _, e := range append(testenv.Small(), testenv.Large()...) {
@@ -113,7 +123,7 @@ func TestPythonEvaluatesTheSame(t *testing.T) {
 			ours, theirs := "ours-"+e.Name, "theirs-"+e.Name
 			require.NoError(t, openStore(t, table, ours).Init(e.Collections()))
 			steps := []step{{"do": "state", "table": table, "prefix": ours, "contexts": contexts}}
-			pythonWrites := e.Name != "heavy" // it writes blanks between values: too long for an item
+			pythonWrites := e.Name != "heavy" // it writes spaces between values, which makes an item too long
 			if pythonWrites {
 				wire, err := e.JSON()
 				require.NoError(t, err)
@@ -134,7 +144,7 @@ func TestPythonEvaluatesTheSame(t *testing.T) {
 			client := spy.On(emulator.DynamoDB())
 			client.Alter = func(in *dynamodb.TransactWriteItemsInput) {
 				for _, i := range in.TransactItems {
-					if i.Put == nil || i.Put.Item["item"] == nil { // a tombstone that goes, or the marker
+					if i.Put == nil || i.Put.Item["item"] == nil { // a tombstone that is removed, or the marker
 						continue
 					}
 					item, err := flagtable.ParseRow(i.Put.Item)
@@ -150,7 +160,7 @@ func TestPythonEvaluatesTheSame(t *testing.T) {
 	}
 }
 
-// same compares what each context sees, flag by flag, but for flags that are known to differ: those have to.
+// same compares the values of each context, flag by flag. Flags that are known to differ must differ.
 func same(t *testing.T, who string, e testenv.Environment, want, got []state, different map[string]string) {
 	t.Helper()
 	require.Len(t, got, len(want), who)
@@ -174,7 +184,7 @@ func same(t *testing.T, who string, e testenv.Environment, want, got []state, di
 	}
 }
 
-// Flags and segments go back and forth between the two, newer over older, deletions too, each prefix by itself.
+// Both SDKs write flags, segments and deletions over each other's; the newer version wins, and each prefix is separate.
 func TestPythonSharesTheTable(t *testing.T) {
 	for name, prefix := range map[string]string{"no prefix": "", "prefix": "prod"} {
 		t.Run(name, func(t *testing.T) {
@@ -206,7 +216,7 @@ func TestPythonSharesTheTable(t *testing.T) {
 				at("delete", step{"key": "b", "version": 7}),
 				at("get", step{"key": "b"}), at("all", nil),
 			}, &inited, &a, &segments, nil, nil, nil, &deleted, &all)
-			assert.True(t, inited, "our marker counts")
+			assert.True(t, inited, "the Python SDK accepts the marker")
 			assert.InDelta(t, 5, a.(map[string]any)["version"], 0)
 			assert.Equal(t, []string{"s"}, slices.Sorted(maps.Keys(segments)))
 			assert.Nil(t, deleted)
@@ -223,7 +233,7 @@ func TestPythonSharesTheTable(t *testing.T) {
 				at("init", step{"data": data(`"c": {"key": "c", "version": 1}`)}), at("all", nil),
 			}, &deleted, nil, &a, nil, &after)
 			assert.Nil(t, deleted, "our deletion")
-			assert.Nil(t, a, "our deletion is newer")
+			assert.Nil(t, a, "dynamostore's deletion is newer")
 			assert.Equal(t, []string{"c"}, slices.Sorted(maps.Keys(after)))
 			assert.Equal(t, map[string]string{"c": "1"}, read(t, s))
 			require.NoError(t, s.Init(environment("d:1")))
@@ -232,7 +242,7 @@ func TestPythonSharesTheTable(t *testing.T) {
 
 			next, err := fenced.TakeToken(t.Context())
 			require.NoError(t, err)
-			assert.Equal(t, token+1, next, "Python's Init leaves our own rows alone")
+			assert.Equal(t, token+1, next, "Python's Init does not change the fencing token")
 			assert.Equal(t, map[string]string{"a": "70", "z": "1"}, read(t, other), "another prefix")
 		})
 	}

@@ -18,10 +18,10 @@ import (
 	"github.com/warmflags/warmflags/test/emulator"
 )
 
-// rieAgent makes this test's binary a function that asks the agent there.
+// rieAgent is the variable that turns this test's binary into a function that calls the agent at its value.
 const rieAgent = "TEST_RIE_AGENT"
 
-// askingFunction is a function that knows nothing but OFREP.
+// askingFunction is a function that uses OFREP only.
 func askingFunction(address string) {
 	lambda.Start(func() (string, error) {
 		response, err := http.Post("http://"+address+"/ofrep/v1/evaluate/flags/flag", "application/json",
@@ -35,8 +35,8 @@ func askingFunction(address string) {
 	})
 }
 
-// AWS's Runtime Interface Emulator starts the layer that sam build makes, as an external extension, and accepts what the
-// agent does: it registers, ends the INIT phase, and takes the invocations.
+// AWS's Runtime Interface Emulator starts the layer that sam build makes as an external extension, and the agent
+// registers, ends the INIT phase and serves the invocations.
 func TestRIERunsTheAgentsLayer(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("the emulator looks for extensions in /opt: only root can mount a folder there")

@@ -33,10 +33,10 @@ import (
 	"github.com/warmflags/warmflags/test/emulator"
 )
 
-// AWS's Runtime Interface Emulator is a second opinion on what internal/proof/runtimeapi says of extensions. It does not
-// freeze a function, and it runs functions of Managed Instances only from /var/task, so these are not tested with it.
+// AWS's Runtime Interface Emulator checks what internal/proof/runtimeapi assumes about extensions. It does not freeze a
+// function. It runs functions of Managed Instances only from /var/task, so these are not tested with it.
 
-// rieEvents makes this test's binary a function that sends its events there.
+// rieEvents is the variable that turns this test's binary into a function that sends its events to its value.
 const rieEvents = "TEST_RIE_EVENTS"
 
 type unsunk struct{}
@@ -44,7 +44,7 @@ type unsunk struct{}
 func (unsunk) Invalidate(...change.Change) {}
 func (unsunk) InvalidateAll()              {}
 
-// emptyTable has no journal.
+// emptyTable is a table without a journal.
 type emptyTable struct{}
 
 func (emptyTable) GetItem(
@@ -53,7 +53,7 @@ func (emptyTable) GetItem(
 	return &dynamodb.GetItemOutput{}, nil
 }
 
-// rieFunction is the function: LaunchDarkly's client, with events that it does not send by itself.
+// rieFunction is the function: LaunchDarkly's client, which sends its events only when it is flushed.
 func rieFunction(events string) {
 	data := ldtestdata.DataSource()
 	data.Update(data.Flag("flag").BooleanFlag())
@@ -76,14 +76,14 @@ func rieFunction(events string) {
 	}))
 }
 
-// rie is a running emulator with the function.
+// rie is a running emulator with its function.
 type rie struct {
 	process *exec.Cmd
 	url     string
 	exited  chan struct{}
 }
 
-// freeAddress is an address on loopback that nothing listened on a moment ago.
+// freeAddress returns an unused address of the loopback interface.
 func freeAddress(t *testing.T) string {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	require.NoError(t, err)
@@ -93,21 +93,38 @@ func freeAddress(t *testing.T) string {
 
 func startRIE(t *testing.T, env ...string) *rie { return startRIEWith(t, "", env...) }
 
-// startRIEWith starts the emulator with a folder as its /opt, unless that is empty, in namespaces of its own, so that
-// all processes end with it.
+// startRIEWith starts the emulator in Linux namespaces of its own, so that all processes end with it. The folder,
+// unless it is empty, is mounted as /opt.
 func startRIEWith(t *testing.T, opt string, env ...string) *rie {
 	programs, err := filepath.Glob(filepath.Join(emulator.Home(), "aws-lambda-rie-*"))
 	require.NoError(t, err)
-	require.NotEmpty(t, programs, "make integration installs it")
+	require.NotEmpty(t, programs, "run make integration, which installs it")
 	binary, err := os.Executable()
 	require.NoError(t, err)
 	address := freeAddress(t)
 	r := &rie{url: "http://" + address + "/2015-03-31/functions/function/invocations", exited: make(chan struct{})}
 	command := []string{
-		programs[len(programs)-1], "--runtime-interface-emulator-address", address, "--runtime-api-address", freeAddress(t), binary,
+		programs[len(programs)-1],
+		"--runtime-interface-emulator-address",
+		address,
+		"--runtime-api-address",
+		freeAddress(t),
+		binary,
 	}
 	if opt != "" {
-		command = append([]string{"unshare", "--mount", "--pid", "--fork", "--kill-child", "sh", "-c", `mount --bind "$0" /opt && exec "$@"`, opt}, command...)
+		command = append(
+			[]string{
+				"unshare",
+				"--mount",
+				"--pid",
+				"--fork",
+				"--kill-child",
+				"sh",
+				"-c",
+				`mount --bind "$0" /opt && exec "$@"`,
+				opt,
+			},
+			command...)
 	}
 	r.process = exec.Command(command[0], command[1:]...)
 	r.process.Env = append(append(os.Environ(), "AWS_LAMBDA_FUNCTION_TIMEOUT=900", "LOG_LEVEL=warn"), env...)
@@ -143,8 +160,8 @@ func (r *rie) invoke(t *testing.T) string {
 	return string(bytes.TrimSpace(body))
 }
 
-// It accepts the extension, sends it each INVOKE event, and an invocation lasts until the extension asks for the next one.
-// (Unlike Lambda, the emulator keeps the answer back until then.)
+// The emulator accepts the extension and sends it each INVOKE event, and an invocation lasts until the extension asks
+// for the next event. (Unlike Lambda, the emulator returns the answer only then.)
 func TestRIERunsTheExtension(t *testing.T) {
 	posts := make(chan struct{}, 100)
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {

@@ -18,7 +18,7 @@ import (
 	"github.com/warmflags/warmflags/test/emulator"
 )
 
-// The suite by which LaunchDarkly judges every persistent store, on DynamoDB Local.
+// LaunchDarkly's test suite for persistent stores, on DynamoDB Local.
 func TestLaunchDarklyStoreSuite(t *testing.T) {
 	for name, outer := range map[string]string{"no prefix": "", "prefix": "test"} {
 		t.Run(name, func(t *testing.T) {
@@ -29,7 +29,9 @@ func TestLaunchDarklyStoreSuite(t *testing.T) {
 			}
 			storetest.NewPersistentDataStoreTestSuite(factory, func(prefix string) error {
 				return clearRows(t.Context(), table, full(prefix))
-			}).ErrorStoreFactory(dynamostore.DataStore("no-such-table").Client(emulator.DynamoDB()), func(t assert.TestingT, err error) {
+			}).ErrorStoreFactory(dynamostore.DataStore("no-such-table").Client(emulator.DynamoDB()), func(
+				t assert.TestingT, err error,
+			) {
 				var missing *types.ResourceNotFoundException
 				assert.ErrorAs(t, err, &missing)
 			}).ConcurrentModificationHook(func(s subsystems.PersistentDataStore, hook func()) {
@@ -58,7 +60,11 @@ func (h hookedStores) Build(c subsystems.ClientContext) (subsystems.PersistentDa
 	return &hookedStore{store, client}, err
 }
 
-func (c *hookedClient) PutItem(ctx context.Context, in *dynamodb.PutItemInput, o ...func(*dynamodb.Options)) (*dynamodb.PutItemOutput, error) {
+func (c *hookedClient) PutItem(
+	ctx context.Context,
+	in *dynamodb.PutItemInput,
+	o ...func(*dynamodb.Options),
+) (*dynamodb.PutItemOutput, error) {
 	if c.beforePut != nil {
 		c.beforePut()
 	}
@@ -106,7 +112,10 @@ func newFlagTable(t *testing.T) string {
 			{AttributeName: aws.String("namespace"), AttributeType: types.ScalarAttributeTypeS},
 			{AttributeName: aws.String("key"), AttributeType: types.ScalarAttributeTypeS},
 		},
-		StreamSpecification: &types.StreamSpecification{StreamEnabled: aws.Bool(true), StreamViewType: types.StreamViewTypeNewAndOldImages},
+		StreamSpecification: &types.StreamSpecification{
+			StreamEnabled:  aws.Bool(true),
+			StreamViewType: types.StreamViewTypeNewAndOldImages,
+		},
 	})
 	require.NoError(t, err)
 	return name

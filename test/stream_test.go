@@ -17,8 +17,6 @@ import (
 
 	"github.com/aws/aws-lambda-go/events"
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
-	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 	"github.com/aws/aws-sdk-go-v2/service/sns"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	sqstypes "github.com/aws/aws-sdk-go-v2/service/sqs/types"
@@ -34,12 +32,12 @@ import (
 
 const (
 	fanoutWrites  = 500
-	fanoutMessage = 32 << 10 // the least that streamhandler takes: batches make several messages
+	fanoutMessage = 32 << 10 // the smallest size that streamhandler accepts, so that a batch needs several messages
 	lastKey       = "the-last"
 )
 
-// Whatever a topic refuses, half does or does without saying so: in the end everything was announced. The consumer only
-// ever looks at what messages name, and holds what the table holds.
+// Every change is announced in the end, although the topic refuses calls, accepts parts of batches, and accepts
+// messages without confirming them. The consumer reads only what messages name, and ends with what the table holds.
 func TestEveryChangeIsAnnounced(t *testing.T) {
 	for seed := range uint64(2) {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
@@ -51,7 +49,7 @@ func TestEveryChangeIsAnnounced(t *testing.T) {
 			assert.Empty(t, f.missed())
 			stats := f.handler.Stats()
 			assert.Positive(t, stats.Failures)
-			assert.Greater(t, stats.Records, f.items, "some came again")
+			assert.Greater(t, stats.Records, f.items, "some records were redelivered")
 			t.Logf("%+v, after %d disturbed calls", stats, f.publisher.calls.Load())
 		})
 	}
@@ -65,10 +63,10 @@ func TestEveryChangeIsAnnounced(t *testing.T) {
 	})
 }
 
-// What a stream's function was not rid of is announced as everything, to each environment that the table knows.
-func TestWhatIsGivenUpIsAnnouncedAsEverything(t *testing.T) {
+// For records that expired unpublished, each environment in the table gets the message that anything may have changed.
+func TestExpiredRecordsAreAnnouncedAsEverything(t *testing.T) {
 	f := newFanout(t, 0)
-	f.publisher.first = []int{1, 0, 0} // it takes half of a batch, and not the rest either
+	f.publisher.first = []int{1, 0, 0} // accepts half of a batch, then refuses the rest
 	failures := newQueue(t, map[string]string{"VisibilityTimeout": "1"})
 	f.put(rowName{"stage:$inited", "stage:$inited"}, 0, "") // an environment without flags
 	f.put(rowName{"eu:prod:$inited", "eu:prod:$inited"}, 0, "")
@@ -78,8 +76,13 @@ func TestWhatIsGivenUpIsAnnouncedAsEverything(t *testing.T) {
 	f.delete(rowName{"prod:features", "item-1"})
 
 	var log bytes.Buffer // written by one goroutine, which sends to answered after it
-	failure := streamhandler.NewFailureHandler(f.publisher, f.table, emulator.DynamoDB(), streamhandler.TopicARN(f.topic),
-		streamhandler.Logger(slog.New(slog.NewJSONHandler(&log, nil))))
+	failure := streamhandler.NewFailureHandler(
+		f.publisher,
+		f.table,
+		emulator.DynamoDB(),
+		streamhandler.TopicARN(f.topic),
+		streamhandler.Logger(slog.New(slog.NewJSONHandler(&log, nil))),
+	)
 	answered := make(chan int, 100)
 	f.run("run a function on the failures", (&localaws.QueueMapping{
 		SQS: emulator.SQS(), QueueURL: failures, Logger: quiet,
@@ -92,7 +95,11 @@ func TestWhatIsGivenUpIsAnnouncedAsEverything(t *testing.T) {
 	lost := make(chan int, 100)
 	f.runStream(&localaws.StreamMapping{
 		MaximumRetries: 1,
-		Handler:        streamhandler.New(closedTopic{}, streamhandler.TopicARN(f.topic), streamhandler.Logger(quiet)).Handle,
+		Handler: streamhandler.New(
+			closedTopic{},
+			streamhandler.TopicARN(f.topic),
+			streamhandler.Logger(quiet),
+		).Handle,
 		OnFailure: func(ctx context.Context, failure localaws.StreamFailure) {
 			body, err := json.Marshal(failure)
 			assert.NoError(t, err)
@@ -104,20 +111,20 @@ func TestWhatIsGivenUpIsAnnouncedAsEverything(t *testing.T) {
 	})
 	reports := 0
 	for left := 41; left > 0; reports++ {
-		left -= receive(t, lost, "end of all records")
+		left -= receive(t, lost, "report on all records")
 	}
-	assert.Zero(t, receive(t, answered, "answer to a report"), "the topic was not well")
-	f.publisher.well.Store(true)
+	assert.Zero(t, receive(t, answered, "answer to a report"), "the topic refused the messages")
+	f.publisher.recovered.Store(true)
 	for reports > 0 {
 		reports -= receive(t, answered, "answer to all reports")
 	}
-	f.await("message", func() bool { return len(f.told) >= int(f.publisher.published.Load()) })
+	f.await("message", func() bool { return len(f.received) >= int(f.publisher.published.Load()) })
 	assert.Equal(t, []string{"", "eu:prod", "prod", "stage"}, f.prefixes())
 	assert.Empty(t, f.missed())
 	line := lastLine(t, &log)
 	assert.Zero(t, line["UnreadableReports"])
 	assert.Positive(t, line["Messages"])
-	assert.InDelta(t, 5+1, line["TableReads"], 0, "a read for each namespace, though there are more rows")
+	assert.InDelta(t, 5+1, line["TableReads"], 0, "one read for each namespace, although there are more rows")
 	t.Logf("%v, after %d disturbed calls", line, f.publisher.calls.Load())
 }
 
@@ -131,30 +138,30 @@ func lastLine(t *testing.T, log *bytes.Buffer) (line map[string]any) {
 	return line
 }
 
-// closedTopic takes nothing.
+// closedTopic refuses every message.
 type closedTopic struct{}
 
 func (closedTopic) Publish(context.Context, *sns.PublishInput, ...func(*sns.Options)) (*sns.PublishOutput, error) {
 	return nil, errThrottled
 }
 
-// fanout is a table, its stream, streamhandler, a topic that is disturbed, and a queue whose consumer looks.
+// fanout is a table, its stream, streamhandler, a topic with faults, and a queue whose consumer reads the table.
 type fanout struct {
 	t            *testing.T
 	rng          *rand.Rand
 	table, topic string
 	queue        string // its URL
 	handler      *streamhandler.Handler
-	publisher    *disturbed
-	lastDone     chan struct{} // closed once the handler is done with the last write
+	publisher    *faultyTopic
+	lastDone     chan struct{} // closed when the handler has handled the last write
 	versions     map[rowName]int
-	items        int // records written that are to be announced
+	items        int // written records that must be announced
 
-	mu      sync.Mutex // guards view, told, all and changed
-	view    map[rowName]string
-	told    map[string]bool // messages that arrived
-	all     map[string]int  // of these, those without changes, by prefix
-	changed chan struct{}   // closed, and made anew, with every message
+	mu       sync.Mutex // guards view, received, all and changed
+	view     map[rowName]string
+	received map[string]bool // ids of the messages that arrived
+	all      map[string]int  // the number of messages without changes, by prefix
+	changed  chan struct{}   // closed and replaced with every message
 }
 
 type rowName struct{ namespace, key string }
@@ -184,14 +191,23 @@ func startFanout(t *testing.T, seed uint64, broken func(*events.DynamoDBEventRes
 
 var quiet = slog.New(slog.NewTextHandler(io.Discard, nil))
 
-// newFanout is one without a function on the stream.
+// newFanout returns a fanout without a function on the stream.
 func newFanout(t *testing.T, seed uint64) *fanout {
 	t.Helper()
 	rng := rand.New(rand.NewPCG(seed, 0))
 	f := &fanout{
-		t: t, rng: rng, table: newFlagTable(t), versions: map[rowName]int{}, view: map[rowName]string{},
-		told: map[string]bool{}, all: map[string]int{}, changed: make(chan struct{}),
-		lastDone: make(chan struct{}), publisher: &disturbed{Client: emulator.SNS(), rng: rand.New(rand.NewPCG(seed, 1))},
+		t:        t,
+		rng:      rng,
+		table:    newFlagTable(t),
+		versions: map[rowName]int{},
+		view:     map[rowName]string{},
+		received: map[string]bool{},
+		all:      map[string]int{},
+		changed:  make(chan struct{}),
+		lastDone: make(
+			chan struct{},
+		),
+		publisher: &faultyTopic{Client: emulator.SNS(), rng: rand.New(rand.NewPCG(seed, 1))},
 	}
 	topic, err := emulator.SNS().CreateTopic(t.Context(), &sns.CreateTopicInput{Name: aws.String(uniqueName(t))})
 	require.NoError(t, err)
@@ -219,7 +235,7 @@ func newQueue(t *testing.T, attributes map[string]string) (url string) {
 	return *queue.QueueUrl
 }
 
-// run keeps f going until the test ends, which waits for it.
+// run runs a part until the test ends, which waits for it to return.
 func (f *fanout) run(what string, run func(context.Context) error) {
 	runToTheEnd(f.t.Context(), f.t, what, run)
 }
@@ -227,12 +243,15 @@ func (f *fanout) run(what string, run func(context.Context) error) {
 // runStream runs a function on the table's own stream, with the filter of template.yaml.
 func (f *fanout) runStream(m *localaws.StreamMapping) {
 	f.t.Helper()
-	m.Streams, m.StreamARN, m.Filter, m.Poll, m.Logger = emulator.Streams(), streamOf(f.t, f.table), invokesStreamhandler,
+	m.Streams, m.StreamARN, m.Filter, m.Poll, m.Logger = emulator.Streams(), streamOf(
+		f.t,
+		f.table,
+	), invokesStreamhandler,
 		5*time.Millisecond, quiet
 	f.run("run a function on the stream", m.Run)
 }
 
-// playWrites writes as SDKs, syncs and people do.
+// playWrites makes random writes of the kinds that SDKs, syncs and people make.
 func (f *fanout) playWrites(writes int) {
 	f.t.Helper()
 	for range writes {
@@ -258,31 +277,31 @@ func (f *fanout) playWrites(writes int) {
 	}
 }
 
-// playLast makes the last write, when the topic is itself again.
+// playLast ends the topic's faults and makes the last write.
 func (f *fanout) playLast() {
 	f.t.Helper()
-	f.put(rowName{"prod:", "poison"}, 1, "{}") // which nobody can be told of
+	f.put(rowName{"prod:", "poison"}, 1, "{}") // cannot be announced
 	f.put(rowName{"prod:$inited", "prod:$inited"}, 0, "")
-	f.publisher.well.Store(true)
+	f.publisher.recovered.Store(true)
 	f.items++
 	f.put(rowName{"prod:features", lastKey}, 1, "{}")
 }
 
-// anyName is an item of one of three environments. Some keys are long: a batch's changes then need several messages.
+// anyName returns an item of one of three environments. Some keys are long, so that a batch needs several messages.
 func (f *fanout) anyName() rowName {
 	namespace := []string{"features", "prod:features", "eu:prod:segments"}[f.rng.IntN(3)]
 	number := f.rng.IntN(60)
 	return rowName{namespace, fmt.Sprint(strings.Repeat("k", 12*number), "-", number)}
 }
 
-// settle waits until all records are done, and all messages of that have arrived.
+// settle waits until all records are handled and all their messages have arrived.
 func (f *fanout) settle() {
 	f.t.Helper()
 	waitFor(f.t, f.lastDone, "end of the stream")
-	f.await("message", func() bool { return len(f.told) >= int(f.publisher.published.Load()) })
+	f.await("message", func() bool { return len(f.received) >= int(f.publisher.published.Load()) })
 }
 
-// await waits until what messages bring makes enough true.
+// await waits until enough returns true, and calls it again after each message.
 func (f *fanout) await(what string, enough func() bool) {
 	f.t.Helper()
 	for {
@@ -296,17 +315,17 @@ func (f *fanout) await(what string, enough func() bool) {
 	}
 }
 
-// consume looks at the table for what messages say, and holds what it saw.
+// consume reads from the table what messages name, and stores it in view.
 func (f *fanout) consume(ctx context.Context, event events.SQSEvent) (events.SQSEventResponse, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	defer func() { close(f.changed); f.changed = make(chan struct{}) }()
 	rows, err := readRows(ctx, f.table)
 	if err != nil {
-		return events.SQSEventResponse{}, err // they come again
+		return events.SQSEventResponse{}, err // the messages are redelivered
 	}
 	for _, record := range event.Records {
-		f.told[record.MessageId] = true
+		f.received[record.MessageId] = true
 		assert.NoError(f.t, schema.Check(record.Body))
 		m, err := change.Parse([]byte(record.Body))
 		assert.NoError(f.t, err)
@@ -332,14 +351,14 @@ func (f *fanout) consume(ctx context.Context, event events.SQSEvent) (events.SQS
 	return events.SQSEventResponse{}, nil
 }
 
-// prefixes are those that were told of everything.
+// prefixes returns the environments that got a message without changes.
 func (f *fanout) prefixes() []string {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return slices.Sorted(maps.Keys(f.all))
 }
 
-// missed is where the consumer's view is not the table.
+// missed returns the differences between the consumer's view and the table.
 func (f *fanout) missed() map[rowName]string {
 	f.t.Helper()
 	rows, err := readRows(f.t.Context(), f.table)
@@ -358,21 +377,4 @@ func (f *fanout) missed() map[rowName]string {
 		}
 	}
 	return missed
-}
-
-// put writes a row; a version of 0 makes one of warmflags' own, without an item.
-func (f *fanout) put(n rowName, version int, item string) {
-	f.t.Helper()
-	row := keyOf(n)
-	if version > 0 {
-		row["version"] = &types.AttributeValueMemberN{Value: fmt.Sprint(version)}
-		row["item"] = &types.AttributeValueMemberS{Value: item}
-	}
-	require.NoError(f.t, putRow(f.t, f.table, row))
-}
-
-func (f *fanout) delete(n rowName) {
-	f.t.Helper()
-	_, err := emulator.DynamoDB().DeleteItem(f.t.Context(), &dynamodb.DeleteItemInput{TableName: &f.table, Key: keyOf(n)})
-	require.NoError(f.t, err)
 }

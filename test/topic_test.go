@@ -3,6 +3,7 @@ package test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"sync"
 	"sync/atomic"
@@ -22,60 +23,60 @@ import (
 )
 
 var (
-	_ streamhandler.Publisher      = (*disturbed)(nil)
-	_ streamhandler.BatchPublisher = (*disturbed)(nil)
+	_ streamhandler.Publisher      = (*faultyTopic)(nil)
+	_ streamhandler.BatchPublisher = (*faultyTopic)(nil)
 )
 
-// disturbed is a client of a topic that at times refuses, takes a part, takes all and does not say so, or is killed
-// with its function before it can.
-type disturbed struct {
+// faultyTopic is a client of a topic. At random it refuses a call, accepts a part of a batch, accepts all without
+// confirming it, or ends the function before it can return.
+type faultyTopic struct {
 	*sns.Client
-	well      atomic.Bool  // it is itself again
-	published atomic.Int64 // messages that the topic has
-	calls     atomic.Int64 // calls that were disturbed
+	recovered atomic.Bool  // no more faults
+	published atomic.Int64 // messages that the topic accepted
+	calls     atomic.Int64 // calls with a fault
 
 	mu    sync.Mutex // guards first and rng
-	first []int      // fates of the first calls; those of the others are rng's
+	first []int      // faults of the first calls; rng chooses the others
 	rng   *rand.Rand
 }
 
 var errThrottled = &smithy.GenericAPIError{Code: "Throttling"}
 
-// fate is what happens to a call: 0 to 3, or nothing.
-func (d *disturbed) fate() int {
+// nextFault returns the fault of a call, from 0 to 3, or -1 for none.
+func (d *faultyTopic) nextFault() int {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	fate := d.rng.IntN(8)
+	fault := d.rng.IntN(8)
 	if len(d.first) > 0 {
-		fate, d.first = d.first[0], d.first[1:]
+		fault, d.first = d.first[0], d.first[1:]
 	}
-	if d.well.Load() || fate > 3 {
+	if d.recovered.Load() || fault > 3 {
 		return -1
 	}
 	d.calls.Add(1)
-	return fate
+	return fault
 }
 
-func (d *disturbed) Publish(ctx context.Context, in *sns.PublishInput, o ...func(*sns.Options)) (*sns.PublishOutput,
+func (d *faultyTopic) Publish(ctx context.Context, in *sns.PublishInput, o ...func(*sns.Options)) (*sns.PublishOutput,
 	error) {
-	fate := d.fate()
-	if fate <= 1 && fate >= 0 {
+	fault := d.nextFault()
+	if fault == 0 || fault == 1 {
 		return nil, errThrottled
 	}
 	out, err := d.Client.Publish(ctx, in, o...)
 	if err == nil {
 		d.published.Add(1)
 	}
-	return out, errors.Join(err, afterwards(fate))
+	return out, errors.Join(err, afterwards(fault))
 }
 
-func (d *disturbed) PublishBatch(ctx context.Context, in *sns.PublishBatchInput,
+func (d *faultyTopic) PublishBatch(ctx context.Context, in *sns.PublishBatchInput,
 	o ...func(*sns.Options)) (*sns.PublishBatchOutput, error) {
-	fate := d.fate()
-	switch fate {
+	fault := d.nextFault()
+	switch fault {
 	case 0:
 		return nil, errThrottled
-	case 1: // it takes a part: the others are not in its answer
+	case 1: // accepts a part; its answer does not mention the rest
 		part := *in
 		part.PublishBatchRequestEntries = in.PublishBatchRequestEntries[:len(in.PublishBatchRequestEntries)/2]
 		in = &part
@@ -84,21 +85,21 @@ func (d *disturbed) PublishBatch(ctx context.Context, in *sns.PublishBatchInput,
 	if err == nil {
 		d.published.Add(int64(len(out.Successful)))
 	}
-	return out, errors.Join(err, afterwards(fate))
+	return out, errors.Join(err, afterwards(fault))
 }
 
-// afterwards is what happens when the topic has the messages.
-func afterwards(fate int) error {
-	switch fate {
+// afterwards applies the faults that follow a successful call.
+func afterwards(fault int) error {
+	switch fault {
 	case 2:
 		return &smithy.GenericAPIError{Code: "RequestTimeout"}
 	case 3:
-		panic("killed") // the mapping takes it for a function that ended without an answer
+		panic("killed") // the mapping treats this as a function that ended without an answer
 	}
 	return nil
 }
 
-// streamOf is the ARN of a table's stream.
+// streamOf returns the ARN of a table's stream.
 func streamOf(t *testing.T, table string) string {
 	t.Helper()
 	out, err := emulator.DynamoDB().DescribeTable(t.Context(), &dynamodb.DescribeTableInput{TableName: &table})
@@ -106,7 +107,7 @@ func streamOf(t *testing.T, table string) string {
 	return *out.Table.LatestStreamArn
 }
 
-// templateFilter is the filter of template.yaml.
+// templateFilter returns the filter of template.yaml.
 var templateFilter = sync.OnceValue(func() streamfilter.Filter {
 	filter, err := streamfilter.Template()
 	if err != nil {
@@ -120,11 +121,14 @@ func invokesStreamhandler(r events.DynamoDBEventRecord) bool { return templateFi
 
 func keyOf(n rowName) map[string]types.AttributeValue {
 	return map[string]types.AttributeValue{
-		"namespace": &types.AttributeValueMemberS{Value: n.namespace}, "key": &types.AttributeValueMemberS{Value: n.key},
+		"namespace": &types.AttributeValueMemberS{
+			Value: n.namespace,
+		},
+		"key": &types.AttributeValueMemberS{Value: n.key},
 	}
 }
 
-// readRows are all of a table's rows: their items, or nothing.
+// readRows returns the item of each row of a table; "" if the row has none.
 func readRows(ctx context.Context, table string) (map[rowName]string, error) {
 	rows := map[rowName]string{}
 	pages := dynamodb.NewScanPaginator(emulator.DynamoDB(), &dynamodb.ScanInput{TableName: &table,
@@ -135,7 +139,10 @@ func readRows(ctx context.Context, table string) (map[rowName]string, error) {
 			return nil, err
 		}
 		for _, r := range page.Items {
-			n := rowName{r["namespace"].(*types.AttributeValueMemberS).Value, r["key"].(*types.AttributeValueMemberS).Value}
+			n := rowName{
+				r["namespace"].(*types.AttributeValueMemberS).Value,
+				r["key"].(*types.AttributeValueMemberS).Value,
+			}
 			rows[n] = ""
 			if item, ok := r["item"].(*types.AttributeValueMemberS); ok {
 				rows[n] = item.Value
@@ -143,4 +150,24 @@ func readRows(ctx context.Context, table string) (map[rowName]string, error) {
 		}
 	}
 	return rows, nil
+}
+
+// put writes a row; with version 0 it has no item, like warmflags' own rows.
+func (f *fanout) put(n rowName, version int, item string) {
+	f.t.Helper()
+	row := keyOf(n)
+	if version > 0 {
+		row["version"] = &types.AttributeValueMemberN{Value: fmt.Sprint(version)}
+		row["item"] = &types.AttributeValueMemberS{Value: item}
+	}
+	require.NoError(f.t, putRow(f.t, f.table, row))
+}
+
+func (f *fanout) delete(n rowName) {
+	f.t.Helper()
+	_, err := emulator.DynamoDB().DeleteItem(
+		f.t.Context(),
+		&dynamodb.DeleteItemInput{TableName: &f.table, Key: keyOf(n)},
+	)
+	require.NoError(f.t, err)
 }

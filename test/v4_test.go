@@ -35,24 +35,36 @@ import (
 	"github.com/warmflags/warmflags/v4store"
 )
 
-// The store for go-client.v4 keeps that SDK's contract, and shares its table with dynamostore, on DynamoDB Local through
-// AWS's own SDK v1.
+// The store for go-client.v4 fulfills that SDK's contract and shares a table with dynamostore, on DynamoDB Local
+// through aws-sdk-go v1.
 func TestV4StoreSuite(t *testing.T) {
 	suite.Run(t, func(t *testing.T) suite.Table {
 		table := newFlagTable(t)
-		return suite.Table{Name: table, API: emulator.DynamoDB(), V4: func(prefix string, beforeWrite func()) ld.FeatureStore {
-			return v4Table(t, table, prefix, beforeWrite)
-		}}
+		return suite.Table{
+			Name: table,
+			API:  emulator.DynamoDB(),
+			V4: func(prefix string, beforeWrite func()) ld.FeatureStore {
+				return v4Table(t, table, prefix, beforeWrite)
+			},
+		}
 	})
 }
 
-func v4Table(t *testing.T, table, prefix string, beforeWrite func()) *v4store.Table[ld.VersionedDataKind, ld.VersionedData] {
+func v4Table(
+	t *testing.T,
+	table, prefix string,
+	beforeWrite func(),
+) *v4store.Table[ld.VersionedDataKind, ld.VersionedData] {
 	t.Helper()
 	client := &writingV1{DynamoDBAPI: dynamoDBv1(t), before: beforeWrite}
-	return v4store.DynamoDB[ld.VersionedDataKind, ld.VersionedData](table, v4store.Prefix(prefix), v4store.Client(client))
+	return v4store.DynamoDB[ld.VersionedDataKind, ld.VersionedData](
+		table,
+		v4store.Prefix(prefix),
+		v4store.Client(client),
+	)
 }
 
-// dynamoDBv1 is a client of DynamoDB Local of aws-sdk-go v1.
+// dynamoDBv1 returns a client of DynamoDB Local, of aws-sdk-go v1.
 func dynamoDBv1(t *testing.T) *dynamodb.DynamoDB {
 	t.Helper()
 	s, err := session.NewSession(&aws.Config{
@@ -63,35 +75,49 @@ func dynamoDBv1(t *testing.T) *dynamodb.DynamoDB {
 	return dynamodb.New(s)
 }
 
-// writingV1 is a client that calls before, unless it is nil, before each call that writes.
+// writingV1 is a client that calls before each write a hook, unless it is nil.
 type writingV1 struct {
 	dynamodbiface.DynamoDBAPI
 	before func()
 }
 
-func (c *writingV1) PutItemWithContext(ctx aws.Context, in *dynamodb.PutItemInput, o ...request.Option) (*dynamodb.PutItemOutput, error) {
+func (c *writingV1) PutItemWithContext(
+	ctx aws.Context,
+	in *dynamodb.PutItemInput,
+	o ...request.Option,
+) (*dynamodb.PutItemOutput, error) {
 	if c.before != nil {
 		c.before()
 	}
 	return c.DynamoDBAPI.PutItemWithContext(ctx, in, o...)
 }
 
-func (c *writingV1) TransactWriteItemsWithContext(ctx aws.Context, in *dynamodb.TransactWriteItemsInput, o ...request.Option) (*dynamodb.TransactWriteItemsOutput, error) {
+func (c *writingV1) TransactWriteItemsWithContext(
+	ctx aws.Context,
+	in *dynamodb.TransactWriteItemsInput,
+	o ...request.Option,
+) (*dynamodb.TransactWriteItemsOutput, error) {
 	if c.before != nil {
 		c.before()
 	}
 	return c.DynamoDBAPI.TransactWriteItemsWithContext(ctx, in, o...)
 }
 
-// Both generations share a table and a topic: whoever writes, both see it within the same message.
+// Both generations share a table and a topic. After one message both see a change, whichever of them wrote it.
 func TestBothGenerationsAreFreshWithinOneMessage(t *testing.T) {
 	g := startGenerations(t)
 	writerV7, writerV4 := openStore(t, g.table, pathPrefix), v4Table(t, g.table, pathPrefix, nil)
 	segment := ldbuilders.NewSegmentBuilder("s").Version(1).Included("alice").Build()
 	f := suiteFlag("checkout", 1, "new")
 	require.NoError(t, writerV7.Init([]st.SerializedCollection{
-		{Kind: segments, Items: []st.KeyedSerializedItemDescriptor{{Key: "s", Item: serialized(segments, 1, &segment)}}},
-		{Kind: features, Items: []st.KeyedSerializedItemDescriptor{{Key: "checkout", Item: serialized(features, 1, &f)}}},
+		{
+			Kind:  segments,
+			Items: []st.KeyedSerializedItemDescriptor{{Key: "s", Item: serialized(segments, 1, &segment)}},
+		},
+		{
+			Kind:  features,
+			Items: []st.KeyedSerializedItemDescriptor{{Key: "checkout", Item: serialized(features, 1, &f)}},
+		},
 	}))
 	g.await("features", "checkout", 1)
 	g.expect("alice", "new", "v7 fills the table")
@@ -113,7 +139,8 @@ func TestBothGenerationsAreFreshWithinOneMessage(t *testing.T) {
 			upsertV7(features, "checkout", 2, &f)
 		}, "newer", "old"},
 		{"v4 changes the segment", "segments", "s", 2, func() {
-			require.NoError(t, writerV4.Upsert(ld.Segments, &ld.Segment{Key: "s", Version: 2, Included: []string{"bob"}}))
+			segment := &ld.Segment{Key: "s", Version: 2, Included: []string{"bob"}}
+			require.NoError(t, writerV4.Upsert(ld.Segments, segment))
 		}, "old", "newer"},
 		{"v4 changes the flag", "features", "checkout", 3, func() {
 			data, err := writerV4.Get(ld.Features, "checkout")
@@ -143,7 +170,7 @@ func TestBothGenerationsAreFreshWithinOneMessage(t *testing.T) {
 		g.expect("bob", step.bob, step.what)
 	}
 
-	// It is the message that does it: whom it does not reach keeps what it has.
+	// Only the message invalidates: a cache that does not receive it keeps its value.
 	g.mu.Lock()
 	g.sinks = g.sinks[:1]
 	g.mu.Unlock()
@@ -156,48 +183,60 @@ func TestBothGenerationsAreFreshWithinOneMessage(t *testing.T) {
 	assert.Equal(t, "last", v7)
 }
 
-// suiteFlag is value for those in segment "s", and "old" for the rest.
+// suiteFlag returns a flag that is value for users in segment "s", and "old" for the others.
 func suiteFlag(key string, version int, value string) ldmodel.FeatureFlag {
 	return ldbuilders.NewFlagBuilder(key).Version(version).Salt("s").On(true).
 		Variations(ldvalue.String("old"), ldvalue.String(value)).OffVariation(0).FallthroughVariation(0).
 		AddRule(ldbuilders.NewRuleBuilder().ID("r").Variation(1).Clauses(ldbuilders.SegmentMatchClause("s"))).Build()
 }
 
-// serialized is an item as LaunchDarkly's SDK v7 hands it to a store; nil makes a tombstone.
+// serialized returns an item as LaunchDarkly's SDK v7 passes it to a store; a nil item makes a tombstone.
 func serialized(kind st.DataKind, version int, item any) st.SerializedItemDescriptor {
 	return st.SerializedItemDescriptor{
-		Version: version, Deleted: item == nil, SerializedItem: kind.Serialize(st.ItemDescriptor{Version: version, Item: item}),
+		Version:        version,
+		Deleted:        item == nil,
+		SerializedItem: kind.Serialize(st.ItemDescriptor{Version: version, Item: item}),
 	}
 }
 
-// generations are a client of each, whose caches never expire, on one table and one queue.
+// generations is a client of each generation, on one table and one queue. Their caches never expire.
 type generations struct {
 	t     *testing.T
 	table string
 	v7    *sdk.LDClient
 	v4    *v4store.Cache[ld.VersionedDataKind, ld.VersionedData]
-	ready chan struct{} // closed once nothing can be missed any more
+	ready chan struct{} // closed once the queue is subscribed
 	once  sync.Once     // closes ready
 
-	mu      sync.Mutex        // guards what follows
-	sinks   []change.Sink     // v7's and v4's cache
-	told    map[[2]string]int // by kind and key: the newest version that Invalidate returned for
-	changed chan struct{}     // closed, and made anew, whenever told changes
+	mu       sync.Mutex        // guards the following
+	sinks    []change.Sink     // the caches of v7 and v4
+	notified map[[2]string]int // by kind and key: the newest version for which Invalidate has returned
+	changed  chan struct{}     // closed and replaced whenever notified changes
 }
 
 func startGenerations(t *testing.T) *generations {
 	t.Helper()
 	logger := slog.New(slog.NewTextHandler(io.Discard, nil))
-	g := &generations{t: t, table: newFlagTable(t), ready: make(chan struct{}), told: map[[2]string]int{}, changed: make(chan struct{})}
+	g := &generations{
+		t:        t,
+		table:    newFlagTable(t),
+		ready:    make(chan struct{}),
+		notified: map[[2]string]int{},
+		changed:  make(chan struct{}),
+	}
 	topic, err := emulator.SNS().CreateTopic(t.Context(), &sns.CreateTopicInput{Name: aws.String(uniqueName(t))})
 	require.NoError(t, err)
 	handler := streamhandler.New(emulator.SNS(), streamhandler.TopicARN(*topic.TopicArn), streamhandler.Logger(logger))
 	runToTheEnd(t.Context(), t, "run streamhandler", (&localaws.StreamMapping{
-		Streams: emulator.Streams(), StreamARN: streamOf(t, g.table), Handler: handler.Handle, Filter: invokesStreamhandler,
-		Poll: 5 * time.Millisecond, Logger: logger,
+		Streams: emulator.Streams(), StreamARN: streamOf(t, g.table), Handler: handler.Handle,
+		Filter: invokesStreamhandler, Poll: 5 * time.Millisecond, Logger: logger,
 	}).Run)
 
-	v7 := cachedstore.New(dynamostore.DataStore(g.table).Prefix(pathPrefix).Client(emulator.DynamoDB()), cachedstore.TTL(-1), cachedstore.ReadLimit(patience))
+	v7 := cachedstore.New(
+		dynamostore.DataStore(g.table).Prefix(pathPrefix).Client(emulator.DynamoDB()),
+		cachedstore.TTL(-1),
+		cachedstore.ReadLimit(patience),
+	)
 	g.v4 = v4store.Cached(v4Table(t, g.table, pathPrefix, nil), v4store.TTL(-1))
 	g.sinks = []change.Sink{v7, g.v4}
 	g.v7 = suite.NewV7Client(t, v7)
@@ -208,7 +247,7 @@ func startGenerations(t *testing.T) *generations {
 	return g
 }
 
-// Invalidate implements [change.Sink]: one message, to both.
+// Invalidate implements [change.Sink]. It invalidates both caches.
 func (g *generations) Invalidate(changes ...change.Change) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -217,7 +256,7 @@ func (g *generations) Invalidate(changes ...change.Change) {
 	}
 	for _, c := range changes {
 		item := [2]string{c.Kind, c.Key}
-		g.told[item] = max(g.told[item], c.Version)
+		g.notified[item] = max(g.notified[item], c.Version)
 	}
 	close(g.changed)
 	g.changed = make(chan struct{})
@@ -233,30 +272,30 @@ func (g *generations) InvalidateAll() {
 	g.once.Do(func() { close(g.ready) })
 }
 
-// await waits until both were told of an item's version.
+// await waits until both caches were notified of an item's version.
 func (g *generations) await(kind, key string, version int) {
 	g.t.Helper()
 	for {
 		g.mu.Lock()
-		told, changed := g.told[[2]string{kind, key}], g.changed
+		notified, changed := g.notified[[2]string{kind, key}], g.changed
 		g.mu.Unlock()
-		if told >= version {
+		if notified >= version {
 			return
 		}
 		waitFor(g.t, changed, "message about "+key)
 	}
 }
 
-// evaluate is what both generations evaluate for a user; nil or "" when there is no flag.
+// evaluate returns what both generations evaluate for a user; nil or "" if there is no flag.
 func (g *generations) evaluate(user string) (v4 any, v7 string) {
 	g.t.Helper()
 	v4, err := ld.Evaluate(g.v4, "checkout", user)
 	require.NoError(g.t, err)
-	v7, _ = g.v7.StringVariation("checkout", ldcontext.New(user), "") // its error: there is no such flag
+	v7, _ = g.v7.StringVariation("checkout", ldcontext.New(user), "") // the error says that there is no such flag
 	return v4, v7
 }
 
-// expect demands what both evaluate for a user, at once; "" is no flag.
+// expect requires that both generations evaluate want for a user, without waiting; "" means no flag.
 func (g *generations) expect(user, want, what string) {
 	g.t.Helper()
 	v4, v7 := g.evaluate(user)

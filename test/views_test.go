@@ -27,12 +27,12 @@ type stream struct {
 	t       *testing.T
 	table   string
 	handler *streamhandler.Handler
-	done    chan string // the last key of each batch that was done
+	done    chan string // the last key of each handled batch
 
 	mu       sync.Mutex                       // guards the following
 	changes  map[string]change.Change         // published, by namespace and key
-	passedOn map[string]bool                  // in a journal, by namespace and key
-	refuse   func(prefix string) (wrong bool) // whether a prefix's journal write is to fail
+	appended map[string]bool                  // appended to a journal, by namespace and key
+	refuse   func(prefix string) (wrong bool) // reports whether a prefix's journal write must fail
 }
 
 func (s *stream) Publish(_ context.Context, in *sns.PublishInput, _ ...func(*sns.Options)) (*sns.PublishOutput, error) {
@@ -45,7 +45,7 @@ func (s *stream) Publish(_ context.Context, in *sns.PublishInput, _ ...func(*sns
 	return &sns.PublishOutput{}, err
 }
 
-// append writes to the real journal, except that a prefix's write can be sent to a table that does not exist.
+// append writes to the journal, or to a table that does not exist if refuse says so for the prefix.
 func (s *stream) append(ctx context.Context, published []change.Message) error {
 	prefix := published[0].Prefix
 	writer := journal.Writer{Client: emulator.DynamoDB(), Table: s.table, Region: emulator.Region, Copies: 2}
@@ -61,7 +61,7 @@ func (s *stream) append(ctx context.Context, published []change.Message) error {
 	defer s.mu.Unlock()
 	for _, m := range published {
 		for _, c := range m.Changes {
-			s.passedOn[namespaceOf(prefix, c.Kind)+" "+c.Key] = true
+			s.appended[namespaceOf(prefix, c.Kind)+" "+c.Key] = true
 		}
 	}
 	return nil
@@ -70,14 +70,14 @@ func (s *stream) append(ctx context.Context, published []change.Message) error {
 func startStreamOf(t *testing.T, view types.StreamViewType) *stream {
 	t.Helper()
 	s := &stream{t: t, table: newTableWith(t, view), done: make(chan string, 1000), changes: map[string]change.Change{},
-		passedOn: map[string]bool{}}
+		appended: map[string]bool{}}
 	s.handler = streamhandler.New(s, streamhandler.TopicARN("arn:aws:sns:us-east-1:000000000000:flags"),
 		streamhandler.Logger(quiet),
 		streamhandler.OnPublished(s.append))
 	return s
 }
 
-// run runs the function on what was written so far and what will be, with the filter of template.yaml.
+// run runs the function on the stream from its beginning, with the filter of template.yaml.
 func (s *stream) run() {
 	s.t.Helper()
 	mapping := localaws.StreamMapping{
@@ -94,7 +94,7 @@ func (s *stream) run() {
 	runToTheEnd(s.t.Context(), s.t, "run streamhandler on the stream", mapping.Run)
 }
 
-// await waits until a batch that ends with the key was done.
+// await waits until a batch that ends with the key was handled.
 func (s *stream) await(key string) {
 	s.t.Helper()
 	for receive(s.t, s.done, "end of the batch with "+key) != key {
@@ -114,9 +114,9 @@ func (s *stream) put(namespace, key string, item types.AttributeValue) {
 
 func flagText(s string) types.AttributeValue { return &types.AttributeValueMemberS{Value: s} }
 
-// Whatever the view type of an adopted table's stream: each flag's change is announced and in the journal, and no row
-// blocks the shard, not even one whose prefix is too long for a journal. Rows that no SDK reads are announced only
-// where the stream does not show them.
+// With every view type of an adopted table's stream, each flag's change is announced and appended to the journal, and
+// no row blocks the shard, not even one whose prefix is too long for a journal. Rows that no SDK reads are announced
+// only if the stream does not contain them.
 func TestStreamsOfEveryViewType(t *testing.T) {
 	for view, imagesOfNew := range map[types.StreamViewType]bool{
 		types.StreamViewTypeKeysOnly: false, types.StreamViewTypeOldImage: false,
@@ -142,22 +142,23 @@ func TestStreamsOfEveryViewType(t *testing.T) {
 			for _, name := range []string{"prod:features flag", "prod:features gone", "prod:features tombstone",
 				"segments segment", "prod:segments last"} {
 				assert.Contains(t, s.changes, name)
-				assert.True(t, s.passedOn[name], name)
+				assert.True(t, s.appended[name], name)
 			}
-			assert.Equal(t, !imagesOfNew, s.passedOn["prod:features auto-config"])
+			assert.Equal(t, !imagesOfNew, s.appended["prod:features auto-config"])
 			assert.Len(t, s.changes, map[bool]int{true: 5, false: 6}[imagesOfNew])
 			assert.Equal(t, imagesOfNew, s.changes["prod:features gone"].Deleted)
 			assert.Equal(t, imagesOfNew, s.changes["prod:features tombstone"].Deleted)
 			stats := s.handler.Stats()
 			assert.Zero(t, stats.Failures, "nothing had to be retried")
 			assert.Equal(t, 1, stats.Skipped[streamhandler.SkippedMalformed], "the long prefix")
-			assert.Zero(t, stats.Skipped[streamhandler.SkippedOwn], "our own rows do not invoke the function")
+			assert.Zero(t, stats.Skipped[streamhandler.SkippedOwn], "warmflags' own rows do not invoke the function")
 		})
 	}
 }
 
-// While the journal of one environment cannot be written, the others' are; when it can again, it has everything.
-func TestAJournalThatFailsHoldsUpNoOther(t *testing.T) {
+// While the journal of one environment cannot be written, the journals of the others are. Once it can be written again,
+// it gets every change.
+func TestAFailingJournalDoesNotBlockOthers(t *testing.T) {
 	s := startStreamOf(t, types.StreamViewTypeNewAndOldImages)
 	failures := 0
 	enough := make(chan struct{})
@@ -176,15 +177,15 @@ func TestAJournalThatFailsHoldsUpNoOther(t *testing.T) {
 	s.run()
 	waitFor(t, enough, "third failure")
 	s.mu.Lock()
-	assert.True(t, s.passedOn["prod:features flag"])
-	assert.True(t, s.passedOn["features flag"])
-	assert.False(t, s.passedOn["stage:features first"])
+	assert.True(t, s.appended["prod:features flag"])
+	assert.True(t, s.appended["features flag"])
+	assert.False(t, s.appended["stage:features first"])
 	s.mu.Unlock()
 	s.put("stage:features", "last", flagText("{}"))
 	s.await("last")
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	assert.True(t, s.passedOn["stage:features first"])
+	assert.True(t, s.appended["stage:features first"])
 	assert.Equal(t, 3, s.handler.Stats().Failures)
 }
 
@@ -201,7 +202,7 @@ func TestAJournalOfALongPrefixIsRefused(t *testing.T) {
 	require.NoError(t, writer.Append(t.Context(), []change.Message{message}))
 }
 
-// newTableWith creates a flag table whose stream has that view type.
+// newTableWith creates a flag table whose stream has the view type.
 func newTableWith(t *testing.T, view types.StreamViewType) string {
 	t.Helper()
 	name := newFlagTable(t)

@@ -41,8 +41,8 @@ func Build(t *testing.T, root string) (folder string) {
 	return folder
 }
 
-// Scripts runs cmd/warmflags/testdata/stack/*.txtar one after the other. The stack must be as it was when a script ends. The
-// scripts have these commands besides testscript's:
+// Scripts runs cmd/warmflags/testdata/stack/*.txtar one after the other. The stack must be as it was when a script
+// ends. The scripts have these commands besides testscript's:
 //
 //	warmflags ...                      runs the program
 //	eventually PATTERN warmflags ...   repeats the command until its standard output matches, and fails when it never does

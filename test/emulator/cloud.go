@@ -8,26 +8,31 @@ import (
 	"github.com/aws/aws-sdk-go-v2/credentials"
 )
 
-// rootCredentials are those that MiniStack takes for the account's root.
+// rootCredentials are the credentials of the account's root in MiniStack.
 var rootCredentials = credentials.NewStaticCredentialsProvider("test", "test", "")
 
-// Cloud is a MiniStack with all services, in which whole stacks can be deployed. It checks signatures and IAM policies.
+// Cloud is a MiniStack with all services, for deployments of whole stacks. It checks signatures and IAM policies.
 type Cloud struct{ process *process }
 
-// StartCloud starts a MiniStack for itself. Its functions call AWS at endpoint, a URL; the caller stops it.
+// StartCloud starts a MiniStack of its own. Its functions call AWS at the URL endpoint. The caller must stop it.
 func StartCloud(name, endpoint string) (*Cloud, error) {
 	port, err := freePort()
 	if err != nil {
 		return nil, err
 	}
-	program := filepath.Join(Home(), "..", "..", "test", "emulator", "mended.py")
+	program := filepath.Join(Home(), "..", "..", "test", "emulator", "ministack.py")
 	p, err := start(command{
 		name: name,
 		file: program,
 		env: []string{
-			"BIND_HOST=127.0.0.1", "MINISTACK_HOST=127.0.0.1", "GATEWAY_PORT=" + strconv.Itoa(port),
-			"IOT_MTLS_ENABLED=0", "SFTP_ENABLED=0", // these would listen too
-			"AUTH=true", "AWS_ACCESS_KEY_ID=test", "AWS_SECRET_ACCESS_KEY=test", // the account's root
+			"BIND_HOST=127.0.0.1",
+			"MINISTACK_HOST=127.0.0.1",
+			"GATEWAY_PORT=" + strconv.Itoa(port),
+			"IOT_MTLS_ENABLED=0",
+			"SFTP_ENABLED=0", // these would listen on ports too
+			"AUTH=true",
+			"AWS_ACCESS_KEY_ID=test",
+			"AWS_SECRET_ACCESS_KEY=test", // the credentials of the account's root
 			"AWS_ENDPOINT_URL=" + endpoint,
 		},
 		args: []string{Python(), program},
@@ -39,10 +44,10 @@ func StartCloud(name, endpoint string) (*Cloud, error) {
 	return &Cloud{p}, nil
 }
 
-// Endpoint is the cloud's URL.
+// Endpoint returns the URL of the cloud.
 func (c *Cloud) Endpoint() string { return c.process.endpoint }
 
-// Config is what clients of the account's root are made from. They retry as the AWS SDK does by default.
+// Config returns the AWS configuration of the account's root. Clients retry as the AWS SDK does by default.
 func (c *Cloud) Config() aws.Config {
 	all := config(c.process)
 	all.Credentials = rootCredentials
@@ -50,7 +55,7 @@ func (c *Cloud) Config() aws.Config {
 	return all
 }
 
-// Environment has programs, such as the SAM CLI, call the cloud as the account's root.
+// Environment returns the variables with which programs, such as the SAM CLI, call the cloud as the account's root.
 func (c *Cloud) Environment() []string {
 	return []string{
 		"AWS_ENDPOINT_URL=" + c.Endpoint(), "AWS_ACCESS_KEY_ID=test", "AWS_SECRET_ACCESS_KEY=test",
@@ -58,5 +63,5 @@ func (c *Cloud) Environment() []string {
 	}
 }
 
-// Stop kills the cloud, and waits for its end.
+// Stop kills the cloud and waits until it has ended.
 func (c *Cloud) Stop() { c.process.stop() }

@@ -23,23 +23,23 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ssm"
 )
 
-// What every client uses. DynamoDB Local keeps a database for each access key and region; the emulators check neither.
+// Settings of every client. DynamoDB Local has a database for each access key and region; the emulators check neither.
 const (
 	Region    = "us-east-1"
 	AccessKey = "integration"
 	SecretKey = "integration"
 )
 
-// running is what Main started; never changed while tests run.
+// running holds the processes that Main started. It never changes while tests run.
 var running struct{ dynamoDB, miniStack *process }
 
-// Home is .tools/integration, where the emulators are installed and log to.
+// Home returns the path of .tools/integration, which has the emulators and their logs.
 func Home() string {
 	_, file, _, _ := runtime.Caller(0)
 	return filepath.Join(filepath.Dir(file), "..", "..", ".tools", "integration")
 }
 
-// Python is the interpreter that has test/requirements.txt installed.
+// Python returns the path of the interpreter that has test/requirements.txt installed.
 func Python() string { return filepath.Join(Home(), "venv", "bin", "python") }
 
 // Main starts both emulators, runs the tests, stops the emulators and returns the program's status.
@@ -67,7 +67,7 @@ func startBoth() error {
 	return errors.Join(errDynamoDB, errMiniStack)
 }
 
-// startDynamoDB starts DynamoDB Local. It cannot be told to listen on one interface only.
+// startDynamoDB starts DynamoDB Local. It cannot be limited to one network interface.
 func startDynamoDB() (*process, error) {
 	port, err := freePort()
 	if err != nil {
@@ -84,7 +84,7 @@ func startDynamoDB() (*process, error) {
 	}, port)
 }
 
-// startMiniStack starts MiniStack with nothing but SNS, SQS and SSM.
+// startMiniStack starts MiniStack with SNS, SQS and SSM only.
 func startMiniStack() (*process, error) {
 	port, err := freePort()
 	if err != nil {
@@ -95,41 +95,49 @@ func startMiniStack() (*process, error) {
 		name: "ministack",
 		file: program,
 		env: []string{
-			"BIND_HOST=127.0.0.1", "MINISTACK_HOST=127.0.0.1", "GATEWAY_PORT=" + strconv.Itoa(port), "SERVICES=sns,sqs,ssm",
-			"IOT_MTLS_ENABLED=0", "SFTP_ENABLED=0", // these would listen too
+			"BIND_HOST=127.0.0.1",
+			"MINISTACK_HOST=127.0.0.1",
+			"GATEWAY_PORT=" + strconv.Itoa(port),
+			"SERVICES=sns,sqs,ssm",
+			"IOT_MTLS_ENABLED=0",
+			"SFTP_ENABLED=0", // these would listen on ports too
 		},
 		args: []string{program},
 		path: "/_ministack/health",
 	}, port)
 }
 
-// DynamoDBEndpoint is the URL of DynamoDB Local.
+// DynamoDBEndpoint returns the URL of DynamoDB Local.
 func DynamoDBEndpoint() string { return running.dynamoDB.endpoint }
 
-// DynamoDB is a client of DynamoDB Local. It never retries by itself, so that a test sees each answer.
+// DynamoDB returns a client of DynamoDB Local. It never retries, so that a test sees each answer.
 func DynamoDB() *dynamodb.Client {
 	return dynamodb.NewFromConfig(config(running.dynamoDB))
 }
 
-// Streams is a client of DynamoDB Local's streams.
+// Streams returns a client of DynamoDB Local's streams.
 func Streams() *dynamodbstreams.Client {
 	return dynamodbstreams.NewFromConfig(config(running.dynamoDB))
 }
 
-// SNS is a client of MiniStack's topics.
+// SNS returns a client of MiniStack's topics.
 func SNS() *sns.Client { return sns.NewFromConfig(config(running.miniStack)) }
 
-// SQS is a client of MiniStack's queues.
+// SQS returns a client of MiniStack's queues.
 func SQS() *sqs.Client { return sqs.NewFromConfig(config(running.miniStack)) }
 
-// SSM is a client of MiniStack's parameters.
+// SSM returns a client of MiniStack's parameters.
 func SSM() *ssm.Client { return ssm.NewFromConfig(config(running.miniStack)) }
 
-// Environment has programs that read AWS's variables call the emulators.
+// Environment returns the variables with which programs call the emulators.
 func Environment() []string {
 	return []string{
-		"AWS_ENDPOINT_URL=" + running.miniStack.endpoint, "AWS_ENDPOINT_URL_DYNAMODB=" + running.dynamoDB.endpoint,
-		"AWS_ACCESS_KEY_ID=" + AccessKey, "AWS_SECRET_ACCESS_KEY=" + SecretKey, "AWS_REGION=" + Region, "AWS_EC2_METADATA_DISABLED=true",
+		"AWS_ENDPOINT_URL=" + running.miniStack.endpoint,
+		"AWS_ENDPOINT_URL_DYNAMODB=" + running.dynamoDB.endpoint,
+		"AWS_ACCESS_KEY_ID=" + AccessKey,
+		"AWS_SECRET_ACCESS_KEY=" + SecretKey,
+		"AWS_REGION=" + Region,
+		"AWS_EC2_METADATA_DISABLED=true",
 	}
 }
 
@@ -142,13 +150,13 @@ func config(p *process) aws.Config {
 	}
 }
 
-// httpClient is shared, and keeps enough connections for tests that run side by side, but none until an emulator closes it:
-// a request that meets that is not repeated, as nothing here retries.
+// httpClient is shared, and keeps enough idle connections for parallel tests. It closes an idle connection before an
+// emulator does, because a request on a connection that the emulator closes fails, and nothing here retries.
 var httpClient = &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 100, IdleConnTimeout: 5 * time.Second}}
 
-// wholeBodies hands net/http a copy of each request's body. The AWS SDK closes its own as soon as an answer begins; an
-// emulator answers so soon that net/http may not have seen the body's end yet, and then drops the connection with the
-// answer unread (https://github.com/aws/aws-sdk-go-v2/issues/2737).
+// wholeBodies passes a copy of each request's body to net/http. The AWS SDK closes its own body as soon as an answer
+// begins. An emulator answers so early that net/http may not have read the body to its end, and then net/http drops the
+// connection with the unread answer (https://github.com/aws/aws-sdk-go-v2/issues/2737).
 type wholeBodies struct{ *http.Client }
 
 func (c wholeBodies) Do(r *http.Request) (*http.Response, error) {
@@ -160,5 +168,5 @@ func (c wholeBodies) Do(r *http.Request) (*http.Response, error) {
 		r = r.Clone(r.Context())
 		r.Body = io.NopCloser(bytes.NewReader(body))
 	}
-	return c.Client.Do(r) //nolint:gosec // requests of the AWS SDK, to our own emulators
+	return c.Client.Do(r) //nolint:gosec // requests of the AWS SDK to the emulators
 }

@@ -14,10 +14,10 @@ import (
 	"time"
 )
 
-// answerLimit is how long an emulator may take to answer for the first time. It takes some seconds, and more on a busy machine.
+// answerLimit is how long an emulator may take until its first answer: some seconds, more on a busy machine.
 const answerLimit = 5 * time.Minute
 
-// process is an emulator that runs.
+// process is a running emulator.
 type process struct {
 	endpoint string // http://127.0.0.1:port
 	log      string // the file with its output
@@ -25,20 +25,20 @@ type process struct {
 	pipe     io.Closer // closing it ends the emulator
 }
 
-// guardian runs its arguments until its own input ends: when the test program closes the pipe, or is gone itself.
+// guardian runs its arguments until its input ends, because the test program closes the pipe or has ended.
 const guardian = `"$@" & child=$!; read -r _; kill -9 "$child"; wait "$child" 2>/dev/null`
 
-// command is how to start an emulator on a port.
+// command describes how to start an emulator on a port.
 type command struct {
 	name string
-	file string   // what make integration installs
-	dir  string   // where it runs
-	env  []string // beside PATH and HOME
+	file string   // installed by make integration
+	dir  string   // the working directory
+	env  []string // in addition to PATH and HOME
 	args []string
-	path string // what answers once the emulator is ready
+	path string // the path that answers once the emulator is ready
 }
 
-// start starts a command, and waits until it answers.
+// start starts a command and waits until it answers.
 func start(c command, port int) (*process, error) {
 	if _, err := os.Stat(c.file); err != nil {
 		return nil, fmt.Errorf("start %s: %w: install it with make integration", c.name, err)
@@ -50,7 +50,9 @@ func start(c command, port int) (*process, error) {
 	}
 	defer func() { _ = output.Close() }()
 	p := &process{endpoint: fmt.Sprintf("http://127.0.0.1:%d", port), log: log}
-	p.shell = exec.Command("sh", append([]string{"-c", guardian, "sh"}, c.args...)...) //nolint:gosec // our own commands
+	p.shell = exec.Command(
+		"sh",
+		append([]string{"-c", guardian, "sh"}, c.args...)...) //nolint:gosec // commands of this package
 	p.shell.Dir, p.shell.Stdout, p.shell.Stderr = c.dir, output, output
 	p.shell.Env = append([]string{"PATH=" + os.Getenv("PATH"), "HOME=" + Home()}, c.env...)
 	if p.pipe, err = p.shell.StdinPipe(); err != nil {
@@ -66,7 +68,7 @@ func start(c command, port int) (*process, error) {
 	return p, nil
 }
 
-// waitUntilItAnswers asks until there is any answer. An emulator has no other way to say that it is ready.
+// waitUntilItAnswers sends requests until one is answered. An emulator does not report otherwise that it is ready.
 func (p *process) waitUntilItAnswers(path string) error {
 	ctx, cancel := context.WithTimeout(context.Background(), answerLimit)
 	defer cancel()
@@ -90,10 +92,10 @@ func (p *process) waitUntilItAnswers(path string) error {
 // stop kills the emulator and waits for its end.
 func (p *process) stop() {
 	_ = p.pipe.Close()
-	_ = p.shell.Wait() // the shell's own status says nothing
+	_ = p.shell.Wait() // the status of the shell has no meaning
 }
 
-// lastWords is the end of the output.
+// lastWords returns the end of the output.
 func (p *process) lastWords() string {
 	text, err := os.ReadFile(p.log)
 	if err != nil {
@@ -103,7 +105,7 @@ func (p *process) lastWords() string {
 	return strings.Join(lines[max(0, len(lines)-15):], "\n")
 }
 
-// freePort is a port of the loopback interface that nobody listens on.
+// freePort returns an unused port of the loopback interface.
 func freePort() (int, error) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

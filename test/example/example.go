@@ -14,7 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Build builds programs as they are deployed, and returns the folder that they are in. Root is the repository's root.
+// Build builds programs as they are deployed and returns their folder. root is the root of the repository.
 func Build(t *testing.T, root string, programs ...string) (folder string) {
 	t.Helper()
 	folder = t.TempDir()
@@ -29,7 +29,7 @@ func Build(t *testing.T, root string, programs ...string) (folder string) {
 }
 
 // Start runs a program that serves HTTP. It returns a function that evaluates the program's flag for ada, "true" or
-// "false", and one that ends the program by a signal and waits for it.
+// "false", and a function that ends the program by a signal and waits for it.
 func Start(t *testing.T, program string, environment ...string) (evaluate func() string, stop func()) {
 	t.Helper()
 	command := exec.Command(program)
@@ -51,7 +51,7 @@ func Start(t *testing.T, program string, environment ...string) (evaluate func()
 		_, _ = io.Copy(t.Output(), log)
 	}()
 	evaluate = func() string {
-		response, err := http.Get(url) //nolint:gosec // the program's
+		response, err := http.Get(url) //nolint:gosec // the URL of the program
 		require.NoError(t, err)
 		defer response.Body.Close()
 		body, err := io.ReadAll(response.Body)

@@ -1,5 +1,6 @@
 // OpenFeature for Node.js with its OFREP provider, for a test that is written in Go. Each line on the input is
-// {"type", "key", "default", "context"}, and each line on the output is the answer: {"value", "variant", "reason", "errorCode"}.
+// {"type", "key", "default", "context"}, and each line on the output is the answer:
+// {"value", "variant", "reason", "errorCode"}.
 // The first line on the input is the agent's address.
 import { createInterface } from "node:readline";
 import { OpenFeature } from "@openfeature/server-sdk";

@@ -25,5 +25,10 @@ for line in sys.stdin:
     attributes = step["context"]
     context = EvaluationContext(attributes.pop("targetingKey", None), attributes)
     details = evaluate[step["type"]](step["key"], step["default"], context)
-    answer = {"value": details.value, "variant": details.variant, "reason": details.reason, "errorCode": details.error_code}
+    answer = {
+        "value": details.value,
+        "variant": details.variant,
+        "reason": details.reason,
+        "errorCode": details.error_code,
+    }
     print(json.dumps(answer, default=str), flush=True)

@@ -1,7 +1,7 @@
 """LaunchDarkly's Python SDK with its own DynamoDB store, for a test that is written in Go.
 
 It reads one JSON document on its input, {"endpoint": URL, "region": ..., "key": ..., "secret": ..., "steps": [...]},
-and writes a JSON list on its output, one answer a step. Each step names a table, a prefix ("" for none), and what to do:
+and writes a JSON list on its output, one answer a step. Each step names a table, a prefix ("" for none), and a command:
 
   init        "data": a whole environment in LaunchDarkly's wire format      -> null
   upsert      "kind": features or segments, "item": the item                 -> null
@@ -13,7 +13,9 @@ and writes a JSON list on its output, one answer a step. Each step names a table
   state       "contexts"                  -> for each context, all flags' state, with reasons
   details     "contexts", "keys"          -> for each context, for each key, [value, variation, reason]
 
-With "stream": URI, a client reads that stream instead of a table. With "bigSegments": true, a client reads big segments from the same table. A client runs in daemon mode and sends nothing. Its store has no cache, except while a client evaluates.
+With "stream": URI, a client reads that stream instead of a table. With "bigSegments": true, a client reads big segments
+from the same table. A client runs in daemon mode and sends nothing. Its store has no cache, except while a client
+evaluates.
 """
 
 import json
@@ -44,7 +46,9 @@ class Steps:
         }
 
     def store(self, step, caching=CacheConfig.disabled()):
-        return DynamoDB.new_feature_store(step["table"], prefix=step["prefix"] or None, dynamodb_opts=self.options, caching=caching)
+        return DynamoDB.new_feature_store(
+            step["table"], prefix=step["prefix"] or None, dynamodb_opts=self.options, caching=caching
+        )
 
     def run(self, step):
         return getattr(self, step["do"])(step)
@@ -86,12 +90,19 @@ class Steps:
 
     def client(self, step):
         if "stream" in step:
-            return LDClient(Config("sdk-key", base_uri=step["stream"], stream_uri=step["stream"], send_events=False, diagnostic_opt_out=True))
+            uri = step["stream"]
+            return LDClient(
+                Config("sdk-key", base_uri=uri, stream_uri=uri, send_events=False, diagnostic_opt_out=True)
+            )
         store = self.store(step, caching=CacheConfig(expiration=600, capacity=10000))
         big = None
         if step.get("bigSegments"):
-            big = BigSegmentsConfig(store=DynamoDB.new_big_segment_store(step["table"], prefix=step["prefix"] or None, dynamodb_opts=self.options))
-        return LDClient(Config("sdk-key", feature_store=store, big_segments=big, use_ldd=True, send_events=False, diagnostic_opt_out=True))
+            prefix = step["prefix"] or None
+            big = BigSegmentsConfig(
+                store=DynamoDB.new_big_segment_store(step["table"], prefix=prefix, dynamodb_opts=self.options)
+            )
+        config = {"feature_store": store, "big_segments": big, "use_ldd": True}
+        return LDClient(Config("sdk-key", **config, send_events=False, diagnostic_opt_out=True))
 
     @staticmethod
     def contexts(step):

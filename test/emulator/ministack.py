@@ -1,16 +1,16 @@
-# MiniStack 1.5.33, with what it has wrong about functions mended:
-# - It fails on "batchItemFailures": null, which Lambda takes for success; and it takes a stream's batch for done whatever
-#   failed in it. Here the whole batch comes again, where Lambda would go on from the first record that failed
+# MiniStack 1.5.33, with corrections where it behaves differently from AWS:
+# - It fails on "batchItemFailures": null, which is success in Lambda, and it drops a stream's batch whatever failed in
+#   it. Here the whole batch is retried; Lambda would continue with the first record that failed
 #   (https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-errorhandling.html).
-# - It kills what a function is doing when the function is updated, or leaves it without a runtime API until its timeout.
+# - When a function is updated, it kills running invocations, or leaves them without a runtime API until their timeout.
 #   Lambda lets running invocations end in their old environments
 #   (https://docs.aws.amazon.com/lambda/latest/dg/configuration-function-zip.html).
 # - It asks IAM for sqs:SendMessageBatch, which does not exist: AWS asks for sqs:SendMessage
 #   (https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessageBatch.html).
-# - Its DescribeTable answers CloudFormation's text "true" or "false" for DeletionProtectionEnabled, where AWS answers a boolean.
+# - Its DescribeTable returns DeletionProtectionEnabled as CloudFormation's text "true" or "false"; AWS returns a boolean.
 # - It does not set AWS_LAMBDA_LOG_FORMAT, so that functions log text whatever their LoggingConfig
 #   (https://docs.aws.amazon.com/lambda/latest/dg/monitoring-cloudwatchlogs-logformat.html).
-# - It refuses alarms on metric math. Here such an alarm is one on the first of its metrics: no alarm is evaluated anyway.
+# - It refuses alarms on metric math. Here such an alarm watches the first of its metrics; no alarm is evaluated anyway.
 import sys
 import threading
 import time
