@@ -107,13 +107,7 @@ func (c *cache) getAll(coll *collection) ([]ldstoretypes.KeyedItemDescriptor, er
 		return c.lastWholeLocked(coll, coll.failure, now)
 	}
 	if query {
-		need := max(c.invalidAll, c.woken)
-		if c.options.ttl == 0 {
-			need = c.seq
-		} else if coll.flight != nil && stale.after(coll.flight.start) > c.options.manyStale {
-			need = coll.flight.start
-		}
-		f := c.joinWholeLocked(coll, need, now)
+		f := c.joinWholeLocked(coll, c.wholeNeedLocked(coll, stale), now)
 		if err := cmp.Or(c.awaitLocked(known, f), f.err); err != nil {
 			return c.lastWholeLocked(coll, err, c.nowLocked())
 		}
@@ -147,6 +141,19 @@ func (c *cache) getAll(coll *collection) ([]ldstoretypes.KeyedItemDescriptor, er
 		}
 	}
 	return c.assembleLocked(coll), nil
+}
+
+// wholeNeedLocked returns the sequence number after which a read of the collection must have started, so that a GetAll
+// may join it. A read with too many invalidations after its start is not joined: each of these keys would need a read of
+// its own.
+func (c *cache) wholeNeedLocked(coll *collection, stale staleEntries) uint64 {
+	switch {
+	case c.options.ttl == 0:
+		return c.seq
+	case coll.flight != nil && stale.after(coll.flight.start) > c.options.manyStale:
+		return coll.flight.start
+	}
+	return max(c.invalidAll, c.woken)
 }
 
 // unread returns the entries without a last known value whose own read is in progress, except those in waited. A read
