@@ -1,5 +1,5 @@
-// Package dynamoclient makes DynamoDB clients without github.com/aws/aws-sdk-go-v2/config, which would double the cold
-// start of a Lambda function: it imports the clients of five more services.
+// Package dynamoclient creates DynamoDB clients without github.com/aws/aws-sdk-go-v2/config. That package imports the
+// clients of five more services, which would double the cold-start time of a Lambda function.
 package dynamoclient
 
 import (
@@ -12,16 +12,16 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 )
 
-// New returns a client made from cfg, or from Lambda's environment if cfg is nil. It calls nothing. The client
-// opens its connections itself and shares them between all of its users.
+// New returns a client configured with cfg, or from Lambda's environment variables if cfg is nil. New makes no call.
+// The client's connections are shared by all of its users.
 //
-// From the environment it takes
+// From the environment variables it takes
 //   - the region: AWS_REGION, or AWS_DEFAULT_REGION;
 //   - credentials: AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_SESSION_TOKEN, or the endpoint in
 //     AWS_CONTAINER_CREDENTIALS_FULL_URI (with AWS_CONTAINER_AUTHORIZATION_TOKEN), which Lambda sets instead in a
 //     process that it restores from a snapshot;
-//   - the endpoint: AWS_ENDPOINT_URL_DYNAMODB, or AWS_ENDPOINT_URL; AWS_USE_FIPS_ENDPOINT;
-//     AWS_USE_DUALSTACK_ENDPOINT.
+//   - the endpoint: AWS_ENDPOINT_URL_DYNAMODB or AWS_ENDPOINT_URL;
+//   - the kind of endpoint: AWS_USE_FIPS_ENDPOINT and AWS_USE_DUALSTACK_ENDPOINT, if they are "true".
 //
 // It returns an error if the region or the credentials are missing.
 func New(cfg *aws.Config) (*dynamodb.Client, error) {
@@ -47,7 +47,7 @@ func fromEnvironment() (*dynamodb.Client, error) {
 	}
 	if problems != nil {
 		problems = append(problems, errors.New(
-			"outside of Lambda, which sets both, pass an aws.Config, for example from config.LoadDefaultConfig"))
+			"Lambda sets both; elsewhere pass an aws.Config, for example from config.LoadDefaultConfig"))
 		return nil, errors.Join(problems...)
 	}
 	if endpoint := first("AWS_ENDPOINT_URL_DYNAMODB", "AWS_ENDPOINT_URL"); endpoint != "" {
@@ -62,8 +62,8 @@ func fromEnvironment() (*dynamodb.Client, error) {
 	return dynamodb.New(options), nil
 }
 
-// provider returns the credentials of the environment, or nil if it has none. Those of an endpoint expire, so they are
-// fetched again in time.
+// provider returns the credentials from the environment variables, or nil if there are none. Credentials from an
+// endpoint expire, so they are fetched again before that.
 func provider() aws.CredentialsProvider {
 	key, secret := os.Getenv("AWS_ACCESS_KEY_ID"), os.Getenv("AWS_SECRET_ACCESS_KEY")
 	if key != "" && secret != "" {
@@ -77,7 +77,7 @@ func provider() aws.CredentialsProvider {
 	return nil
 }
 
-// first returns the first of the variables that is set, or "".
+// first returns the value of the first variable that is set, or "".
 func first(variables ...string) string {
 	for _, variable := range variables {
 		if value := os.Getenv(variable); value != "" {

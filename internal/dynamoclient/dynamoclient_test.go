@@ -20,14 +20,14 @@ import (
 func setenv(t *testing.T, variables map[string]string) {
 	for _, name := range []string{
 		"AWS_REGION", "AWS_DEFAULT_REGION", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN",
-		"AWS_CONTAINER_CREDENTIALS_FULL_URI", "AWS_CONTAINER_AUTHORIZATION_TOKEN", "AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_DYNAMODB",
-		"AWS_USE_FIPS_ENDPOINT", "AWS_USE_DUALSTACK_ENDPOINT",
+		"AWS_CONTAINER_CREDENTIALS_FULL_URI", "AWS_CONTAINER_AUTHORIZATION_TOKEN", "AWS_ENDPOINT_URL",
+		"AWS_ENDPOINT_URL_DYNAMODB", "AWS_USE_FIPS_ENDPOINT", "AWS_USE_DUALSTACK_ENDPOINT",
 	} {
 		t.Setenv(name, variables[name])
 	}
 }
 
-// table answers each DynamoDB request with no tables, and keeps the headers of the latest one.
+// table serves ListTables with an empty list. last has the headers of the latest request.
 func table(t *testing.T) (url string, last *http.Header) {
 	last = new(http.Header)
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -42,11 +42,14 @@ func table(t *testing.T) (url string, last *http.Header) {
 func TestLambdasEnvironment(t *testing.T) {
 	url, last := table(t)
 	for name, variables := range map[string]map[string]string{
-		"the service's endpoint": {"AWS_REGION": "eu-west-1", "AWS_ENDPOINT_URL_DYNAMODB": url, "AWS_ENDPOINT_URL": "http://localhost:1"},
-		"any endpoint":           {"AWS_DEFAULT_REGION": "eu-west-1", "AWS_ENDPOINT_URL": url},
+		"DynamoDB's endpoint": {
+			"AWS_REGION": "eu-west-1", "AWS_ENDPOINT_URL_DYNAMODB": url, "AWS_ENDPOINT_URL": "http://localhost:1",
+		},
+		"the general endpoint": {"AWS_DEFAULT_REGION": "eu-west-1", "AWS_ENDPOINT_URL": url},
 	} {
 		t.Run(name, func(t *testing.T) {
-			variables["AWS_ACCESS_KEY_ID"], variables["AWS_SECRET_ACCESS_KEY"], variables["AWS_SESSION_TOKEN"] = "AKID", "secret", "token"
+			variables["AWS_ACCESS_KEY_ID"], variables["AWS_SECRET_ACCESS_KEY"] = "AKID", "secret"
+			variables["AWS_SESSION_TOKEN"] = "token"
 			setenv(t, variables)
 			client, err := dynamoclient.New(nil)
 			require.NoError(t, err)
@@ -54,19 +57,20 @@ func TestLambdasEnvironment(t *testing.T) {
 			require.NoError(t, err)
 			assert.Contains(t, last.Get("Authorization"), "Credential=AKID/")
 			assert.Contains(t, last.Get("Authorization"), "/eu-west-1/dynamodb/")
-			assert.Equal(t, "token", last.Get("X-Amz-Security-Token"), "temporary credentials do not work without it")
+			assert.Equal(t, "token", last.Get("X-Amz-Security-Token"), "temporary credentials need the token")
 		})
 	}
 }
 
-// A restored process has no keys in its environment: those of the snapshot may have expired.
+// A process that was restored from a snapshot has no keys in its environment, because they may have expired.
 func TestCredentialsOfARestoredProcess(t *testing.T) {
 	url, last := table(t)
 	fetched := 0
 	endpoint := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		fetched++
 		assert.Equal(t, "restored", r.Header.Get("Authorization"))
-		_, _ = fmt.Fprint(w, `{"AccessKeyId":"FETCHED","SecretAccessKey":"secret","Token":"fresh","Expiration":"2999-01-01T00:00:00Z"}`)
+		_, _ = fmt.Fprint(w, `{"AccessKeyId":"FETCHED","SecretAccessKey":"secret","Token":"fresh",
+			"Expiration":"2999-01-01T00:00:00Z"}`)
 	}))
 	defer endpoint.Close()
 	setenv(t, map[string]string{
@@ -96,7 +100,7 @@ func TestKindsOfEndpoints(t *testing.T) {
 	assert.Nil(t, client.Options().BaseEndpoint)
 }
 
-func TestWhatIsMissingIsSaidAtOnce(t *testing.T) {
+func TestAllMissingVariablesAreReportedTogether(t *testing.T) {
 	setenv(t, nil)
 	_, err := dynamoclient.New(nil)
 	for _, want := range []string{"AWS_REGION is not set", "AWS_ACCESS_KEY_ID is not set", "pass an aws.Config"} {
@@ -109,12 +113,15 @@ func TestWhatIsMissingIsSaidAtOnce(t *testing.T) {
 	assert.Equal(t, "eu-west-1", client.Options().Region)
 }
 
-// The packages that a Lambda function imports do not import what only a configuration file needs. make lint has the
-// same check.
+// The packages that a Lambda function imports do not import the packages that only a configuration file needs. make
+// lint has the same check.
 func TestConfigIsNotImported(t *testing.T) {
-	out, err := exec.Command("go", "list", "-deps", "../../dynamostore", "../../journal", "../../cachedstore").CombinedOutput()
+	list := exec.Command("go", "list", "-deps", "../../dynamostore", "../../journal", "../../cachedstore")
+	out, err := list.CombinedOutput()
 	require.NoError(t, err, "%s", out)
-	for _, tooMuch := range []string{"/config", "/service/sts", "/service/sso", "/feature/ec2/imds", "/service/sns", "/service/sqs"} {
-		assert.NotContains(t, strings.Split(string(out), "\n"), "github.com/aws/aws-sdk-go-v2"+tooMuch)
+	for _, path := range []string{
+		"/config", "/service/sts", "/service/sso", "/feature/ec2/imds", "/service/sns", "/service/sqs",
+	} {
+		assert.NotContains(t, strings.Split(string(out), "\n"), "github.com/aws/aws-sdk-go-v2"+path)
 	}
 }

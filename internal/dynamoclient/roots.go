@@ -18,21 +18,21 @@ import (
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 )
 
-// Before its first TLS connection a Go program parses all certificates that the machine trusts, about 140. That
-// takes longer than everything else in the connection. DynamoDB's certificates are signed by Amazon, so a dialer
-// first verifies the server with the few of these certificates that name Amazon, and with all of them only if that
-// fails. So it trusts exactly what the machine trusts.
+// Before its first TLS connection, a Go program parses all root certificates of the machine, about 140. That takes
+// longer than everything else in the connection. DynamoDB's certificates are signed by Amazon. So tlsDialer first
+// verifies the server with the few root certificates that name Amazon, and with all of them only if that fails. So it
+// trusts exactly what the machine trusts.
 
-// certificateFiles are the places where Linux distributions keep the certificates, as crypto/x509 has them. The
-// first is that of Amazon Linux.
+// certificateFiles are the paths where Linux distributions store the root certificates, as in crypto/x509. The first is
+// that of Amazon Linux.
 var certificateFiles = []string{
 	"/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/certs/ca-certificates.crt", "/etc/ssl/cert.pem",
 }
 
-// handshakeLimit is the time for one handshake. A transport's own limit does not apply to its DialTLSContext.
+// handshakeLimit is the timeout of one handshake. A transport's own timeout does not apply to its DialTLSContext.
 const handshakeLimit = 10 * time.Second
 
-// amazonRoots returns those of the machine's certificates that name Amazon; nil if there are none.
+// amazonRoots returns the machine's root certificates that name Amazon, or nil if there are none.
 var amazonRoots = sync.OnceValue(func() *x509.CertPool {
 	files := certificateFiles
 	if file := os.Getenv("SSL_CERT_FILE"); file != "" {
@@ -46,9 +46,9 @@ var amazonRoots = sync.OnceValue(func() *x509.CertPool {
 	return nil
 })
 
-// namingAmazon returns those certificates of a bundle that name Amazon; nil if there are none. It looks for the
-// name in the encoded certificates, since decoding them all takes half as long as parsing them. A name that a line
-// break splits in every place is missed; then all certificates are used.
+// namingAmazon returns the certificates of a bundle that name Amazon, or nil if there are none. It searches the encoded
+// certificates for the name, because decoding all of them takes half as long as parsing them. It misses a certificate
+// in which line breaks split every occurrence of the name. If it finds no certificate, all certificates are used.
 func namingAmazon(bundle []byte) *x509.CertPool {
 	begin := []byte("-----BEGIN CERTIFICATE-----")
 	pool, found := x509.NewCertPool(), false
@@ -63,7 +63,7 @@ func namingAmazon(bundle []byte) *x509.CertPool {
 				break
 			}
 			if certificate, err := x509.ParseCertificate(block.Bytes); err == nil {
-				pool.AddCert(certificate) // a second time changes nothing
+				pool.AddCert(certificate) // adding it twice has no effect
 				found = true
 			}
 			rest = after
@@ -75,8 +75,8 @@ func namingAmazon(bundle []byte) *x509.CertPool {
 	return pool
 }
 
-// base64Forms returns the three ways in which a name can appear in base64, which encodes three bytes as four
-// characters: without the characters at its ends that depend on the bytes around it.
+// base64Forms returns the three forms of a name in base64, which encodes three bytes as four characters. Each form
+// omits the characters at its ends that depend on the bytes around the name.
 func base64Forms(name string) (forms [][]byte) {
 	for before := range 3 {
 		encoded := base64.StdEncoding.AppendEncode(nil, append(make([]byte, before), name...))
@@ -87,9 +87,9 @@ func base64Forms(name string) (forms [][]byte) {
 
 // tlsDialer makes the TLS connections of a transport.
 type tlsDialer struct {
-	dial    func(ctx context.Context, network, address string) (net.Conn, error) // the transport's own
-	config  *tls.Config                                                          // the transport's own
-	useFull atomic.Bool                                                          // Amazon's roots did not do
+	dial    func(ctx context.Context, network, address string) (net.Conn, error) // the transport's DialContext
+	config  *tls.Config                                                          // the transport's TLSClientConfig
+	useFull atomic.Bool                                                          // Amazon's roots were not enough
 }
 
 // newHTTPClient returns the AWS SDK's default HTTP client with a tlsDialer.
@@ -110,7 +110,7 @@ func (d *tlsDialer) dialTLS(ctx context.Context, network, address string) (net.C
 	return d.handshake(ctx, network, address, nil)
 }
 
-// handshake makes a connection whose server is verified with roots, or with all that the machine trusts if it is nil.
+// handshake makes a connection. It verifies the server with roots, or with all of the machine's roots if roots is nil.
 func (d *tlsDialer) handshake(ctx context.Context, network, address string, roots *x509.CertPool) (net.Conn, error) {
 	host, _, err := net.SplitHostPort(address)
 	if err != nil {

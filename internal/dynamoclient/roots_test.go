@@ -53,7 +53,7 @@ func (a authority) pem() []byte {
 	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: a.certificate.Raw})
 }
 
-// server has a certificate of the authority, and counts connections. It answers "ok".
+// server returns a server with a certificate of the authority. It answers "ok", and counts connections.
 func (a authority) server(t *testing.T, ip net.IP) (server *httptest.Server, connections func() int) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	require.NoError(t, err)
@@ -65,7 +65,8 @@ func (a authority) server(t *testing.T, ip net.IP) (server *httptest.Server, con
 	require.NoError(t, err)
 	var mu sync.Mutex // guards count
 	count := 0
-	server = httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("ok")) }))
+	ok := func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("ok")) }
+	server = httptest.NewUnstartedServer(http.HandlerFunc(ok))
 	server.TLS = &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}}}
 	server.Config.ConnState = func(_ net.Conn, state http.ConnState) {
 		if state == http.StateNew {
@@ -85,11 +86,15 @@ func (a authority) server(t *testing.T, ip net.IP) (server *httptest.Server, con
 }
 
 // The machine trusts amazon and corporate, but not unknown.
-var amazon, corporate, unknown = newAuthority("Amazon", "Test Root CA 1"), newAuthority("Corporate", "Proxy"), newAuthority("Amazon", "Nobody's")
+var (
+	amazon    = newAuthority("Amazon", "Test Root CA 1")
+	corporate = newAuthority("Corporate", "Proxy")
+	unknown   = newAuthority("Amazon", "Unknown")
+)
 
 var loopback = net.IPv4(127, 0, 0, 1)
 
-// The Go library reads the machine's certificates once, so they are the same for all tests.
+// The Go library reads the machine's certificates once, so all tests use the same certificates.
 func TestMain(m *testing.M) {
 	folder, err := os.MkdirTemp("", "")
 	if err != nil {
@@ -126,25 +131,25 @@ func TestAmazonsServersNeedOneConnection(t *testing.T) {
 	assert.Equal(t, 1, connections())
 }
 
-// A proxy that signs by itself, as companies have, costs a second connection, once.
-func TestServersOfOthersAreTrustedAsTheMachineDoes(t *testing.T) {
+// A company's proxy with its own root certificate costs one additional connection.
+func TestOtherServersAreTrustedIfTheMachineTrustsThem(t *testing.T) {
 	server, connections := corporate.server(t, loopback)
 	server.Config.SetKeepAlivesEnabled(false)
 	require.NoError(t, get(t, server.URL, 3))
 	assert.Equal(t, 4, connections())
 }
 
-func TestWhatTheMachineDoesNotTrustIsRefused(t *testing.T) {
+func TestUntrustedServersAreRefused(t *testing.T) {
 	server, _ := unknown.server(t, loopback)
 	var untrusted x509.UnknownAuthorityError
-	require.ErrorAs(t, get(t, server.URL, 1), &untrusted, "that a name has Amazon in it is no proof")
+	require.ErrorAs(t, get(t, server.URL, 1), &untrusted, "the name Amazon alone proves nothing")
 	server, connections := amazon.server(t, net.IPv4(127, 0, 0, 2))
 	var otherHost x509.HostnameError
 	require.ErrorAs(t, get(t, server.URL, 1), &otherHost)
 	assert.Equal(t, 1, connections())
 }
 
-// Wherever the name begins in the certificate, its base64 is found.
+// The name is found in base64 at every position in the certificate.
 func TestBase64Forms(t *testing.T) {
 	bundle := corporate.pem()
 	assert.Nil(t, namingAmazon(bundle))
@@ -155,5 +160,5 @@ func TestBase64Forms(t *testing.T) {
 	found := namingAmazon(bundle)
 	require.NotNil(t, found)
 	assert.Len(t, found.Subjects(), 5) //nolint:staticcheck // it is not the system's pool
-	assert.Nil(t, namingAmazon([]byte("-----BEGIN CERTIFICATE-----\nQW1hem9u\n")), "a bundle that is broken")
+	assert.Nil(t, namingAmazon([]byte("-----BEGIN CERTIFICATE-----\nQW1hem9u\n")), "a broken bundle")
 }

@@ -1,9 +1,9 @@
-// Package emf writes log lines that CloudWatch reads as metrics too: the embedded metric format
-// (https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html).
+// Package emf writes log lines that CloudWatch also reads as metrics, in the embedded metric format. See AWS,
+// "CloudWatch embedded metric format specification".
 //
-// The line's own attributes are the metrics' values, so one line per batch serves people and alarms. It needs a
-// logger that writes JSON to standard output with attributes at the top level, as in Lambda. With any other logger the
-// line is an ordinary log line.
+// The metrics' values are the line's own attributes, so one line for each batch is enough for people and for alarms.
+// The logger must write JSON to standard output with attributes at the top level, as in Lambda. With any other logger
+// the line is an ordinary log line.
 package emf
 
 import (
@@ -16,17 +16,17 @@ import (
 	"github.com/aws/aws-lambda-go/lambdacontext"
 )
 
-// Namespace is where CloudWatch shows warmflags's metrics.
+// Namespace is the CloudWatch namespace of warmflags' metrics.
 const Namespace = "warmflags"
 
-// Metric is one value. Make it with [Count], [Bytes], [Seconds] or [Milliseconds].
+// Metric is one value. Create it with [Count], [Bytes], [Seconds] or [Milliseconds].
 type Metric struct {
-	name  string // the attribute's name in the line, and the metric's in CloudWatch
+	name  string // the name of the attribute in the line and of the metric in CloudWatch
 	unit  string
 	value float64
 }
 
-// Count returns the metric of a number of things.
+// Count returns the metric of a number.
 func Count(name string, n int) Metric { return Metric{name, "Count", float64(n)} }
 
 // Bytes returns the metric of a size in bytes.
@@ -40,15 +40,17 @@ func Milliseconds(name string, d time.Duration) Metric {
 	return Metric{name, "Milliseconds", float64(d) / float64(time.Millisecond)}
 }
 
-// Dimension distinguishes metrics of one name. CloudWatch bills each combination of values as a metric of its own: use few.
+// Dimension distinguishes metrics with the same name. CloudWatch bills each combination of values as one metric, so use
+// few dimensions.
 type Dimension struct{ Name, Value string }
 
-// noValue stands for the empty string: CloudWatch has no empty dimension value.
+// noValue replaces the empty string, because CloudWatch does not accept an empty dimension value.
 const noValue = "-"
 
-// encoded returns the value as CloudWatch accepts it. CloudWatch drops a metric silently when a dimension's value is empty,
-// blank, or has control or non-ASCII characters. So each byte outside of the printable ASCII characters, a blank and "%" are
-// percent-encoded; the empty value is "-", and the value "-" is "%2D". Different values stay different.
+// encoded returns the value in a form that CloudWatch accepts. CloudWatch silently drops a metric if the value of a
+// dimension is empty, blank, or has control or non-ASCII characters. So blanks, "%" and all bytes that are not
+// printable ASCII are percent-encoded. The empty value becomes "-", and the value "-" becomes "%2D". Different values
+// have different encodings.
 func (d Dimension) encoded() string {
 	switch d.Value {
 	case "":
@@ -83,7 +85,8 @@ type definition struct {
 	Unit string `json:"Unit"`
 }
 
-// Function returns the dimension FunctionName, which distinguishes two stacks in one account. Outside of Lambda there is none.
+// Function returns the dimension FunctionName, which distinguishes two stacks in one account. Outside of Lambda it
+// returns nil.
 func Function() []Dimension {
 	if lambdacontext.FunctionName == "" {
 		return nil
@@ -91,8 +94,9 @@ func Function() []Dimension {
 	return []Dimension{{Name: "FunctionName", Value: lambdacontext.FunctionName}}
 }
 
-// Attrs returns the attributes that make CloudWatch read a line as metrics: the values of metrics and dimensions, and the
-// declaration of both. At most 100 metrics and 30 dimensions; at is when they were measured. Write the line with [Log].
+// Attrs returns the attributes that make CloudWatch read a line as metrics: the values of metrics and dimensions, and
+// their declarations. There may be at most 100 metrics and 30 dimensions. The metrics' time is at. Write the line with
+// [Log].
 func Attrs(at time.Time, dimensions []Dimension, metrics []Metric) []slog.Attr {
 	d := directive{Namespace: Namespace, Dimensions: [][]string{{}}, Metrics: []definition{}}
 	attrs := make([]slog.Attr, 0, len(dimensions)+len(metrics)+1)
@@ -107,13 +111,14 @@ func Attrs(at time.Time, dimensions []Dimension, metrics []Metric) []slog.Attr {
 	return append(attrs, slog.Any("_aws", metadata{at.UnixMilli(), []directive{d}}))
 }
 
-// Log writes one line whatever level the logger has. A line that the logger would drop gets the lowest level that it
-// writes: Lambda's own filter compares the line's level too, and an alarm must not depend on how much is logged.
+// Log writes one line, whatever the logger's level is, because an alarm must not depend on the log level. If the logger
+// would drop the line, Log raises the line's level to the lowest one that the logger writes, because Lambda's own
+// filter compares the line's level too.
 func Log(ctx context.Context, logger *slog.Logger, level slog.Level, message string, attrs ...slog.Attr) {
 	for !logger.Enabled(ctx, level) && level < slog.LevelError {
 		level += slog.LevelWarn - slog.LevelInfo
 	}
 	r := slog.NewRecord(time.Now(), level, message, 0)
 	r.AddAttrs(attrs...)
-	_ = logger.Handler().Handle(ctx, r) // as slog's own methods do: no caller can do anything about it
+	_ = logger.Handler().Handle(ctx, r) // slog's own methods ignore this error too
 }

@@ -1,9 +1,11 @@
 package emf_test
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
+	"fmt"
 	"log/slog"
-	"os"
 	"strings"
 	"testing"
 	"time"
@@ -23,13 +25,39 @@ func ExampleAttrs() {
 		}
 		return a
 	}}
-	logger := slog.New(slog.NewJSONHandler(os.Stdout, withoutTime))
+	var line bytes.Buffer
+	logger := slog.New(slog.NewJSONHandler(&line, withoutTime))
 	attrs := emf.Attrs(at, nil, []emf.Metric{emf.Count("Records", 3)})
 	logger.LogAttrs(context.Background(), slog.LevelInfo, "stream batch", attrs...)
-	// Output: {"level":"INFO","msg":"stream batch","Records":3,"_aws":{"Timestamp":1700000000123,"CloudWatchMetrics":[{"Namespace":"warmflags","Dimensions":[[]],"Metrics":[{"Name":"Records","Unit":"Count"}]}]}}
+	var indented bytes.Buffer
+	_ = json.Indent(&indented, line.Bytes(), "", "  ")
+	fmt.Println(indented.String())
+	// Output:
+	// {
+	//   "level": "INFO",
+	//   "msg": "stream batch",
+	//   "Records": 3,
+	//   "_aws": {
+	//     "Timestamp": 1700000000123,
+	//     "CloudWatchMetrics": [
+	//       {
+	//         "Namespace": "warmflags",
+	//         "Dimensions": [
+	//           []
+	//         ],
+	//         "Metrics": [
+	//           {
+	//             "Name": "Records",
+	//             "Unit": "Count"
+	//           }
+	//         ]
+	//       }
+	//     ]
+	//   }
+	// }
 }
 
-func TestEveryNameThatIsDeclaredIsInTheLine(t *testing.T) {
+func TestTheLineHasEveryDeclaredName(t *testing.T) {
 	var out strings.Builder
 	attrs := emf.Attrs(at, []emf.Dimension{{Name: "Prefix", Value: "staging"}}, []emf.Metric{
 		emf.Seconds("Age", 500*time.Millisecond), emf.Bytes("Size", 7), emf.Milliseconds("Took", 1500*time.Microsecond),
@@ -43,23 +71,28 @@ func TestEveryNameThatIsDeclaredIsInTheLine(t *testing.T) {
 	}
 }
 
-// CloudWatch drops what it cannot accept without a word: https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_Dimension.html
+// CloudWatch silently drops metrics with values that it does not accept:
+// https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_Dimension.html
 func TestDimensionsAreEncoded(t *testing.T) {
 	for value, want := range map[string]string{
 		"staging": "staging", "eu:production/1": "eu:production/1", "": "-", "-": "%2D", "--": "--",
-		"größe": "gr%C3%B6%C3%9Fe", " ": "%20", "a\tb": "a%09b", "100%": "100%25", "%2D": "%252D", "\xff\x7f": "%FF%7F",
+		"größe": "gr%C3%B6%C3%9Fe", " ": "%20", "a\tb": "a%09b", "100%": "100%25", "%2D": "%252D",
+		"\xff\x7f": "%FF%7F",
 	} {
-		assert.Equal(t, want, emf.Attrs(at, []emf.Dimension{{Name: "Prefix", Value: value}}, nil)[0].Value.String(), "%q", value)
+		attrs := emf.Attrs(at, []emf.Dimension{{Name: "Prefix", Value: value}}, nil)
+		assert.Equal(t, want, attrs[0].Value.String(), "%q", value)
 	}
 }
 
-func TestLogWritesMetricsWhateverTheLevel(t *testing.T) {
+func TestLogWritesMetricsAtEveryLevel(t *testing.T) {
 	for level, want := range map[slog.Level]string{
-		slog.LevelDebug: "INFO", slog.LevelInfo: "INFO", slog.LevelWarn: "WARN", slog.LevelError: "ERROR", slog.LevelError + 4: "ERROR",
+		slog.LevelDebug: "INFO", slog.LevelInfo: "INFO", slog.LevelWarn: "WARN", slog.LevelError: "ERROR",
+		slog.LevelError + 4: "ERROR",
 	} {
 		var out strings.Builder
 		logger := slog.New(slog.NewJSONHandler(&out, &slog.HandlerOptions{Level: level}))
-		emf.Log(t.Context(), logger, slog.LevelInfo, "line", emf.Attrs(at, nil, []emf.Metric{emf.Count("Records", 3)})...)
+		attrs := emf.Attrs(at, nil, []emf.Metric{emf.Count("Records", 3)})
+		emf.Log(t.Context(), logger, slog.LevelInfo, "line", attrs...)
 		assert.Contains(t, out.String(), `"level":"`+want+`"`, "a logger of level %v", level)
 		assert.Contains(t, out.String(), `"Records":3`)
 	}

@@ -9,30 +9,32 @@ import (
 	"net/http"
 )
 
-// API is Lambda's extensions API for one registered extension. Make one with [Register].
+// API is Lambda's extensions API for one registered extension. Create one with [Register].
 type API struct {
 	client  *http.Client // without a timeout: the answer to a request for the next event can take hours
 	baseURL string
-	id      string // of the extension
+	id      string // the extension's ID
 }
 
 // Types of an [Event].
 const (
 	Invoke   = "INVOKE"
-	Shutdown = "SHUTDOWN" // internal extensions do not get it
+	Shutdown = "SHUTDOWN" // not sent to internal extensions
 )
 
-// Event is what Lambda sends an extension.
+// Event is an event that Lambda sends to an extension.
 type Event struct {
 	Type       string `json:"eventType"`
 	RequestID  string `json:"requestId"`
 	DeadlineMs int64  `json:"deadlineMs"` // Unix time at which the invocation or the shutdown must have ended
 }
 
-// Register registers an extension for some types of events. An external extension's name must be that of its executable
-// file. Lambda closes registration when the function asks for its first invocation.
+// Register registers an extension for some types of events. The name of an external extension must be the name of its
+// executable file. Lambda refuses a registration after the function has asked for its first invocation.
 func Register(ctx context.Context, address, name string, events []string) (*API, error) {
-	a := &API{client: &http.Client{Transport: &http.Transport{}}, baseURL: "http://" + address + "/2020-01-01/extension/"}
+	a := &API{
+		client: &http.Client{Transport: &http.Transport{}}, baseURL: "http://" + address + "/2020-01-01/extension/",
+	}
 	body, err := json.Marshal(map[string][]string{"events": events})
 	if err != nil {
 		return nil, err
@@ -50,7 +52,8 @@ func Register(ctx context.Context, address, name string, events []string) (*API,
 	return a, nil
 }
 
-// Next asks for the next event, and waits for it. That it asks says that the extension is done with the event before.
+// Next asks for the next event, and waits for it. For Lambda, this call also means that the extension has finished the
+// previous event.
 func (a *API) Next(ctx context.Context) (Event, error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, a.baseURL+"event/next", nil)
 	if err != nil {

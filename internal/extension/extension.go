@@ -25,32 +25,32 @@ const (
 	DefaultInterval    = 5 * time.Second
 )
 
-// deadlineMargin is how long before the invocation's deadline a flush must have ended.
+// deadlineMargin is the time between the end of a flush and the invocation's deadline.
 const deadlineMargin = 100 * time.Millisecond
 
-// shutdownBudget is the time for a flush at SIGTERM. Lambda allows 300 ms where the function has external extensions
-// too, and 500 ms otherwise.
+// shutdownBudget is the time for a flush at SIGTERM. Lambda allows 300 ms if the function has external extensions too,
+// and 500 ms otherwise.
 const shutdownBudget = 250 * time.Millisecond
 
-// Flusher is what an extension needs of LaunchDarkly's client.
+// Flusher is the part of LaunchDarkly's client that an extension uses.
 type Flusher interface {
-	// FlushAndWait sends the events that were recorded so far, and reports whether it was done within timeout. Without
-	// events it returns at once.
+	// FlushAndWait sends the events that were recorded so far, and reports whether they were sent within timeout.
+	// Without events it returns at once.
 	FlushAndWait(timeout time.Duration) bool
 }
 
 // Config configures an extension.
 type Config struct {
 	Client      Flusher
-	FlushBudget time.Duration       // for a flush after an answer; 0 means DefaultFlushBudget
-	Interval    time.Duration       // from the beginning of a flush to the next one, at least; 0 means DefaultInterval
+	FlushBudget time.Duration       // timeout of a flush after an answer; 0 means DefaultFlushBudget
+	Interval    time.Duration       // shortest time between the beginnings of two flushes; 0 means DefaultInterval
 	Logger      *slog.Logger        // nil means slog.Default()
 	Getenv      func(string) string // nil means os.Getenv
 	Clock       func() clock.Instant
 }
 
-// Extension is a registered extension. Make one with [Start]. Its methods are safe for concurrent use, and a nil
-// Extension does nothing.
+// Extension is a registered extension. Create one with [Start]. Its methods are safe for concurrent use. The methods of
+// a nil Extension do nothing.
 type Extension struct {
 	config  Config
 	next    func(context.Context) (Event, error) // asks Lambda for the next event
@@ -61,14 +61,15 @@ type Extension struct {
 	ended    string        // request ID of the latest invocation whose handler returned
 	change   chan struct{} // closed and replaced when ended changes
 	flushed  clock.Instant // when the latest flush began; zero if none did
-	flushing bool          // a flush has not returned
+	flushing bool          // a call of FlushAndWait has not returned
 }
 
-// extensions counts the extensions of this process, since Lambda refuses a second one of the same name.
+// extensions counts the extensions of this process, because Lambda refuses a second extension with the same name.
 var extensions atomic.Int64
 
-// Start registers an extension that sends the client's events. Call it before lambda.Start: Lambda refuses it later.
-// Outside of Lambda it returns nil, which sends nothing: there the client's own timer does. Close ends the extension.
+// Start registers an extension that sends the client's events. Call it before lambda.Start, because Lambda refuses it
+// later. Outside of Lambda it returns a nil Extension, which does nothing; the client sends its events on its own
+// timer. [Extension.Close] ends the extension.
 func Start(ctx context.Context, config Config) (*Extension, error) {
 	config = config.withDefaults()
 	address := config.Getenv("AWS_LAMBDA_RUNTIME_API")
@@ -76,12 +77,12 @@ func Start(ctx context.Context, config Config) (*Extension, error) {
 		return nil, nil //nolint:nilnil // a nil Extension is valid
 	}
 	if config.Client == nil || config.FlushBudget < 0 || config.Interval < 0 {
-		return nil, fmt.Errorf("start extension: client %v, flush budget %v and interval %v: none may be nil or negative",
+		return nil, fmt.Errorf("start extension: client %v, flush budget %v, interval %v: none may be nil or negative",
 			config.Client, config.FlushBudget, config.Interval)
 	}
 	events := []string{Invoke}
 	if config.Getenv("AWS_LAMBDA_MAX_CONCURRENCY") != "" {
-		events = []string{} // none is allowed there; an extension still makes Lambda send SIGTERM
+		events = []string{} // no events are allowed; with a registered extension, Lambda still sends SIGTERM
 	}
 	name := "warmflags"
 	if n := extensions.Add(1); n > 1 {
@@ -94,7 +95,7 @@ func Start(ctx context.Context, config Config) (*Extension, error) {
 	life, cancel := context.WithCancel(context.Background())
 	e := &Extension{config: config, next: api.Next, cancel: cancel, change: make(chan struct{})}
 	terminated := make(chan os.Signal, 1)
-	signal.Notify(terminated, syscall.SIGTERM) // Lambda sends it because an extension is registered
+	signal.Notify(terminated, syscall.SIGTERM) // Lambda sends SIGTERM only if an extension is registered
 	e.running.Go(func() {
 		defer signal.Stop(terminated)
 		select {
@@ -126,8 +127,8 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
-// run asks for one event after the other. Each request but the first ends an invocation as far as the extension is
-// concerned, so it is delayed until the flush ended.
+// run asks for one event after the other. Each request except the first allows Lambda to end the previous invocation,
+// so run delays it until the flush has ended.
 func (e *Extension) run(ctx context.Context) {
 	for {
 		invocation, err := e.next(ctx)
@@ -135,7 +136,7 @@ func (e *Extension) run(ctx context.Context) {
 			return
 		}
 		if err != nil {
-			e.config.Logger.Error("events are no longer sent after each answer: the extension failed", "error", err)
+			e.config.Logger.Error("the extension failed; events are no longer sent after answers", "error", err)
 			return
 		}
 		if !e.due() {
@@ -173,8 +174,9 @@ func (e *Extension) await(ctx context.Context, requestID string) bool {
 	}
 }
 
-// flush sends the client's events. It returns when they are sent, when the budget is used up, or when ctx ends. There
-// is one flush at a time, since FlushAndWait can take longer than its timeout while the client's queue is full.
+// flush sends the client's events. It returns when they are sent, when the budget is used up, or when ctx ends. Because
+// FlushAndWait can take longer than its timeout while the client's queue is full, flush does nothing while an earlier
+// call of FlushAndWait is running.
 func (e *Extension) flush(ctx context.Context, budget time.Duration) {
 	if deadline, ok := ctx.Deadline(); ok {
 		budget = min(budget, time.Until(deadline))
@@ -187,7 +189,7 @@ func (e *Extension) flush(ctx context.Context, budget time.Duration) {
 	e.flushing, e.flushed = true, e.config.Clock()
 	e.mu.Unlock()
 	done := make(chan struct{})
-	go func() { // it ends when the client does
+	go func() { // ends when FlushAndWait returns
 		defer close(done)
 		e.config.Client.FlushAndWait(budget)
 		e.mu.Lock()
@@ -202,7 +204,7 @@ func (e *Extension) flush(ctx context.Context, budget time.Duration) {
 	}
 }
 
-// Ended tells the extension that the handler of ctx's invocation has returned.
+// Ended must be called when the handler of ctx's invocation has returned.
 func (e *Extension) Ended(ctx context.Context) {
 	invocation, ok := lambdacontext.FromContext(ctx)
 	if e == nil || !ok {
@@ -215,7 +217,7 @@ func (e *Extension) Ended(ctx context.Context) {
 	e.change = make(chan struct{})
 }
 
-// Handler wraps a Lambda handler, so that the extension knows when an invocation has ended.
+// Handler wraps a Lambda handler with calls of [Extension.Ended].
 func (e *Extension) Handler(h lambda.Handler) lambda.Handler {
 	if e == nil {
 		return h
@@ -234,7 +236,8 @@ func (h handler) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 	return h.inner.Invoke(ctx, payload)
 }
 
-// Close ends the extension, and returns nil when its goroutines have ended, or ctx's error. It does not flush.
+// Close ends the extension. It returns nil when the extension's goroutines have ended, or ctx's error. It does not
+// flush.
 func (e *Extension) Close(ctx context.Context) error {
 	if e == nil {
 		return nil

@@ -18,7 +18,7 @@ import (
 	"github.com/warmflags/warmflags/internal/clock"
 )
 
-// client is a client with events. It takes its time to send them.
+// client is a client whose flushes take some time.
 type client struct {
 	takes time.Duration
 
@@ -43,7 +43,7 @@ func (c *client) flushes() []time.Duration {
 	return timeouts
 }
 
-// fakeLambda is Lambda, as an extension sees it.
+// fakeLambda is Lambda's side of the extensions API.
 type fakeLambda struct {
 	*Extension
 	client *client
@@ -59,12 +59,16 @@ func bubble(t *testing.T, config Config, takes time.Duration, test func(t *testi
 		l := &fakeLambda{client: &client{takes: takes}, asked: make(chan struct{}, 100), events: make(chan Event)}
 		start := time.Now()
 		config.Client, config.Logger = l.client, slog.New(slog.NewTextHandler(&l.log, nil))
-		config.Clock = func() clock.Instant { return clock.Instant{Mono: time.Since(start) + 1, Wall: time.Since(start) + 1} }
+		config.Clock = func() clock.Instant {
+			return clock.Instant{Mono: time.Since(start) + 1, Wall: time.Since(start) + 1}
+		}
 		ctx, cancel := context.WithCancel(t.Context())
-		l.Extension = &Extension{config: config.withDefaults(), cancel: cancel, change: make(chan struct{}), next: l.serve}
+		l.Extension = &Extension{
+			config: config.withDefaults(), cancel: cancel, change: make(chan struct{}), next: l.serve,
+		}
 		l.running.Go(func() { l.run(ctx) })
 		synctest.Wait()
-		require.Len(t, l.asked, 1, "it asks at once: Lambda's start waits for that")
+		require.Len(t, l.asked, 1, "it asks at once, because Lambda's start waits for this")
 		test(t, l)
 		require.NoError(t, l.Close(t.Context()))
 		time.Sleep(24 * time.Hour) // until every flush has ended
@@ -84,8 +88,8 @@ func (l *fakeLambda) serve(ctx context.Context) (Event, error) {
 	}
 }
 
-// invoke is one invocation: its handler takes a second, of ten that it has. It returns how long the extension kept the
-// environment awake after that.
+// invoke runs one invocation, whose handler takes one second and whose timeout is ten seconds. It returns the time by
+// which the extension delayed the end of the invocation.
 func (l *fakeLambda) invoke(t *testing.T, id string) time.Duration {
 	t.Helper()
 	<-l.asked
@@ -120,11 +124,12 @@ func TestAFlushDelaysTheEndOfTheInvocation(t *testing.T) {
 
 func TestFlushesHaveAnInterval(t *testing.T) {
 	bubble(t, Config{Interval: 10 * time.Second}, 30*time.Millisecond, func(t *testing.T, l *fakeLambda) {
-		for _, c := range []struct{ pause, awake time.Duration }{
-			{0, 30 * time.Millisecond}, {0, 0}, {5 * time.Second, 0}, {4 * time.Second, 30 * time.Millisecond}, {time.Second, 0},
+		for _, c := range []struct{ pause, delay time.Duration }{
+			{0, 30 * time.Millisecond}, {0, 0}, {5 * time.Second, 0}, {4 * time.Second, 30 * time.Millisecond},
+			{time.Second, 0},
 		} {
 			time.Sleep(c.pause)
-			assert.Equal(t, c.awake, l.invoke(t, "id "+c.pause.String()+c.awake.String()), "after %v", c.pause)
+			assert.Equal(t, c.delay, l.invoke(t, "id "+c.pause.String()+c.delay.String()), "after %v", c.pause)
 		}
 		assert.Len(t, l.client.flushes(), 2)
 	})
@@ -152,7 +157,7 @@ func TestAFlushWaitsForItsOwnInvocation(t *testing.T) {
 	bubble(t, Config{}, 0, func(t *testing.T, l *fakeLambda) {
 		<-l.asked
 		ended(l, "0")
-		l.Ended(t.Context()) // of no invocation
+		l.Ended(t.Context()) // without an invocation
 		l.events <- Event{RequestID: "1", DeadlineMs: time.Now().Add(time.Minute).UnixMilli()}
 		synctest.Wait()
 		assert.Empty(t, l.client.flushes())
@@ -162,7 +167,7 @@ func TestAFlushWaitsForItsOwnInvocation(t *testing.T) {
 
 		<-l.asked
 		time.Sleep(DefaultInterval)
-		ended(l, "2") // before its event is here
+		ended(l, "2") // before its event has arrived
 		l.events <- Event{RequestID: "2", DeadlineMs: time.Now().Add(time.Minute).UnixMilli()}
 		synctest.Wait()
 		assert.Len(t, l.client.flushes(), 1)
@@ -170,7 +175,7 @@ func TestAFlushWaitsForItsOwnInvocation(t *testing.T) {
 		<-l.asked
 		time.Sleep(DefaultInterval)
 		l.events <- Event{RequestID: "3", DeadlineMs: time.Now().Add(time.Second).UnixMilli()}
-		time.Sleep(900 * time.Millisecond) // the handler hangs: Lambda must not wait for the extension
+		time.Sleep(900 * time.Millisecond) // the handler does not return: Lambda must not wait for the extension
 		synctest.Wait()
 		assert.Len(t, l.asked, 1)
 		assert.Empty(t, l.client.flushes())
@@ -182,7 +187,7 @@ func TestAFailureOfTheAPIIsLoggedOnce(t *testing.T) {
 		l.events <- Event{}
 		synctest.Wait()
 		assert.Equal(t, 1, strings.Count(l.log.String(), "Lambda's API failed"), l.log.String())
-		assert.Len(t, l.asked, 1, "it gives up")
+		assert.Len(t, l.asked, 1, "it does not retry")
 	})
 }
 

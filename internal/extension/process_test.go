@@ -23,8 +23,8 @@ import (
 	"github.com/warmflags/warmflags/internal/proof/runtimeapi"
 )
 
-// The function under test is this test's own binary: LaunchDarkly's client with events, which it sends nowhere by
-// itself.
+// The function under test is this test binary: a LaunchDarkly client with events, which does not send them on its own.
+// These are its environment variables.
 const (
 	eventsTo = "EXTENSION_TEST_EVENTS"
 	budget   = "EXTENSION_TEST_BUDGET"
@@ -65,11 +65,11 @@ func TestMain(m *testing.M) {
 	})))
 }
 
-// launchDarkly takes events. Each post waits until it is released.
+// launchDarkly is a server for events. Each request waits until it is released.
 type launchDarkly struct {
 	*httptest.Server
-	posts   chan struct{} // has an element for each post that arrived
-	release chan struct{} // takes an element for each post that is answered; closed: all are answered
+	posts   chan struct{} // has an element for each request that arrived
+	release chan struct{} // receives an element before each answer; closed: all requests are answered
 }
 
 func newLaunchDarkly(t *testing.T) *launchDarkly {
@@ -100,7 +100,7 @@ func newFunction(
 	return f
 }
 
-// The caller has its answer while LaunchDarkly still holds the events, and they arrive before the freeze.
+// The caller has its answer before LaunchDarkly has accepted the events. They are sent before the freeze.
 func TestEventsAreSentAfterTheAnswerAndBeforeTheFreeze(t *testing.T) {
 	l := newLaunchDarkly(t)
 	f := newFunction(t, l, "1h", "1ns", 0)
@@ -110,7 +110,7 @@ func TestEventsAreSentAfterTheAnswerAndBeforeTheFreeze(t *testing.T) {
 		require.NoError(t, err)
 		assert.Equal(t, "true", string(r.Payload))
 		<-l.posts
-		assert.False(t, invocation.Ended(), "the environment is awake")
+		assert.False(t, invocation.Ended(), "the environment is not frozen yet")
 		l.release <- struct{}{}
 		_, err = invocation.End(t.Context())
 		require.NoError(t, err)
@@ -119,7 +119,7 @@ func TestEventsAreSentAfterTheAnswerAndBeforeTheFreeze(t *testing.T) {
 	assert.Empty(t, l.posts)
 }
 
-func TestALaunchDarklyThatHangsHoldsTheEnvironmentForTheBudget(t *testing.T) {
+func TestABlockedFlushEndsAfterTheBudget(t *testing.T) {
 	l := newLaunchDarkly(t) // never released
 	f := newFunction(t, l, "50ms", "1ns", 0)
 	for range 3 {
@@ -129,7 +129,7 @@ func TestALaunchDarklyThatHangsHoldsTheEnvironmentForTheBudget(t *testing.T) {
 	assert.Equal(t, 1, f.Started())
 }
 
-func TestEventsThatWaitAreSentAtShutdown(t *testing.T) {
+func TestEventsNotYetSentAreSentAtShutdown(t *testing.T) {
 	for name, concurrency := range map[string]int{"an ordinary function": 0, "Managed Instances": 4} {
 		t.Run(name, func(t *testing.T) {
 			l := newLaunchDarkly(t)
@@ -149,7 +149,7 @@ func TestEventsThatWaitAreSentAtShutdown(t *testing.T) {
 				for range want + 1 {
 					<-l.posts
 				}
-				cancel() // Lambda's patience ends when the events have arrived
+				cancel() // Lambda's shutdown timeout ends after the events have arrived
 			}()
 			f.Recycle(ctx)
 			<-ctx.Done()

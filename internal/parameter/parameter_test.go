@@ -18,7 +18,7 @@ import (
 	"github.com/warmflags/warmflags/internal/parameter"
 )
 
-// store is an SSM with one parameter. Its tests use it from one goroutine at a time.
+// store is an SSM client with one parameter. Tests use it from one goroutine at a time.
 type store struct {
 	value *string
 	err   error
@@ -27,7 +27,9 @@ type store struct {
 	in    *ssm.GetParameterInput
 }
 
-func (s *store) GetParameter(ctx context.Context, in *ssm.GetParameterInput, _ ...func(*ssm.Options)) (*ssm.GetParameterOutput, error) {
+func (s *store) GetParameter(
+	ctx context.Context, in *ssm.GetParameterInput, _ ...func(*ssm.Options),
+) (*ssm.GetParameterOutput, error) {
 	s.reads++
 	s.in = in
 	if s.hangs {
@@ -76,7 +78,7 @@ func TestAValueIsKeptForFiveMinutes(t *testing.T) {
 	})
 }
 
-func TestWhatAFailedReadLeaves(t *testing.T) {
+func TestAfterAFailedRead(t *testing.T) {
 	for _, stale := range []bool{false, true} {
 		t.Run(fmt.Sprintf("stale=%v", stale), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
@@ -87,14 +89,14 @@ func TestWhatAFailedReadLeaves(t *testing.T) {
 				require.NotErrorIs(t, err, parameter.ErrWrong)
 				s.set("one")
 				_, err = p.Get(t.Context(), false)
-				require.NoError(t, err, "a failure is not remembered")
+				require.NoError(t, err, "a failure is not cached")
 
 				s.err = errors.New("throttled")
 				_, err = p.Get(t.Context(), true)
 				require.ErrorContains(t, err, "throttled", "a caller that needs another value must not get the old one")
 				got, err := p.Get(t.Context(), false)
 				require.NoError(t, err)
-				assert.Equal(t, "ONE", got, "its five minutes go on")
+				assert.Equal(t, "ONE", got, "the known value is used until it is five minutes old")
 
 				s.hangs = true
 				time.Sleep(5 * time.Minute)
@@ -110,13 +112,13 @@ func TestWhatAFailedReadLeaves(t *testing.T) {
 				reads := s.reads
 				_, err = p.Get(t.Context(), false)
 				require.NoError(t, err)
-				assert.Equal(t, reads, s.reads, "a parameter that hangs is read once every five minutes")
+				assert.Equal(t, reads, s.reads, "a read that times out is repeated only after five minutes")
 			})
 		})
 	}
 }
 
-func TestWhatNoRetryCanFix(t *testing.T) {
+func TestErrorsThatNoRetryCanFix(t *testing.T) {
 	for _, code := range []string{"ParameterNotFound", "AccessDeniedException", "InvalidKeyId", "ValidationException"} {
 		s, p := newParameter(false)
 		s.err = fmt.Errorf("operation failed: %w", &smithy.GenericAPIError{Code: code, Message: "no"})
@@ -135,7 +137,7 @@ func TestWhatNoRetryCanFix(t *testing.T) {
 	require.NotErrorIs(t, err, parameter.ErrWrong)
 }
 
-// A call whose context ends does not wait for its turn to read a parameter that hangs.
+// While a read blocks, another call ends when its context ends.
 func TestWaitingEndsWithTheContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s, p := newParameter(false)
@@ -146,8 +148,8 @@ func TestWaitingEndsWithTheContext(t *testing.T) {
 			first <- err
 		}()
 		synctest.Wait()
-		ctx, gone := context.WithTimeout(t.Context(), time.Second)
-		defer gone()
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
 		_, err := p.Get(ctx, false)
 		require.ErrorIs(t, err, context.DeadlineExceeded)
 		assert.Equal(t, 1, s.reads)

@@ -1,7 +1,7 @@
-// Package request is what asks for a sync: a message in the queue of requests, between the functions webhook and flagsync.
+// Package request defines requests to sync: the messages in the queue between the functions webhook and flagsync.
 //
-// A request is for one environment or for all. It carries no data: each sync reads everything anew. In the FIFO queue each
-// environment is a message group of its own, so that none waits for another.
+// A request is for one environment or for all. It has no flag data, because each sync reads everything again. In the
+// FIFO queue each environment has its own message group, so that no environment waits for another.
 package request
 
 import (
@@ -12,30 +12,31 @@ import (
 	"fmt"
 )
 
-// GroupAll is the message group of requests for all environments. The template's schedule and the output FirstSync use it.
+// GroupAll is the message group of requests for all environments. The template's schedule and the output FirstSync use
+// it.
 const GroupAll = "all"
 
 // Request is the JSON body of a message.
 type Request struct {
-	// Reason is why a sync is asked for: "webhook", "schedule" or "first".
+	// Reason is why a sync is requested: "webhook", "schedule" or "first".
 	Reason string `json:"reason"`
 	// Prefix identifies one environment; it may be empty. Nil: all environments.
 	Prefix *string `json:"prefix,omitempty"`
-	// Cause distinguishes the requests of different causes: the hex of the SHA-256 of a webhook's body, or the id of the
-	// request for all environments that this one is part of.
+	// Cause identifies what caused the request: the hex SHA-256 of a webhook's body, or the ID of the request for all
+	// environments of which this one is a part.
 	Cause string `json:"cause,omitempty"`
 }
 
-// Message is a request as SQS takes it.
+// Message has the parts of an SQS message.
 type Message struct {
 	Body, Group, DeduplicationID string
 }
 
-// Message returns the request's message. SQS drops a second message with the same DeduplicationID within five minutes: one
-// of the same cause for the same environment. So Cause must not be empty.
+// Message returns the request's message. SQS drops a second message with the same DeduplicationID, which means with the
+// same cause and environment, within five minutes. It returns an error if Cause is empty.
 func (r Request) Message() (Message, error) {
 	if r.Cause == "" {
-		return Message{}, errors.New("make message of request: it has no cause")
+		return Message{}, errors.New("make message of request: the request has no cause")
 	}
 	body, err := json.Marshal(r)
 	if err != nil {
@@ -45,8 +46,8 @@ func (r Request) Message() (Message, error) {
 	return Message{Body: string(body), Group: group, DeduplicationID: r.Cause + "-" + group}, nil
 }
 
-// group returns the message group. A prefix can have any characters and any length, a group id only printable ASCII and at
-// most 128 of them.
+// group returns the message group. It hashes the prefix, because a prefix can have any characters and any length, and a
+// group ID only up to 128 printable ASCII characters.
 func (r Request) group() string {
 	if r.Prefix == nil {
 		return GroupAll
@@ -55,8 +56,8 @@ func (r Request) group() string {
 	return "e-" + hex.EncodeToString(hash[:16])
 }
 
-// Parse reads a message's body. A request of earlier versions has no prefix, so it is for all environments; the body
-// "first" is such a request. The error does not quote the body.
+// Parse parses a message's body. A request of an earlier version, such as the body "first", has no prefix, so it is for
+// all environments. The error does not quote the body.
 func Parse(body string) (Request, error) {
 	if body == "first" {
 		return Request{Reason: body}, nil

@@ -14,10 +14,11 @@ import (
 	"github.com/warmflags/warmflags/internal/request"
 )
 
-// What SQS accepts: https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessage.html
+// sqsID matches the IDs that SQS accepts:
+// https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessage.html
 var sqsID = regexp.MustCompile("^[!-~]{1,128}$")
 
-func TestAMessageIsReadAsItWasMade(t *testing.T) {
+func TestParseReturnsTheRequestOfAMessage(t *testing.T) {
 	cause := strings.Repeat("0123456789abcdef", 4) // the longest: a SHA-256
 	groups, ids := map[string]bool{}, map[string]bool{}
 	prefixes := []string{"", "staging", "größe/ :%-", strings.Repeat("long", 500), "all", "\x00"}
@@ -38,8 +39,8 @@ func TestAMessageIsReadAsItWasMade(t *testing.T) {
 	require.NoError(t, err)
 	assert.Equal(t, "all", m.Group)
 	groups[m.Group], ids[m.DeduplicationID] = true, true
-	assert.Len(t, groups, len(prefixes)+1, "each environment has a group of its own, and so have all together")
-	assert.Len(t, ids, len(prefixes)+1, "one webhook is one request for each environment")
+	assert.Len(t, groups, len(prefixes)+1, "each environment has its own group, and all environments together have one")
+	assert.Len(t, ids, len(prefixes)+1, "a webhook's requests for different environments have different IDs")
 
 	other, err := request.Request{Reason: "webhook", Cause: "another webhook"}.Message()
 	require.NoError(t, err)
@@ -54,7 +55,7 @@ func TestParse(t *testing.T) {
 		`{"reason":"webhook","prefix":"staging","cause":"1"}`: {Reason: "webhook", Prefix: &prefix, Cause: "1"},
 		`{"reason":"webhook","prefix":""}`:                    {Reason: "webhook", Prefix: &empty},
 		`{"reason":"schedule","cause":"2"}`:                   {Reason: "schedule", Cause: "2"},
-		// Of earlier versions:
+		// Requests of earlier versions:
 		`{"reason":"webhook","sha256":"abc"}`:                              {Reason: "webhook"},
 		`{"reason":"schedule","execution":"<aws.scheduler.execution-id>"}`: {Reason: "schedule"},
 		"first": {Reason: "first"},
@@ -63,7 +64,10 @@ func TestParse(t *testing.T) {
 		require.NoError(t, err)
 		assert.Equal(t, want, got, body)
 	}
-	for _, body := range []string{"", "second", "{", "[]", `"first"`, "null", "{}", `{"prefix":"s3cret"}`, `{"reason":1}`, `{"reason":"webhook","prefix":1}`} {
+	for _, body := range []string{
+		"", "second", "{", "[]", `"first"`, "null", "{}", `{"prefix":"s3cret"}`, `{"reason":1}`,
+		`{"reason":"webhook","prefix":1}`,
+	} {
 		_, err := request.Parse(body)
 		require.Error(t, err, body)
 		assert.NotContains(t, err.Error(), "s3cret")

@@ -20,21 +20,25 @@ import (
 	"github.com/warmflags/warmflags/internal/webhook"
 )
 
-// envelope is what API Gateway sends to the function
+// envelope is the event that API Gateway sends to the function
 // (https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-develop-integrations-lambda.html).
 const envelope = `{"version":"2.0","routeKey":"POST /webhook","rawPath":"/webhook","rawQueryString":"",
 "headers":{"content-type":"application/json","x-ld-signature":"$SIGNATURE","x-forwarded-for":"203.0.113.1"},
-"requestContext":{"requestId":"id-1","http":{"method":"POST","path":"/webhook","sourceIp":"203.0.113.1"},"timeEpoch":1583348638390},
+"requestContext":{"requestId":"id-1","http":{"method":"POST","path":"/webhook","sourceIp":"203.0.113.1"},
+"timeEpoch":1583348638390},
 "body":$BODY,"isBase64Encoded":$ENCODED}`
 
 func inEnvelope(body, signature string, encoded bool) string {
 	text, _ := json.Marshal(body)
 	flag, _ := json.Marshal(encoded)
-	return strings.NewReplacer("$SIGNATURE", signature, "$BODY", string(text), "$ENCODED", string(flag)).Replace(envelope)
+	values := strings.NewReplacer("$SIGNATURE", signature, "$BODY", string(text), "$ENCODED", string(flag))
+	return values.Replace(envelope)
 }
 
 func TestEnvelopes(t *testing.T) {
 	encoded := base64.StdEncoding.EncodeToString([]byte(payload))
+	urlEncoded := base64.URLEncoding.EncodeToString([]byte("\xff\xfe\xfd"))
+	notUTF8 := base64.StdEncoding.EncodeToString([]byte("\xff\x00"))
 	good := inEnvelope(payload, sign(payload, secret), false)
 	for name, c := range map[string]struct {
 		envelope string
@@ -43,10 +47,10 @@ func TestEnvelopes(t *testing.T) {
 		"as text":                     {good, 202},
 		"in base64":                   {inEnvelope(encoded, sign(payload, secret), true), 202},
 		"in base64 without padding":   {inEnvelope("eA", sign("x", secret), true), 400},
-		"in URL base64":               {inEnvelope(base64.URLEncoding.EncodeToString([]byte("\xff\xfe\xfd")), sign("\xff\xfe\xfd", secret), true), 400},
-		"text that says base64":       {inEnvelope(payload, sign(payload, secret), true), 400},
-		"base64 that says text":       {inEnvelope(encoded, sign(payload, secret), false), 401},
-		"bytes that are no UTF-8":     {inEnvelope(base64.StdEncoding.EncodeToString([]byte("\xff\x00")), sign("\xff\x00", secret), true), 202},
+		"in URL base64":               {inEnvelope(urlEncoded, sign("\xff\xfe\xfd", secret), true), 400},
+		"text marked as base64":       {inEnvelope(payload, sign(payload, secret), true), 400},
+		"base64 marked as text":       {inEnvelope(encoded, sign(payload, secret), false), 401},
+		"bytes that are not UTF-8":    {inEnvelope(notUTF8, sign("\xff\x00", secret), true), 202},
 		"no body":                     {strings.Replace(good, `"body":`, `"nobody":`, 1), 401},
 		"no headers":                  {strings.Replace(good, `"headers":`, `"trailers":`, 1), 401},
 		"the header in another case":  {strings.Replace(good, "x-ld-signature", "X-Ld-SIGNATURE", 1), 202},
@@ -64,21 +68,27 @@ func TestEnvelopes(t *testing.T) {
 	}
 }
 
-// A replay within five minutes is one request; a later one costs a sync that finds nothing to do. Other bodies are
-// never swallowed.
+// A replay within five minutes makes no second request. A later replay costs a sync that finds nothing to do. Requests
+// with other bodies are never dropped.
 func TestReplaysInAQueue(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		cloud := localaws.New()
 		defer cloud.Close()
 		name := "requests.fifo"
-		queue, err := cloud.SQS.CreateQueue(t.Context(), &sqs.CreateQueueInput{QueueName: &name, Attributes: map[string]string{"FifoQueue": "true"}})
+		fifo := map[string]string{"FifoQueue": "true"}
+		queue, err := cloud.SQS.CreateQueue(t.Context(), &sqs.CreateQueueInput{QueueName: &name, Attributes: fifo})
 		require.NoError(t, err)
-		h := webhook.New(*queue.QueueUrl, webhook.Static(secret), cloud.SQS, webhook.Logger(slog.New(slog.DiscardHandler)))
+		h := webhook.New(*queue.QueueUrl, webhook.Static(secret), cloud.SQS,
+			webhook.Logger(slog.New(slog.DiscardHandler)))
 		take := func() (n int) {
-			out, err := cloud.SQS.ReceiveMessage(t.Context(), &sqs.ReceiveMessageInput{QueueUrl: queue.QueueUrl, MaxNumberOfMessages: 10})
+			out, err := cloud.SQS.ReceiveMessage(t.Context(), &sqs.ReceiveMessageInput{
+				QueueUrl: queue.QueueUrl, MaxNumberOfMessages: 10,
+			})
 			require.NoError(t, err)
 			for _, m := range out.Messages {
-				_, err := cloud.SQS.DeleteMessage(t.Context(), &sqs.DeleteMessageInput{QueueUrl: queue.QueueUrl, ReceiptHandle: m.ReceiptHandle})
+				_, err := cloud.SQS.DeleteMessage(t.Context(), &sqs.DeleteMessageInput{
+					QueueUrl: queue.QueueUrl, ReceiptHandle: m.ReceiptHandle,
+				})
 				require.NoError(t, err)
 			}
 			return len(out.Messages)
@@ -102,7 +112,7 @@ func TestReplaysInAQueue(t *testing.T) {
 	})
 }
 
-// FuzzEnvelope looks for a panic, and for a request that is queued though nobody who knows the secret signed it.
+// FuzzEnvelope looks for a panic, and for a request that is queued without a signature made with the secret.
 func FuzzEnvelope(f *testing.F) {
 	f.Add([]byte(inEnvelope(payload, sign(payload, secret), false)))
 	f.Add([]byte(inEnvelope(base64.StdEncoding.EncodeToString([]byte(payload)), sign(payload, secret), true)))
@@ -126,7 +136,7 @@ func FuzzEnvelope(f *testing.F) {
 			signed = signed || strings.EqualFold(name, "x-ld-signature") && strings.EqualFold(value, sign(body, secret))
 		}
 		if len(fixture.queue.sent) > 0 {
-			assert.True(t, signed, "nobody signed it")
+			assert.True(t, signed, "a request without a valid signature was queued")
 		}
 		assert.Equal(t, r.StatusCode == http.StatusAccepted, len(fixture.queue.sent) == 1)
 	})

@@ -23,11 +23,13 @@ func Example() {
 		panic(err)
 	}
 	secrets := webhook.Parameter(ssm.NewFromConfig(cfg), "/warmflags/webhook-secret")
-	lambda.Start(webhook.New("https://sqs.us-east-1.amazonaws.com/123456789012/sync.fifo", secrets, sqs.NewFromConfig(cfg)).Handle)
+	queueURL := "https://sqs.us-east-1.amazonaws.com/123456789012/sync.fifo"
+	lambda.Start(webhook.New(queueURL, secrets, sqs.NewFromConfig(cfg)).Handle)
 }
 
 func ExampleHandler_ServeHTTP() {
-	handler := webhook.New("https://sqs.example/sync.fifo", webhook.Static("a secret"), &fakeQueue{}, webhook.Logger(slog.New(slog.DiscardHandler)))
+	handler := webhook.New("https://sqs.example/sync.fifo", webhook.Static("a secret"), &fakeQueue{},
+		webhook.Logger(slog.New(slog.DiscardHandler)))
 
 	body := `{"kind":"flag"}`
 	request := httptest.NewRequest(http.MethodPost, "/", strings.NewReader(body))

@@ -26,7 +26,7 @@ func requireRequest(t *testing.T, q *fakeQueue) request.Request {
 	return r
 }
 
-// An HTTP API decodes path parameters, except for %25: https://github.com/ministackorg/ministack has that from AWS.
+// An HTTP API decodes path parameters except for %25, as MiniStack does (https://github.com/ministackorg/ministack).
 func TestThePathNamesAnEnvironment(t *testing.T) {
 	for proxy, want := range map[string]string{
 		"staging": "staging", "staging/": "staging", "eu/production": "eu/production", "a//": "a/",
@@ -46,7 +46,7 @@ func TestThePathNamesAnEnvironment(t *testing.T) {
 		e := event(payload, sign(payload, secret))
 		e.PathParameters = none
 		require.Equal(t, http.StatusAccepted, f.post(t, e))
-		assert.Nil(t, requireRequest(t, f.queue).Prefix, "without a prefix it is for all environments")
+		assert.Nil(t, requireRequest(t, f.queue).Prefix, "without a prefix the request is for all environments")
 	}
 	f := newFixture(webhook.Static(secret))
 	e := event(payload, sign(payload, secret))

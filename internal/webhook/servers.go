@@ -11,11 +11,15 @@ import (
 	"github.com/aws/aws-lambda-go/events"
 )
 
-// Handle serves API Gateway's HTTP APIs and Lambda's function URLs. Where the route ends in {proxy+}, that part of the path
-// is the prefix of one environment. Its error names wrong arguments only; everything else is in the response.
-func (h *Handler) Handle(ctx context.Context, e events.APIGatewayV2HTTPRequest) (events.APIGatewayV2HTTPResponse, error) {
+// Handle serves API Gateway's HTTP APIs and Lambda's function URLs. If the route ends in {proxy+}, that part of the
+// path is the prefix of one environment. Handle returns an error only for wrong arguments of [New]; everything else is
+// in the response.
+func (h *Handler) Handle(
+	ctx context.Context, e events.APIGatewayV2HTTPRequest,
+) (events.APIGatewayV2HTTPResponse, error) {
 	a := h.handle(ctx, hook{
-		prefix: eventPrefix(e), id: e.RequestContext.RequestID, method: e.RequestContext.HTTP.Method, from: e.RequestContext.HTTP.SourceIP,
+		prefix: eventPrefix(e), id: e.RequestContext.RequestID,
+		method: e.RequestContext.HTTP.Method, from: e.RequestContext.HTTP.SourceIP,
 		signatures: headerValues(e.Headers, SignatureHeader),
 		body:       func() ([]byte, error) { return eventBody(e) },
 	})
@@ -26,8 +30,8 @@ func (h *Handler) Handle(ctx context.Context, e events.APIGatewayV2HTTPRequest) 
 	return events.APIGatewayV2HTTPResponse{StatusCode: a.status, Headers: headers, Body: a.text + "\n"}, h.err
 }
 
-// eventPrefix returns the prefix in the path. A slash at its end is not part of it. An HTTP API decodes the path, except for
-// an encoded percent sign.
+// eventPrefix returns the prefix in the path, without a slash at its end. An HTTP API decodes the path except for an
+// encoded percent sign, so eventPrefix decodes that.
 func eventPrefix(e events.APIGatewayV2HTTPRequest) string {
 	return strings.TrimSuffix(strings.ReplaceAll(e.PathParameters["proxy"], "%25", "%"), "/")
 }
@@ -40,7 +44,7 @@ func eventBody(e events.APIGatewayV2HTTPRequest) ([]byte, error) {
 		}
 		return []byte(e.Body), nil
 	}
-	// Padding makes up to two bytes of difference.
+	// DecodedLen counts padding, which is up to two bytes.
 	if base64.StdEncoding.DecodedLen(len(e.Body)) > maxBody+2 {
 		return nil, errTooLarge
 	}
@@ -51,8 +55,8 @@ func eventBody(e events.APIGatewayV2HTTPRequest) ([]byte, error) {
 	return body, nil
 }
 
-// headerValues returns the values of a header whose name is in any case. API Gateway writes names in lower case; a function
-// URL's caller may not.
+// headerValues returns the values of a header and ignores the case of its name. API Gateway writes names in lower case;
+// the caller of a function URL may not.
 func headerValues(headers map[string]string, name string) []string {
 	var values []string
 	for k, v := range headers {
@@ -63,8 +67,8 @@ func headerValues(headers map[string]string, name string) []string {
 	return values
 }
 
-// ServeHTTP serves net/http. Under a pattern such as "POST /webhook/{proxy...}" of [http.ServeMux], that part of the path is
-// the prefix of one environment.
+// ServeHTTP serves net/http. With a pattern such as "POST /webhook/{proxy...}" of [http.ServeMux], that part of the
+// path is the prefix of one environment.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	a := h.handle(r.Context(), hook{
 		prefix: strings.TrimSuffix(r.PathValue("proxy"), "/"),
@@ -86,8 +90,8 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	w.WriteHeader(a.status)
-	_, _ = io.WriteString(w, a.text+"\n") // if this fails the sender is gone, and the request is queued anyway
+	_, _ = io.WriteString(w, a.text+"\n") // on failure the sender has disconnected, and the request is queued anyway
 }
 
-// errTooLarge is the answer to a body above maxBody. It never changes.
+// errTooLarge is the answer to a body larger than maxBody. It must not be changed.
 var errTooLarge = &answer{http.StatusRequestEntityTooLarge, "the body is larger than 5 MiB", nil}

@@ -13,7 +13,7 @@ const SignatureHeader = "X-LD-Signature"
 // Sign returns the header's value for a body.
 func Sign(secret string, body []byte) string { return hex.EncodeToString(sum(secret, body)) }
 
-// sum is the signature before its encoding.
+// sum returns the signature as bytes.
 func sum(secret string, body []byte) []byte {
 	mac := hmac.New(sha256.New, []byte(secret))
 	mac.Write(body)

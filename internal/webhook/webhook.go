@@ -21,9 +21,9 @@ import (
 )
 
 const (
-	// maxBody is more than Lambda can be handed: 6 MB, in base64.
+	// maxBody, in bytes, is more than Lambda can receive, which is 6 MB in base64.
 	maxBody = 5 << 20
-	// sendTimeout limits SendMessage, with the SDK's retries in it.
+	// sendTimeout limits SendMessage, including the SDK's retries.
 	sendTimeout = 10 * time.Second
 )
 
@@ -32,7 +32,7 @@ type SQS interface {
 	SendMessage(context.Context, *sqs.SendMessageInput, ...func(*sqs.Options)) (*sqs.SendMessageOutput, error)
 }
 
-// Option sets up a [Handler].
+// Option configures a [Handler].
 type Option func(*Handler) error
 
 // Logger sets the logger, which gets one line for each request. Default: [slog.Default]. Nil is an error.
@@ -46,8 +46,8 @@ func Logger(logger *slog.Logger) Option {
 	}
 }
 
-// RefreshInterval sets how often, at most, a wrong signature makes the handler read the secrets again. Default: one
-// minute. Zero and negative are errors: anybody who sends wrong signatures would cause as many calls.
+// RefreshInterval sets the shortest time between two reads of the secrets that wrong signatures cause. Default: one
+// minute. Zero and negative values are errors, because then every wrong signature would cause a call.
 func RefreshInterval(interval time.Duration) Option {
 	return func(h *Handler) error {
 		h.refreshInterval = interval
@@ -60,37 +60,39 @@ func RefreshInterval(interval time.Duration) Option {
 
 // Stats counts the requests since the handler was created, by their answer.
 type Stats struct {
-	// Queued requests were answered with 202.
+	// Queued counts requests that were queued and answered with 202.
 	Queued int64
-	// Refused requests were answered with a 4xx: the request is wrong.
+	// Refused counts wrong requests, which were answered with a 4xx.
 	Refused int64
-	// Failed requests were answered with a 5xx: the handler could not queue them.
+	// Failed counts requests that the handler could not queue and answered with a 5xx.
 	Failed int64
 }
 
-// Handler verifies webhooks and queues requests to sync. [New] creates it. It is safe for concurrent use.
+// Handler verifies webhooks and queues requests to sync. Create one with [New]. It is safe for concurrent use.
 type Handler struct {
 	queueURL        string
 	secrets         Secrets
 	client          SQS
 	logger          *slog.Logger
 	refreshInterval time.Duration
-	// err names all wrong arguments. With it no request is served.
+	// err names all wrong arguments. If it is not nil, every request fails.
 	err error
 
-	// The fields of Stats, each independent of the others.
+	// The fields of Stats. Each is read and written independently of the others.
 	queued, refused, failed atomic.Int64
 
 	// mu guards refreshed.
 	mu sync.Mutex
-	// refreshed is when a wrong signature last caused the secrets to be read; zero: never.
+	// refreshed is when a wrong signature last caused the secrets to be read; zero if never.
 	refreshed clock.Instant
 }
 
-// New returns a handler that sends to the FIFO queue at queueURL. Handle returns an error that names all wrong arguments;
-// ServeHTTP answers with status 500 and logs them.
+// New returns a handler that sends to the FIFO queue at queueURL. If arguments are wrong, Handle returns an error that
+// names all of them, and ServeHTTP answers with status 500 and logs them.
 func New(queueURL string, secrets Secrets, client SQS, options ...Option) *Handler {
-	h := &Handler{queueURL: queueURL, secrets: secrets, client: client, logger: slog.Default(), refreshInterval: time.Minute}
+	h := &Handler{
+		queueURL: queueURL, secrets: secrets, client: client, logger: slog.Default(), refreshInterval: time.Minute,
+	}
 	var errs []error
 	if queueURL == "" {
 		errs = append(errs, errors.New("the queue's URL is empty"))
@@ -115,31 +117,31 @@ func (h *Handler) Stats() Stats {
 	return Stats{Queued: h.queued.Load(), Refused: h.refused.Load(), Failed: h.failed.Load()}
 }
 
-// hook is a webhook as either kind of server has it.
+// hook is a webhook, received by Handle or ServeHTTP.
 type hook struct {
 	id, method, from string
-	// prefix is the environment that the path names; empty: the path names none.
+	// prefix is the prefix in the path; empty if the path has none.
 	prefix string
-	// signatures are the header's values: exactly one in a valid webhook.
+	// signatures are the values of the signature header. A valid webhook has exactly one.
 	signatures []string
-	// body reads the body. Its error is an [answer].
+	// body reads the body. Its errors are answers.
 	body func() ([]byte, error)
 }
 
-// answer is a response, and an error: why it is not 202.
+// answer is a response. As an error, it is the reason why the response is not 202.
 type answer struct {
 	status int
-	// text is for the sender, which need not be LaunchDarkly.
+	// text is sent to the client, which may not be LaunchDarkly.
 	text string
-	// cause is for the log; may be nil.
+	// cause is logged but not sent; may be nil.
 	cause error
 }
 
-// Error returns the text for the sender, without the cause.
+// Error returns the text that is sent, without the cause.
 func (a *answer) Error() string { return a.text }
 
-// handle serves a request: it answers, counts, and logs one line. An error of accept that is not an answer, such as wrong
-// arguments, is a 500; its cause is in the log only.
+// handle returns the answer to a request, counts it, and logs one line. For an error of accept that is not an answer,
+// such as wrong arguments, it answers 500; the cause is only in the log.
 func (h *Handler) handle(ctx context.Context, r hook) *answer {
 	began := time.Now()
 	sum, size, err := h.accept(ctx, r)
@@ -160,13 +162,13 @@ func (h *Handler) handle(ctx context.Context, r hook) *answer {
 		level = slog.LevelError
 	}
 	h.logger.Log(ctx, level, "webhook", "status", a.status, "answer", a.text, "error", a.cause, "method", r.method,
-		"prefix", r.prefix,
-		"bytes", size, "sha256", sum, "from", r.from, "request_id", r.id, "duration", time.Since(began))
+		"prefix", r.prefix, "bytes", size, "sha256", sum, "from", r.from, "request_id", r.id,
+		"duration", time.Since(began))
 	return a
 }
 
-// accept queues a request to sync, or returns an [answer] that says why not. Cheapest checks first: method, prefix, size,
-// signature, queue. It returns the body's hash and size for the log, once they are known.
+// accept queues a request to sync, or returns an answer with the reason why not. It does the cheapest checks first:
+// method, prefix, size, signature, queue. It returns the body's hash and size for the log if it has read the body.
 func (h *Handler) accept(ctx context.Context, r hook) (sum string, size int, err error) {
 	if h.err != nil {
 		return "", 0, h.err
@@ -189,18 +191,19 @@ func (h *Handler) accept(ctx context.Context, r hook) (sum string, size int, err
 	return sum, len(body), h.send(ctx, r.prefix, sum)
 }
 
-// verify requires exactly one signature, by any of the secrets. A signature that does not match may be by a secret that is
-// newer than the known ones: then they are read again, at most once per interval.
+// verify requires exactly one signature, made with any of the secrets. A signature that does not match may be made with
+// a new secret, so verify then reads the secrets again, at most once per interval.
 func (h *Handler) verify(ctx context.Context, body []byte, signatures []string) error {
 	switch {
 	case len(signatures) == 0:
-		return &answer{http.StatusUnauthorized, "header " + SignatureHeader + " is missing: check \"Sign this webhook\" in LaunchDarkly", nil}
+		return &answer{http.StatusUnauthorized,
+			"header " + SignatureHeader + " is missing: check \"Sign this webhook\" in LaunchDarkly", nil}
 	case len(signatures) > 1:
 		return &answer{http.StatusUnauthorized, "header " + SignatureHeader + " occurs more than once", nil}
 	}
 	signature, err := hex.DecodeString(signatures[0])
 	if err != nil || len(signature) != sha256.Size {
-		return &answer{http.StatusUnauthorized, "header " + SignatureHeader + " is not the hex of a SHA-256", nil}
+		return &answer{http.StatusUnauthorized, "header " + SignatureHeader + " is not a SHA-256 in hex", nil}
 	}
 	matched, err := h.matches(ctx, body, signature, false)
 	if err == nil && !matched && h.mayRefresh() {
@@ -215,18 +218,18 @@ func (h *Handler) verify(ctx context.Context, body []byte, signatures []string) 
 	return nil
 }
 
-// matches compares in constant time, with every secret.
+// matches reports whether the signature was made with one of the secrets. It compares in constant time.
 func (h *Handler) matches(ctx context.Context, body, signature []byte, refresh bool) (bool, error) {
 	secrets, err := h.secrets(ctx, refresh)
 	if err != nil {
 		return false, err
 	}
 	if len(secrets) == 0 {
-		return false, errors.New("there is no secret")
+		return false, errors.New("the list of secrets is empty")
 	}
-	matched := false // no early return: the time taken must not depend on which secret matches
+	matched := false // no early return, because the time must not depend on which secret matches
 	for _, secret := range secrets {
-		if secret == "" { // anybody could sign with an empty key
+		if secret == "" { // everyone can sign with an empty key
 			return false, errors.New("a secret is empty")
 		}
 		if hmac.Equal(sum(secret, body), signature) {
@@ -236,8 +239,8 @@ func (h *Handler) matches(ctx context.Context, body, signature []byte, refresh b
 	return matched, nil
 }
 
-// mayRefresh returns true at most once per interval, for all requests together. The interval begins with the attempt,
-// whether or not the secrets can be read.
+// mayRefresh returns true at most once per interval, for all requests together. The interval begins with the attempt to
+// read the secrets, even if it fails.
 func (h *Handler) mayRefresh() bool {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -249,8 +252,9 @@ func (h *Handler) mayRefresh() bool {
 	return true
 }
 
-// send puts a request to sync into the queue: for the environment with that prefix, or for all if it is empty. SQS drops a
-// second one of the same cause for five minutes without an error, so LaunchDarkly's second attempt is answered with 202 too.
+// send puts a request to sync into the queue, for the environment with the prefix, or for all if it is empty. For five
+// minutes SQS drops a second request with the same cause without an error, so LaunchDarkly's second attempt is answered
+// with 202 too.
 func (h *Handler) send(ctx context.Context, prefix, sum string) error {
 	ctx, cancel := context.WithTimeout(ctx, sendTimeout)
 	defer cancel()
@@ -263,10 +267,12 @@ func (h *Handler) send(ctx context.Context, prefix, sum string) error {
 		return err
 	}
 	_, err = h.client.SendMessage(ctx, &sqs.SendMessageInput{
-		QueueUrl: &h.queueURL, MessageBody: &m.Body, MessageGroupId: &m.Group, MessageDeduplicationId: &m.DeduplicationID,
+		QueueUrl: &h.queueURL, MessageBody: &m.Body,
+		MessageGroupId: &m.Group, MessageDeduplicationId: &m.DeduplicationID,
 	})
 	if err != nil {
-		return &answer{http.StatusServiceUnavailable, "the queue cannot be reached now", fmt.Errorf("send to queue %q: %w", h.queueURL, err)}
+		err = fmt.Errorf("send to queue %q: %w", h.queueURL, err)
+		return &answer{http.StatusServiceUnavailable, "the queue cannot be reached now", err}
 	}
 	return nil
 }

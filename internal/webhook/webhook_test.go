@@ -31,14 +31,16 @@ const (
 	payload  = `{"_id":"57c0a8e2","kind":"flag","name":"über"}` + "\n"
 )
 
-// fakeQueue records what is sent to it.
+// fakeQueue records sent messages.
 type fakeQueue struct {
 	mu   sync.Mutex // guards all fields
 	sent []*sqs.SendMessageInput
 	err  error
 }
 
-func (q *fakeQueue) SendMessage(_ context.Context, in *sqs.SendMessageInput, _ ...func(*sqs.Options)) (*sqs.SendMessageOutput, error) {
+func (q *fakeQueue) SendMessage(
+	_ context.Context, in *sqs.SendMessageInput, _ ...func(*sqs.Options),
+) (*sqs.SendMessageOutput, error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.err != nil {
@@ -54,9 +56,10 @@ func sign(body, secret string) string {
 	return hex.EncodeToString(mac.Sum(nil))
 }
 
-// event is a webhook as API Gateway hands it over.
+// event returns a webhook as API Gateway sends it to the function.
 func event(body, signature string) events.APIGatewayV2HTTPRequest {
-	e := events.APIGatewayV2HTTPRequest{Headers: map[string]string{"content-type": "application/json", "x-ld-signature": signature}, Body: body}
+	headers := map[string]string{"content-type": "application/json", "x-ld-signature": signature}
+	e := events.APIGatewayV2HTTPRequest{Headers: headers, Body: body}
 	e.RequestContext.HTTP.Method = http.MethodPost
 	return e
 }
@@ -82,7 +85,7 @@ func (f fixture) post(t testing.TB, e events.APIGatewayV2HTTPRequest) int {
 	return r.StatusCode
 }
 
-func TestQueuesWhatIsSigned(t *testing.T) {
+func TestQueuesSignedRequests(t *testing.T) {
 	sum := sha256.Sum256([]byte(payload))
 	id := hex.EncodeToString(sum[:])
 	good := event(payload, sign(payload, secret))
@@ -99,7 +102,7 @@ func TestQueuesWhatIsSigned(t *testing.T) {
 		"header as sent":       header("X-LD-Signature"),
 		"header upper case":    header("X-LD-SIGNATURE"),
 		"signature uppercase":  event(payload, strings.ToUpper(sign(payload, secret))),
-		"of the second secret": event(payload, sign(payload, "the new one")),
+		"with a second secret": event(payload, sign(payload, "the new one")),
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := newFixture(webhook.Static(secret, "the new one"))
@@ -134,8 +137,8 @@ func TestQueuesWhatIsSigned(t *testing.T) {
 	})
 }
 
-// A replay is the queue's business: equal bodies have equal ids, others have others.
-func TestEqualBodiesAreOneEvent(t *testing.T) {
+// The queue drops replays, because equal bodies have equal IDs. Different bodies have different IDs.
+func TestEqualBodiesHaveEqualIDs(t *testing.T) {
 	f := newFixture(webhook.Static(secret))
 	for _, body := range []string{payload, payload, payload + " "} {
 		assert.Equal(t, http.StatusAccepted, f.post(t, event(body, sign(body, secret))))
@@ -158,6 +161,10 @@ func TestRefuses(t *testing.T) {
 		return edit(func(e *events.APIGatewayV2HTTPRequest) { e.RequestContext.HTTP.Method = m })
 	}
 	huge := strings.Repeat("x", 5<<20+1)
+	second := func(e *events.APIGatewayV2HTTPRequest) { e.Headers["X-LD-Signature"] = signature }
+	encode := func(e *events.APIGatewayV2HTTPRequest) {
+		e.Body = base64.StdEncoding.EncodeToString([]byte(payload))
+	}
 	for name, c := range map[string]struct {
 		event  events.APIGatewayV2HTTPRequest
 		status int
@@ -168,17 +175,17 @@ func TestRefuses(t *testing.T) {
 		"no method":            {method(""), 405},
 		"no signature":         {edit(func(e *events.APIGatewayV2HTTPRequest) { e.Headers = nil }), 401},
 		"empty signature":      {event(payload, ""), 401},
-		"two signatures":       {edit(func(e *events.APIGatewayV2HTTPRequest) { e.Headers["X-LD-Signature"] = signature }), 401},
+		"two signatures":       {edit(second), 401},
 		"two in one header":    {event(payload, signature+","+signature), 401},
 		"not hex":              {event(payload, strings.Repeat("zz", 32)), 401},
 		"base64":               {event(payload, base64.StdEncoding.EncodeToString([]byte(signature))), 401},
 		"too short":            {event(payload, signature[:62]), 401},
 		"too long":             {event(payload, signature+"00"), 401},
 		"blanks around":        {event(payload, " "+signature), 401},
-		"a digit wrong":        {event(payload, flip(signature)), 401},
+		"a wrong digit":        {event(payload, flip(signature)), 401},
 		"of another secret":    {event(payload, sign(payload, "another")), 401},
 		"of an empty secret":   {event(payload, sign(payload, "")), 401},
-		"of the encoded body":  {edit(func(e *events.APIGatewayV2HTTPRequest) { e.Body = base64.StdEncoding.EncodeToString([]byte(payload)) }), 401},
+		"of the decoded body":  {edit(encode), 401},
 		"body altered":         {event(payload+" ", signature), 401},
 		"body without newline": {event(strings.TrimSpace(payload), signature), 401},
 		"broken base64":        {edit(func(e *events.APIGatewayV2HTTPRequest) { e.IsBase64Encoded = true }), 400},
@@ -196,7 +203,7 @@ func TestRefuses(t *testing.T) {
 			if c.status == 401 && c.event.Body == payload {
 				assert.NotContains(t, f.log.String(), signature, "the expected signature must not be logged")
 			}
-			assert.Equal(t, 1, strings.Count(f.log.String(), "\n"), "one line a request")
+			assert.Equal(t, 1, strings.Count(f.log.String(), "\n"), "one line for each request")
 		})
 	}
 	t.Run("over net/http", func(t *testing.T) {
@@ -230,7 +237,7 @@ func TestQueueFails(t *testing.T) {
 	assert.Contains(t, f.log.String(), "no such queue")
 }
 
-// Nothing is ever verified with no key.
+// Without a secret, or with an empty one, every request is refused.
 func TestRefusesEmptySecrets(t *testing.T) {
 	for name, secrets := range map[string]webhook.Secrets{
 		"none":        webhook.Static(),
@@ -248,7 +255,7 @@ func TestRefusesEmptySecrets(t *testing.T) {
 	}
 }
 
-// A rotation needs no deployment, and wrong signatures do not drive the calls.
+// A rotation needs no deployment. Wrong signatures cause at most one read of the secrets in each interval.
 func TestReadsSecretsAgainAfterARefusal(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		current, refreshes := secret, 0
@@ -268,7 +275,7 @@ func TestReadsSecretsAgainAfterARefusal(t *testing.T) {
 		for range 10 {
 			assert.Equal(t, http.StatusUnauthorized, f.post(t, event(payload, sign(payload, "forged"))))
 		}
-		assert.Equal(t, 1, refreshes, "at most once an interval")
+		assert.Equal(t, 1, refreshes, "at most one in each interval")
 
 		time.Sleep(time.Minute) // virtual
 		assert.Equal(t, http.StatusUnauthorized, f.post(t, event(payload, sign(payload, "forged"))))
@@ -276,7 +283,7 @@ func TestReadsSecretsAgainAfterARefusal(t *testing.T) {
 
 		time.Sleep(time.Minute)
 		assert.Equal(t, http.StatusUnauthorized, f.post(t, event(payload, "no signature")))
-		assert.Equal(t, 2, refreshes, "what no secret could have signed is no reason")
+		assert.Equal(t, 2, refreshes, "a malformed signature does not cause a read")
 	})
 }
 
@@ -295,7 +302,8 @@ func FuzzHandle(f *testing.F) {
 	f.Add("GET", "", "", false, "")
 	f.Fuzz(func(t *testing.T, method, body, signature string, inBase64 bool, header string) {
 		e := event(body, "")
-		e.Headers, e.IsBase64Encoded, e.RequestContext.HTTP.Method = map[string]string{header: signature}, inBase64, method
+		e.Headers, e.IsBase64Encoded = map[string]string{header: signature}, inBase64
+		e.RequestContext.HTTP.Method = method
 		fixture := newFixture(webhook.Static(secret))
 		status := fixture.post(t, e)
 

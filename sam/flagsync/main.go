@@ -46,7 +46,7 @@ func build(ctx context.Context) (*flagsync.Handler, error) {
 	if err := vars.Err(); err != nil {
 		return nil, err
 	}
-	if size := lambdacontext.MemoryLimitInMB; size > 0 { // near the limit, collect garbage sooner: payloads can be large
+	if size := lambdacontext.MemoryLimitInMB; size > 0 { // near the limit, collect garbage sooner: payloads are large
 		debug.SetMemoryLimit(int64(size) << 20 / 4 * 3)
 	}
 	cfg, err := config.LoadDefaultConfig(ctx)
