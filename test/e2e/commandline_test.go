@@ -4,22 +4,49 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
+	"github.com/launchdarkly/go-server-sdk/v7/subsystems/ldstoreimpl"
+	"github.com/stretchr/testify/require"
+
+	"github.com/warmflags/warmflags/dynamostore"
+	"github.com/warmflags/warmflags/internal/local/launchdarkly"
 	"github.com/warmflags/warmflags/test/commandline"
 	"github.com/warmflags/warmflags/test/emulator"
 )
 
-// commandLine runs the command's specifications against the stack. The program reaches AWS through the gate, because
-// the queues and the topic refuse requests without TLS; as an HTTP proxy, the gate is also what knows the webhook's host name.
+// commandLine runs docs/operating.md, its policy and the command's specifications against a new stack. The programs reach AWS
+// through the gate, because the queues and the topic refuse requests without TLS; as an HTTP proxy, the gate is also
+// what knows the webhook's host name.
 func commandLine(t *testing.T, e *environment) {
 	python := filepath.Join(emulator.Home(), "venv", "bin") // has the AWS CLI
 	stack := commandline.Stack{
 		Root: root(),
 		Env: append(world.cloud.Environment(), "AWS_ENDPOINT_URL="+world.gate.server.URL, "HTTP_PROXY="+world.gate.server.URL,
-			"http_proxy="+world.gate.server.URL, "STREAM="+e.URL(), "LD_SDK_KEY="+sdkKey,
+			"http_proxy="+world.gate.server.URL, "STREAM="+e.URL(), "LD_SDK_KEY="+sdkKey, "WARMFLAGS_STACK="+stackName,
 			"PATH="+python+string(os.PathListSeparator)+os.Getenv("PATH")),
 		Flip:     func(key string) { e.flipKey(t, key) },
 		Patience: patience,
 	}
+	t.Run("operating.md", func(t *testing.T) { stack.Page(t, "operating.md") })
 	t.Run("specifications", stack.Scripts)
+}
+
+// filled waits until the schedule has filled the table: nothing else has requested a sync.
+func filled(t *testing.T, table string) {
+	store, err := dynamostore.DataStore(table).Client(dynamodb.NewFromConfig(world.gate.config())).Open(t.Context())
+	require.NoError(t, err)
+	for late := time.After(patience); ; {
+		flag, err := store.Get(ldstoreimpl.Features(), launchdarkly.FlagKey(49))
+		require.NoError(t, err)
+		if flag.Version == 1 {
+			return
+		}
+		select {
+		case <-late:
+			require.Fail(t, "the table is empty")
+		case <-time.After(time.Second):
+		}
+	}
 }

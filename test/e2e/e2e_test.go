@@ -40,11 +40,11 @@ func TestStack(t *testing.T) {
 	stack := deploy(t, stackName, parameters...)
 	e := &environment{flags, webhookProxy(t, stack["WebhookUrl"])}
 	t.Cleanup(func() { world.gate.inTheWay(nil, nil) })
-	consumers, stop := startConsumers(t, stack, "", 3)
+	t.Run("the schedule fills the table, without a webhook", func(t *testing.T) { filled(t, stack["TableName"]) })
+	t.Run("the command line", func(t *testing.T) { commandLine(t, e) })
 
-	t.Run("the schedule fills the table, without a webhook", func(t *testing.T) {
-		requireSeen(t, consumers, map[string]int{launchdarkly.FlagKey(0): 1, launchdarkly.FlagKey(49): 1})
-	})
+	consumers, stop := startConsumers(t, stack, "", 3)
+	requireSeen(t, consumers, map[string]int{launchdarkly.FlagKey(0): 1, launchdarkly.FlagKey(49): 1})
 	t.Run("a webhook in, fresh values out", func(t *testing.T) {
 		requireSeen(t, consumers, e.flip(t, 0))
 		requireSeen(t, consumers, e.flip(t, 0, 1, 2, 3, 1, 4))
@@ -66,7 +66,6 @@ func TestStack(t *testing.T) {
 		err = boto(t.Context(), "sns", "publish", map[string]any{"TopicArn": stack["TopicArn"], "Message": "plain"}, nil)
 		require.ErrorContains(t, err, "AuthorizationError")
 	})
-	t.Run("the command line", func(t *testing.T) { commandLine(t, e) })
 	t.Run("the topic refuses for a while", func(t *testing.T) { topicRefuses(t, e, consumers) })
 	t.Run("streamhandler is killed in mid-batch", func(t *testing.T) { killed(t, e, consumers) })
 	t.Run("LaunchDarkly cannot be read for a while", func(t *testing.T) { tableRefuses(t, e, consumers) })
