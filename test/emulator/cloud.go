@@ -34,6 +34,7 @@ func StartCloud(name, endpoint string) (*Cloud, error) {
 			"AWS_ACCESS_KEY_ID=test",
 			"AWS_SECRET_ACCESS_KEY=test", // the credentials of the account's root
 			"AWS_ENDPOINT_URL=" + endpoint,
+			"AWS_LAMBDA_LOG_FORMAT=JSON", // as the template wants it, which MiniStack does not pass on
 		},
 		args: []string{Python(), program},
 		path: "/_ministack/health",

@@ -20,6 +20,9 @@ var placeholders = []struct {
 	{regexp.MustCompile(`127\.0\.0\.1:\d+`), "HOST"},
 	{regexp.MustCompile(`\b\d+(\.\d+)?(ns|us|µs|ms|s|m|h|d)(\d+(\.\d+)?(ms|s|m|h))*\b`), "DURATION"},
 	{regexp.MustCompile(`  +`), " "}, // columns are as wide as what is in them
+	// What a status shows of work that goes on: how much was done so far, and which change was the last.
+	{regexp.MustCompile(`\bposition \d+; latest: .*`), "position N; latest: CHANGES"},
+	{regexp.MustCompile(`\((OK - \d+ records|No records processed)\)`), "(RESULT)"},
 	{trailing, ""},
 }
 
