@@ -2,12 +2,16 @@ package e2e
 
 import (
 	"os"
+	"os/exec"
 	"path/filepath"
+	"slices"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/launchdarkly/go-server-sdk/v7/subsystems/ldstoreimpl"
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
 	"github.com/warmflags/warmflags/dynamostore"
@@ -30,7 +34,38 @@ func commandLine(t *testing.T, e *environment) {
 		Patience: patience,
 	}
 	t.Run("operating.md", func(t *testing.T) { stack.Page(t, "operating.md") })
+	t.Run("the policy of operating.md", func(t *testing.T) { policyIsEnough(t, stack.Env) })
 	t.Run("specifications", stack.Scripts)
+}
+
+// policyIsEnough runs the commands that only read with the policy that docs/operating.md shows, and no other.
+func policyIsEnough(t *testing.T, env []string) {
+	page, err := os.ReadFile(filepath.Join(root(), "docs", "operating.md"))
+	require.NoError(t, err)
+	_, text, found := strings.Cut(string(page), "```json\n")
+	require.True(t, found)
+	policy, _, _ := strings.Cut(text, "```")
+	program := filepath.Join(commandline.Build(t, root()), "warmflags")
+	run := func(policy string, args ...string) (string, error) {
+		c := assumedRole(t, func(role string) {
+			require.NoError(t, boto(t.Context(), "iam", "put_role_policy", map[string]any{
+				"RoleName": role, "PolicyName": "operating", "PolicyDocument": policy,
+			}, nil))
+		}).Value
+		command := exec.CommandContext(t.Context(), program, args...)
+		command.Env = append(slices.Clone(env), "AWS_ACCESS_KEY_ID="+c.AccessKeyID, "AWS_SECRET_ACCESS_KEY="+c.SecretAccessKey,
+			"AWS_SESSION_TOKEN="+c.SessionToken)
+		out, err := command.CombinedOutput()
+		return string(out), err
+	}
+	for _, args := range [][]string{{"status"}, {"doctor"}, {"get", "flag-7"}, {"list"}, {"sync", "--dry-run"}} {
+		printed, err := run(policy, args...)
+		require.NoError(t, err, printed)
+		assert.NotContains(t, printed, "AccessDenied", args)
+	}
+	printed, err := run(strings.Replace(policy, "lambda:ListEventSourceMappings", "lambda:ListFunctions", 1), "doctor")
+	require.Error(t, err)
+	assert.Contains(t, printed, "AccessDenied")
 }
 
 // filled waits until the schedule has filled the table: nothing else has requested a sync.

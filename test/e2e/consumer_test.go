@@ -78,23 +78,31 @@ func startConsumers(t *testing.T, stack map[string]string, prefix string, n int)
 // clientConfig is that of a program whose role has the policies that the stack hands out, and no other.
 func clientConfig(t *testing.T, stack map[string]string) aws.Config {
 	t.Helper()
+	config := world.gate.config()
+	config.Credentials = assumedRole(t, func(role string) {
+		for _, policy := range []string{"ReaderPolicyArn", "SubscriberPolicyArn"} {
+			require.NoError(t, boto(t.Context(), "iam", "attach_role_policy", map[string]any{"RoleName": role, "PolicyArn": stack[policy]}, nil))
+		}
+	})
+	return config
+}
+
+// assumedRole returns the credentials of a new role that has the policies that permit gives it, and no other.
+func assumedRole(t *testing.T, permit func(role string)) credentials.StaticCredentialsProvider {
+	t.Helper()
 	name := fmt.Sprintf("client-%d", roles.Add(1))
 	var made struct{ Role struct{ Arn string } }
 	require.NoError(t, boto(t.Context(), "iam", "create_role", map[string]any{
 		"RoleName":                 name,
 		"AssumeRolePolicyDocument": `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"AWS":"*"},"Action":"sts:AssumeRole"}]}`,
 	}, &made))
-	for _, policy := range []string{"ReaderPolicyArn", "SubscriberPolicyArn"} {
-		require.NoError(t, boto(t.Context(), "iam", "attach_role_policy", map[string]any{"RoleName": name, "PolicyArn": stack[policy]}, nil))
-	}
+	permit(name)
 	var session struct {
 		Credentials struct{ AccessKeyId, SecretAccessKey, SessionToken string } //nolint:revive // AWS's names
 	}
 	require.NoError(t, boto(t.Context(), "sts", "assume_role", map[string]any{"RoleArn": made.Role.Arn, "RoleSessionName": name}, &session))
-	config := world.gate.config()
 	c := session.Credentials
-	config.Credentials = credentials.NewStaticCredentialsProvider(c.AccessKeyId, c.SecretAccessKey, c.SessionToken)
-	return config
+	return credentials.NewStaticCredentialsProvider(c.AccessKeyId, c.SecretAccessKey, c.SessionToken)
 }
 
 var roles atomic.Int64 // that were made
