@@ -58,7 +58,7 @@ func policyIsEnough(t *testing.T, env []string) {
 		out, err := command.CombinedOutput()
 		return string(out), err
 	}
-	for _, args := range [][]string{{"status"}, {"doctor"}, {"get", "flag-7"}, {"list"}, {"sync", "--dry-run"}} {
+	for _, args := range [][]string{{"status"}, {"doctor"}, {"get", "flag-7"}, {"sync", "--dry-run"}} {
 		printed, err := run(policy, args...)
 		require.NoError(t, err, printed)
 		assert.NotContains(t, printed, "AccessDenied", args)

@@ -20,9 +20,13 @@ var placeholders = []struct {
 	{regexp.MustCompile(`127\.0\.0\.1:\d+`), "HOST"},
 	{regexp.MustCompile(`\b\d+(\.\d+)?(ns|us|µs|ms|s|m|h|d)(\d+(\.\d+)?(ms|s|m|h))*\b`), "DURATION"},
 	{regexp.MustCompile(`  +`), " "}, // columns are as wide as what is in them
+	{regexp.MustCompile(`\b\d+(\.\d+)? ms\b`), "DURATION"},
+	{regexp.MustCompile(`"probe-[a-z2-7]{8}" of prefix "warmflags-probe": written \d+ times`), "PROBE"},
 	// What a status shows of work that goes on: how much was done so far, and which change was the last.
 	{regexp.MustCompile(`\bposition \d+; latest: .*`), "position N; latest: CHANGES"},
 	{regexp.MustCompile(`\((OK - \d+ records|No records processed)\)`), "(RESULT)"},
+	{regexp.MustCompile(`\b\d+ refused\b`), "N refused"},
+	{regexp.MustCompile(`\bchange \d+ of \d+\b`), "change N of N"},
 	{trailing, ""},
 }
 

@@ -32,7 +32,7 @@ func Prints(folder string, update bool) func(*testscript.TestScript, bool, []str
 			} else if !update {
 				ts.Fatalf("printed\n%s\n\n%s holds\n%s", got, name, want)
 			}
-			file.Data = []byte(trailing.ReplaceAllString(strings.TrimSpace(printed), "") + "\n")
+			file.Data = []byte(trailing.ReplaceAllString(strings.Trim(printed, "\n"), "") + "\n")
 			ts.Check(os.WriteFile(script, txtar.Format(archive), 0o600))
 			return
 		}
