@@ -210,7 +210,9 @@ func (p *probe) write(ctx context.Context) error {
 }
 
 // row is the primary key of the item's row.
-func (p *probe) row() table.Row { return table.Key(layout.Namespace(ProbePrefix, change.KindFeatures), p.key) }
+func (p *probe) row() table.Row {
+	return table.Key(layout.Namespace(ProbePrefix, change.KindFeatures), p.key)
+}
 
 // announced reports whether a message announces the item, and notes how long it took. A clock that is ahead makes no
 // negative time.

@@ -47,7 +47,9 @@ type Mapping struct {
 }
 
 // enabled reports whether the mapping works, or will in a moment.
-func (m Mapping) enabled() bool { return slices.Contains([]string{"Enabled", "Enabling", "Creating", "Updating"}, m.State) }
+func (m Mapping) enabled() bool {
+	return slices.Contains([]string{"Enabled", "Enabling", "Creating", "Updating"}, m.State)
+}
 
 // Lag is how old the changes were that streamhandler read last.
 type Lag struct {

@@ -113,7 +113,9 @@ func (c *connection) InvalidateAll() {
 }
 
 // Enabled is true for warnings and errors.
-func (c *connection) Enabled(_ context.Context, level slog.Level) bool { return level >= slog.LevelWarn }
+func (c *connection) Enabled(_ context.Context, level slog.Level) bool {
+	return level >= slog.LevelWarn
+}
 
 // Handle passes on what failed.
 func (c *connection) Handle(_ context.Context, r slog.Record) error {

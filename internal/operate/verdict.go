@@ -242,4 +242,6 @@ func environmentName(prefix string) string {
 }
 
 // seconds is a duration of so many seconds, for people.
-func seconds(s float64) time.Duration { return time.Duration(s * float64(time.Second)).Round(time.Second) }
+func seconds(s float64) time.Duration {
+	return time.Duration(s * float64(time.Second)).Round(time.Second)
+}
