@@ -5,13 +5,13 @@ import (
 	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/service/sns"
 	"github.com/aws/aws-sdk-go-v2/service/ssm"
 	"github.com/aws/aws-sdk-go-v2/service/ssm/types"
 
 	localaws "github.com/warmflags/warmflags/internal/local/aws"
 	"github.com/warmflags/warmflags/internal/local/launchdarkly"
 	"github.com/warmflags/warmflags/internal/operate"
+	"github.com/warmflags/warmflags/internal/proof/deployment"
 )
 
 const (
@@ -21,11 +21,12 @@ const (
 
 // account is an AWS account and a LaunchDarkly.
 type account struct {
-	ctx       context.Context // of the commands that a specification runs
-	exit      int             // the exit code of the last of them
-	real      bool            // they call AWS itself, or what AWS_ENDPOINT_URL names
-	topic     string          // its ARN
-	cloud     *localaws.Cloud
+	ctx       context.Context        // of the commands that a specification runs
+	exit      int                    // the exit code of the last of them
+	real      bool                   // they call AWS itself, or what AWS_ENDPOINT_URL names
+	topic     string                 // its ARN
+	stack     *deployment.Deployment // does not announce changes
+	cloud     *localaws.Cloud        // the stack's
 	ld        *launchdarkly.Environment
 	parameter string
 }
@@ -39,14 +40,11 @@ func newAccount(t *testing.T, flags int) *account {
 
 // startAccount has a table "flags", and a stack "flags" of it and a topic. Close it.
 func startAccount(flags int) *account {
-	a := &account{cloud: localaws.New(), ld: launchdarkly.Start(testKey, flags, 1), parameter: testKey}
-	a.cloud.CreateFlagTable("flags")
+	a := &account{stack: deployment.Start(), ld: launchdarkly.Start(testKey, flags, 1), parameter: testKey}
+	a.stack.StopPublishing()
+	a.cloud, a.topic = a.stack.Cloud, a.stack.Stack.TopicARN
 	a.ctx = context.Background()
-	topic, err := a.cloud.SNS.CreateTopic(a.ctx, &sns.CreateTopicInput{Name: aws.String("changes")})
-	if err != nil {
-		panic(err) // the engine is in memory
-	}
-	a.topic = *topic.TopicArn
+	a.stack.Stack.Region, a.stack.Account.Parameters = region, a
 	return a
 }
 
@@ -58,15 +56,19 @@ func (a *account) GetParameter(_ context.Context, in *ssm.GetParameterInput, _ .
 }
 
 func (a *account) connect(context.Context, string) (clients, error) {
-	return clients{aws: aws.Config{Region: region}, describe: a.describe, db: a.cloud.DynamoDB, parameters: a, queues: a.cloud.SQS, topics: a.cloud.SNS}, nil
+	return clients{aws: aws.Config{Region: region}, describe: a.describe, db: a.cloud.DynamoDB, parameters: a, queues: a.cloud.SQS, topics: a.cloud.SNS,
+		account: a.stack.Account}, nil
 }
 
-func (a *account) close() { a.ld.Close(); a.cloud.Close() }
+func (a *account) close() { a.ld.Close(); a.stack.Close() }
 
 func (a *account) describe(_ context.Context, name string) (*operate.Stack, error) {
 	if name != "flags" {
 		return nil, operate.ErrNoStack
 	}
-	return &operate.Stack{Name: name, Region: region, Table: "flags", TopicARN: a.topic,
-		Parameters: map[string]string{"SdkKeyParameter": "/warmflags/sdk-key", "StreamUri": a.ld.URL(), "MaxRemovals": "0"}}, nil
+	a.stack.Stack.Parameters = map[string]string{
+		"SdkKeyParameter": "/warmflags/sdk-key", "StreamUri": a.ld.URL(), "MaxRemovals": "0",
+	}
+	stack := a.stack.Stack
+	return &stack, nil
 }

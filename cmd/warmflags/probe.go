@@ -43,9 +43,12 @@ func printProbe(out io.Writer, asJSON bool, r *operate.ProbeReport) error {
 	if r.Writes == 0 {
 		return nil
 	}
-	text := fmt.Sprintf("item %q of prefix %q: written %d times", r.Key, operate.ProbePrefix, r.Writes)
+	text := fmt.Sprintf("item %q of prefix %q, written %d times", r.Key, operate.ProbePrefix, r.Writes)
+	if r.Writes == 1 {
+		text = fmt.Sprintf("item %q of prefix %q, written once", r.Key, operate.ProbePrefix)
+	}
 	if r.Removed {
-		text += ", and removed with its journal and its queue"
+		text += ", was removed with its journal and its queue"
 	}
 	if r.Left != "" {
 		text += "; " + r.Left

@@ -95,7 +95,7 @@ func fail(operation string) func(*stack) {
 
 // environmentProblems are those of the table's content.
 var environmentProblems = []changed{
-	{"LaunchDarkly has a change", func(s *stack) { s.ld.Flip("flag-0") }, `environment "production" differs from LaunchDarkly in 1 rows`, "warmflags sync"},
+	{"LaunchDarkly has a change", func(s *stack) { s.ld.Flip("flag-0") }, `environment "production" differs from LaunchDarkly in 1 row`, "warmflags sync"},
 	{"the last sync was long ago", func(s *stack) { s.now = s.now.Add(31 * time.Minute) }, `environment "production" was last synced 31m0s ago`, "FlagsyncFunction"},
 	{"it may be longer ago", func(s *stack) {
 		s.Stack.Parameters["SyncLateSeconds"], s.now = "3600", s.now.Add(31*time.Minute)
@@ -139,13 +139,13 @@ var pipelineProblems = []changed{
 	{"changes expired", func(s *stack) {
 		_, err := s.Cloud.SQS.SendMessage(s.t.Context(), &sqs.SendMessageInput{QueueUrl: &s.Stack.StreamFailureQueueURL, MessageBody: aws.String("{}")})
 		require.NoError(s.t, err)
-	}, "changes expired before they were published: 1 reports wait", "StreamFailureFunction"},
+	}, "changes expired before they were published: 1 report waiting", "StreamFailureFunction"},
 	{"changes wait", func(s *stack) { s.Lag = []cwtypes.Datapoint{point(s, 1, 5e3), point(s, 0, 90e3)} }, "changes wait 1m30s to be published", "StreamhandlerFunction"},
 	{"changes waited", func(s *stack) { s.Lag = []cwtypes.Datapoint{point(s, 0, 5e3), point(s, 1, 90e3)} }, "", ""},
 	{"an alarm fires", func(s *stack) { s.alarm(cwtypes.StateValueAlarm) }, "alarm FlagsNotSynced fires: late", "docs"},
 	{"an alarm is fine", func(s *stack) { s.alarm(cwtypes.StateValueOk) }, "", ""},
-	{"a consumer's queue is gone", func(s *stack) { s.consumer("warmflags_changes_gone", "") }, "1 consumer queues have no reader", "warmflags reap"},
-	{"a consumer is dead", func(s *stack) { s.consumer("warmflags_changes_dead", "2000-01-01T00:00:00Z") }, "1 consumer queues have no reader", "warmflags reap"},
+	{"a consumer's queue is gone", func(s *stack) { s.consumer("warmflags_changes_gone", "") }, "1 consumer queue without a reader", "warmflags reap"},
+	{"a consumer is dead", func(s *stack) { s.consumer("warmflags_changes_dead", "2000-01-01T00:00:00Z") }, "1 consumer queue without a reader", "warmflags reap"},
 	{"a consumer lives", func(s *stack) { s.consumer("warmflags_changes_live", s.now.UTC().Format(time.RFC3339)) }, "", ""},
 	{"another program's queue", func(s *stack) { s.consumer("orders", "2000-01-01T00:00:00Z") }, "", ""},
 }
@@ -201,7 +201,7 @@ func TestStatusPutsWhatNobodyLearnsOfFirst(t *testing.T) {
 	require.Len(t, r.Problems, 3)
 	assert.Contains(t, r.Problems[0].Problem, "changes are not published")
 	assert.Contains(t, r.Problems[1].Problem, "differs from LaunchDarkly")
-	assert.Contains(t, r.Problems[2].Problem, "consumer queues")
+	assert.Contains(t, r.Problems[2].Problem, "consumer queue")
 	assert.Contains(t, r.Verdict, "(and 2 more)")
 	assert.Equal(t, 1, r.Environments.List[0].Differences.Update)
 }
@@ -232,7 +232,7 @@ func TestStatusShowsTheRestOfWhatCannotBeRead(t *testing.T) {
 		r := s.status()
 		assert.Equal(t, []string{part}, r.NotKnown)
 		assert.True(t, r.OK)
-		assert.Equal(t, "OK: the table is equal to LaunchDarkly, and changes are published; not known: 1 of the parts below", r.Verdict)
+		assert.Equal(t, "OK: the table is equal to LaunchDarkly, and changes are published; not known: 1 part of those below", r.Verdict)
 	}
 	s := newStack(t)
 	s.alarm(cwtypes.StateValueInsufficientData)

@@ -90,7 +90,7 @@ func TestStatusShowsWebhooksOfUnknownEnvironments(t *testing.T) {
 	f.request(`{"reason":"webhook","prefix":"prodution"}`)
 	f.request(`{"reason":"test","prefix":"other"}`) // not a webhook's
 	r := f.status()
-	assert.Equal(t, `PROBLEM: 2 webhooks name environment "prodution", for which there is no SDK key`, r.Verdict)
+	assert.Equal(t, `PROBLEM: 2 webhooks for environment "prodution", which has no SDK key`, r.Verdict)
 	require.Len(t, r.Webhooks.UnknownEnvironments, 1)
 	assert.Equal(t, 2, r.Webhooks.UnknownEnvironments[0].Webhooks)
 
@@ -98,7 +98,7 @@ func TestStatusShowsWebhooksOfUnknownEnvironments(t *testing.T) {
 	r = f.status()
 	require.NotEmpty(t, r.Problems)
 	for _, p := range r.Problems {
-		assert.NotContains(t, p.Problem, "webhooks name", "it has a key now")
+		assert.NotContains(t, p.Problem, "no SDK key", "it has a key now")
 	}
 }
 

@@ -49,7 +49,7 @@ func (r *Report) verdict() string {
 		text = "OK: changes are published"
 	}
 	if n := len(r.NotKnown); n > 0 {
-		text += fmt.Sprintf("; not known: %d of the parts below", n)
+		text += "; not known: "+count(n, "part")+" of those below"
 	}
 	return text
 }
@@ -136,15 +136,15 @@ func (r *Report) judgeDifferences(e *Environment) {
 		r.problem("a guard holds "+name+": "+d.Guard,
 			"look at the environment in LaunchDarkly; if it is right, run: warmflags sync --force")
 	case d.differ() > 0:
-		r.problem(fmt.Sprintf("%s differs from LaunchDarkly in %d rows", name, d.differ()),
+		r.problem(name+" differs from LaunchDarkly in "+count(d.differ(), "row"),
 			"a sync may be on its way: run this again in a minute; to write them now, run: warmflags sync")
 	}
 	if d.HeldBack > 0 {
-		r.problem(fmt.Sprintf("%d items of %s are held back: their versions are lower than the table's", d.HeldBack, name),
+		r.problem(count(d.HeldBack, "item")+" of "+name+" held back: the version is lower than the table's",
 			"if LaunchDarkly is right, run: warmflags sync --force")
 	}
 	if d.Refused > 0 {
-		r.problem(fmt.Sprintf("%d items of %s do not fit into DynamoDB", d.Refused, name), "run: warmflags sync --dry-run")
+		r.problem(count(d.Refused, "item")+" of "+name+" refused: DynamoDB cannot hold it", "run: warmflags sync --dry-run")
 	}
 }
 
@@ -158,7 +158,7 @@ func (r *Report) judgeQueue(what string, q *Queue) {
 		r.problem("nothing handles "+what+": the event source mapping is "+q.State, q.enable())
 	}
 	if q == &r.Expired && q.Waiting > 0 {
-		r.problem(fmt.Sprintf("changes expired before they were published: %d reports wait", q.Waiting),
+		r.problem("changes expired before they were published: "+count(q.Waiting, "report")+" waiting",
 			"read the log of StreamFailureFunction")
 	}
 }
@@ -178,7 +178,7 @@ func (r *Report) judgeWebhooks() {
 	}
 	for _, u := range w.UnknownEnvironments {
 		if !r.hasKey(u.Prefix) {
-			r.problem(fmt.Sprintf("%d webhooks name environment %q, for which there is no SDK key", u.Webhooks, u.Prefix),
+			r.problem(fmt.Sprintf("%s for environment %q, which has no SDK key", count(u.Webhooks, "webhook"), u.Prefix),
 				"correct the end of the webhook's URL in LaunchDarkly, or add the key to the parameter")
 		}
 	}
@@ -202,7 +202,7 @@ func (r *Report) judgeConsumers() {
 		}
 	}
 	if orphans > 0 {
-		r.problem(fmt.Sprintf("%d consumer queues have no reader any more", orphans), "run: warmflags reap")
+		r.problem(count(orphans, "consumer queue")+" without a reader", "run: warmflags reap")
 	}
 }
 
