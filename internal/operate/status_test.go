@@ -232,7 +232,7 @@ func TestStatusShowsTheRestOfWhatCannotBeRead(t *testing.T) {
 		r := s.status()
 		assert.Equal(t, []string{part}, r.NotKnown)
 		assert.True(t, r.OK)
-		assert.Equal(t, "OK: the table is equal to LaunchDarkly, and changes are published; not known: 1 part of those below", r.Verdict)
+		assert.Equal(t, "OK: the table is equal to LaunchDarkly, and changes are published; not known: 1 of the parts below", r.Verdict)
 	}
 	s := newStack(t)
 	s.alarm(cwtypes.StateValueInsufficientData)

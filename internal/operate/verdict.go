@@ -49,7 +49,7 @@ func (r *Report) verdict() string {
 		text = "OK: changes are published"
 	}
 	if n := len(r.NotKnown); n > 0 {
-		text += "; not known: "+count(n, "part")+" of those below"
+		text += fmt.Sprintf("; not known: %d of the parts below", n)
 	}
 	return text
 }
