@@ -2,7 +2,7 @@
 // what clients evaluate out. The functions are the real binaries, in processes that MiniStack starts as Lambda does, under
 // the roles of the template, whose policies MiniStack evaluates. LaunchDarkly is internal/launchdarkly. `make e2e` runs it.
 //
-// MiniStack runs with some things corrected, which test/emulator/ministack.py lists.
+// MiniStack runs with some things corrected, which test/emulator/corrected.py lists.
 //
 // Between the functions and MiniStack stands a gate, which notes each call, and can refuse calls or hold them while a
 // function is killed. File stack_test.go deploys, gate_test.go is the gate, consumer_test.go the clients.

@@ -20,7 +20,7 @@ func StartCloud(name, endpoint string) (*Cloud, error) {
 	if err != nil {
 		return nil, err
 	}
-	program := filepath.Join(Home(), "..", "..", "test", "emulator", "ministack.py")
+	program := filepath.Join(Home(), "..", "..", "test", "emulator", "corrected.py")
 	p, err := start(command{
 		name: name,
 		file: program,
