@@ -12,9 +12,9 @@ import (
 
 // client is the data store of one LaunchDarkly client. Several may share a cache.
 type client struct {
-	cache   atomic.Pointer[cache] // nil after Close
-	ignore  func()                // stops the notifications of outages; nil if the client gets none
-	release func() error          // called once, by Close
+	cache    atomic.Pointer[cache] // nil after Close
+	unlisten func()                // stops the notifications of outages; nil if the client gets none
+	release  func() error          // called once, by Close
 }
 
 // newClient returns the data store of one client. Sink is notified of outages; it may be nil.
@@ -22,7 +22,7 @@ func newClient(c *cache, sink subsystems.DataStoreUpdateSink, release func() err
 	cl := &client{release: release}
 	cl.cache.Store(c)
 	if sink != nil {
-		cl.ignore = c.outage.Listen(sink)
+		cl.unlisten = c.outage.Listen(sink)
 	}
 	return cl
 }
@@ -129,8 +129,8 @@ func (cl *client) Close() error {
 	if c == nil {
 		return nil
 	}
-	if cl.ignore != nil {
-		cl.ignore()
+	if cl.unlisten != nil {
+		cl.unlisten()
 	}
 	return cl.release()
 }

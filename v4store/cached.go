@@ -23,7 +23,7 @@ import (
 // 250 ms ([ShortWait]). A Get of an invalidated item waits until its read ends or [ReadLimit] has passed. After the
 // first failure, calls that have a last known value do not wait. Wake, or a Get after a pause of 50 ms to 5 s, starts
 // one read as a probe. So after the table has recovered, values are stale for at most that pause, the probe and one
-// Get, or longer if the cache is not used. A row that cannot be decoded also has its last known value served.
+// Get, or longer if the cache is not used. The last known value is also served if a row cannot be decoded.
 //
 // A read runs in its own goroutine. A read that takes longer than [ReadLimit] is abandoned, and its result is ignored.
 //
