@@ -12,8 +12,8 @@ import (
 	"github.com/warmflags/warmflags/cachedstore"
 )
 
-// clockModes are the ways in which a hit determines whether a value has expired. The module benchmarks measures the cost
-// of a hit, compared with other caches.
+// clockModes are the ways in which a hit determines whether a value has expired. The module benchmarks measures the
+// cost of a hit, compared with other caches.
 var clockModes = []struct {
 	name    string
 	options []cachedstore.Option
