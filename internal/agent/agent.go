@@ -18,10 +18,10 @@ import (
 	"github.com/launchdarkly/go-sdk-common/v3/ldvalue"
 )
 
-// Limits of a request. They are far above what OpenFeature's providers send.
+// Limits of a request. OpenFeature's providers stay far below them.
 const (
 	maxBodyBytes   = 1 << 20
-	maxConcurrency = 256 // requests at a time; further ones are refused with status 429
+	maxConcurrency = 256 // concurrent requests; more are refused with status 429
 )
 
 // Error codes of OFREP 0.3.
@@ -35,25 +35,25 @@ const (
 
 // Loader loads the flags. Its methods are safe for concurrent use.
 type Loader interface {
-	// Flags returns the loaded flags. It waits for the first load until ctx ends, and then returns why the flags are
-	// not loaded.
+	// Flags returns the loaded flags. It waits for the first attempt to load them, at most until ctx ends, and
+	// returns an error if they are not loaded then.
 	Flags(ctx context.Context) (Flags, error)
-	// Status describes the flags, or why they are not loaded.
+	// Status returns the status of the flags, with the reason if they are not loaded.
 	Status(ctx context.Context) Status
 }
 
 // handler is the agent's HTTP handler.
 type handler struct {
 	loader  Loader
-	apiKey  string // empty means that no key is required
+	apiKey  string // empty: no key is required
 	logger  *slog.Logger
-	slots   chan struct{} // one element for each request under way
+	slots   chan struct{} // has one element for each request that is being handled
 	version string
 }
 
-// NewHandler returns the handler for OFREP and for GET /status. With an apiKey each OFREP request must have it, as a
-// bearer token or in the header X-API-Key. Without one, requests must name a loopback host, so that a web page that a
-// developer visits cannot reach the agent under a name of its own.
+// NewHandler returns the handler for OFREP and for GET /status. If apiKey is not empty, each request must have it, as
+// a bearer token or in the header X-API-Key. Otherwise the Host header must name a loopback host, so that a web page
+// that a developer visits cannot reach the agent through its own host name.
 func NewHandler(loader Loader, apiKey, version string, logger *slog.Logger) http.Handler {
 	h := &handler{loader: loader, apiKey: apiKey, version: version, logger: logger,
 		slots: make(chan struct{}, maxConcurrency)}
@@ -64,13 +64,13 @@ func NewHandler(loader Loader, apiKey, version string, logger *slog.Logger) http
 	return h.guarded(mux)
 }
 
-// guarded checks what every request must fulfill, and answers for a handler that panics.
+// guarded checks each request before it calls next, and answers with status 500 if next panics.
 func (h *handler) guarded(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		defer func() {
 			if cause := recover(); cause != nil {
-				h.logger.Error("a request failed", "path", r.URL.Path, "panic", cause, "stack", string(debug.Stack()))
-				writeJSON(w, http.StatusInternalServerError, errorDetails{"the agent failed; its log has the reason"})
+				h.logger.Error("request failed", "path", r.URL.Path, "panic", cause, "stack", string(debug.Stack()))
+				writeJSON(w, http.StatusInternalServerError, errorDetails{"the agent failed; see its log"})
 			}
 		}()
 		select {
@@ -79,7 +79,7 @@ func (h *handler) guarded(next http.Handler) http.Handler {
 		default:
 			w.Header().Set("Retry-After", "1")
 			writeJSON(w, http.StatusTooManyRequests,
-				errorDetails{fmt.Sprintf("more than %d requests at a time", maxConcurrency)})
+				errorDetails{fmt.Sprintf("more than %d concurrent requests", maxConcurrency)})
 			return
 		}
 		if status, details := h.refusal(r); status != 0 {
@@ -91,7 +91,7 @@ func (h *handler) guarded(next http.Handler) http.Handler {
 	})
 }
 
-// refusal returns the status for a request that is not allowed, and 0 for all others.
+// refusal returns the status and the reason if a request is not allowed, and 0 otherwise.
 func (h *handler) refusal(r *http.Request) (status int, details string) {
 	switch {
 	case h.apiKey == "" && !isLoopbackHost(r.Host):
@@ -104,7 +104,8 @@ func (h *handler) refusal(r *http.Request) (status int, details string) {
 	return 0, ""
 }
 
-// authorized compares in constant time. Hashes have the same length, so not even the key's length can be measured.
+// authorized reports whether a request has the API key. It compares hashes in constant time, so that its duration
+// depends neither on the key nor on the key's length.
 func (h *handler) authorized(r *http.Request) bool {
 	given := r.Header.Get("X-API-Key")
 	if scheme, token, found := strings.Cut(r.Header.Get("Authorization"), " "); found &&
@@ -132,7 +133,7 @@ func isLoopbackHost(host string) bool {
 
 // failure is an evaluation that failed.
 type failure struct {
-	status  int // of HTTP; 0 means 400
+	status  int // the HTTP status; 0 means 400
 	code    string
 	details string
 }
@@ -141,14 +142,14 @@ func invalidContext(details string) *failure {
 	return &failure{code: codeInvalidContext, details: details}
 }
 
-// evaluationFailure is a failure as OFREP has it. Key is empty in answers of the bulk endpoint.
+// evaluationFailure is OFREP's failure. Key is empty if the whole request to the bulk endpoint failed.
 type evaluationFailure struct {
 	Key          string `json:"key,omitempty"`
 	ErrorCode    string `json:"errorCode"`
 	ErrorDetails string `json:"errorDetails"`
 }
 
-// errorDetails is OFREP's answer when no evaluation was tried.
+// errorDetails is OFREP's response to a request that was refused before an evaluation.
 type errorDetails struct {
 	ErrorDetails string `json:"errorDetails"`
 }
@@ -164,12 +165,12 @@ func writeFailure(w http.ResponseWriter, key string, f *failure) {
 func writeJSON(w http.ResponseWriter, status int, body any) {
 	text, err := json.Marshal(body)
 	if err != nil {
-		panic(err) // bodies are ours
+		panic(err) // a fault in this package: all bodies can be marshaled
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-store")
 	w.WriteHeader(status)
-	_, _ = w.Write(append(text, '\n')) // the client is gone if this fails
+	_, _ = w.Write(append(text, '\n')) // it fails only if the client has disconnected
 }
 
 // readContext returns the context attributes of a request's body.
@@ -182,7 +183,7 @@ func readContext(r *http.Request) (ldvalue.Value, *failure) {
 		}
 		return ldvalue.Null(), &failure{code: codeParseError, details: "the body cannot be read: " + err.Error()}
 	}
-	// Not with ldvalue's own reader: it breaks escaped surrogate pairs, which OpenFeature for Python sends.
+	// ldvalue's own parser is not used because it breaks escaped surrogate pairs, which OpenFeature for Python sends.
 	var body map[string]any
 	if err := json.Unmarshal(text, &body); err != nil || body == nil {
 		return ldvalue.Null(), &failure{code: codeParseError, details: "the body is not a JSON object"}

@@ -8,7 +8,7 @@ import (
 	"github.com/launchdarkly/go-sdk-common/v3/ldvalue"
 )
 
-// Attributes of an OpenFeature context that have a meaning of their own, as in LaunchDarkly's OpenFeature providers.
+// Attributes of an OpenFeature context with a special meaning, as in LaunchDarkly's OpenFeature providers.
 const (
 	attrTargetingKey = "targetingKey"
 	attrKey          = "key"
@@ -19,11 +19,11 @@ const (
 	kindMulti = "multi"
 )
 
-// parseContext makes a LaunchDarkly context of the context in an OFREP request:
+// parseContext converts the context of an OFREP request to a LaunchDarkly context:
 //
-//   - targetingKey, or else key, is the context's key.
-//   - kind is its kind; without one it is a user. A kind "multi" makes a multi-kind context: each attribute that is an
-//     object is the context of the kind that the attribute names, and other attributes are ignored.
+//   - The context's key is targetingKey, or key if there is no targetingKey.
+//   - The context's kind is kind, by default "user". The kind "multi" makes a multi-kind context: each attribute that
+//     is an object is the context of the kind with the attribute's name; other attributes are ignored.
 //   - privateAttributes lists attributes that LaunchDarkly's events must not contain.
 //   - All other attributes keep their names and values; name must be a string and anonymous a boolean.
 func parseContext(attributes ldvalue.Value) (ldcontext.Context, *failure) {
@@ -82,7 +82,7 @@ func parseSingle(attributes ldvalue.Value) (ldcontext.Context, *failure) {
 		all[attrMeta] = ldvalue.ObjectBuild().Set(attrPrivate, private).Build()
 	}
 	delete(all, attrPrivate)
-	// LaunchDarkly's own reader of contexts checks the rest: kind, name, anonymous, private attributes.
+	// LaunchDarkly's own parser of contexts checks the rest: kind, name, anonymous, private attributes.
 	text, err := json.Marshal(all)
 	var single ldcontext.Context
 	if err == nil {

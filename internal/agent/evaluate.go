@@ -17,19 +17,19 @@ import (
 	"github.com/launchdarkly/go-server-sdk-evaluation/v3/ldmodel"
 )
 
-// evaluation is a successful evaluation in OFREP. Without a Value the program uses its own default.
+// evaluation is OFREP's successful evaluation. Without a Value, the program uses its own default.
 type evaluation struct {
 	Key    string          `json:"key"`
 	Value  json.RawMessage `json:"value,omitempty"`
 	Reason string          `json:"reason"`
-	// the variation's index; empty if there is none. OpenFeature for Python needs it
+	// Variant is the variation's index; empty if there is none. OpenFeature for Python requires the member.
 	Variant  string         `json:"variant"`
 	Metadata map[string]any `json:"metadata,omitempty"`
 }
 
-// bulk is an answer of the bulk endpoint.
+// bulk is a response of the bulk endpoint.
 type bulk struct {
-	Flags []any `json:"flags"` // an evaluation or an evaluationFailure each, in the order of their keys
+	Flags []any `json:"flags"` // each is an evaluation or an evaluationFailure; sorted by key
 }
 
 func (h *handler) evaluateOne(w http.ResponseWriter, r *http.Request) {
@@ -71,7 +71,7 @@ func (h *handler) evaluateAll(w http.ResponseWriter, r *http.Request) {
 	}
 	tag, err := etag(answer, evaluated)
 	if err != nil {
-		panic(err) // both are valid JSON
+		panic(err) // a fault in this package: the response can be marshaled
 	}
 	w.Header().Set("ETag", tag)
 	if matches(r.Header.Values("If-None-Match"), tag) {
@@ -96,11 +96,11 @@ func (h *handler) prepare(r *http.Request) (Flags, ldcontext.Context, *failure) 
 		return nil, ldcontext.Context{}, &failure{http.StatusInternalServerError, codeGeneral,
 			"the flags are not loaded: " + err.Error()}
 	}
-	_ = flags.Refresh(r.Context()) // logged there; the last known values are served
+	_ = flags.Refresh(r.Context()) // Refresh logs its errors; the last known values are served
 	return flags, evaluated, nil
 }
 
-// evaluationFailed returns the failure that LaunchDarkly's reason stands for, or nil.
+// evaluationFailed returns the failure for LaunchDarkly's reason; nil if the evaluation succeeded.
 func evaluationFailed(key string, reason ldreason.EvaluationReason) *failure {
 	if reason.GetKind() != ldreason.EvalReasonError {
 		return nil
@@ -132,7 +132,7 @@ func newEvaluation(
 	return e
 }
 
-// metadata returns the flag's version and LaunchDarkly's own reason, as OFREP's flat metadata.
+// metadata returns the flag's version and LaunchDarkly's own reason as OFREP's metadata, which has no nested objects.
 func metadata(reason ldreason.EvaluationReason, flag *ldmodel.FeatureFlag) map[string]any {
 	m := map[string]any{"launchdarklyReason": string(reason.GetKind())}
 	if flag != nil {
@@ -153,7 +153,7 @@ func metadata(reason ldreason.EvaluationReason, flag *ldmodel.FeatureFlag) map[s
 	return m
 }
 
-// etag is a strong validator that covers the flags' values and the context.
+// etag returns a strong validator for the flags' values and the context.
 func etag(answer bulk, evaluated ldcontext.Context) (string, error) {
 	hash := sha256.New()
 	err := json.NewEncoder(hash).Encode(answer)

@@ -20,7 +20,7 @@ const ada = `{"context":{"targetingKey":"ada"}}`
 func TestEvaluateOneFlag(t *testing.T) {
 	s := newSystem(t)
 	for key, c := range map[string]struct {
-		value           any // nil means that the program's default applies
+		value           any // nil: the program uses its default
 		variant, reason string
 		metadata        map[string]any // besides the flag's version
 	}{
@@ -51,11 +51,11 @@ func TestEvaluateOneFlag(t *testing.T) {
 			assert.Equal(t, want, a.body)
 		})
 	}
-	assert.EqualValues(t, 12, s.events.evaluations.Load(), "one for each flag, and one for the prerequisite")
+	assert.EqualValues(t, 12, s.events.evaluations.Load(), "one per flag, and one for the prerequisite")
 }
 
-// OpenFeature for Python escapes everything that is not ASCII.
-func TestEscapedContextsAreReadRight(t *testing.T) {
+// OpenFeature for Python escapes all characters outside of ASCII.
+func TestEscapedContextsAreParsed(t *testing.T) {
 	s := newSystem(t)
 	assert.Equal(t, "1", s.evaluate("key", `{"context":{"targetingKey":"\ud83d\udd11"}}`).body["variant"])
 	assert.Equal(t, "0", s.evaluate("key", ada).body["variant"])
@@ -86,9 +86,9 @@ func TestEvaluationsThatFail(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			a := s.evaluate(c.key, c.body)
 			assert.Equal(t, c.status, a.status)
-			assert.Equal(t, c.key, a.body["key"], "OpenFeature for Node.js needs it")
+			assert.Equal(t, c.key, a.body["key"], "OpenFeature for Node.js requires it")
 			assert.Equal(t, c.code, a.body["errorCode"])
-			assert.NotEmpty(t, a.body["errorDetails"], "OpenFeature for Python needs it")
+			assert.NotEmpty(t, a.body["errorDetails"], "OpenFeature for Python requires it")
 		})
 	}
 }
@@ -144,8 +144,8 @@ func TestETagCoversFlagsAndContext(t *testing.T) {
 	})
 }
 
-// An evaluation is at most the interval old, although no invocation and no timer polls the journal: as in a Lambda
-// environment that was frozen.
+// An evaluation is at most one interval old although neither an invocation nor a timer polls the journal, as in a
+// Lambda environment that was frozen.
 func TestEachEvaluationIsAtMostTheIntervalOld(t *testing.T) {
 	t.Setenv("AWS_LAMBDA_FUNCTION_NAME", "function")
 	synctest.Test(t, func(t *testing.T) {
@@ -177,7 +177,8 @@ func TestEvaluationsShareAPoll(t *testing.T) {
 	})
 }
 
-// With an interval of 0 an evaluation sees what the journal held when it began, and evaluations share polls.
+// With an interval of 0, an evaluation sees what the journal held when the evaluation began, and evaluations share
+// polls.
 func TestIntervalZeroPollsAtEachEvaluation(t *testing.T) {
 	t.Setenv("AWS_LAMBDA_FUNCTION_NAME", "function")
 	synctest.Test(t, func(t *testing.T) {
@@ -202,7 +203,7 @@ func TestIntervalZeroPollsAtEachEvaluation(t *testing.T) {
 		for range 100 {
 			go func() { answers <- s.evaluate("text", ada) }()
 		}
-		synctest.Wait() // they wait for the next poll
+		synctest.Wait() // the evaluations wait for the next poll
 		release <- struct{}{}
 		<-polling
 		release <- struct{}{}

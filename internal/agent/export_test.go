@@ -5,5 +5,5 @@ import "context"
 // NewLoader makes a loader without a server.
 var NewLoader = newLoader
 
-// Run is run, for tests.
+// Run calls run.
 func (l *loader) Run(ctx context.Context) { l.run(ctx) }

@@ -12,34 +12,35 @@ import (
 )
 
 const (
-	// initLimit is how long the agent delays the end of Lambda's INIT phase while it loads the flags.
+	// initLimit is the longest time by which the agent delays the end of Lambda's INIT phase while it loads the
+	// flags.
 	initLimit = 2 * time.Second
 
-	// deadlineMargin is how long before the deadline of an invocation or a shutdown a flush must have ended.
+	// deadlineMargin is the time between the end of a flush and the deadline of the invocation or the shutdown.
 	deadlineMargin = 100 * time.Millisecond
 )
 
-// Extension runs an agent as an external Lambda extension. Lambda ends the function when an extension exits, so an
-// Extension never returns before Lambda shuts the environment down: it logs what fails, and goes on serving.
+// Extension runs an agent as an external Lambda extension. Lambda ends the function if an extension exits. Run
+// therefore logs failures and continues to serve until Lambda shuts the environment down.
 type Extension struct {
-	Agent *Agent // nil means an extension that serves nothing, because it cannot listen
-	// Address is that of Lambda's extensions API (AWS_LAMBDA_RUNTIME_API), and Name that of the extension's executable
-	// file.
+	Agent *Agent // nil: the agent could not listen, and the extension serves nothing
+	// Address is the address of Lambda's extensions API (AWS_LAMBDA_RUNTIME_API). Name is the name of the extension's
+	// executable file.
 	Address, Name string
-	// Freezes says that Lambda freezes the environment between invocations. Without it (Lambda Managed Instances) an
-	// extension may not ask for invocations, and needs none: the client's own timer sends the events.
+	// Freezes means that Lambda freezes the environment between invocations. Otherwise (Lambda Managed Instances), an
+	// extension must not register for invocations. It needs none: the client's own timer sends the events.
 	Freezes bool
-	// FlushBudget is how long a flush of events may take during an invocation, and FlushInterval is the time from the
-	// beginning of one flush to the next, at least. 0 means the defaults of the package extension.
+	// FlushBudget is the longest time of a flush of events during an invocation. FlushInterval is the shortest time
+	// between the beginnings of two flushes. 0 means the defaults of package extension.
 	FlushBudget, FlushInterval time.Duration
-	Logger                     *slog.Logger         // nil means slog.Default()
-	Clock                      func() clock.Instant // nil means clock.Now
+	Logger                     *slog.Logger         // nil: slog.Default()
+	Clock                      func() clock.Instant // nil: clock.Now
 }
 
 // Run registers the extension and serves until Lambda shuts the environment down or ctx ends. Then it sends the
-// recorded events within the time that Lambda gives.
+// recorded events before Lambda's deadline.
 //
-// It ends the INIT phase when the flags are loaded, or failed to load, or after 2 seconds.
+// It ends the INIT phase after the first attempt to load the flags, or after 2 seconds.
 func (e Extension) Run(ctx context.Context) {
 	e = e.withDefaults()
 	events := []string{extension.Shutdown}
@@ -48,7 +49,7 @@ func (e Extension) Run(ctx context.Context) {
 	}
 	var shutdown time.Time
 	if api, err := extension.Register(ctx, e.Address, e.Name, events); err != nil {
-		e.Logger.Error("the extension is not registered; flags are served all the same", "name", e.Name, "error", err)
+		e.Logger.Error("the extension is not registered; flags are still served", "name", e.Name, "error", err)
 		<-ctx.Done()
 	} else {
 		if e.Agent != nil {
@@ -57,7 +58,7 @@ func (e Extension) Run(ctx context.Context) {
 		shutdown = e.serve(ctx, api)
 	}
 	if shutdown.IsZero() {
-		shutdown = time.Now().Add(initLimit) // SIGTERM without an event: Lambda kills the process after about as long
+		shutdown = time.Now().Add(initLimit) // SIGTERM without an event: Lambda kills the process after about 2 seconds
 	}
 	end, cancel := context.WithDeadline(context.WithoutCancel(ctx), shutdown.Add(-deadlineMargin))
 	defer cancel()
@@ -65,7 +66,7 @@ func (e Extension) Run(ctx context.Context) {
 		return
 	}
 	if err := e.Agent.Close(end); err != nil {
-		e.Logger.Warn("the extension did not end in time; events may be lost", "error", err)
+		e.Logger.Warn("the extension did not stop before the deadline; events may be lost", "error", err)
 	}
 }
 
@@ -85,10 +86,11 @@ func (e Extension) withDefaults() Extension {
 	return e
 }
 
-// serve takes one event after the other, and returns the deadline of the shutdown, or the zero time when ctx ends.
+// serve handles Lambda's events one after the other. It returns the deadline of the shutdown, or the zero time if ctx
+// ends.
 //
-// When an invocation begins, the events of the invocations before it are sent beside the function. The extension asks
-// for its next event when that has ended, so that Lambda does not freeze the environment in the middle.
+// When an invocation begins, serve sends the recorded events of earlier invocations, while the function runs. It asks
+// for the next event only after that, so that Lambda does not freeze the environment during the flush.
 func (e Extension) serve(ctx context.Context, api *extension.API) (shutdown time.Time) {
 	var flushed clock.Instant
 	for {
@@ -97,7 +99,7 @@ func (e Extension) serve(ctx context.Context, api *extension.API) (shutdown time
 		case ctx.Err() != nil:
 			return time.Time{}
 		case err != nil:
-			e.Logger.Error("the extension gets no more events from Lambda; flags are served all the same", "error", err)
+			e.Logger.Error("the extension gets no more events from Lambda; flags are still served", "error", err)
 			<-ctx.Done()
 			return time.Time{}
 		case event.Type == extension.Shutdown:

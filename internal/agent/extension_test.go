@@ -19,12 +19,12 @@ import (
 	"github.com/warmflags/warmflags/internal/clock"
 )
 
-// lambdaAPI is Lambda's extensions API for one extension. Each of its channels holds up what it is named after.
+// lambdaAPI is Lambda's extensions API for one extension. Each channel blocks the step that it is named after.
 type lambdaAPI struct {
 	*httptest.Server
 	registered chan []string // the events that the extension registered for
 	next       chan struct{} // the extension asked for its next event
-	events     chan string   // what it gets: JSON, or "" for an error
+	events     chan string   // the event that the extension gets: JSON, or "" for an error
 }
 
 func newLambdaAPI(t *testing.T) *lambdaAPI {
@@ -70,7 +70,7 @@ func event(kind string, deadline time.Time) string {
 	return fmt.Sprintf(`{"eventType":%q,"requestId":"1","deadlineMs":%d}`, kind, deadline.UnixMilli())
 }
 
-// run runs an extension on a fresh agent. Ended is closed when it has ended.
+// run runs an extension with a new agent. The channel ended is closed when Run returns.
 func run(t *testing.T, s *system, api *lambdaAPI, e agent.Extension, open func(context.Context) (agent.Opened, error)) (
 	a *agent.Agent, cancel context.CancelFunc, ended chan struct{},
 ) {
@@ -111,7 +111,7 @@ func TestAnExtensionsLife(t *testing.T) {
 	s.evaluate("on", ada)
 	api.events <- event("INVOKE", soon())
 	<-api.next
-	assert.EqualValues(t, 0, s.events.flushes.Load(), "the interval is not over")
+	assert.EqualValues(t, 0, s.events.flushes.Load(), "the interval has not ended")
 	now.Mono += time.Second
 	api.events <- event("INVOKE", soon())
 	<-api.next
@@ -120,7 +120,7 @@ func TestAnExtensionsLife(t *testing.T) {
 	s.evaluate("on", ada)
 	api.events <- event("INVOKE", time.Now())
 	<-api.next
-	assert.EqualValues(t, 1, s.events.flushes.Load(), "the invocation's deadline is too near")
+	assert.EqualValues(t, 1, s.events.flushes.Load(), "no flush: the invocation's deadline is too close")
 
 	api.events <- event("SHUTDOWN", soon())
 	<-ended
@@ -128,7 +128,7 @@ func TestAnExtensionsLife(t *testing.T) {
 	assert.NotContains(t, s.log.String(), "level=ERROR")
 }
 
-// calledBy reports whether a function is among the callers. (What started the goroutine is not.)
+// calledBy reports whether a function is among the callers. The function that started the goroutine does not count.
 func calledBy(function string) bool {
 	callers := make([]uintptr, 100)
 	frames := runtime.CallersFrames(callers[:runtime.Callers(0, callers)])
@@ -143,7 +143,8 @@ func calledBy(function string) bool {
 	}
 }
 
-// A flush is over before the extension asks for its next event, so that Lambda does not freeze it half way.
+// A flush ends before the extension asks for its next event, so that Lambda does not freeze the environment during
+// it.
 func TestTheNextEventWaitsForTheFlush(t *testing.T) {
 	s, api := newSystem(t), newLambdaAPI(t)
 	flushing := make(chan struct{})
@@ -161,7 +162,7 @@ func TestTheNextEventWaitsForTheFlush(t *testing.T) {
 	<-flushing
 	select {
 	case <-api.next:
-		t.Error("the flush is under way")
+		t.Error("the extension asked for the next event during the flush")
 	default:
 	}
 	assert.Equal(t, 200, s.evaluate("off", ada).status, "flags are served meanwhile")
@@ -194,7 +195,7 @@ func TestAnExtensionThatFailsGoesOnServing(t *testing.T) {
 			require.Eventually(t,
 				func() bool {
 					return strings.Contains(s.log.String(),
-						"flags are served all the same")
+						"flags are still served")
 				}, time.Minute, time.Millisecond)
 			assert.Equal(t, 200, get(t, "http://"+a.Addr().String()+"/status"))
 			select {
@@ -221,7 +222,7 @@ func TestAPanicInAFlushIsRecovered(t *testing.T) {
 	assert.Contains(t, s.log.String(), "planted")
 }
 
-// The first load may fail: the extension must neither exit nor delay Lambda.
+// If the first load fails, the extension neither exits nor delays Lambda.
 func TestAnExtensionWithoutFlags(t *testing.T) {
 	s, api := newSystem(t), newLambdaAPI(t)
 	a, _, ended := run(t, s, api, agent.Extension{Freezes: true},

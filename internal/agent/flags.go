@@ -17,44 +17,45 @@ import (
 	"github.com/warmflags/warmflags/journal"
 )
 
-// Flags are loaded flags. Their methods are safe for concurrent use.
+// Flags are loaded flags. All methods are safe for concurrent use.
 type Flags interface {
-	// Refresh makes the flags at most the interval old: it polls the journal, or joins a poll. When it fails, the last
-	// known values are served. It logs its errors itself.
+	// Refresh makes sure that the flags are at most one interval old: if needed, it polls the journal or joins a
+	// poll. It logs its errors. After an error, the last known values are served.
 	Refresh(ctx context.Context) error
-	// Evaluate evaluates a flag, and records an event.
+	// Evaluate evaluates a flag and records an event.
 	Evaluate(key string, evaluated ldcontext.Context) (ldvalue.Value, ldreason.EvaluationDetail)
-	// EvaluateAll evaluates all flags, and records no events.
+	// EvaluateAll evaluates all flags and records no events.
 	EvaluateAll(evaluated ldcontext.Context) flagstate.AllFlags
-	// Flag returns a flag's configuration, or nil if there is none.
+	// Flag returns a flag's configuration; nil if the flag does not exist or cannot be read.
 	Flag(key string) *ldmodel.FeatureFlag
 }
 
-// Opened is a set of loaded flags, with what the agent's owner needs.
+// Opened is the loaded flags with the methods that only the agent itself calls.
 type Opened interface {
 	Flags
-	// Status describes the flags. It waits for the table until ctx ends.
+	// Status returns the status of the flags. It waits for the table until ctx ends.
 	Status(ctx context.Context) Status
-	// Flush sends the recorded events, until ctx ends.
+	// Flush sends the recorded events. It stops when ctx ends.
 	Flush(ctx context.Context)
-	// Close ends the background work, and sends the recorded events, until ctx ends.
+	// Close ends the background work and sends the recorded events. It stops when ctx ends.
 	Close(ctx context.Context) error
 }
 
 // tableFlags are the flags of a table.
 type tableFlags struct {
 	*warmflags.Flags
-	store         subsystems.DataStore // which the client reads
+	store         subsystems.DataStore // the client's store
 	table, prefix string
 	interval      time.Duration
-	polls         turns        // with an interval of 0
-	events        bool         // whether there is an SDK key to send events with
-	evaluations   atomic.Int64 // of single flags
-	sent          atomic.Int64 // evaluations whose events were certainly sent
+	polls         turns        // used if the interval is 0
+	events        bool         // events are sent, because there is an SDK key
+	evaluations   atomic.Int64 // number of evaluations of single flags
+	sent          atomic.Int64 // number of those evaluations whose events were sent for certain
 }
 
-// OpenTable returns the function that opens the flags of a table, for a [Config]. Without an SDK key no events are
-// sent. An evaluation is at most the interval old; with 0 a poll begins after each evaluation does.
+// OpenTable returns a function for [Config] that opens the flags of a table. Without an SDK key, no events are sent.
+// An evaluation is at most one interval old; with an interval of 0, each evaluation waits for a poll that began after
+// it.
 func OpenTable(
 	table, prefix, sdkKey string, interval time.Duration, options ...warmflags.Option,
 ) func(ctx context.Context) (Opened, error) {

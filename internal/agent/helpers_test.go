@@ -78,8 +78,8 @@ type system struct {
 	versions map[string]int
 }
 
-// newSystem makes a table with flags, and an agent on it that requires an API key. Its cache would hide a lost change
-// for a day.
+// newSystem makes a table with flags, and an agent on it that requires an API key. The cache's TTL is a day, so a
+// lost change is noticed.
 func newSystem(t testing.TB) *system { return newSystemWith(t, journal.DefaultInterval) }
 
 func newSystemWith(t testing.TB, interval time.Duration) *system {
@@ -107,7 +107,7 @@ func newSystemWith(t testing.TB, interval time.Duration) *system {
 
 func (s *system) logger() *slog.Logger { return slog.New(slog.NewTextHandler(&s.log, nil)) }
 
-// open is the function that opens the table's flags.
+// open returns the function that opens the table's flags.
 func (s *system) open(interval time.Duration) func(context.Context) (agent.Opened, error) {
 	return agent.OpenTable(table, prefix, "sdk-key", interval,
 		warmflags.DynamoDB(s.DynamoDB), warmflags.Journal(journal.Region(region)), warmflags.Logger(s.logger()),
@@ -141,14 +141,14 @@ func (s *system) Flags(context.Context) (agent.Flags, error) { return s.opened, 
 // Status implements [agent.Loader].
 func (s *system) Status(ctx context.Context) agent.Status { return s.opened.Status(ctx) }
 
-// answer is an answer of the agent.
+// answer is a response of the agent.
 type answer struct {
 	status int
 	header http.Header
 	body   map[string]any
 }
 
-// evaluate asks for one flag, or for all.
+// evaluate requests an evaluation of one flag or of all.
 func (s *system) evaluate(key, body string, headers ...string) answer {
 	path := "/ofrep/v1/evaluate/flags"
 	if key != all {
@@ -176,7 +176,7 @@ func ask(t testing.TB, handler http.Handler, request *http.Request) answer {
 	return a
 }
 
-// recorder counts the events of LaunchDarkly's client, and sends none.
+// recorder counts the events of LaunchDarkly's client and does not send them.
 type recorder struct {
 	ldevents.EventProcessor
 	evaluations, flushes, closes atomic.Int64

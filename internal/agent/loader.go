@@ -9,33 +9,34 @@ import (
 	"time"
 )
 
-// Pauses between attempts to load the flags, and how long a request waits for the first attempt.
+// The pause between attempts to load the flags doubles from firstPause to longestPause. A request waits at most
+// loadWaitLimit for the first attempt.
 const (
 	firstPause    = time.Second
 	longestPause  = 30 * time.Second
 	loadWaitLimit = 2 * time.Second
 )
 
-// errLoading is why there are no flags while the first attempt to load them is under way.
+// errLoading is the error until the first attempt to load the flags ends.
 var errLoading = errors.New("they are being loaded")
 
-// loader loads the flags, and tries again until it succeeds. So a table that is filled later, or reached later, needs
-// no restart.
+// loader loads the flags and retries until it succeeds. If the table is filled or becomes reachable later, the agent
+// therefore needs no restart.
 type loader struct {
 	open   func(ctx context.Context) (Opened, error)
 	logger *slog.Logger
-	tried  chan struct{} // closed when the first attempt ended
+	tried  chan struct{} // closed when the first attempt has ended
 
 	mu     sync.Mutex // guards the fields below
-	opened Opened     // nil until it is loaded
-	err    error      // why the latest attempt failed
+	opened Opened     // nil until the flags are loaded
+	err    error      // the error of the last attempt
 }
 
 func newLoader(open func(ctx context.Context) (Opened, error), logger *slog.Logger) *loader {
 	return &loader{open: open, logger: logger, tried: make(chan struct{}), err: errLoading}
 }
 
-// run loads the flags. It returns when it has, or when ctx ends.
+// run loads the flags. It returns when they are loaded or when ctx ends.
 func (l *loader) run(ctx context.Context) {
 	for attempt, pause := 0, firstPause; ; attempt, pause = attempt+1, min(2*pause, longestPause) {
 		opened, err := l.attempt(ctx)
@@ -50,7 +51,7 @@ func (l *loader) run(ctx context.Context) {
 			return
 		}
 		if !again {
-			l.logger.Error("the flags are not loaded; trying again", "error", err)
+			l.logger.Error("the flags are not loaded; the agent retries", "error", err)
 		}
 		select {
 		case <-time.After(pause):
@@ -60,7 +61,7 @@ func (l *loader) run(ctx context.Context) {
 	}
 }
 
-// attempt opens the flags once. A panic counts as a failure, because an extension that ends, ends the function.
+// attempt opens the flags once. It returns a panic as an error, because an extension that exits ends the function.
 func (l *loader) attempt(ctx context.Context) (opened Opened, err error) {
 	defer func() {
 		if cause := recover(); cause != nil {
@@ -70,7 +71,7 @@ func (l *loader) attempt(ctx context.Context) (opened Opened, err error) {
 	return l.open(ctx)
 }
 
-// current returns the loaded flags, or why they are not loaded.
+// current returns the loaded flags, or an error if they are not loaded.
 func (l *loader) current() (Opened, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -84,7 +85,7 @@ func (l *loader) Flags(ctx context.Context) (Flags, error) {
 	return opened, err
 }
 
-// await waits for the end of the first attempt, until ctx ends or the limit is over.
+// await waits for the end of the first attempt, but not longer than until ctx ends or for the limit.
 func (l *loader) await(ctx context.Context, limit time.Duration) {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()

@@ -18,12 +18,12 @@ import (
 	"github.com/warmflags/warmflags/journal"
 )
 
-// runtimeAPI is the variable by which Lambda tells an extension where its API is.
+// runtimeAPI is the environment variable with the address of Lambda's API for extensions.
 const runtimeAPI = "AWS_LAMBDA_RUNTIME_API"
 
-// Main runs the agent until ctx ends: as a Lambda extension where Lambda's API is in the environment, and otherwise
-// as a sidecar. It returns all that is wrong with the configuration; an extension only logs it, and answers every
-// request with it, because Lambda ends the function when an extension exits.
+// Main runs the agent until ctx ends: as a Lambda extension if AWS_LAMBDA_RUNTIME_API is set, otherwise as a sidecar.
+// A sidecar returns all configuration problems in one error. An extension logs them and answers every request with
+// them, because Lambda ends the function if an extension exits.
 func Main(ctx context.Context, executable, version string) error {
 	logger := slog.New(slog.NewJSONHandler(os.Stdout, nil))
 	config, wrong := configure(version, logger)
@@ -36,26 +36,26 @@ func Main(ctx context.Context, executable, version string) error {
 		if err != nil {
 			return err
 		}
-		logger.Info("the agent listens", "address", a.Addr().String(), "version", version)
+		logger.Info("agent listening", "address", a.Addr().String(), "version", version)
 		return a.Run(ctx)
 	}
 	if wrong != nil {
 		config.Open = func(context.Context) (Opened, error) { return nil, wrong }
 	}
-	// Open would register an extension too, an internal one, if it found the API.
+	// With the variable, warmflags.Open would register an internal extension.
 	if err := os.Unsetenv(runtimeAPI); err != nil {
 		return fmt.Errorf("unset %s: %w", runtimeAPI, err)
 	}
 	a, err := Listen(ctx, config)
 	if err != nil {
-		logger.Error("the agent does not listen; the function goes on without it", "error", err)
+		logger.Error("the agent cannot listen; the function runs without it", "error", err)
 	}
 	Extension{Agent: a, Address: address, Name: filepath.Base(executable), Freezes: lambdaenv.Freezes(),
 		Logger: logger}.Run(ctx)
 	return nil
 }
 
-// configure reads the environment.
+// configure reads the environment variables. It returns all problems in one error.
 func configure(version string, logger *slog.Logger) (Config, error) {
 	var problems []error
 	duration := func(name string, fallback time.Duration) time.Duration {
@@ -70,8 +70,8 @@ func configure(version string, logger *slog.Logger) (Config, error) {
 		return d
 	}
 	table := os.Getenv("TABLE_NAME")
-	interval, budget := duration("WARMFLAGS_POLL_INTERVAL", journal.DefaultInterval), duration("WARMFLAGS_POLL_BUDGET",
-		journal.DefaultBudget)
+	interval := duration("WARMFLAGS_POLL_INTERVAL", journal.DefaultInterval)
+	budget := duration("WARMFLAGS_POLL_BUDGET", journal.DefaultBudget)
 	if table == "" {
 		problems = append(problems, errors.New("TABLE_NAME is not set. hint: set it to the flag table's name"))
 	}

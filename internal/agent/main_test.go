@@ -9,7 +9,7 @@ import (
 	"github.com/warmflags/warmflags/internal/agent"
 )
 
-func TestASidecarReportsAllThatIsWrongWithItsConfiguration(t *testing.T) {
+func TestASidecarReportsAllConfigurationProblems(t *testing.T) {
 	t.Setenv("TABLE_NAME", "")
 	t.Setenv("WARMFLAGS_ADDRESS", "0.0.0.0:0")
 	t.Setenv("WARMFLAGS_POLL_INTERVAL", "1")

@@ -9,7 +9,6 @@ import (
 	"github.com/warmflags/warmflags/internal/proof/mutant"
 )
 
-// The tests must notice each of these faults.
 func TestPlantedFaults(t *testing.T) {
 	mutant.Check(t, mutant.Suite{
 		Package: ".", Run: "^Test([^P]|Parse)", Timeout: 2 * time.Minute,
@@ -35,7 +34,7 @@ func TestPlantedFaults(t *testing.T) {
 				`case h.apiKey == "" && !isLoopbackHost(r.Host):`, `case false:`),
 			mutant.Fault("listen anywhere without a key", "server.go",
 				"} else if !isLoopbackHost(host) && c.APIKey == \"\" {", "} else if host == \"never\" {"),
-			mutant.Fault("keep the place of a request that panics", "agent.go",
+			mutant.Fault("count a request that panicked forever", "agent.go",
 				"			defer func() { <-h.slots }()\n", ""),
 			mutant.Fault("give up after the first load", "loader.go",
 				"if err == nil || ctx.Err() != nil {", "if true {"),
@@ -43,8 +42,8 @@ func TestPlantedFaults(t *testing.T) {
 			mutant.Fault("wait for the first load without a limit", "loader.go",
 				"ctx, cancel := context.WithTimeout(ctx, limit)", "ctx, cancel := context.WithTimeout(ctx, 100*limit)"),
 			mutant.Fault("exit when Lambda's API fails", "extension.go",
-				"flags are served all the same\", \"error\", err)\n			<-ctx.Done()",
-				"flags are served all the same\", \"error\", err)"),
+				"flags are still served\", \"error\", err)\n			<-ctx.Done()",
+				"flags are still served\", \"error\", err)"),
 			mutant.Fault("flush at each invocation", "extension.go",
 				"flushed.Age(e.Clock()) < e.FlushInterval:", "false:"),
 			mutant.Fault("ask for the next event during the flush", "extension.go", "		e.flush(ctx, deadline)\n",

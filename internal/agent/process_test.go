@@ -25,7 +25,7 @@ import (
 	"github.com/warmflags/warmflags/internal/proof/runtimeapi"
 )
 
-// The function and its extension are this test's own binary, told apart by their first argument.
+// The function and its extension are this test binary, with different first arguments.
 const (
 	asFunction = "as-function"
 	asAgent    = "as-agent"
@@ -44,7 +44,7 @@ func TestMain(m *testing.M) {
 	}
 }
 
-// evaluateByHTTP is a function in any language: it knows nothing but OFREP.
+// evaluateByHTTP stands for a function in any language: it uses only OFREP.
 func evaluateByHTTP(ctx context.Context) (json.RawMessage, error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost,
 		"http://"+os.Getenv("WARMFLAGS_ADDRESS")+"/ofrep/v1/evaluate/flags/text", strings.NewReader(ada))
@@ -60,7 +60,7 @@ func evaluateByHTTP(ctx context.Context) (json.RawMessage, error) {
 	return io.ReadAll(response.Body)
 }
 
-// launchDarkly counts the evaluations in the events that it gets.
+// launchDarkly receives events and counts the evaluations in them.
 type launchDarkly struct {
 	*httptest.Server
 	mu          sync.Mutex // guards evaluations
@@ -89,7 +89,7 @@ func newLaunchDarkly(t *testing.T) *launchDarkly {
 	return l
 }
 
-// lambdaWithAgent is a function, with the agent as its extension, on a table in this process.
+// lambdaWithAgent returns a function with the agent as its extension. The table is in this process.
 func lambdaWithAgent(t *testing.T, s *system, events string, more ...string) *runtimeapi.Function {
 	db := httptest.NewServer(s.DynamoDB)
 	t.Cleanup(db.Close)
@@ -113,7 +113,7 @@ func lambdaWithAgent(t *testing.T, s *system, events string, more ...string) *ru
 	return f
 }
 
-// invoke returns the answer's field.
+// invoke invokes the function and returns a field of its response.
 func invoke(t *testing.T, f *runtimeapi.Function, field string) any {
 	t.Helper()
 	result, err := f.Invoke(t.Context(), nil)
@@ -123,8 +123,8 @@ func invoke(t *testing.T, f *runtimeapi.Function, field string) any {
 	return body[field]
 }
 
-// In processes that are really frozen between invocations, each invocation sees what the journal held when it began,
-// and no event is lost.
+// In processes that are really frozen between invocations, each invocation sees what the journal held when the
+// invocation began, and no event is lost.
 func TestAFrozenExtensionIsFresh(t *testing.T) {
 	s, events := newSystem(t), newLaunchDarkly(t)
 	f := lambdaWithAgent(t, s, events.URL)
@@ -140,7 +140,7 @@ func TestAFrozenExtensionIsFresh(t *testing.T) {
 	assert.Equal(t, rounds, events.evaluations)
 }
 
-// An extension with a wrong configuration must neither end the function nor delay it.
+// An extension with a wrong configuration neither ends the function nor delays it.
 func TestAMisconfiguredExtensionLetsTheFunctionRun(t *testing.T) {
 	s := newSystem(t)
 	f := lambdaWithAgent(t, s, "", "TABLE_NAME=", "WARMFLAGS_POLL_INTERVAL=soon")

@@ -14,8 +14,8 @@ const (
 	reasonUnknown        = "UNKNOWN"
 )
 
-// mapReason returns OFREP's reason for LaunchDarkly's. docs/agent.md has this table, and LaunchDarkly's own reason is
-// in the metadata. Flag is the flag's configuration; nil means that it is not known any more.
+// mapReason returns OFREP's reason for LaunchDarkly's reason, by the table in docs/agent.md. The evaluation's
+// metadata also has LaunchDarkly's reason. flag is the flag's configuration; nil means that it can no longer be read.
 func mapReason(reason ldreason.EvaluationReason, flag *ldmodel.FeatureFlag) string {
 	switch reason.GetKind() {
 	case ldreason.EvalReasonOff, ldreason.EvalReasonPrerequisiteFailed:
@@ -42,5 +42,5 @@ func mapReason(reason ldreason.EvaluationReason, flag *ldmodel.FeatureFlag) stri
 	}
 }
 
-// isRollout reports whether a percentage rollout or an experiment chooses the variation.
+// isRollout reports whether the variation is chosen by a percentage rollout or an experiment.
 func isRollout(v ldmodel.VariationOrRollout) bool { return !v.Variation.IsDefined() }

@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// DefaultAddress is where the agent listens.
+// DefaultAddress is the address on which the agent listens by default.
 const DefaultAddress = "127.0.0.1:8016"
 
 // Limits of a connection.
@@ -22,18 +22,18 @@ const (
 	idleTimeout    = 5 * time.Minute
 	maxHeaderBytes = 16 << 10
 
-	// closeLimit is how long the end of a sidecar may take: the requests under way, and the recorded events.
+	// closeLimit bounds the time that a sidecar needs to finish its requests and to send the recorded events.
 	closeLimit = 10 * time.Second
 )
 
 // Config configures an agent.
 type Config struct {
-	Address string       // host:port; empty means DefaultAddress. A host that is not loopback needs an APIKey
-	APIKey  string       // what requests must have; empty means nothing
+	Address string       // host:port; empty: DefaultAddress. A host that is not loopback needs an APIKey
+	APIKey  string       // the key that requests must have; empty: no key is required
 	Version string       // for GET /status
-	Logger  *slog.Logger // nil means slog.Default()
+	Logger  *slog.Logger // nil: slog.Default()
 
-	Open func(ctx context.Context) (Opened, error) // loads the flags; called again when it fails
+	Open func(ctx context.Context) (Opened, error) // loads the flags; called again after an error
 }
 
 func (c Config) withDefaults() Config {
@@ -46,7 +46,7 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
-// check returns all that is wrong with a configuration that has its defaults.
+// check returns all problems of a configuration in one error. The configuration must have its defaults.
 func (c Config) check() error {
 	host, _, err := net.SplitHostPort(c.Address)
 	if err != nil {
@@ -61,7 +61,7 @@ func (c Config) check() error {
 	return err
 }
 
-// Agent is an agent that listens. Make one with [Listen].
+// Agent is a running agent. Make it with [Listen].
 type Agent struct {
 	config   Config
 	loader   *loader
@@ -71,8 +71,8 @@ type Agent struct {
 	stop     context.CancelFunc
 }
 
-// Listen starts an agent: it listens, and loads the flags in the background. It returns all that is wrong with the
-// configuration. Close ends the agent.
+// Listen starts an agent. The agent listens, and loads the flags in the background. Listen returns all configuration
+// problems in one error. The caller must close the agent.
 func Listen(ctx context.Context, config Config) (*Agent, error) {
 	config = config.withDefaults()
 	if err := config.check(); err != nil {
@@ -87,8 +87,8 @@ func Listen(ctx context.Context, config Config) (*Agent, error) {
 	a.server = &http.Server{
 		Handler:           NewHandler(a.loader, config.APIKey, config.Version, config.Logger),
 		ReadHeaderTimeout: headerTimeout, ReadTimeout: readTimeout, WriteTimeout: writeTimeout,
-		IdleTimeout:    idleTimeout,
-		MaxHeaderBytes: maxHeaderBytes, ErrorLog: slog.NewLogLogger(config.Logger.Handler(), slog.LevelWarn),
+		IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeaderBytes,
+		ErrorLog: slog.NewLogLogger(config.Logger.Handler(), slog.LevelWarn),
 	}
 	a.running.Go(func() {
 		if err := a.server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
@@ -110,7 +110,8 @@ func (a *Agent) Run(ctx context.Context) error {
 	return a.Close(end)
 }
 
-// Close finishes the requests under way, sends the recorded events and ends the background work, until ctx ends.
+// Close finishes the current requests, sends the recorded events and ends the background work. It stops waiting when
+// ctx ends.
 func (a *Agent) Close(ctx context.Context) error {
 	err := a.server.Shutdown(ctx)
 	a.stop()

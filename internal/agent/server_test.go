@@ -73,7 +73,7 @@ func TestRequestsThatAreRefused(t *testing.T) {
 	assert.NotContains(t, s.log.String(), apiKey)
 }
 
-// held is an Opened whose evaluations wait.
+// held is an Opened whose evaluations block.
 type held struct {
 	agent.Opened
 	entered, release chan struct{}
@@ -88,7 +88,7 @@ func (h held) Evaluate(key string, c ldcontext.Context) (ldvalue.Value, ldreason
 	return h.Opened.Evaluate(key, c)
 }
 
-func TestTooManyRequestsAtATime(t *testing.T) {
+func TestTooManyConcurrentRequests(t *testing.T) {
 	s := newSystem(t)
 	h := held{s.opened, make(chan struct{}), make(chan struct{})}
 	s.opened = h
@@ -106,7 +106,7 @@ func TestTooManyRequestsAtATime(t *testing.T) {
 		require.Equal(t, 200, (<-answers).status)
 	}
 	go func() { <-h.entered }()
-	assert.Equal(t, 200, s.evaluate("on", ada).status, "all places are free again")
+	assert.Equal(t, 200, s.evaluate("on", ada).status, "no request is being handled any more")
 }
 
 func TestAPanicIsAnswered(t *testing.T) {
@@ -114,7 +114,7 @@ func TestAPanicIsAnswered(t *testing.T) {
 	h := held{s.opened, make(chan struct{}, 1000), make(chan struct{})}
 	close(h.release)
 	s.opened = h
-	for range 300 { // more than may be under way at a time
+	for range 300 { // more than maxConcurrency
 		require.Equal(t, 500, s.evaluate("panic", ada).status)
 	}
 	assert.Equal(t, 200, s.evaluate("on", ada).status)
@@ -139,7 +139,7 @@ func TestListenRefusesWrongConfiguration(t *testing.T) {
 	}
 	a, err := agent.Listen(t.Context(),
 		agent.Config{Address: "0.0.0.0:0", APIKey: apiKey, Open: open, Logger: newSystem(t).logger()})
-	require.NoError(t, err, "with a key any address will do")
+	require.NoError(t, err, "with a key, every address is allowed")
 	require.NoError(t, a.Close(t.Context()))
 }
 
@@ -151,7 +151,7 @@ func get(t *testing.T, url string) (status int) {
 	return response.StatusCode
 }
 
-// The agent listens before the flags are loaded, says why it is not ready, and tries again.
+// The agent listens before the flags are loaded, reports why it is not ready, and retries.
 func TestFlagsAreLoadedInTheBackground(t *testing.T) {
 	s := newSystem(t)
 	attempts := make(chan error)
@@ -164,12 +164,12 @@ func TestFlagsAreLoadedInTheBackground(t *testing.T) {
 		}})
 	require.NoError(t, err)
 	status := "http://" + a.Addr().String() + "/status"
-	assert.Equal(t, 503, get(t, status), "while the first attempt is under way")
+	assert.Equal(t, 503, get(t, status), "during the first attempt")
 	attempts <- errors.New("planted")
 	attempts <- nil // the second attempt
 	require.Eventually(t, func() bool { return get(t, status) == 200 }, time.Minute, time.Millisecond)
 	require.NoError(t, a.Close(t.Context()))
-	assert.EqualValues(t, 1, s.events.closes.Load(), "Close ends the flags, which sends the events")
+	assert.EqualValues(t, 1, s.events.closes.Load(), "Close closes the flags, which sends the events")
 	assert.Equal(t, 1, strings.Count(s.log.String(), "planted"))
 }
 

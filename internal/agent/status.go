@@ -6,10 +6,10 @@ import (
 	"time"
 )
 
-// statusLimit is how long GET /status waits for the table.
+// statusLimit is the longest time that GET /status waits for the table.
 const statusLimit = 2 * time.Second
 
-// Status is what GET /status answers, with status 200 if the agent is ready and 503 otherwise.
+// Status is the response to GET /status. The HTTP status is 200 if the agent is ready and 503 otherwise.
 type Status struct {
 	Ready       bool       `json:"ready"`
 	Reason      string     `json:"reason,omitempty"` // why it is not ready
@@ -20,7 +20,7 @@ type Status struct {
 	LastChange  *time.Time `json:"lastChange,omitempty"` // when the journal last announced a change to this agent
 	Evaluations int64      `json:"evaluations"`          // of single flags, since the start
 	Events      string     `json:"events"`               // "sent", or "off" without an SDK key
-	Queued      int64      `json:"eventsQueued"`         // evaluations since the latest flush ended, at most
+	Queued      int64      `json:"eventsQueued"`         // upper bound of the evaluations without sent events
 }
 
 func (h *handler) status(w http.ResponseWriter, r *http.Request) {

@@ -5,14 +5,14 @@ import (
 	"sync"
 )
 
-// turns runs a function for callers that each need a run that began after their call. At most one run is under way, and
-// callers that arrive meanwhile share the next one.
+// turns runs a function for callers that each need a run that began after their call. Runs do not overlap. Callers
+// that arrive during a run share the next one.
 type turns struct {
 	run func()
 
 	mu      sync.Mutex    // guards the fields below
-	running bool          // a goroutine runs turns
-	next    chan struct{} // closed at the end of the next run; nil if no caller waits for one
+	running bool          // the goroutine of loop exists
+	next    chan struct{} // closed at the end of the next run; nil if no caller waits for it
 }
 
 // wait waits for the end of a run that began after the call, or until ctx ends.
@@ -24,7 +24,7 @@ func (t *turns) wait(ctx context.Context) error {
 	ended := t.next
 	if !t.running {
 		t.running = true
-		go t.loop() // it ends when no caller waits
+		go t.loop() // ends when no caller waits
 	}
 	t.mu.Unlock()
 	select {

@@ -11,13 +11,13 @@ import (
 	"github.com/aws/smithy-go"
 )
 
-// Where everything in the account is, as it stands in ARNs and URLs.
+// The region and account ID in ARNs and URLs.
 const (
 	region    = "us-east-1"
 	accountID = "000000000000"
 )
 
-// defaultPageSize is how many bytes of items DynamoDB returns in one page.
+// defaultPageSize is DynamoDB's limit of a page, in bytes of items.
 const defaultPageSize = 1 << 20
 
 // Cloud is one AWS account in memory. It and its services are safe for concurrent use.
@@ -34,7 +34,7 @@ type Cloud struct {
 	life     context.Context
 	stopLife context.CancelFunc
 
-	mu           sync.Mutex // guards what follows
+	mu           sync.Mutex // guards the fields below
 	intercept    func(context.Context, string, any) error
 	calls        map[string]int
 	pageSize     int
@@ -52,8 +52,8 @@ func New() *Cloud {
 	return c
 }
 
-// Close stops SNS's repeated deliveries, and waits for them to end. Calls still work after it, but nothing is done in
-// the background any more. It can be called twice.
+// Close stops SNS's retries and waits until they have ended. Calls still work afterwards, but nothing runs in the
+// background any more. Close may be called more than once.
 func (c *Cloud) Close() {
 	c.mu.Lock()
 	c.stopLife()
@@ -61,7 +61,7 @@ func (c *Cloud) Close() {
 	c.work.Wait()
 }
 
-// background runs f, whose context Close ends, unless the account is closed.
+// background runs f in a goroutine, unless the account is closed. Close ends f's context.
 func (c *Cloud) background(f func(context.Context)) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -70,7 +70,7 @@ func (c *Cloud) background(f func(context.Context)) {
 	}
 }
 
-// pause waits for d, and reports whether ctx was still alive then.
+// pause waits for d and reports whether ctx has not ended.
 func pause(ctx context.Context, d time.Duration) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
@@ -89,24 +89,24 @@ func (c *Cloud) log() *slog.Logger {
 	return c.Logger
 }
 
-// Intercept has f called before every call, with the operation's name and input, such as "GetItem" and a
-// *dynamodb.GetItemInput. When f returns an error, the call returns it, wrapped, and does nothing else. f may block
-// (until its context ends, say), may be called concurrently and may make calls itself. Nil removes it.
+// Intercept sets a function that is called before every call, with the operation's name and input, such as "GetItem"
+// and a *dynamodb.GetItemInput. If f returns an error, the call returns it, wrapped, and has no effect. f may block,
+// for example until its context ends, and may make calls itself. It must be safe for concurrent use. Nil removes it.
 func (c *Cloud) Intercept(f func(ctx context.Context, operation string, input any) error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.intercept = f
 }
 
-// Calls is how many calls of an operation, such as "GetItem", were made so far, failed and intercepted ones included.
+// Calls returns the number of calls of an operation, such as "GetItem", including failed and intercepted calls.
 func (c *Cloud) Calls(operation string) int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.calls[operation]
 }
 
-// PageSize limits pages of Query, Scan and GetRecords to so many bytes, at least one item each. Default: 1 MB, which
-// zero and negative values restore.
+// PageSize limits the pages of Query, Scan and GetRecords to a number of bytes. A page has at least one item.
+// Default, zero and negative: 1 MB.
 func (c *Cloud) PageSize(bytes int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -122,9 +122,9 @@ func (c *Cloud) page() int {
 	return c.pageSize
 }
 
-// BetweenItems has f called whenever a TransactWriteItems has applied one of its items and not yet the next. The
-// transaction is decided by then. f may read: like any Query, Scan or GetItem it sees some items new and some old,
-// as in AWS. Nil removes it.
+// BetweenItems sets a function that is called whenever a TransactWriteItems has applied one of its items and not yet
+// the next. The outcome of the transaction is then already decided. f may read; like every Query, Scan or GetItem, it
+// sees some new items and some old ones, as in AWS. Nil removes it.
 func (c *Cloud) BetweenItems(f func()) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -140,8 +140,8 @@ func (c *Cloud) between() {
 	}
 }
 
-// call is the way into every operation: it counts, lets the interceptor decide, refuses unsupported parameters, and
-// wraps errors as the SDK does.
+// call runs every operation: it counts the call, calls the interceptor, refuses unsupported parameters, and wraps
+// errors as the SDK does.
 func call[I, O any](ctx context.Context, c *Cloud, service, operation string, in *I,
 	do func(*I) (*O, error)) (*O, error) {
 	if in == nil {

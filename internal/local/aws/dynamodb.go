@@ -12,12 +12,12 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 )
 
-// DynamoDB has those methods of *dynamodb.Client that warmflags calls, on flag tables in memory. A table is active as
-// soon as it is created. The methods' options are ignored.
+// DynamoDB has the methods of *dynamodb.Client that warmflags calls, on flag tables in memory. A table is active as
+// soon as it is created. The methods ignore their options.
 type DynamoDB struct {
 	cloud *Cloud
 
-	mu     sync.Mutex // guards the tables, with all that is in them and their streams
+	mu     sync.Mutex // guards the tables, their items and their streams
 	tables map[string]*table
 }
 
@@ -26,9 +26,9 @@ func dynamoCall[I, O any](ctx context.Context, d *DynamoDB, operation string, in
 	return call(ctx, d.cloud, "DynamoDB", operation, in, do)
 }
 
-// CreateFlagTable creates a table with LaunchDarkly's schema (partition key "namespace", sort key "key", both strings)
-// and a stream of new and old images, and returns the stream's ARN. An existing table is left as it is. It panics if
-// name is not valid: 3 to 255 letters, digits, "_", "-", ".".
+// CreateFlagTable creates a table with LaunchDarkly's schema (partition key "namespace", sort key "key", both
+// strings) and a stream of new and old images, and returns the stream's ARN. If the table exists, it is not changed.
+// It panics if name is not valid: 3 to 255 letters, digits, "_", "-", ".".
 func (c *Cloud) CreateFlagTable(name string) string {
 	c.DynamoDB.mu.Lock()
 	defer c.DynamoDB.mu.Unlock()
@@ -42,7 +42,7 @@ func (c *Cloud) CreateFlagTable(name string) string {
 	return t.stream.arn
 }
 
-// create needs mu.
+// create creates a table. The caller must hold mu.
 func (d *DynamoDB) create(name string) (*table, error) {
 	if !validName(name, 3, 255, "_-.") {
 		return nil, validation(fmt.Sprintf("Invalid table name %q: it must be 3 to 255 letters, digits, '_', '-' "+
@@ -77,7 +77,7 @@ func (d *DynamoDB) CreateTable(ctx context.Context, in *dynamodb.CreateTableInpu
 		})
 }
 
-// table returns a table by its name. It takes mu.
+// table returns a table by its name. It locks mu.
 func (d *DynamoDB) table(name *string) (*table, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()

@@ -15,8 +15,8 @@ import (
 	"github.com/aws/smithy-go"
 )
 
-// ServeHTTP lets other processes read the tables: GetItem and Query in DynamoDB's JSON protocol, for attributes that
-// are strings and numbers. Signatures are not looked at.
+// ServeHTTP lets other processes read the tables. It serves GetItem and Query in DynamoDB's JSON protocol, for
+// attributes that are strings and numbers. It does not check signatures.
 func (d *DynamoDB) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	_, operation, _ := strings.Cut(r.Header.Get("X-Amz-Target"), ".")
 	var in readInput
@@ -37,10 +37,10 @@ func (d *DynamoDB) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "application/x-amz-json-1.0")
 	w.Header().Set("X-Amz-Crc32", strconv.FormatUint(uint64(crc32.ChecksumIEEE(body)), 10))
 	w.WriteHeader(status)
-	_, _ = w.Write(body) // the reader may be gone
+	_, _ = w.Write(body) // it fails only if the client has disconnected
 }
 
-// readInput is GetItem's or Query's.
+// readInput is the input of GetItem or Query.
 type readInput struct {
 	TableName, KeyConditionExpression                 *string
 	ConsistentRead                                    *bool
@@ -48,7 +48,7 @@ type readInput struct {
 	ExpressionAttributeNames                          map[string]string
 }
 
-// serve returns what is encoded as JSON.
+// serve runs an operation and returns the response's body, before it is encoded as JSON.
 func (d *DynamoDB) serve(ctx context.Context, operation string, in readInput) (any, error) {
 	switch operation {
 	case "GetItem":
@@ -82,7 +82,7 @@ func (d *DynamoDB) serve(ctx context.Context, operation string, in readInput) (a
 	return nil, fmt.Errorf("operation %q is not served", operation)
 }
 
-// errorAnswer names an error as DynamoDB does; those that are not its own are taken for validation's.
+// errorAnswer returns the response for an error. An error without an error code of DynamoDB is a ValidationException.
 func errorAnswer(err error) any {
 	code, message := "ValidationException", err.Error()
 	var api smithy.APIError

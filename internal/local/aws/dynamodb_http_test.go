@@ -14,7 +14,7 @@ import (
 	localaws "github.com/warmflags/warmflags/internal/local/aws"
 )
 
-// AWS's own client reads over HTTP what is in the table.
+// The AWS SDK's client reads the table over HTTP.
 func TestServesOtherProcesses(t *testing.T) {
 	cloud := localaws.New()
 	defer cloud.Close()

@@ -8,8 +8,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 )
 
-// GetItem reads one item; the output's Item is nil if there is none. Eventually consistent reads see the latest item
-// too.
+// GetItem reads one item; the output's Item is nil if there is none. Eventually consistent reads also return the
+// latest item.
 func (d *DynamoDB) GetItem(ctx context.Context, in *dynamodb.GetItemInput,
 	_ ...func(*dynamodb.Options)) (*dynamodb.GetItemOutput, error) {
 	return dynamoCall(ctx, d, "GetItem", in, func(in *dynamodb.GetItemInput) (*dynamodb.GetItemOutput, error) {
@@ -30,16 +30,16 @@ func (d *DynamoDB) GetItem(ctx context.Context, in *dynamodb.GetItemInput,
 // listing is a Query or a Scan.
 type listing struct {
 	table     *table
-	partition *string // of a Query
-	keep      string  // the one attribute to return; "": all
+	partition *string // the partition of a Query; nil for a Scan
+	keep      string  // the only attribute to return; "": all
 	start     *key
-	limit     int // in items; 0: none
+	limit     int // number of items; 0: no limit
 }
 
-// page is one answer of a listing.
+// page is one page of a listing.
 type page struct {
 	items []map[string]types.AttributeValue
-	last  item // where the next page begins, or nil
+	last  item // the key after which the next page begins; nil for the last page
 }
 
 // Query reads a partition in the order of the sort key.
@@ -76,7 +76,7 @@ func (d *DynamoDB) Scan(ctx context.Context, in *dynamodb.ScanInput,
 	})
 }
 
-// list checks what Query and Scan have in common, and reads a page.
+// list checks the parameters that Query and Scan have in common, and reads a page.
 func (d *DynamoDB) list(tableName *string, e *expressions, l listing, start item, limit *int32) (p page, err error) {
 	if l.table, err = d.table(tableName); err != nil {
 		return p, err
@@ -99,8 +99,8 @@ func (d *DynamoDB) list(tableName *string, e *expressions, l listing, start item
 	return d.page(l), nil
 }
 
-// page reads on from start until a limit. The item that crosses the limit of bytes is the page's last. As in AWS, a
-// page with a last key can be followed by an empty one.
+// page reads items after start up to a limit. The item that exceeds the limit of bytes is the last of the page. As in
+// AWS, a page with a last key can be followed by an empty page.
 func (d *DynamoDB) page(l listing) page {
 	limit := d.cloud.page()
 	d.mu.Lock()

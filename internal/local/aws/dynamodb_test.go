@@ -30,7 +30,7 @@ func flag(key string, version int) attributes {
 	return attributes{"namespace": s("features"), "key": s(key), "version": n(version), "item": s("{}")}
 }
 
-// flags makes an account with an empty flag table, and the table's client.
+// flags returns an account with an empty flag table, and the table's client.
 func flags(t *testing.T) (*localaws.Cloud, *localaws.DynamoDB) {
 	t.Helper()
 	c := localaws.New()
@@ -70,9 +70,9 @@ func TestItems(t *testing.T) {
 	given := flag("a", 1)
 	put(t, d, given)
 	given["version"] = n(9)
-	require.Equal(t, flag("a", 1), get(t, d, "a"), "what was given is copied")
+	require.Equal(t, flag("a", 1), get(t, d, "a"), "the input is copied")
 	get(t, d, "a")["version"].(*types.AttributeValueMemberN).Value = "9"
-	require.Equal(t, flag("a", 1), get(t, d, "a"), "what is returned is a copy")
+	require.Equal(t, flag("a", 1), get(t, d, "a"), "the output is a copy")
 
 	_, err := d.DeleteItem(t.Context(), &dynamodb.DeleteItemInput{TableName: aws.String("flags"), Key: flagKey("a")})
 	require.NoError(t, err)

@@ -17,9 +17,9 @@ const (
 	maxTransactionSize  = 4 << 20
 )
 
-// TransactWriteItems makes up to 100 puts, deletes and checks, all or none. Whether all is decided at once; then they
-// are applied one by one, and reads may come between (see [Cloud.BetweenItems]), while writes to the same items fail
-// with a conflict.
+// TransactWriteItems makes up to 100 puts, deletes and checks, all or none. The outcome is decided at once. Then the
+// items are applied one by one: reads may see some of them applied (see [Cloud.BetweenItems]), and other writes to
+// the same items fail with a conflict.
 func (d *DynamoDB) TransactWriteItems(ctx context.Context, in *dynamodb.TransactWriteItemsInput,
 	_ ...func(*dynamodb.Options)) (*dynamodb.TransactWriteItemsOutput, error) {
 	return dynamoCall(ctx, d, "TransactWriteItems", in,
@@ -39,7 +39,7 @@ func (d *DynamoDB) TransactWriteItems(ctx context.Context, in *dynamodb.Transact
 		})
 }
 
-// decide evaluates a transaction on the tables as they are. It needs mu.
+// decide evaluates a transaction on the current tables. The caller must hold mu.
 func decide(writes []*write) (afters []item, err error) {
 	afters = make([]item, len(writes))
 	reasons, codes := make([]types.CancellationReason, len(writes)), make([]string, len(writes))
@@ -71,7 +71,8 @@ func decide(writes []*write) (afters []item, err error) {
 	return afters, nil
 }
 
-// applyLocked stores what was decided, item by item. It needs mu, and gives it up between items.
+// applyLocked stores the items of a decided transaction one by one. The caller must hold mu, which is released
+// between items.
 func (d *DynamoDB) applyLocked(writes []*write, afters []item) {
 	for _, w := range writes {
 		w.table.pending[w.key] = true
@@ -98,7 +99,7 @@ func (d *DynamoDB) unlocked(f func()) {
 	f()
 }
 
-// transactWrites checks all that can be checked without the items.
+// transactWrites makes the checks that do not need the stored items.
 func (d *DynamoDB) transactWrites(items []types.TransactWriteItem) ([]*write, error) {
 	if len(items) < 1 || len(items) > maxTransactionItems {
 		return nil, validation("1 validation error detected: Value at 'transactItems' failed to satisfy constraint: " +

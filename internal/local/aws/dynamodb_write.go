@@ -9,19 +9,19 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 )
 
-// write is one item's part in a write of any kind, checked as far as is possible without the item.
+// write is the write of one item, by any operation. Everything that does not need the stored item has been checked.
 type write struct {
 	table     *table
 	key       key
 	condition condition
-	apply     func(old item) (item, error) // what the item becomes; nil for none
-	checkOnly bool                         // of a transaction's ConditionCheck: nothing is written
-	size      int                          // of the item or key that was given
+	apply     func(old item) (item, error) // returns the new item; nil for none
+	checkOnly bool                         // a transaction's ConditionCheck, which writes nothing
+	size      int                          // size in bytes of the request's item or key
 }
 
 const conditionFailed = "The conditional request failed"
 
-// putOf, deleteOf and checkOf make a write of its part of a transaction. PutItem and DeleteItem use them too.
+// putOf, deleteOf and checkOf convert an item of a transaction to a write. PutItem and DeleteItem use them too.
 func (d *DynamoDB) putOf(p *types.Put) (*write, error) {
 	w, err := d.write("Put", p, p.TableName, p.ConditionExpression, p.ExpressionAttributeNames,
 		p.ExpressionAttributeValues)
@@ -68,7 +68,7 @@ func (d *DynamoDB) checkOf(p *types.ConditionCheck) (*write, error) {
 	return w, w.at(p.Key)
 }
 
-// write makes what all three have in common.
+// write makes the parts that all three have in common.
 func (d *DynamoDB) write(kind string, in any, tableName, text *string, names map[string]string,
 	values item) (*write, error) {
 	if err := checkFields(kind, in); err != nil {
@@ -90,7 +90,7 @@ func (w *write) at(given item) (err error) {
 	return err
 }
 
-// run does one write by itself, and returns the item after it, which the caller must not change.
+// run makes one write outside of a transaction, and returns the new item, which the caller must not change.
 func (d *DynamoDB) run(w *write) (item, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -125,7 +125,7 @@ func (d *DynamoDB) PutItem(ctx context.Context, in *dynamodb.PutItemInput,
 	})
 }
 
-// DeleteItem deletes an item; it is no error if there is none.
+// DeleteItem deletes an item. It returns no error if the item does not exist.
 func (d *DynamoDB) DeleteItem(ctx context.Context, in *dynamodb.DeleteItemInput,
 	_ ...func(*dynamodb.Options)) (*dynamodb.DeleteItemOutput, error) {
 	return dynamoCall(ctx, d, "DeleteItem", in, func(in *dynamodb.DeleteItemInput) (*dynamodb.DeleteItemOutput, error) {
@@ -141,8 +141,8 @@ func (d *DynamoDB) DeleteItem(ctx context.Context, in *dynamodb.DeleteItemInput,
 	})
 }
 
-// UpdateItem sets an attribute of an item, or adds to a number, and creates both if they do not exist. Its output has
-// the attribute, if ReturnValues is UPDATED_NEW.
+// UpdateItem sets an attribute of an item or adds to a number, and creates the item and the attribute if they do not
+// exist. Its output has the attribute if ReturnValues is UPDATED_NEW.
 func (d *DynamoDB) UpdateItem(ctx context.Context, in *dynamodb.UpdateItemInput,
 	_ ...func(*dynamodb.Options)) (*dynamodb.UpdateItemOutput, error) {
 	return dynamoCall(ctx, d, "UpdateItem", in, func(in *dynamodb.UpdateItemInput) (*dynamodb.UpdateItemOutput, error) {

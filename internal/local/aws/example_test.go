@@ -51,8 +51,7 @@ func Example() {
 	// <nil>
 }
 
-// TestWholePath is as much as the demo asks for: every change of a table, through its stream and a topic, reaches
-// every queue.
+// TestWholePath does what the demo needs: every change of a table reaches every queue, through a stream and a topic.
 func TestWholePath(t *testing.T) {
 	const changes, queues = 1000, 20
 	c := localaws.New()
@@ -90,7 +89,7 @@ func TestWholePath(t *testing.T) {
 	consumers.Wait()
 }
 
-// countTo makes a handler that sends the number of distinct messages, once there are so many.
+// countTo returns a handler that counts distinct messages, and sends the count when it reaches the number.
 func countTo(want int, arrived chan<- int) func(context.Context, events.SQSEvent) (events.SQSEventResponse, error) {
 	seen := map[string]bool{}
 	return func(_ context.Context, e events.SQSEvent) (events.SQSEventResponse, error) {

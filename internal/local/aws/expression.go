@@ -22,24 +22,26 @@ import (
 //	update     = "ADD" name value | "SET" name "=" value
 //	projection = name
 //
-// A name is #name and a value is :value, from ExpressionAttributeNames and ExpressionAttributeValues. Everything else
-// that DynamoDB has is refused as unsupported. Methods that parse note the first error, and return zero values after
+// A name is #name and a value is :value, from ExpressionAttributeNames and ExpressionAttributeValues. The rest of
+// DynamoDB's syntax is refused as unsupported. The parsing methods store the first error and return zero values after
 // it.
 type expressions struct {
 	names  map[string]string
 	values item
-	unused map[string]bool // names and values that no expression has used so far
-	text   string          // of the expression that is parsed
-	tokens []string        // of it, those that are still to be read
+	unused map[string]bool // names and values that no expression has used yet
+	text   string          // the expression that is being parsed
+	tokens []string        // its tokens that were not read yet
 	err    error
 }
 
-// condition reports whether an item, which is nil if there is none, meets a condition. A nil condition is always met.
+// condition reports whether an item meets a condition; the item is nil if there is none. A nil condition is always
+// met.
 type condition func(item) bool
 
 func (c condition) met(i item) bool { return c == nil || c(i) }
 
-// newExpressions takes a request's names and values, which may be nil. Used says whether the request has an expression.
+// newExpressions returns a parser with a request's names and values, which may be nil. used means that the request
+// has an expression.
 func newExpressions(names map[string]string, values item, used bool) *expressions {
 	e := &expressions{names: names, unused: map[string]bool{}}
 	e.values, e.err = normalize(values)
@@ -64,7 +66,7 @@ func newExpressions(names map[string]string, values item, used bool) *expression
 	return e
 }
 
-// check returns the first error, which can be that a name or value is in no expression that was parsed.
+// check returns the first error. A name or value that no parsed expression used is an error.
 func (e *expressions) check() error {
 	if e.err == nil && len(e.unused) > 0 {
 		return validation("Value provided in ExpressionAttributeNames or ExpressionAttributeValues unused in " +
@@ -94,7 +96,7 @@ func (e *expressions) unsupported() {
 	}
 }
 
-// accept reads the next token if it is one of these, and returns it.
+// accept reads and returns the next token if it is one of the given ones.
 func (e *expressions) accept(tokens ...string) (string, bool) {
 	if len(e.tokens) == 0 || !slices.Contains(tokens, e.tokens[0]) {
 		return "", false
@@ -112,7 +114,7 @@ func (e *expressions) expect(tokens ...string) string {
 	return found
 }
 
-// reference reads a token that begins with a mark, and returns it with the value that the request gives it.
+// reference reads a token that begins with a mark, # or :, and returns it with its value in the request.
 func reference[V any](e *expressions, mark string, given map[string]V) (v V) {
 	if len(e.tokens) == 0 || !strings.HasPrefix(e.tokens[0], mark) {
 		e.unsupported()
@@ -200,7 +202,7 @@ func (e *expressions) function(function string) condition {
 	return func(i item) bool { return typeOf(i[name]) == dataType }
 }
 
-// key parses a key condition, which must be about the partition key, and returns its value.
+// key parses a key condition, which must be on the partition key, and returns its value.
 func (e *expressions) key(text string, partitionKey string) (partition string) {
 	e.parse(text, func() {
 		name := e.name()
@@ -214,8 +216,8 @@ func (e *expressions) key(text string, partitionKey string) (partition string) {
 	return partition
 }
 
-// update parses an update expression. It returns the attribute, and how an item, nil if there is none, gets its next
-// value.
+// update parses an update expression. It returns the attribute, and a function that returns the attribute's new value
+// for an item; the item is nil if there is none.
 func (e *expressions) update(text string) (name string, next func(item) (types.AttributeValue, error)) {
 	var v types.AttributeValue
 	var action string
@@ -234,7 +236,7 @@ func (e *expressions) update(text string) (name string, next func(item) (types.A
 	return name, func(i item) (types.AttributeValue, error) { return add(i[name], v) }
 }
 
-// add adds a number to a number, or to zero where old is nil.
+// add adds a number to old, or to zero if old is nil.
 func add(old, v types.AttributeValue) (types.AttributeValue, error) {
 	sum := new(big.Rat)
 	for _, one := range []types.AttributeValue{old, v} {
@@ -254,7 +256,8 @@ func add(old, v types.AttributeValue) (types.AttributeValue, error) {
 	return &types.AttributeValueMemberN{Value: formatNumber(sum)}, nil
 }
 
-// projection parses a projection expression, and returns the one attribute that it keeps; "" for a nil text, all.
+// projection parses a projection expression and returns the one attribute that it keeps; "" for a nil text, which
+// keeps all attributes.
 func (e *expressions) projection(text *string) (name string) {
 	if text != nil {
 		e.parse(*text, func() { name = e.name() })

@@ -15,26 +15,26 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 )
 
-// deduplication is how long a FIFO queue refuses a message that it had before.
+// deduplication is the time for which a FIFO queue drops duplicates of a message.
 const deduplication = 5 * time.Minute
 
-// queue is guarded by SQS.mu.
+// queue is a queue. SQS.mu guards it.
 type queue struct {
 	name, url, arn string
-	attributes     map[string]string // those that can be set, with their defaults
+	attributes     map[string]string // the attributes that can be set, with their defaults
 	tags           map[string]string
 	messages       []*message      // in the order of arrival
-	sent           map[string]sent // by de-duplication ID, what a FIFO queue remembers
-	changed        chan struct{}   // closed, and replaced, when a receiver may find more than before
+	sent           map[string]sent // recent messages of a FIFO queue, by deduplication ID
+	changed        chan struct{}   // closed and replaced when there may be more messages to receive
 }
 
 // message is one message in a queue.
 type message struct {
 	id, body   string
 	attributes map[string]types.MessageAttributeValue
-	group      string    // of FIFO queues
+	group      string    // the message group, in FIFO queues
 	sent       time.Time // SentTimestamp
-	visible    time.Time // not to be received before
+	visible    time.Time // the message cannot be received before this time
 	receives   int
 	handle     string // the latest receipt handle
 }
@@ -54,13 +54,13 @@ func (q *queue) seconds(attribute string) time.Duration {
 	return time.Duration(n) * time.Second
 }
 
-// wake makes waiting receivers look again.
+// wake makes waiting receivers check the queue again.
 func (q *queue) wake() {
 	close(q.changed)
 	q.changed = make(chan struct{})
 }
 
-// send adds a message, and returns its ID, or that of the one it duplicates.
+// send adds a message and returns its ID. For a duplicate, it returns the ID of the first message.
 func (q *queue) send(m *message, deduplicationID string, now time.Time) string {
 	q.expire(now)
 	m.id, m.sent, m.visible = newID(), now, now
@@ -75,18 +75,18 @@ func (q *queue) send(m *message, deduplicationID string, now time.Time) string {
 	return m.id
 }
 
-// expire forgets messages after their retention, and what need not be de-duplicated any more.
+// expire removes messages and deduplication IDs that are older than their retention.
 func (q *queue) expire(now time.Time) {
 	oldest := now.Add(-q.seconds("MessageRetentionPeriod"))
 	q.messages = slices.DeleteFunc(q.messages, func(m *message) bool { return m.sent.Before(oldest) })
 	maps.DeleteFunc(q.sent, func(_ string, s sent) bool { return now.Sub(s.at) >= deduplication })
 }
 
-// receive hides up to limit messages for the visibility timeout, and returns them. Without any, it returns when to look
-// again if the queue does not change before; zero for never.
+// receive hides up to limit messages for the visibility timeout and returns them. If there are none, it returns when
+// the next hidden message becomes visible, or the zero time if there is no such message.
 func (q *queue) receive(limit int, now time.Time, deadLetters *queue) (list []*message, next time.Time) {
 	q.expire(now)
-	blocked := map[string]bool{} // groups of which a message is hidden: a FIFO queue gives out no other of theirs
+	blocked := map[string]bool{} // groups with a hidden message: a FIFO queue delivers no other message of the group
 	for _, m := range q.messages {
 		if m.visible.After(now) {
 			blocked[m.group] = true
@@ -116,7 +116,8 @@ func (q *queue) receive(limit int, now time.Time, deadLetters *queue) (list []*m
 	return list, next
 }
 
-// find returns the message that a receipt handle belongs to, and whether it is the latest one; nil if it is gone.
+// find returns the message of a receipt handle, and whether the handle is the message's latest; nil if the message no
+// longer exists.
 func (q *queue) find(handle string) (m *message, latest bool, err error) {
 	id, _, ok := strings.Cut(handle, "#")
 	if !ok {
@@ -134,12 +135,12 @@ func (q *queue) find(handle string) (m *message, latest bool, err error) {
 func (q *queue) remove(m *message) {
 	q.messages = slices.DeleteFunc(q.messages, func(other *message) bool { return other == m })
 	if q.fifo() {
-		q.wake() // its group may go on
+		q.wake() // the next message of the group can be received now
 	}
 }
 
-// delete deletes a received message. In a standard queue an older receipt handle than the latest deletes nothing; in a
-// FIFO queue an expired one is refused.
+// delete deletes a received message. In a standard queue, a receipt handle that is not the latest deletes nothing. In
+// a FIFO queue, an expired receipt handle is refused.
 func (q *queue) delete(handle string, now time.Time) error {
 	m, latest, err := q.find(handle)
 	if err != nil || m == nil {
@@ -162,16 +163,16 @@ type redrive struct {
 }
 
 func (q *queue) redrive() (r redrive) {
-	_ = json.Unmarshal([]byte(q.attributes["RedrivePolicy"]), &r) // checked when it was set
+	_ = json.Unmarshal([]byte(q.attributes["RedrivePolicy"]), &r) // CreateQueue and SetQueueAttributes checked it
 	return r
 }
 
 func (q *queue) maxReceives() int {
-	n, _ := strconv.Atoi(q.redrive().Receives.String()) // checked when it was set
+	n, _ := strconv.Atoi(q.redrive().Receives.String()) // CreateQueue and SetQueueAttributes checked it
 	return n
 }
 
-// counts returns how many messages can be received, and how many are hidden.
+// counts returns the number of messages that can be received and the number of hidden ones.
 func (q *queue) counts(now time.Time) (visible, hidden int) {
 	q.expire(now)
 	for _, m := range q.messages {

@@ -15,7 +15,7 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// QueueReader is what [QueueMapping] needs of *sqs.Client or [*SQS].
+// QueueReader has the methods of *sqs.Client and [*SQS] that [QueueMapping] needs.
 type QueueReader interface {
 	GetQueueAttributes(context.Context, *sqs.GetQueueAttributesInput,
 		...func(*sqs.Options)) (*sqs.GetQueueAttributesOutput, error)
@@ -24,32 +24,33 @@ type QueueReader interface {
 		...func(*sqs.Options)) (*sqs.DeleteMessageBatchOutput, error)
 }
 
-// QueueMapping runs a Lambda handler on a queue as Lambda's event source mapping does, with ReportBatchItemFailures:
-// what the handler does not report as failed is deleted; what it reports stays, and is redelivered when the queue's
-// visibility timeout ends. When it reports a message without identifier or one that is not in the batch, returns an
-// error or panics, the whole batch stays
+// QueueMapping runs a Lambda handler on a queue, as Lambda's event source mapping does with ReportBatchItemFailures.
+// Messages that the handler does not report as failed are deleted. Failed messages stay and are redelivered when the
+// queue's visibility timeout ends. If the handler reports a message without an identifier or one that is not in the
+// batch, returns an error or panics, the whole batch stays
 // (https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-errorhandling.html).
 //
-// As in AWS, a handler of a FIFO queue must stop at a group's first failed message and report all from there on: what
-// it does not report is deleted, later messages of the group included. The queue keeps the group's order.
+// As in AWS, a handler of a FIFO queue must stop at a group's first failed message and report it and all messages
+// after it: messages that are not reported are deleted, also later messages of the group.
 type QueueMapping struct {
-	// SQS and QueueURL are the queue. Both are required.
+	// SQS and QueueURL identify the queue. Both are required.
 	SQS      QueueReader
 	QueueURL string
-	// Handler is required. Its context is Run's; with Concurrency over one it is called concurrently.
+	// Handler is required. Its context is Run's. If Concurrency is more than one, it must be safe for concurrent use.
 	Handler func(context.Context, events.SQSEvent) (events.SQSEventResponse, error)
-	// BatchSize is the most messages in a batch, at most 10. Zero: 10. Negative ones are refused.
+	// BatchSize is the maximum number of messages in a batch, at most 10. Zero: 10. Negative: an error.
 	BatchSize int
-	// Concurrency is how many batches there are at a time, at most. Zero: 1. Negative ones are refused.
+	// Concurrency is the maximum number of concurrent batches. Zero: 1. Negative: an error.
 	Concurrency int
-	// Poll is how long to wait after a call that failed. Zero: 250 ms. Negative ones are refused.
+	// Poll is the pause after a failed call. Zero: 250 ms. Negative: an error.
 	Poll time.Duration
-	// Logger gets what failed. Nil: slog.Default().
+	// Logger gets a line for each failure. Nil: slog.Default().
 	Logger *slog.Logger
 }
 
-// Run delivers until ctx ends, and then returns nil once the handler has returned and what is done is deleted. Its
-// error names wrong options, all of them, or a queue that does not exist. Other failed calls are logged and retried.
+// Run delivers until ctx ends, waits for the handler, deletes the messages that are done and returns nil. It returns
+// an error with all wrong options, or an error if the queue does not exist. Other failed calls are logged and
+// retried.
 func (m *QueueMapping) Run(ctx context.Context) error {
 	r := queueRun{QueueMapping: *m}
 	if err := r.setDefaults(); err != nil {
@@ -74,7 +75,7 @@ func isQueueGone(err error) bool {
 	return errors.As(err, &gone)
 }
 
-// queueRun is one Run, its options complete.
+// queueRun is one call of Run, with its options' defaults.
 type queueRun struct {
 	QueueMapping
 	arn string
@@ -113,7 +114,7 @@ func (r *queueRun) setDefaults() error {
 	return errors.Join(errs...)
 }
 
-// findARN asks for the queue's ARN, which is in every event, until it has it or ctx ends.
+// findARN returns the queue's ARN, which every event contains. It retries until it succeeds or ctx ends.
 func (r *queueRun) findARN(ctx context.Context) error {
 	for ctx.Err() == nil {
 		out, err := r.SQS.GetQueueAttributes(ctx,
@@ -126,12 +127,12 @@ func (r *queueRun) findARN(ctx context.Context) error {
 		if isQueueGone(err) {
 			return err
 		}
-		r.failed(ctx, "cannot read a queue's ARN", err)
+		r.failed(ctx, "cannot read the queue's ARN", err)
 	}
 	return nil
 }
 
-// failed logs a failed call and waits a little.
+// failed logs a failed call and waits for Poll.
 func (r *queueRun) failed(ctx context.Context, what string, err error) {
 	if ctx.Err() != nil {
 		return
@@ -140,7 +141,7 @@ func (r *queueRun) failed(ctx context.Context, what string, err error) {
 	pause(ctx, r.Poll)
 }
 
-// poll delivers one batch after another until ctx ends; its error is that the queue is gone.
+// poll delivers batches one after the other until ctx ends. It returns an error if the queue does not exist.
 func (r *queueRun) poll(ctx context.Context) error {
 	for ctx.Err() == nil {
 		out, err := r.SQS.ReceiveMessage(ctx, &sqs.ReceiveMessageInput{
@@ -152,7 +153,7 @@ func (r *queueRun) poll(ctx context.Context) error {
 		case isQueueGone(err):
 			return err
 		case err != nil:
-			r.failed(ctx, "cannot receive from a queue", err)
+			r.failed(ctx, "cannot receive from the queue", err)
 		case len(out.Messages) > 0:
 			r.deliver(ctx, out.Messages)
 		}
@@ -160,12 +161,13 @@ func (r *queueRun) poll(ctx context.Context) error {
 	return nil
 }
 
-// deliver gives a batch to the handler and deletes what is done.
+// deliver calls the handler with a batch and deletes the messages that are done.
 func (r *queueRun) deliver(ctx context.Context, messages []types.Message) {
 	response, err := r.invoke(ctx, messages)
 	done := notFailed(messages, response, err)
 	if failed := len(messages) - len(done); failed > 0 {
-		r.Logger.Warn("messages of a queue failed", "queue", r.QueueURL, "messages", len(messages), "failed",
+		r.Logger.Warn("handler failed for messages of the queue", "queue", r.QueueURL, "messages",
+			len(messages), "failed",
 			failed, "error", err)
 	}
 	if len(done) == 0 {
@@ -176,7 +178,7 @@ func (r *queueRun) deliver(ctx context.Context, messages []types.Message) {
 		in.Entries = append(in.Entries,
 			types.DeleteMessageBatchRequestEntry{Id: aws.String(strconv.Itoa(i)), ReceiptHandle: m.ReceiptHandle})
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second) // also when Run is being stopped
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second) // also after Run's context has ended
 	defer cancel()
 	out, err := r.SQS.DeleteMessageBatch(ctx, in)
 	if err != nil {
@@ -188,7 +190,7 @@ func (r *queueRun) deliver(ctx context.Context, messages []types.Message) {
 	}
 }
 
-// invoke calls the handler; a panic is an error.
+// invoke calls the handler. It returns a panic as an error.
 func (r *queueRun) invoke(ctx context.Context, messages []types.Message) (response events.SQSEventResponse, err error) {
 	defer recovered(&err)
 	var event events.SQSEvent

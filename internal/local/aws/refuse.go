@@ -9,19 +9,19 @@ import (
 	"github.com/aws/smithy-go"
 )
 
-// apiError is an error of a type that the SDK has no Go type for.
+// apiError returns an error with a code for which the SDK has no Go type.
 func apiError(code, message string) error {
 	return &smithy.GenericAPIError{Code: code, Message: message, Fault: smithy.FaultClient}
 }
 
 func validation(message string) error { return apiError("ValidationException", message) }
 
-// unsupported refuses what this package does not have. It is not an error of AWS.
+// unsupported returns the error for a feature of AWS that this package does not support. AWS has no such error.
 func unsupported(format string, args ...any) error {
 	return apiError("LocalAWSUnsupported", "internal/local/aws does not support "+fmt.Sprintf(format, args...))
 }
 
-// fields are the parameters of each operation that this package looks at.
+// fields has the parameters of each operation that this package supports.
 var fields = map[string]string{
 	"CreateTable": "TableName KeySchema AttributeDefinitions BillingMode StreamSpecification",
 	"GetItem":     "TableName Key ConsistentRead",
@@ -68,7 +68,7 @@ var fields = map[string]string{
 	"ChangeMessageVisibility": "QueueUrl ReceiptHandle VisibilityTimeout",
 }
 
-// supported are the same as lists.
+// supported has the same parameters as lists.
 var supported = func() map[string][]string {
 	all := map[string][]string{}
 	for operation, list := range fields {
@@ -77,7 +77,7 @@ var supported = func() map[string][]string {
 	return all
 }()
 
-// checkFields refuses an input, a pointer to a struct, that sets another parameter than those of [fields].
+// checkFields returns an error if an input, a pointer to a struct, sets a parameter that is not in fields.
 func checkFields(operation string, in any) error {
 	v := reflect.ValueOf(in).Elem()
 	for i := range v.NumField() {

@@ -13,25 +13,25 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sns/types"
 )
 
-// SNS has those methods of *sns.Client that warmflags calls, on standard topics in memory, with raw delivery to queues.
-// The methods' options are ignored.
+// SNS has the methods of *sns.Client that warmflags calls, on standard topics in memory, with raw delivery to queues.
+// The methods ignore their options.
 //
-// A queue has its message when Publish returns. Its policy is not evaluated.
+// When Publish returns, the subscribed queues have the message. Queue policies are not evaluated.
 type SNS struct {
 	cloud *Cloud
 
-	mu            sync.Mutex // guards what follows
+	mu            sync.Mutex // guards the fields below
 	topics        map[string]*topic
 	subscriptions map[string]*subscription
 }
 
-// topic is guarded by SNS.mu.
+// topic is a topic. SNS.mu guards it.
 type topic struct {
 	arn           string
 	subscriptions []*subscription
 }
 
-// subscription is never changed.
+// subscription is a subscription. It does not change.
 type subscription struct {
 	arn, endpoint string // endpoint is the queue's ARN
 	topic         *topic
@@ -49,7 +49,7 @@ func invalidParameter(text string) error {
 	return &types.InvalidParameterException{Message: aws.String("Invalid parameter: " + text)}
 }
 
-// topic returns a topic by its ARN. It needs mu.
+// topic returns a topic by its ARN. The caller must hold mu.
 func (s *SNS) topic(arn *string) (*topic, error) {
 	if t := s.topics[aws.ToString(arn)]; t != nil {
 		return t, nil
@@ -57,7 +57,7 @@ func (s *SNS) topic(arn *string) (*topic, error) {
 	return nil, &types.NotFoundException{Message: aws.String("Topic does not exist")}
 }
 
-// CreateTopic creates a topic, or returns the one of the same name.
+// CreateTopic creates a topic, or returns the existing one with that name.
 func (s *SNS) CreateTopic(ctx context.Context, in *sns.CreateTopicInput,
 	_ ...func(*sns.Options)) (*sns.CreateTopicOutput, error) {
 	return snsCall(ctx, s, "CreateTopic", in, func(in *sns.CreateTopicInput) (*sns.CreateTopicOutput, error) {
@@ -73,7 +73,7 @@ func (s *SNS) CreateTopic(ctx context.Context, in *sns.CreateTopicInput,
 	})
 }
 
-// DeleteTopic deletes a topic and its subscriptions; it is no error if there is none.
+// DeleteTopic deletes a topic and its subscriptions. It returns no error if the topic does not exist.
 func (s *SNS) DeleteTopic(ctx context.Context, in *sns.DeleteTopicInput,
 	_ ...func(*sns.Options)) (*sns.DeleteTopicOutput, error) {
 	return snsCall(ctx, s, "DeleteTopic", in, func(in *sns.DeleteTopicInput) (*sns.DeleteTopicOutput, error) {
@@ -85,7 +85,7 @@ func (s *SNS) DeleteTopic(ctx context.Context, in *sns.DeleteTopicInput,
 	})
 }
 
-// Subscribe subscribes a queue, by its ARN, or returns its subscription.
+// Subscribe subscribes a queue by its ARN, or returns the existing subscription.
 func (s *SNS) Subscribe(ctx context.Context, in *sns.SubscribeInput,
 	_ ...func(*sns.Options)) (*sns.SubscribeOutput, error) {
 	return snsCall(ctx, s, "Subscribe", in, func(in *sns.SubscribeInput) (*sns.SubscribeOutput, error) {
@@ -112,7 +112,7 @@ func (s *SNS) Subscribe(ctx context.Context, in *sns.SubscribeInput,
 	})
 }
 
-// ConfirmSubscription is refused: subscriptions of queues need no confirmation.
+// ConfirmSubscription returns an error: subscriptions of queues need no confirmation.
 func (s *SNS) ConfirmSubscription(ctx context.Context, in *sns.ConfirmSubscriptionInput,
 	_ ...func(*sns.Options)) (*sns.ConfirmSubscriptionOutput, error) {
 	return snsCall(ctx, s, "ConfirmSubscription", in,
@@ -121,7 +121,7 @@ func (s *SNS) ConfirmSubscription(ctx context.Context, in *sns.ConfirmSubscripti
 		})
 }
 
-// Unsubscribe ends a subscription; it is no error if there is none.
+// Unsubscribe ends a subscription. It returns no error if the subscription does not exist.
 func (s *SNS) Unsubscribe(ctx context.Context, in *sns.UnsubscribeInput,
 	_ ...func(*sns.Options)) (*sns.UnsubscribeOutput, error) {
 	return snsCall(ctx, s, "Unsubscribe", in, func(in *sns.UnsubscribeInput) (*sns.UnsubscribeOutput, error) {

@@ -19,13 +19,13 @@ const (
 	maxPublishBatch = 10
 )
 
-// notification is a message on its way from a topic to its subscriptions.
+// notification is a message to be delivered to a topic's subscriptions.
 type notification struct {
 	id, body   string
 	attributes map[string]sqstypes.MessageAttributeValue
 }
 
-// Publish sends a message of at most 256 KiB, its attributes counted, to all of a topic's subscriptions.
+// Publish sends a message of at most 256 KiB, including its attributes, to all subscriptions of a topic.
 func (s *SNS) Publish(ctx context.Context, in *sns.PublishInput, _ ...func(*sns.Options)) (*sns.PublishOutput, error) {
 	return call(ctx, s.cloud, "SNS", "Publish", in, func(in *sns.PublishInput) (*sns.PublishOutput, error) {
 		n, err := newNotification(in.Message, in.MessageAttributes)
@@ -36,7 +36,7 @@ func (s *SNS) Publish(ctx context.Context, in *sns.PublishInput, _ ...func(*sns.
 	})
 }
 
-// PublishBatch sends up to 10 messages, of 256 KiB together; each can fail by itself.
+// PublishBatch sends up to 10 messages of at most 256 KiB in total. Each can fail separately.
 func (s *SNS) PublishBatch(ctx context.Context, in *sns.PublishBatchInput,
 	_ ...func(*sns.Options)) (*sns.PublishBatchOutput, error) {
 	return call(ctx, s.cloud, "SNS", "PublishBatch", in,
@@ -86,7 +86,7 @@ func checkPublishBatch(entries []types.PublishBatchRequestEntry) error {
 	return nil
 }
 
-// toQueueAttributes returns message attributes in SQS's types, as raw delivery passes them on.
+// toQueueAttributes converts message attributes to SQS's types, as raw delivery does.
 func toQueueAttributes(attributes map[string]types.MessageAttributeValue) map[string]sqstypes.MessageAttributeValue {
 	converted := map[string]sqstypes.MessageAttributeValue{}
 	for name, a := range attributes {
@@ -132,22 +132,22 @@ func (s *SNS) publish(ctx context.Context, arn *string, n notification) error {
 	return nil
 }
 
-// Delivery is the input of the operation "Deliver", which [Cloud.Intercept] sees: SNS is about to deliver a message
-// to a subscription.
+// Delivery is the input of the operation "Deliver", for [Cloud.Intercept]: SNS will deliver a message to a
+// subscription.
 type Delivery struct {
 	SubscriptionARN, Endpoint string
 	MessageID, Body           string
-	Attempt                   int // 1 for the first
+	Attempt                   int // from 1
 }
 
-// ErrLost is for an interceptor of "Deliver" to return: it loses the message for that subscription. With any other
-// error the delivery is retried, as after a failure in AWS.
+// ErrLost makes SNS lose a message for one subscription if an interceptor of "Deliver" returns it. After any other
+// error, the delivery is retried, as after a failure in AWS.
 var ErrLost = errors.New("message lost on purpose")
 
-// queueRetry is how long SNS waits before it delivers to a queue again.
+// queueRetry is the pause before SNS retries a delivery to a queue.
 const queueRetry = time.Second
 
-// deliver makes the first attempt at once, and all others in the background.
+// deliver makes the first attempt at once and the retries in the background.
 func (s *SNS) deliver(ctx context.Context, to *subscription, n notification) {
 	err := s.attempt(context.WithoutCancel(ctx), to, n, 1)
 	if err == nil {
@@ -160,7 +160,8 @@ func (s *SNS) deliver(ctx context.Context, to *subscription, n notification) {
 	})
 }
 
-// attempt makes one attempt. An error means: retry. What cannot succeed is logged and given up.
+// attempt makes one attempt. An error means that it must be retried. A delivery that cannot succeed is logged and
+// given up.
 func (s *SNS) attempt(ctx context.Context, to *subscription, n notification, number int) error {
 	err := s.cloud.enter(ctx, "Deliver", &Delivery{to.arn, to.endpoint, n.id, n.body, number})
 	if err != nil && !errors.Is(err, ErrLost) {
@@ -170,13 +171,13 @@ func (s *SNS) attempt(ctx context.Context, to *subscription, n notification, num
 		err = s.cloud.SQS.fromTopic(to.endpoint, n)
 	}
 	if err != nil {
-		s.cloud.log().Warn("a message of a topic was not delivered", "subscription", to.arn, "endpoint", to.endpoint,
+		s.cloud.log().Warn("message not delivered", "subscription", to.arn, "endpoint", to.endpoint,
 			"message", n.id, "error", err)
 	}
 	return nil
 }
 
-// fromTopic sends a topic's message to a queue.
+// fromTopic adds a topic's message to a queue.
 func (s *SQS) fromTopic(queueARN string, n notification) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()

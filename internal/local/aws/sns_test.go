@@ -25,7 +25,7 @@ func newTopic(t *testing.T, c *localaws.Cloud) *string {
 	return out.TopicArn
 }
 
-// subscribe makes a queue, and subscribes it.
+// subscribe makes a queue and subscribes it.
 func subscribe(t *testing.T, c *localaws.Cloud, topic *string, name string) bench {
 	t.Helper()
 	q := newQueue(t, c, name, nil)
@@ -57,7 +57,7 @@ func TestCloseEndsDeliveries(t *testing.T) {
 		publish(t, c, topic, "x")
 		pass(time.Hour)
 		assert.Greater(t, c.Calls("Deliver"), 100)
-		c.Close() // the bubble's end would deadlock if a goroutine stayed
+		c.Close() // a goroutine that remains would deadlock the bubble
 		c.Close()
 		require.Empty(t, q.receive(0))
 	})

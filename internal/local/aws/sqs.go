@@ -15,12 +15,12 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 )
 
-// SQS has those methods of *sqs.Client that warmflags calls, on queues in memory. What AWS does eventually (a
-// deletion, a count) is done at once. The methods' options are ignored.
+// SQS has the methods of *sqs.Client that warmflags calls, on queues in memory. Effects that are eventually
+// consistent in AWS (a deletion, a count) are immediate. The methods ignore their options.
 type SQS struct {
 	cloud *Cloud
 
-	mu      sync.Mutex // guards the queues, with all that is in them
+	mu      sync.Mutex // guards the queues and their messages
 	queues  map[string]*queue
 	deleted map[string]time.Time // when queues of a name were deleted
 }
@@ -37,7 +37,7 @@ func invalidValue(format string, args ...any) error {
 	return apiError("InvalidParameterValue", fmt.Sprintf(format, args...))
 }
 
-// queue returns a queue by its URL. It needs mu.
+// queue returns a queue by its URL. The caller must hold mu.
 func (s *SQS) queue(url *string) (*queue, error) {
 	for _, q := range s.queues {
 		if q.url == aws.ToString(url) {
@@ -54,7 +54,7 @@ func noQueue() error {
 	}
 }
 
-// byARN returns a queue, or nil. It needs mu.
+// byARN returns a queue by its ARN, or nil. The caller must hold mu.
 func (s *SQS) byARN(arn string) *queue {
 	for _, q := range s.queues {
 		if q.arn == arn {
@@ -64,7 +64,7 @@ func (s *SQS) byARN(arn string) *queue {
 	return nil
 }
 
-// settable are the attributes that can be set, with their defaults and, for numbers, their limits
+// settable has the attributes that can be set, with their defaults and, for numbers, their limits
 // (https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SetQueueAttributes.html).
 var settable = map[string]struct {
 	value       string
@@ -80,8 +80,8 @@ var settable = map[string]struct {
 	"ContentBasedDeduplication":     {},
 }
 
-// CreateQueue creates a queue, or returns the one of the same name if no attribute differs. For 60 seconds after a
-// queue was deleted its name cannot be used.
+// CreateQueue creates a queue, or returns the existing one with that name if no attribute differs. The name of a
+// deleted queue cannot be used for 60 seconds.
 func (s *SQS) CreateQueue(ctx context.Context, in *sqs.CreateQueueInput,
 	_ ...func(*sqs.Options)) (*sqs.CreateQueueOutput, error) {
 	return sqsCall(ctx, s, "CreateQueue", in, func(in *sqs.CreateQueueInput) (*sqs.CreateQueueOutput, error) {
@@ -139,7 +139,7 @@ func newQueue(name string, tags map[string]string) *queue {
 	return q
 }
 
-// set checks and sets attributes. It needs mu.
+// set checks and sets attributes. The caller must hold mu.
 func (s *SQS) set(q *queue, attributes map[string]string) error {
 	for name, v := range attributes {
 		a, ok := settable[name]
@@ -164,7 +164,7 @@ func (s *SQS) set(q *queue, attributes map[string]string) error {
 	return nil
 }
 
-// DeleteQueue deletes a queue with all that is in it.
+// DeleteQueue deletes a queue and its messages.
 func (s *SQS) DeleteQueue(ctx context.Context, in *sqs.DeleteQueueInput,
 	_ ...func(*sqs.Options)) (*sqs.DeleteQueueOutput, error) {
 	return sqsCall(ctx, s, "DeleteQueue", in, func(in *sqs.DeleteQueueInput) (*sqs.DeleteQueueOutput, error) {
@@ -193,7 +193,7 @@ func (s *SQS) GetQueueUrl(ctx context.Context, in *sqs.GetQueueUrlInput,
 	})
 }
 
-// GetQueueAttributes returns the attributes asked for; the counts of messages are exact.
+// GetQueueAttributes returns the requested attributes. The counts of messages are exact.
 func (s *SQS) GetQueueAttributes(ctx context.Context, in *sqs.GetQueueAttributesInput,
 	_ ...func(*sqs.Options)) (*sqs.GetQueueAttributesOutput, error) {
 	return sqsCall(ctx, s, "GetQueueAttributes", in,
@@ -249,7 +249,7 @@ func (s *SQS) ListQueues(ctx context.Context, in *sqs.ListQueuesInput,
 				continue
 			}
 			if n := len(out.QueueUrls); n == limit && limit > 0 {
-				out.NextToken = &last // AWS has one only if the request has MaxResults
+				out.NextToken = &last // AWS returns one only if the request has MaxResults
 				break
 			} else if n == 1000 {
 				break

@@ -36,7 +36,7 @@ func (s *SQS) SendMessage(ctx context.Context, in *sqs.SendMessageInput,
 	})
 }
 
-// SendMessageBatch adds up to 10 messages, of 1 MiB together; each can fail by itself.
+// SendMessageBatch adds up to 10 messages of at most 1 MiB in total. Each can fail separately.
 func (s *SQS) SendMessageBatch(ctx context.Context, in *sqs.SendMessageBatchInput,
 	_ ...func(*sqs.Options)) (*sqs.SendMessageBatchOutput, error) {
 	return sqsCall(ctx, s, "SendMessageBatch", in,
@@ -99,7 +99,7 @@ func failedEntry(id *string, err error) types.BatchResultErrorEntry {
 	return types.BatchResultErrorEntry{Id: id, SenderFault: true, Code: &code, Message: &text}
 }
 
-// accept checks a message, sends it, and returns its ID.
+// accept checks a message, adds it to the queue and returns its ID.
 func (q *queue) accept(in *sqs.SendMessageInput, now time.Time) (id string, err error) {
 	body := aws.ToString(in.MessageBody)
 	switch {
@@ -125,7 +125,7 @@ func (q *queue) accept(in *sqs.SendMessageInput, now time.Time) (id string, err 
 	return q.send(m, deduplicationID, now), nil
 }
 
-// sizeOfAttributes counts the attributes' names, types and values.
+// sizeOfAttributes returns the size of the attributes' names, types and values in bytes.
 func sizeOfAttributes(attributes map[string]types.MessageAttributeValue) int {
 	size := 0
 	for name, a := range attributes {
@@ -134,8 +134,8 @@ func sizeOfAttributes(attributes map[string]types.MessageAttributeValue) int {
 	return size
 }
 
-// ReceiveMessage returns up to 10 messages and hides them, waiting for the first one for WaitTimeSeconds. The context
-// ends the wait.
+// ReceiveMessage returns up to 10 messages and hides them. It waits for the first message for WaitTimeSeconds, or
+// until its context ends.
 func (s *SQS) ReceiveMessage(ctx context.Context, in *sqs.ReceiveMessageInput,
 	_ ...func(*sqs.Options)) (*sqs.ReceiveMessageOutput, error) {
 	return call(ctx, s.cloud, "SQS", "ReceiveMessage", in,
@@ -170,8 +170,8 @@ func (s *SQS) ReceiveMessage(ctx context.Context, in *sqs.ReceiveMessageInput,
 		})
 }
 
-// take receives what is there. Without any message, it returns how long to wait before the next look, 0 for no other
-// one, and a channel that is closed if the queue changes before.
+// take receives the visible messages. If there are none, it returns the time until a hidden message becomes visible
+// (0 if there is no such message), and a channel that is closed when the queue changes.
 func (s *SQS) take(in *sqs.ReceiveMessageInput, began time.Time) (list []types.Message, wait time.Duration,
 	changed <-chan struct{}, err error) {
 	s.mu.Lock()
@@ -196,7 +196,7 @@ func (s *SQS) take(in *sqs.ReceiveMessageInput, began time.Time) (list []types.M
 	return list, wait, q.changed, nil
 }
 
-// output returns the message as ReceiveMessage does. It has message attributes only if all are asked for.
+// output converts a message for ReceiveMessage. It includes message attributes only if all are requested.
 func (m *message) output(in *sqs.ReceiveMessageInput) types.Message {
 	all := map[string]string{
 		"SentTimestamp": strconv.FormatInt(m.sent.UnixMilli(), 10), "ApproximateReceiveCount": strconv.Itoa(m.receives),
@@ -226,7 +226,7 @@ func (s *SQS) DeleteMessage(ctx context.Context, in *sqs.DeleteMessageInput,
 	})
 }
 
-// DeleteMessageBatch deletes up to 10 messages; each can fail by itself.
+// DeleteMessageBatch deletes up to 10 messages. Each can fail separately.
 func (s *SQS) DeleteMessageBatch(ctx context.Context, in *sqs.DeleteMessageBatchInput,
 	_ ...func(*sqs.Options)) (*sqs.DeleteMessageBatchOutput, error) {
 	return sqsCall(ctx, s, "DeleteMessageBatch", in,
@@ -254,7 +254,7 @@ func (s *SQS) DeleteMessageBatch(ctx context.Context, in *sqs.DeleteMessageBatch
 		})
 }
 
-// errorOf returns an error's code and text, as a batch's entries have them.
+// errorOf returns an error's code and text, for an entry of a batch.
 func errorOf(err error) (code, text string) {
 	var api smithy.APIError
 	if errors.As(err, &api) {
@@ -263,7 +263,8 @@ func errorOf(err error) (code, text string) {
 	return "InternalError", err.Error()
 }
 
-// ChangeMessageVisibility hides a received message for so many seconds from now; 0 shows it at once.
+// ChangeMessageVisibility hides a received message for VisibilityTimeout seconds from now; 0 makes it visible at
+// once.
 func (s *SQS) ChangeMessageVisibility(ctx context.Context, in *sqs.ChangeMessageVisibilityInput,
 	_ ...func(*sqs.Options)) (*sqs.ChangeMessageVisibilityOutput, error) {
 	return sqsCall(ctx, s, "ChangeMessageVisibility", in,

@@ -41,7 +41,7 @@ func newQueue(t *testing.T, c *localaws.Cloud, name string, attributes map[strin
 	return bench{c.SQS, t, out.QueueUrl}
 }
 
-// send sends a message; in FIFO queues body is "group/text", and its own de-duplication id.
+// send sends a message. In FIFO queues, the body is "group/text" and also the deduplication ID.
 func (b bench) send(bodies ...string) (ids []string) {
 	b.t.Helper()
 	for _, body := range bodies {
@@ -166,7 +166,7 @@ func TestFIFO(t *testing.T) {
 		one, err := q.ReceiveMessage(t.Context(), &sqs.ReceiveMessageInput{QueueUrl: q.url, MaxNumberOfMessages: 1})
 		require.NoError(t, err)
 		require.Equal(t, []string{"x/1"}, bodies(one.Messages))
-		require.Equal(t, []string{"y/1"}, bodies(q.receive(0)), "a group with a message out waits")
+		require.Equal(t, []string{"y/1"}, bodies(q.receive(0)), "a group with a hidden message waits")
 		q.delete(one.Messages[0])
 		two := q.receive(0)
 		require.Equal(t, []string{"x/2"}, bodies(two))
@@ -188,12 +188,12 @@ func TestDeduplication(t *testing.T) {
 			return *out.MessageId
 		}
 		first := send("a")
-		require.Equal(t, first, send("a"), "a duplicate is answered like the first")
+		require.Equal(t, first, send("a"), "a duplicate gets the ID of the first message")
 		for _, m := range q.receive(0) {
 			q.delete(m)
 		}
 		pass(5*time.Minute - time.Second)
-		require.Equal(t, first, send("a"), "also after it was deleted")
+		require.Equal(t, first, send("a"), "also after the first message was deleted")
 		require.Empty(t, q.receive(0))
 		pass(time.Second)
 		require.NotEqual(t, first, send("a"))

@@ -15,8 +15,8 @@ import (
 
 const maxRecords = 1000 // in one GetRecords
 
-// stream is a table's stream of new and old images, in one shard that is never closed. It is guarded by DynamoDB.mu. It
-// keeps all records. Record n, from 1 on, is records[n-1].
+// stream is a table's stream of new and old images, in one shard that is never closed. DynamoDB.mu guards it. It
+// keeps all records. Record number n, from 1, is records[n-1].
 type stream struct {
 	arn, shard string
 	records    []streamtypes.Record
@@ -29,10 +29,10 @@ func newStream(t *table, now time.Time) *stream {
 	}
 }
 
-// sequence returns a record's sequence number: digits that are in order as text and as numbers.
+// sequence returns a record's sequence number: digits that have the same order as text and as numbers.
 func sequence(number int) string { return fmt.Sprintf("1%020d", number) }
 
-// append adds a record of one change. Either image is nil if there was, or is, no item.
+// append adds a record of one change. The old or the new image is nil if there was or is no item.
 func (s *stream) append(k key, old, next item, now time.Time) {
 	number := len(s.records) + 1
 	name := streamtypes.OperationTypeModify
@@ -74,7 +74,7 @@ func streamItem(i item) map[string]streamtypes.AttributeValue {
 	return converted
 }
 
-// Streams has those methods of *dynamodbstreams.Client that [StreamMapping] calls, on the streams of the account's
+// Streams has the methods of *dynamodbstreams.Client that [StreamMapping] calls, on the streams of the account's
 // tables. A write that changes nothing has no record.
 type Streams struct{ db *DynamoDB }
 
@@ -120,8 +120,7 @@ func (s *Streams) DescribeStream(ctx context.Context, in *dynamodbstreams.Descri
 		})
 }
 
-// GetShardIterator returns an iterator from the first record on, or from the one after a sequence number on. It never
-// expires.
+// GetShardIterator returns an iterator that starts at the first record, or after a sequence number. It never expires.
 func (s *Streams) GetShardIterator(ctx context.Context, in *dynamodbstreams.GetShardIteratorInput,
 	_ ...func(*dynamodbstreams.Options)) (*dynamodbstreams.GetShardIteratorOutput, error) {
 	return streamsCall(ctx, s, "GetShardIterator", in,
@@ -151,7 +150,7 @@ func (s *Streams) GetShardIterator(ctx context.Context, in *dynamodbstreams.GetS
 		})
 }
 
-// iterator is a place in the shard: behind so many records.
+// iterator returns an iterator that starts after a number of records.
 func (s *stream) iterator(after int) *string { return aws.String(fmt.Sprintf("%s|%d", s.arn, after)) }
 
 // GetRecords returns records in order, at most 1,000 or one page of bytes.

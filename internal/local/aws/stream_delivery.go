@@ -11,10 +11,10 @@ import (
 	streamtypes "github.com/aws/aws-sdk-go-v2/service/dynamodbstreams/types"
 )
 
-// recordLife is how long a stream keeps a record, and how long Lambda retries it.
+// recordLife is the time for which a stream keeps a record and Lambda retries it.
 const recordLife = 24 * time.Hour
 
-// deliver gives a batch to the handler until all of it is done or given up, or ctx ends.
+// deliver calls the handler with a batch until all records are done or given up, or ctx ends.
 func (r *streamRun) deliver(ctx context.Context, shard string, batch []events.DynamoDBEventRecord) {
 	attempts := 0
 	for len(batch) > 0 && ctx.Err() == nil {
@@ -32,7 +32,7 @@ func (r *streamRun) deliver(ctx context.Context, shard string, batch []events.Dy
 		if failed == len(batch) {
 			return
 		}
-		r.log.Warn("a batch of a stream failed", "stream", r.StreamARN, "shard", shard, "records", len(batch), "done",
+		r.log.Warn("stream batch failed", "stream", r.StreamARN, "shard", shard, "records", len(batch), "done",
 			failed, "attempt", attempts, "error", err)
 		if failed > 0 {
 			batch, attempts = batch[failed:], 0
@@ -45,7 +45,7 @@ func (r *streamRun) deliver(ctx context.Context, shard string, batch []events.Dy
 	}
 }
 
-// invoke calls the handler; a panic is an error.
+// invoke calls the handler. It returns a panic as an error.
 func (r *streamRun) invoke(ctx context.Context,
 	batch []events.DynamoDBEventRecord) (response events.DynamoDBEventResponse, err error) {
 	defer recovered(&err)
@@ -59,7 +59,7 @@ func recovered(err *error) {
 	}
 }
 
-// firstFailed returns how many records of the batch, from its first on, are done.
+// firstFailed returns the index of the first record that is not done.
 func firstFailed(batch []events.DynamoDBEventRecord, response events.DynamoDBEventResponse, err error) int {
 	if err != nil {
 		return 0
@@ -79,7 +79,7 @@ func firstFailed(batch []events.DynamoDBEventRecord, response events.DynamoDBEve
 	return first
 }
 
-// expired returns how many of the batch's first records the stream no longer keeps.
+// expired returns the number of records at the start of the batch that the stream no longer keeps.
 func expired(batch []events.DynamoDBEventRecord) int {
 	n := 0
 	for n < len(batch) && time.Since(batch[n].Change.ApproximateCreationDateTime.Time) > recordLife {
@@ -88,7 +88,7 @@ func expired(batch []events.DynamoDBEventRecord) int {
 	return n
 }
 
-// giveUp reports records that will not be delivered again.
+// giveUp reports records that will not be redelivered.
 func (r *streamRun) giveUp(ctx context.Context, shard, condition string, attempts int,
 	batch []events.DynamoDBEventRecord) {
 	first, last := batch[0].Change, batch[len(batch)-1].Change
@@ -99,7 +99,8 @@ func (r *streamRun) giveUp(ctx context.Context, shard, condition string, attempt
 		BatchSize:                       len(batch), StreamARN: r.StreamARN,
 	}}
 	f.RequestContext.Condition, f.RequestContext.ApproximateInvokeCount = condition, attempts
-	r.log.Error("a batch of a stream was given up", "stream", r.StreamARN, "shard", shard, "condition", condition,
+	r.log.Error("stream batch given up after its last retry", "stream", r.StreamARN, "shard", shard,
+		"condition", condition,
 		"records", len(batch), "from", first.SequenceNumber, "to", last.SequenceNumber)
 	if r.OnFailure != nil {
 		r.OnFailure(ctx, f)
@@ -135,10 +136,11 @@ func eventRecord(r streamtypes.Record, streamARN string) events.DynamoDBEventRec
 	return record
 }
 
-// eventItem converts an image to Lambda's types; nil for none. Attributes of types that no flag table has become null.
+// eventItem converts an image to Lambda's types; nil for nil. Attributes of types that flag tables do not use become
+// null.
 func eventItem(i map[string]streamtypes.AttributeValue) map[string]events.DynamoDBAttributeValue {
 	if len(i) == 0 {
-		return nil // the streams API leaves an image out; a client may make an empty map of that
+		return nil // for a missing image, a client may return an empty map
 	}
 	converted := make(map[string]events.DynamoDBAttributeValue, len(i))
 	for name, v := range i {

@@ -13,7 +13,7 @@ import (
 	streamtypes "github.com/aws/aws-sdk-go-v2/service/dynamodbstreams/types"
 )
 
-// StreamReader is what [StreamMapping] needs of *dynamodbstreams.Client or [*Streams].
+// StreamReader has the methods of *dynamodbstreams.Client and [*Streams] that [StreamMapping] needs.
 type StreamReader interface {
 	DescribeStream(context.Context, *dynamodbstreams.DescribeStreamInput,
 		...func(*dynamodbstreams.Options)) (*dynamodbstreams.DescribeStreamOutput, error)
@@ -23,40 +23,40 @@ type StreamReader interface {
 		...func(*dynamodbstreams.Options)) (*dynamodbstreams.GetRecordsOutput, error)
 }
 
-// StreamMapping runs a Lambda handler on a stream as Lambda's event source mapping does, from TRIM_HORIZON and with
-// ReportBatchItemFailures. The stream must have one shard, as those of new and small tables have.
+// StreamMapping runs a Lambda handler on a stream, as Lambda's event source mapping does with TRIM_HORIZON and
+// ReportBatchItemFailures. The stream must have one shard, as the streams of new and small tables do.
 //
-// When the handler reports failed records, those before the first of them are done, and the rest is delivered again
-// from there. When it reports a record without identifier or one that is not in the batch, returns an error or
-// panics, the whole batch is delivered again
+// If the handler reports failed records, the records before the first failed one are done, and the others are
+// redelivered. If the handler reports a record without an identifier or one that is not in the batch, returns an
+// error or panics, the whole batch is redelivered
 // (https://docs.aws.amazon.com/lambda/latest/dg/services-ddb-batchfailurereporting.html).
 type StreamMapping struct {
-	// Streams and StreamARN are the stream. Both are required.
+	// Streams and StreamARN identify the stream. Both are required.
 	Streams   StreamReader
 	StreamARN string
 	// Handler is required. Its context is Run's.
 	Handler func(context.Context, events.DynamoDBEvent) (events.DynamoDBEventResponse, error)
-	// Filter reports whether the handler gets a record, as an event filter does; the others count as done. Nil: all.
+	// Filter reports whether the handler gets a record, like an event filter; other records count as done. Nil: all.
 	Filter func(events.DynamoDBEventRecord) bool
-	// BatchSize is the most records in a batch, at most 1,000. Zero: 100. Negative ones are refused.
+	// BatchSize is the maximum number of records in a batch, at most 1,000. Zero: 100. Negative: an error.
 	BatchSize int
-	// Poll is how long to wait when the stream has nothing new, and before a failed batch or call is retried.
-	// Zero: 250 ms, as Lambda. Negative ones are refused.
+	// Poll is the pause if the stream has no new records, and before a failed batch or call is retried. Zero: 250 ms,
+	// as in Lambda. Negative: an error.
 	Poll time.Duration
-	// MaximumRetries is how often a batch is retried; the count starts again whenever a part of it is done. Then it
-	// is given up. Zero: until its records are 24 hours old, when the stream drops them. (The mapping in
-	// template.yaml gives up after 23, see MaximumRecordAgeInSeconds there. This one has no such limit.) Negative:
-	// never.
+	// MaximumRetries is how often a batch is retried before it is given up; the count starts again whenever a part of
+	// the batch is done. Zero: it is retried until its records are 24 hours old, when the stream drops them. (The
+	// mapping in template.yaml gives up after 23 hours, by MaximumRecordAgeInSeconds. This mapping has no such
+	// limit.) Negative: it is not retried.
 	MaximumRetries int
-	// OnFailure gets the position of each batch, or part of one, that was given up, as an on-failure destination does.
-	// Nil: only the log says so.
+	// OnFailure gets the position of each batch, or part of a batch, that was given up, like an on-failure
+	// destination. Nil: it is only logged.
 	OnFailure func(context.Context, StreamFailure)
-	// Logger gets what failed. Nil: slog.Default().
+	// Logger gets a line for each failure. Nil: slog.Default().
 	Logger *slog.Logger
 }
 
-// StreamFailure is what Lambda sends to a stream's on-failure destination: where the records are, not the records. Its
-// JSON is Lambda's (https://docs.aws.amazon.com/lambda/latest/dg/services-dynamodb-errors.html).
+// StreamFailure is what Lambda sends to a stream's on-failure destination: the position of the records, without the
+// records. Its JSON is Lambda's (https://docs.aws.amazon.com/lambda/latest/dg/services-dynamodb-errors.html).
 type StreamFailure struct {
 	RequestContext struct {
 		// Condition is "RetryAttemptsExhausted" or "RecordAgeExpired".
@@ -68,7 +68,7 @@ type StreamFailure struct {
 	Batch     StreamFailedBatch `json:"DDBStreamBatchInfo"`
 }
 
-// StreamFailedBatch says where a failed batch is.
+// StreamFailedBatch is the position of a failed batch in a stream.
 type StreamFailedBatch struct {
 	ShardID                         string    `json:"shardId"`
 	StartSequenceNumber             string    `json:"startSequenceNumber"`
@@ -81,8 +81,8 @@ type StreamFailedBatch struct {
 
 const defaultPoll = 250 * time.Millisecond
 
-// Run delivers until ctx ends, and then returns nil once the handler has returned. Every call of Run begins at
-// TRIM_HORIZON. Its error names wrong options, all of them, or says that the stream does not exist or does not have one
+// Run delivers until ctx ends, waits for the handler and returns nil. Every call of Run begins at TRIM_HORIZON. It
+// returns an error with all wrong options, or an error if the stream does not exist or does not have exactly one
 // shard. Other failed calls are logged and retried.
 func (m *StreamMapping) Run(ctx context.Context) error {
 	r := streamRun{StreamMapping: *m, log: m.Logger}
@@ -96,7 +96,7 @@ func (m *StreamMapping) Run(ctx context.Context) error {
 	return r.follow(ctx, shard)
 }
 
-// streamRun is one Run, its options complete.
+// streamRun is one call of Run, with its options' defaults.
 type streamRun struct {
 	StreamMapping
 	log *slog.Logger
@@ -127,7 +127,7 @@ func (r *streamRun) setDefaults() error {
 	return errors.Join(errs...)
 }
 
-// findShard returns the ID of the stream's shard. It retries until it has it or ctx ends.
+// findShard returns the ID of the stream's shard. It retries until it succeeds or ctx ends.
 func (r *streamRun) findShard(ctx context.Context) (string, error) {
 	for ctx.Err() == nil {
 		out, err := r.Streams.DescribeStream(ctx, &dynamodbstreams.DescribeStreamInput{StreamArn: &r.StreamARN})
@@ -141,7 +141,7 @@ func (r *streamRun) findShard(ctx context.Context) (string, error) {
 		case errors.As(err, &missing):
 			return "", fmt.Errorf("run stream mapping of %q: %w", r.StreamARN, err)
 		case ctx.Err() == nil:
-			r.log.Warn("cannot describe a stream; trying again", "stream", r.StreamARN, "error", err)
+			r.log.Warn("cannot describe stream; retrying", "stream", r.StreamARN, "error", err)
 			pause(ctx, r.Poll)
 		}
 	}
@@ -150,13 +150,13 @@ func (r *streamRun) findShard(ctx context.Context) (string, error) {
 
 // follow delivers the shard's records until ctx ends.
 func (r *streamRun) follow(ctx context.Context, shard string) error {
-	var at *string // the iterator, or nil to ask for one
+	var at *string // the iterator; nil: request one
 	last := ""     // the last sequence number that is done
 	for ctx.Err() == nil {
 		out, err := r.read(ctx, shard, at, last)
 		if err != nil {
 			if ctx.Err() == nil {
-				r.log.Warn("cannot read a stream; trying again", "stream", r.StreamARN, "shard", shard, "error", err)
+				r.log.Warn("cannot read stream; retrying", "stream", r.StreamARN, "shard", shard, "error", err)
 			}
 			at = nil
 			pause(ctx, r.Poll)
@@ -176,7 +176,7 @@ func (r *streamRun) follow(ctx context.Context, shard string) error {
 	return nil
 }
 
-// read reads from an iterator, or else after the last sequence number that is done.
+// read reads from an iterator, or after the last sequence number that is done if there is no iterator.
 func (r *streamRun) read(ctx context.Context, shard string, at *string,
 	last string) (*dynamodbstreams.GetRecordsOutput, error) {
 	if at == nil {

@@ -22,7 +22,7 @@ import (
 	localaws "github.com/warmflags/warmflags/internal/local/aws"
 )
 
-// pass lets virtual time pass, and then everything settle.
+// pass lets virtual time pass and waits until all goroutines are blocked.
 func pass(d time.Duration) {
 	<-time.After(d)
 	synctest.Wait()
@@ -162,7 +162,7 @@ func TestStreamMappingGivesUp(t *testing.T) {
 				assert.Equal(t, test.condition, f.RequestContext.Condition)
 				assert.Equal(t, 2, f.Batch.BatchSize)
 				assert.Less(t, f.Batch.StartSequenceNumber, f.Batch.EndSequenceNumber)
-				assert.Equal(t, []string{"d"}, m.batches[len(m.batches)-1], "the shard goes on")
+				assert.Equal(t, []string{"d"}, m.batches[len(m.batches)-1], "the shard is not blocked")
 				text, err := json.Marshal(f)
 				require.NoError(t, err)
 				assert.Contains(t, string(text), fmt.Sprintf(`"DDBStreamBatchInfo":{"shardId":%q`, f.Batch.ShardID))
@@ -226,7 +226,7 @@ func TestStreamMappingFilterAndPages(t *testing.T) {
 	})
 }
 
-// shards is a stream reader that describes a number of shards, and ends the first.
+// shards is a stream reader that describes a number of shards, and whose first shard is closed.
 type shards struct {
 	localaws.StreamReader
 	n int
@@ -248,7 +248,7 @@ func (s shards) GetRecords(context.Context, *dynamodbstreams.GetRecordsInput,
 	return &dynamodbstreams.GetRecordsOutput{}, nil
 }
 
-// No record may be skipped in silence because a stream has more shards than a mapping reads.
+// A stream with several shards is an error, so that no record is skipped silently.
 func TestStreamMappingRefusesOtherShards(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		for n, text := range map[int]string{2: "found 2 shards", 1: "was closed"} {

@@ -26,12 +26,12 @@ const (
 	sortKey      = "key"
 )
 
-// table holds items in DynamoDB's order: partitions by a hash, and in a partition by the sort key. It is guarded by
-// DynamoDB.mu. Items in it are never changed, only replaced.
+// table holds items in DynamoDB's order: partitions by a hash of their key, and items of a partition by the sort key.
+// DynamoDB.mu guards it. Items are replaced, but never changed.
 type table struct {
 	name, arn string
 	rows      []row
-	pending   map[key]bool // items of transactions that are decided and not yet applied
+	pending   map[key]bool // items of transactions that are decided but not yet applied
 	stream    *stream
 }
 
@@ -63,7 +63,7 @@ func (k key) item() item {
 		sortKey: &types.AttributeValueMemberS{Value: k.sort}}
 }
 
-// flagTable is the one table schema that there is.
+// flagTable has the only supported table schema.
 func flagTable(name string) *dynamodb.CreateTableInput {
 	return &dynamodb.CreateTableInput{
 		TableName: &name, BillingMode: types.BillingModePayPerRequest,
@@ -87,7 +87,7 @@ func newTable(name string, now time.Time) *table {
 	return t
 }
 
-// keyOf reads the key of an item that is to be written, and checks it.
+// keyOf returns the key of an item to write, and checks it.
 func keyOf(i item) (key, error) {
 	for name, longest := range map[string]int{partitionKey: maxPartitionKeySize, sortKey: maxSortKeySize} {
 		v := i[name]
@@ -109,7 +109,7 @@ func keyOf(i item) (key, error) {
 	return newKey(textOf(i[partitionKey]), textOf(i[sortKey])), nil
 }
 
-// exactKey reads a key that was given as Key or ExclusiveStartKey, with nothing else beside it.
+// exactKey returns the key of a Key or an ExclusiveStartKey, which must have no other attributes.
 func exactKey(i item) (key, error) {
 	if len(i) != 2 || typeOf(i[partitionKey]) != "S" || typeOf(i[sortKey]) != "S" {
 		return key{}, validation("The provided key element does not match the schema")
@@ -117,7 +117,7 @@ func exactKey(i item) (key, error) {
 	return keyOf(i)
 }
 
-// find returns where a row is, or would be.
+// find returns the index at which a row is, or would be inserted.
 func (t *table) find(k key) (at int, found bool) {
 	return slices.BinarySearchFunc(t.rows, k, func(r row, k key) int { return r.compare(k) })
 }
@@ -129,7 +129,7 @@ func (t *table) get(k key) item {
 	return nil
 }
 
-// put replaces the item at k, nil meaning no item, and appends the change to the stream.
+// put replaces the item at k, or removes it if the new item is nil, and appends the change to the stream.
 func (t *table) put(k key, next item, now time.Time) {
 	i, found := t.find(k)
 	var old item

@@ -64,7 +64,7 @@ func TestBetweenATransactionsItems(t *testing.T) {
 			codes(t, transact(t, d, putOne(flag("c", 1)), putOne(flag("b", 9)))))
 	})
 	require.NoError(t, transact(t, d, putOne(flag("a", 2)), putOne(flag("b", 2))))
-	require.Equal(t, []string{"2", "1"}, seen, "the first is applied, the second not yet")
+	require.Equal(t, []string{"2", "1"}, seen, "the first item is applied, the second is not")
 	require.Equal(t, []attributes{flag("a", 2), flag("b", 2)}, query(t, d))
 }
 
@@ -83,7 +83,7 @@ func TestPaging(t *testing.T) {
 	c.PageSize(1)
 	before := c.Calls("Query")
 	query(t, d)
-	require.Equal(t, 11, c.Calls("Query")-before, "one item a page, and an empty last page")
+	require.Equal(t, 11, c.Calls("Query")-before, "one item per page, and an empty last page")
 	total := 0
 	pages := dynamodb.NewScanPaginator(d, &dynamodb.ScanInput{TableName: aws.String("flags")})
 	for pages.HasMorePages() {

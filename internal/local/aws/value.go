@@ -10,7 +10,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 )
 
-// item is an item of a table, or a part of one. Its attributes are strings, numbers and sets of strings.
+// item is an item of a table, or a part of an item. Its attributes are strings, numbers and sets of strings.
 type item = map[string]types.AttributeValue
 
 // copyItem returns a deep copy; nil for nil.
@@ -29,7 +29,8 @@ func copyItem(i item) item {
 	return c
 }
 
-// normalize returns a deep copy with numbers as DynamoDB stores them. It refuses invalid values and other types.
+// normalize returns a deep copy with numbers in the form in which DynamoDB stores them. It refuses invalid values and
+// other types.
 func normalize(i item) (item, error) {
 	c := copyItem(i)
 	for name, v := range c {
@@ -59,7 +60,7 @@ func normalize(i item) (item, error) {
 	return c, nil
 }
 
-// decimal matches the numbers that this package has: up to 38 digits, without an exponent.
+// decimal matches the numbers that this package supports: up to 38 digits, without an exponent.
 var decimal = regexp.MustCompile(`^-?[0-9]{1,38}(\.[0-9]{1,38})?$`)
 
 func parseNumber(s string) (*big.Rat, error) {
@@ -71,7 +72,7 @@ func parseNumber(s string) (*big.Rat, error) {
 	return nil, validation("The parameter cannot be converted to a numeric value: " + s)
 }
 
-// formatNumber returns a number as DynamoDB does: without leading or trailing zeros.
+// formatNumber returns a number in DynamoDB's form: without leading or trailing zeros.
 func formatNumber(n *big.Rat) string {
 	if n.IsInt() {
 		return n.Num().String()
@@ -116,7 +117,8 @@ func equal(a, b types.AttributeValue) bool {
 	return false
 }
 
-// less reports whether a is before b: two numbers or two strings. Values of different types do not compare.
+// less reports whether a is less than b, for two numbers or two strings. It returns false for values of different
+// types.
 func less(a, b types.AttributeValue) bool {
 	if typeOf(a) == "S" && typeOf(b) == "S" {
 		return textOf(a) < textOf(b)
