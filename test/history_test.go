@@ -117,7 +117,7 @@ func TestSyncHistories(t *testing.T) {
 	})
 	t.Logf("%d histories on DynamoDB Local: %+v", *syncSeeds, total)
 	for what, n := range map[string]int{
-		"acknowledged": total.Acknowledged, "fences lost": total.FencesLost, "crashes": total.Crashes,
+		"acknowledged": total.Acknowledged, "tokens lost": total.TokensLost, "crashes": total.Crashes,
 		"upserts": total.Upserts, "transactions": total.Transactions,
 	} {
 		assert.NotZero(t, n, what)

@@ -20,7 +20,7 @@ type flip struct {
 
 type sighting struct{ invalidated, evaluated time.Time }
 
-// board keeps the score of a run.
+// board records the flips and evaluations of a run.
 type board struct {
 	mu        sync.Mutex // guards the fields below, and every flip's
 	flips     []*flip
@@ -38,7 +38,7 @@ func newBoard(consumers int) *board {
 	return &board{open: map[int][]*flip{}, consumers: consumers, firstStale: make(chan struct{})}
 }
 
-// begin notes a flip before it is made: nobody can see it earlier.
+// begin records a flip before it is made, because no client can see it earlier.
 func (b *board) begin(flag int, alone bool) *flip {
 	f := &flip{flag: flag, alone: alone, seen: make([]sighting, b.consumers), unseen: b.consumers,
 		done: make(chan struct{})}
@@ -136,7 +136,7 @@ func (b *board) staleRead(consumer, flag, got, want int) {
 	}
 	if len(b.examples) < 3 {
 		b.examples = append(b.examples,
-			fmt.Sprintf("consumer %d evaluated flag-%d as version %d after it was told of version %d", consumer,
+			fmt.Sprintf("consumer %d evaluated flag-%d as version %d after it was notified of version %d", consumer,
 				flag, got, want))
 	}
 }

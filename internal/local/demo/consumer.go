@@ -31,7 +31,7 @@ type consumer struct {
 	sink   change.Sink // its cachedstore, or a sabotaged one
 	client *ld.LDClient
 
-	told []atomic.Int64 // by flag: the newest version that Invalidate returned for
+	notified []atomic.Int64 // by flag: the newest version that Invalidate returned for
 	// closed when its source has called InvalidateAll for the first time: nothing is missed from then on
 	ready   chan struct{}
 	started sync.Once // closes ready
@@ -41,7 +41,7 @@ type consumer struct {
 
 // bareConsumer is a consumer without a client and a source.
 func bareConsumer(id int, c Config, b *board) *consumer {
-	return &consumer{id: id, flags: c.Flags, board: b, told: make([]atomic.Int64, c.Flags)}
+	return &consumer{id: id, flags: c.Flags, board: b, notified: make([]atomic.Int64, c.Flags)}
 }
 
 func newConsumer(id int, c Config, b *board,
@@ -69,8 +69,8 @@ func newConsumer(id int, c Config, b *board,
 	return x, nil
 }
 
-// cacheOptions are the options of all caches. A table in this process is never down: a read that takes long is a
-// machine that stood still, and is waited for.
+// cacheOptions are the options of all caches. A table in this process is never down: if a read is slow, the machine
+// is busy, and the client waits for it.
 func cacheOptions() []cachedstore.Option {
 	return []cachedstore.Option{cachedstore.TTL(time.Hour), cachedstore.Preload(), cachedstore.ReadLimit(time.Minute)}
 }
@@ -81,15 +81,15 @@ func (x *consumer) Invalidate(changes ...change.Change) {
 	x.note(changes...)
 }
 
-// note remembers what the client was told of: its evaluations must not be older from now on.
+// note records the versions of which the client was notified: later evaluations must not return older ones.
 func (x *consumer) note(changes ...change.Change) {
 	for _, c := range changes {
 		flag, ok := launchdarkly.FlagIndex(c.Key)
 		if !ok || flag < 0 || flag >= x.flags || c.Kind != change.KindFeatures {
 			continue // a segment, or a flag of an earlier demo
 		}
-		for told := x.told[flag].Load(); told < int64(c.Version); told = x.told[flag].Load() {
-			if x.told[flag].CompareAndSwap(told, int64(c.Version)) {
+		for seen := x.notified[flag].Load(); seen < int64(c.Version); seen = x.notified[flag].Load() {
+			if x.notified[flag].CompareAndSwap(seen, int64(c.Version)) {
 				break
 			}
 		}
@@ -97,8 +97,8 @@ func (x *consumer) note(changes ...change.Change) {
 	}
 }
 
-// InvalidateAll implements [change.Sink]. Of a service's source it counts at its start only: what a message should have
-// brought must not be seen by luck.
+// InvalidateAll implements [change.Sink]. It is ignored after the source has started: a client must see a flip
+// because of its message, not by chance.
 func (x *consumer) InvalidateAll() {
 	x.started.Do(func() {
 		x.sink.InvalidateAll()
@@ -129,7 +129,7 @@ func (x *consumer) run(ctx context.Context) {
 }
 
 func (x *consumer) evaluate(flag int, user ldcontext.Context) {
-	want := int(x.told[flag].Load()) // before the evaluation begins
+	want := int(x.notified[flag].Load()) // before the evaluation begins
 	got, err := x.client.IntVariation(launchdarkly.FlagKey(flag), user, -1)
 	x.evaluations.Add(1)
 	if err != nil {

@@ -54,7 +54,7 @@ func TestEachSabotageIsNoticedAndEndsTheRun(t *testing.T) {
 			c.Sabotage, c.Changes = sabotage, 1000
 			c.Patience = time.Minute // a stale read needs none
 			want := "stale read: consumer"
-			if sabotage == demo.DropMessage { // no cache was told, so no read is stale
+			if sabotage == demo.DropMessage { // no cache was notified, so no read is stale
 				c.Patience, want = time.Second, "never evaluated flag-"
 			}
 			r, err := demo.Run(t.Context(), c)

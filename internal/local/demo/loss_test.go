@@ -164,7 +164,7 @@ func (r *rig) requireAllSee(want map[string][]int) {
 func asIs(s change.Sink) change.Sink                          { return s }
 func whole(p streamhandler.Publisher) streamhandler.Publisher { return p }
 
-// mortal is a publisher that dies while it publishes: before the message is out, or after.
+// mortal is a publisher that is killed during a call: before the message is published, or after.
 type mortal struct {
 	streamhandler.Publisher
 	n int
@@ -174,11 +174,11 @@ func (m *mortal) Publish(ctx context.Context, in *sns.PublishInput,
 	opts ...func(*sns.Options)) (*sns.PublishOutput, error) {
 	m.n++
 	if m.n%7 == 3 {
-		panic("killed before the message was out")
+		panic("killed before the message was published")
 	}
 	out, err := m.Publisher.Publish(ctx, in, opts...)
 	if m.n%7 == 5 {
-		panic("killed after the message was out")
+		panic("killed after the message was published")
 	}
 	return out, err
 }
@@ -197,7 +197,7 @@ func (f *forgetful) Publish(ctx context.Context, in *sns.PublishInput,
 	return f.Publisher.Publish(ctx, in, opts...)
 }
 
-// What the tests below demand is seen by messages alone: it is not, where some are lost.
+// If messages are lost, changes are not seen: the tests below depend on messages alone.
 func TestLostMessagesAreNoticed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := newRig(t, func(p streamhandler.Publisher) streamhandler.Publisher { return &forgetful{Publisher: p} }, "")
@@ -241,7 +241,7 @@ func TestBrokenTopicDeliveryLosesNothing(t *testing.T) {
 		})
 		r.requireAllSee(want)
 		assert.EqualValues(t, 3, r.readers[0].queue.Stats().Subscribed+r.readers[1].queue.Stats().Subscribed,
-			"the deleted queue was made anew")
+			"the deleted queue was re-created")
 	})
 }
 

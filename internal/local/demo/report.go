@@ -13,17 +13,17 @@ import (
 // Report is what a run saw. Its JSON is what `warmflags demo --json` prints. Times are milliseconds, end to end
 // (from a flip to a consumer's first evaluation that shows it) where they do not say otherwise.
 type Report struct {
-	Changes   int      `json:"changes"`         // flips that were made
-	Alone     int      `json:"alone"`           // flips that went alone
-	Consumers int      `json:"consumers"`       // clients that evaluated flags
-	Services  int      `json:"services"`        // more of them, which poll the journal on a timer
-	Lambdas   int      `json:"lambdas"`         // more of them, in warm Lambdas
+	Changes   int      `json:"changes"`   // flips that were made
+	Alone     int      `json:"alone"`     // flips that went alone
+	Consumers int      `json:"consumers"` // clients that evaluated flags
+	Services  int      `json:"services"`  // more of them, which poll the journal on a timer
+	Lambdas   int      `json:"lambdas"`   // more of them, in warm Lambdas
 	Flags     int      `json:"flags"`
 	Seed      uint64   `json:"seed"`
 	Sabotage  Sabotage `json:"sabotage,omitempty"`
 	Fault     string   `json:"fault,omitempty"` // the first that was seen, which ended a sabotaged run
 	Lost      int      `json:"lost"`            // flips times consumers that never saw them or a later version
-	// evaluations that yielded less than what their client had been told of
+	// evaluations that returned an older version than the one of which their client was notified
 	Stale       int      `json:"stale_reads"`
 	Examples    []string `json:"examples,omitempty"`
 	Evaluations int64    `json:"evaluations"`
@@ -38,7 +38,7 @@ type Report struct {
 	LambdaP50   float64  `json:"lambda_p50_ms"` // end to end, to warm Lambdas; a freeze counts
 	LambdaP99   float64  `json:"lambda_p99_ms"`
 	LambdaMax   float64  `json:"lambda_max_ms"`
-	TableReads  int      `json:"table_reads"`  // GetItem and Query calls of everybody, except polls of the journal
+	TableReads  int      `json:"table_reads"`  // all GetItem and Query calls, except polls of the journal
 	TableWrites int      `json:"table_writes"` // transactions and single writes
 	Polls       int      `json:"journal_reads"`
 	Appends     int      `json:"journal_writes"`

@@ -1,8 +1,8 @@
-// Package launchdarkly is a LaunchDarkly for demonstrations and tests: an environment of flags and segments made with
-// LaunchDarkly's own builders, its streaming protocol served by the SDK's own test service on a real port, and
-// webhooks signed as LaunchDarkly signs them.
+// Package launchdarkly simulates LaunchDarkly for demonstrations and tests. It has an environment of flags and
+// segments made with LaunchDarkly's own builders, serves LaunchDarkly's streaming protocol on a real port with the
+// SDK's test service, and sends webhooks that are signed like LaunchDarkly's.
 //
-// Each flag's value is its version: whoever evaluates it learns which version it sees.
+// Each flag's value is its version, so an evaluation shows which version the client has.
 package launchdarkly
 
 import (

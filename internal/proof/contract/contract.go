@@ -14,7 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// Account is what the cases run on. A case of a service that is nil must not be run.
+// Account has the services on which the cases run. If a service is nil, its cases must not be run.
 type Account struct {
 	DynamoDB DynamoDB
 	Streams  Streams
@@ -83,7 +83,7 @@ type SQS interface {
 		...func(*sqs.Options)) (*sqs.ChangeMessageVisibilityOutput, error)
 }
 
-// T is what a case needs of a *testing.T. Being an interface, it lets a test demand that a case fails.
+// T has the methods of *testing.T that a case needs. It is an interface so that a test can require that a case fails.
 type T interface {
 	require.TestingT
 	Helper()
@@ -96,7 +96,7 @@ type Case struct {
 	Run  func(T, Account)
 }
 
-// Cases are all expectations, those of one service together.
+// Cases returns all cases, grouped by service.
 func Cases() []Case {
 	var all []Case
 	for _, service := range []struct {
@@ -116,10 +116,10 @@ func (c Case) Service() string {
 	return service
 }
 
-// newName is a name that nothing else in the account has.
+// newName returns a new name, which is unique in the account.
 func newName(kind string) string { return "contract-" + kind + "-" + strings.ToLower(rand.Text()) }
 
-// codeOf is an error's code as AWS sends it; "" of no error, and the text of an error that is not AWS's.
+// codeOf returns an error's AWS code; "" for nil, and the text of an error that has no AWS code.
 func codeOf(err error) string {
 	var api smithy.APIError
 	switch {
@@ -131,7 +131,7 @@ func codeOf(err error) string {
 	return api.ErrorCode()
 }
 
-// refused demands that each error has the code that is its key's. A suffix after a space only tells cases apart.
+// refused requires that each error has the code. The keys describe the errors' causes.
 func refused(t T, code string, errs map[string]error) {
 	t.Helper()
 	for _, name := range sorted(errs) {

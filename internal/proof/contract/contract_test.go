@@ -11,14 +11,14 @@ import (
 	"github.com/warmflags/warmflags/internal/proof/contract"
 )
 
-// Each case in a bubble of its own, so that long polls and visibility time-outs take no time.
+// Each case runs in a bubble, so that long polls and visibility timeouts take no real time.
 func TestLocalAWS(t *testing.T) {
 	for _, c := range contract.Cases() {
 		t.Run(c.Name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				cloud := localaws.New()
 				defer cloud.Close()
-				cloud.Logger = slog.New(slog.NewTextHandler(io.Discard, nil)) // what a policy refuses
+				cloud.Logger = slog.New(slog.NewTextHandler(io.Discard, nil)) // refusals by policies are expected
 				c.Run(t,
 					contract.Account{DynamoDB: cloud.DynamoDB, Streams: cloud.Streams, SNS: cloud.SNS, SQS: cloud.SQS})
 			})

@@ -1,17 +1,16 @@
-// Package contract says what warmflags expects of AWS: of DynamoDB and its streams, of SNS and of SQS. It is a list
-// of cases that run on anything with the methods of the AWS SDK's clients, in the way of LaunchDarkly's storetest.
+// Package contract specifies what warmflags expects of AWS: of DynamoDB and its streams, of SNS and of SQS. It is a
+// list of cases that run on any implementation of the AWS SDK's clients, similar to LaunchDarkly's storetest.
 //
-// This package's own test runs them on internal/local/aws, and test/ (make integration) on DynamoDB Local and
-// MiniStack. So the engine that the demo and the simulations stand on cannot drift from engines that others wrote.
-// Where an emulator is known not to do as AWS does, test/ names the case and the reason, and demands that it still
-// fails.
+// This package's own test runs the cases on internal/local/aws; test/ (make integration) runs them on DynamoDB Local
+// and MiniStack. The engine of the demo and the simulations therefore behaves like independent implementations. If an
+// emulator is known to differ from AWS, test/ names the case and the reason, and requires that the case still fails.
 //
 //	for _, c := range contract.Cases() {
 //		t.Run(c.Name, func(t *testing.T) { c.Run(t, account) })
 //	}
 //
-// A case makes its own tables, topics and queues, under new names, and depends on nothing else in the account. It
-// never sleeps: where time has to pass, it waits in a long poll. On localaws that can be virtual time.
+// A case makes its own tables, topics and queues under new names, and depends on nothing else in the account. It
+// never sleeps: if time must pass, it waits in a long poll. On localaws that can be virtual time.
 //
-// Errors are compared by code, and cancellation reasons too: messages are for people, and differ between engines.
+// Errors and cancellation reasons are compared by code, because their texts differ between engines.
 package contract

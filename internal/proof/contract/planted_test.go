@@ -8,7 +8,7 @@ import (
 	"github.com/warmflags/warmflags/internal/proof/mutant"
 )
 
-// An account that does otherwise than AWS is noticed.
+// The cases notice an account that differs from AWS.
 func TestPlantedFaults(t *testing.T) {
 	plant := func(name, file, from, to string) mutant.Mutant {
 		return mutant.Fault(name, "../../local/aws/"+file, from, to)

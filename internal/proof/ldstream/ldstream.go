@@ -1,5 +1,5 @@
-// Package ldstream is LaunchDarkly's streaming service without a network: an HTTP transport that answers from memory,
-// so that tests in a testing/synctest bubble and histories decide when each event comes.
+// Package ldstream simulates LaunchDarkly's streaming service without a network, as an HTTP transport in memory.
+// Tests in a testing/synctest bubble, and histories, control when each event arrives.
 package ldstream
 
 import (
@@ -29,7 +29,7 @@ type Connection struct {
 	ended  chan struct{} // closed when the client ended the connection
 	change chan struct{} // holds a value when something below changed
 
-	mu      sync.Mutex // guards the following
+	mu      sync.Mutex // guards the fields below
 	status  int
 	data    []byte
 	err     error         // what Read returns after the data
@@ -109,7 +109,7 @@ func (c *Connection) Flush() {
 	}
 }
 
-// wake wakes Read. The caller holds mu.
+// wake wakes Read. The caller must hold mu.
 func (c *Connection) wake() {
 	select {
 	case c.change <- struct{}{}:

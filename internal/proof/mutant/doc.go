@@ -1,9 +1,9 @@
-// Package mutant proves that a test can fail: it plants a fault in a copy of the product's source, and demands
-// that the test notices.
+// Package mutant proves that a test can fail: it plants a fault in a copy of the source and requires that the test
+// fails.
 //
-// A [Mutant] is a named fault, as replacements of text. [Check] builds the package's tests once as they are and
-// once with each mutant, by the go command's -overlay flag, so that nothing in the checkout is touched and no
-// product code has a switch for tests. The first must pass and all others must fail:
+// A [Mutant] is a named fault, as replacements of text. [Check] builds the package's tests once without changes and
+// once with each mutant. It uses the go command's -overlay flag, so it does not change the checkout, and the product
+// code needs no switches for tests. The tests must pass without changes and fail with each mutant:
 //
 //	//go:build prove
 //
@@ -13,10 +13,10 @@
 //		}})
 //	}
 //
-// A mutant that does not compile, or whose text is not in the source exactly once, is an error of its own kind:
-// it proves nothing about the test, and must be rewritten. It needs the go command only.
+// A mutant that does not compile, or whose text does not occur exactly once in the source, is a separate error: it
+// proves nothing about the test and must be rewritten. The package needs only the go command.
 //
-// A build and a run of a test for each fault take minutes. So tests that call Check stand in a file planted_test.go
-// with the build tag prove, and have names that begin with TestPlantedFaults: "make planted" runs them, "make test"
-// does not.
+// Building and running a test for each fault takes minutes. Tests that call Check are therefore in a file
+// planted_test.go with the build tag prove, and their names begin with TestPlantedFaults: "make planted" runs them,
+// and "make test" does not.
 package mutant

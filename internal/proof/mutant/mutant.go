@@ -17,7 +17,7 @@ import (
 	"github.com/stretchr/testify/assert"
 )
 
-// Suite is a package's test, and the faults that it has to notice.
+// Suite is a package's test with the faults that it must notice.
 type Suite struct {
 	Package string        // its folder, relative to the working directory: "." is the package under test itself
 	Run     string        // which tests, as in go test -run; it must not match the test that calls Check
@@ -45,18 +45,18 @@ func Fault(name, file, from, to string) Mutant {
 }
 
 var (
-	// ErrSurvived is the cause of [Suite.Try]'s error when the test passed in spite of the fault.
+	// ErrSurvived is the cause of [Suite.Try]'s error if the test passed although the fault was planted.
 	ErrSurvived = errors.New("survived: the test passes with the fault planted")
-	// ErrText is the cause when a text to be replaced is not in the file exactly once.
+	// ErrText is the cause if a text to be replaced does not occur exactly once in the file.
 	ErrText = errors.New("the text to replace must occur exactly once: rewrite the mutant")
 	// ErrBuild is the cause when the mutated package does not compile.
 	ErrBuild = errors.New("does not compile: rewrite the mutant")
 )
 
-// inChild is set in the environment of the tests that are run here, so that they cannot do the same again.
+// inChild is set in the environment of the tests that this package runs, so that they do not run Check again.
 const inChild = "WARMFLAGS_MUTANT"
 
-// slots bounds how many children are built or run at a time in this process.
+// slots bounds the number of children that are built or run concurrently.
 var slots = make(chan struct{}, 2)
 
 // Check fails t unless the suite's test passes on the source as it is and fails with each mutant, which is a
@@ -172,10 +172,10 @@ func (s Suite) plant(m Mutant, dir string) (overlay string, err error) {
 	return overlay, nil
 }
 
-// complaint is a line by which a test says what was wrong.
+// complaint matches the lines in which a test reports a failure.
 var complaint = regexp.MustCompile(`(?m)^\s*(panic: .*|fatal error: .*|[\w./-]+\.go:\d+: .*)$`)
 
-// firstComplaint is the line of a failed test's output that says what was wrong.
+// firstComplaint returns the first such line of a failed test's output.
 func firstComplaint(output string) string {
 	if found := complaint.FindStringSubmatch(output); found != nil {
 		return found[1]

@@ -1,5 +1,5 @@
-// Package schema holds messages, as consumers get them, to the documented JSON Schema: docs/message.schema.json of the
-// checkout. It is for tests.
+// Package schema checks messages, in the form in which consumers get them, against the documented JSON Schema:
+// docs/message.schema.json of the checkout. It is for tests.
 package schema
 
 import (
@@ -18,7 +18,7 @@ var compiled = sync.OnceValues(func() (*jsonschema.Schema, error) {
 	return compiler.Compile(filepath.Join(filepath.Dir(file), "..", "..", "..", "docs", "message.schema.json"))
 })
 
-// Check says what is wrong with a message's body; nil: nothing. It is safe for concurrent use.
+// Check returns an error if a message's body does not match the schema. It is safe for concurrent use.
 func Check(body string) error {
 	s, err := compiled()
 	if err != nil {

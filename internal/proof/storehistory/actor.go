@@ -13,13 +13,13 @@ import (
 	"github.com/warmflags/warmflags/dynamostore"
 )
 
-// errCrash is the error of every call after a crash: nothing the process would do reaches anybody.
+// errCrash is the error of every call after a crash: a crashed process has no effect any more.
 var errCrash = errors.New("crashed")
 
-// actor is a process that works on the table, and its DynamoDB client. It runs only between a turn that the scheduler
-// gives it and its next pause.
+// actor is a process that works on the table, and also its DynamoDB client. It runs only from a turn that the
+// scheduler gives it until its next pause.
 type actor struct {
-	dynamostore.API // for calls that a store without a fence never makes
+	dynamostore.API // for calls that a store without a fencing token never makes
 	history         *history
 	name            string
 	turn            chan struct{}
@@ -32,7 +32,7 @@ type actor struct {
 	seenAt int          // the step of that
 }
 
-// pause lets others go on. Its error is that the actor crashed.
+// pause lets other actors run. Its error means that the actor crashed.
 func (a *actor) pause() error {
 	a.history.paused <- a
 	<-a.turn
@@ -45,7 +45,7 @@ func (a *actor) pause() error {
 	return nil
 }
 
-// disturb is what happens to a call instead of it.
+// disturb returns an error in place of a call; nil: the call is not disturbed.
 func (a *actor) disturb(transaction []types.TransactWriteItem) error {
 	h := a.history
 	switch {
@@ -65,7 +65,7 @@ func (a *actor) disturb(transaction []types.TransactWriteItem) error {
 	return nil
 }
 
-// call makes a call, disturbed, and notes what it did.
+// call makes a call, which may be disturbed, and records its effect with note.
 func call[In, Out any](ctx context.Context, a *actor, in In,
 	do func(context.Context, In, ...func(*dynamodb.Options)) (Out, error),
 	note func(), transaction []types.TransactWriteItem) (Out, error) {
@@ -109,7 +109,7 @@ func (a *actor) PutItem(ctx context.Context, in *dynamodb.PutItemInput,
 	}, nil)
 }
 
-// TransactWriteItems is Init's, and is judged. A transaction that its conditions cancel breaks nothing.
+// TransactWriteItems makes a transaction of Init, which judge checks unless its conditions cancel it.
 func (a *actor) TransactWriteItems(ctx context.Context, in *dynamodb.TransactWriteItemsInput,
 	_ ...func(*dynamodb.Options)) (*dynamodb.TransactWriteItemsOutput, error) {
 	var before map[name]row

@@ -1,20 +1,21 @@
-// Package storehistory plays random histories of LaunchDarkly's own operations on a flag table, and judges them from
-// outside.
+// Package storehistory runs random histories of LaunchDarkly's own operations on a flag table and checks the table
+// after each write.
 //
-// A history is all of one seed. Two Inits with different data run at once, and some upserts beside them, call by call
-// in a random order. Every call to DynamoDB may find it throttled, lose its answer, or be the last one of a process
-// that crashes; transactions are canceled at random, too.
+// A history depends only on its seed. Two Inits with different data and some upserts run at the same time, with their
+// calls in a random order. Every call to DynamoDB may be throttled, lose its response, or be the last one of a
+// process that crashes. Transactions are also canceled at random.
 //
-// [Run] demands what the SDK's contract says:
+// [Run] checks the SDK's contract:
 //
-//   - A write of Init finds its row as Init read it, or changed meanwhile and older than ours: no newer upsert is lost.
-//   - When $inited is written, and when Init returns without an error, the table holds what Init was to make of it, but
-//     for what others did since.
-//   - In the end, one more Init that nothing disturbs makes the table exactly its data.
+//   - When Init writes a row, the row is as Init read it, or has changed and is older than Init's item: no newer upsert
+//     is lost.
+//   - When $inited is written, and when Init returns without an error, the table holds Init's data, except for later
+//     changes of other programs.
+//   - At the end, one more Init without disturbances makes the table equal to its data.
 //
-// The DynamoDB client is an argument, and only package time is used: histories run on [localaws], in a testing/synctest
-// bubble, where waits cost nothing, and on DynamoDB Local. Only one goroutine runs at a time, so a seed is played alike
-// each time.
+// The DynamoDB client is an argument, and the package uses only package time. Histories run on [localaws] in a
+// testing/synctest bubble, with virtual time, and on DynamoDB Local. Only one goroutine runs at a time, so a seed
+// always gives the same history.
 //
 // [localaws]: https://pkg.go.dev/github.com/warmflags/warmflags/internal/local/aws
 package storehistory

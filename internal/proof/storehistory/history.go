@@ -23,17 +23,17 @@ const (
 
 var features, segments = ldstoreimpl.Features(), ldstoreimpl.Segments()
 
-// Options are what a history is played with.
+// Options configure a history.
 type Options struct {
-	// Seed decides everything.
+	// Seed determines the history.
 	Seed uint64
-	// Client is the DynamoDB; required. It must not retry by itself: the retries are part of what is judged.
+	// Client is the DynamoDB client. It is required, and must not retry: the store's own retries are tested.
 	Client dynamostore.API
-	// Table exists, and has no rows with the prefix. Histories at the same time need a table or a prefix each.
+	// Table must exist and have no rows with the prefix. Concurrent histories need different tables or prefixes.
 	Table, Prefix string
 }
 
-// Report counts what happened in a history.
+// Report holds counts of a history.
 type Report struct {
 	Inits   int // that returned without an error, the first and the last one left out
 	Upserts int // that were written
@@ -55,8 +55,8 @@ func (r *Report) Add(o Report) {
 	r.Crashes += o.Crashes
 }
 
-// history is one run. All its fields belong to the goroutine that runs now: the scheduler's, or the actor's whose turn
-// it is.
+// history is one run. All its fields belong to the goroutine that is running: the scheduler's, or that of the actor
+// that has the turn.
 type history struct {
 	Options
 	ctx    context.Context // of the judge's own reads
@@ -69,7 +69,7 @@ type history struct {
 	violations []error
 }
 
-// Run plays one history and returns what was wrong with it, all of it.
+// Run runs one history. Its error has all violations.
 func Run(ctx context.Context, o Options) (Report, error) {
 	h := &history{
 		Options: o, ctx: ctx, rng: rand.New(rand.NewPCG(o.Seed, 0)),
@@ -91,7 +91,7 @@ func Run(ctx context.Context, o Options) (Report, error) {
 
 func (h *history) chance(oneIn int) bool { return h.rng.IntN(oneIn) == 0 }
 
-// open is the store of whoever works through this client.
+// open returns a store with this client.
 func (h *history) open(api dynamostore.API) (*dynamostore.Store, error) {
 	return dynamostore.DataStore(h.Table).Prefix(h.Prefix).Client(api).Open(h.ctx)
 }
@@ -132,7 +132,7 @@ func (h *history) start(name string, run func(*actor)) *actor {
 	return a
 }
 
-// init is an SDK that starts, or has lost its stream for a while.
+// init acts as an SDK that starts, or whose stream was interrupted.
 func (a *actor) init(data []st.SerializedCollection) {
 	store, err := a.history.open(a)
 	if err != nil {
@@ -149,7 +149,7 @@ func (a *actor) init(data []st.SerializedCollection) {
 	}
 }
 
-// upsert is an SDK whose stream brings one change after another.
+// upsert acts as an SDK whose stream sends one change after the other.
 func (a *actor) upsert() {
 	store, err := a.history.open(a)
 	if err != nil {
@@ -167,8 +167,8 @@ func (a *actor) upsert() {
 	}
 }
 
-// environment is random data: some of the flags, in any version, a segment that is always the same, and perhaps the
-// fillers.
+// environment returns random data: some of the flags, in random versions, one segment that is always the same, and
+// perhaps the fillers.
 func (h *history) environment(many bool) []st.SerializedCollection {
 	keyed := func(key string, version int) st.KeyedSerializedItemDescriptor {
 		return st.KeyedSerializedItemDescriptor{Key: key, Item: item(key, version)}

@@ -44,7 +44,7 @@ func TestASeedIsPlayedAlike(t *testing.T) {
 	}
 }
 
-// unconditional is a database that does not look at a transaction's conditions.
+// unconditional is a database that ignores the conditions of transactions.
 type unconditional struct{ dynamostore.API }
 
 func (u unconditional) TransactWriteItems(ctx context.Context, in *dynamodb.TransactWriteItemsInput,
@@ -60,7 +60,7 @@ func (u unconditional) TransactWriteItems(ctx context.Context, in *dynamodb.Tran
 	return u.API.TransactWriteItems(ctx, in, o...)
 }
 
-// forgetful is one that answers, and writes nothing.
+// forgetful is a database that reports success but writes nothing.
 type forgetful struct{ dynamostore.API }
 
 func (forgetful) TransactWriteItems(context.Context, *dynamodb.TransactWriteItemsInput,

@@ -21,7 +21,7 @@ type name struct{ kind, key string }
 func (n name) String() string { return n.kind + "/" + n.key }
 func (n name) isMarker() bool { return n.kind == marker }
 
-// row is an item's row: its version and its JSON; the zero row is none.
+// row is an item's row: its version and its JSON. The zero row means that there is none.
 type row struct {
 	version int
 	item    string
@@ -33,7 +33,7 @@ type written struct {
 	row
 }
 
-// wrong notes a violation.
+// wrong records a violation.
 func (h *history) wrong(format string, args ...any) {
 	h.violations = append(h.violations,
 		fmt.Errorf("seed %d, step %d: "+format, append([]any{h.Seed, h.step}, args...)...))
@@ -47,8 +47,8 @@ func (h *history) wrote(rows ...name) {
 	}
 }
 
-// judge holds a transaction, made when the table was as before, to the contract's own words: each row is as it was
-// read, or changed meanwhile and older than ours.
+// judge checks a transaction. before is the table just before it. Each row must be as Init read it, or have changed
+// and be older than Init's item.
 func (h *history) judge(a *actor, items []types.TransactWriteItem, before map[name]row) {
 	for _, i := range items {
 		n := h.target(i)
@@ -67,7 +67,7 @@ func (h *history) judge(a *actor, items []types.TransactWriteItem, before map[na
 	}
 }
 
-// complete demands that the table holds what the actor's Init was to make of it, but for what others did since.
+// complete checks that the table holds the data of the actor's Init, except for later changes of other programs.
 func (h *history) complete(a *actor, when string) {
 	now, want := h.table(), map[name]row{}
 	for n := range a.seen {
@@ -83,7 +83,7 @@ func (h *history) complete(a *actor, when string) {
 			least = was.version
 		}
 		done := now[n] == ours || was == ours ||
-			// somebody made it so, and others went on from there
+			// Another program wrote Init's item, and later programs changed it.
 			slices.ContainsFunc(h.writes[n], func(w written) bool {
 				return w.step > a.seenAt && (w.row == ours || w.row != row{} && w.version >= least)
 			})
@@ -93,7 +93,7 @@ func (h *history) complete(a *actor, when string) {
 	}
 }
 
-// finish makes one more Init, undisturbed, and compares the table with its data, row by row.
+// finish makes one more Init without disturbances and compares the table with its data, row by row.
 func (h *history) finish(store interface {
 	Init([]st.SerializedCollection) error
 }) {
@@ -129,7 +129,7 @@ func rowsOf(data []st.SerializedCollection) map[name]row {
 	return rows
 }
 
-// table is all rows of the environment.
+// table returns all rows of the environment.
 func (h *history) table() map[name]row {
 	rows := map[name]row{}
 	for _, kind := range []string{features.GetName(), segments.GetName(), marker} {

@@ -1,6 +1,6 @@
-// Package streamfilter evaluates the event source filter of template.yaml on stream records, so that tests on a stream
-// see what the deployed function sees. It knows the rules that the template uses, exact strings and suffixes, and
-// refuses others.
+// Package streamfilter evaluates the event source filter of template.yaml on stream records, so that tests get the
+// same records as the deployed function. It supports the rules that the template uses, exact strings and suffixes,
+// and panics for other rules.
 package streamfilter
 
 import (
@@ -17,7 +17,7 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// Filter is the patterns of a FilterCriteria. A record passes if it matches one of them.
+// Filter has the patterns of a FilterCriteria. A record passes if it matches one of them.
 type Filter []map[string]any
 
 // Template returns the filter of template.yaml in this checkout.

@@ -14,11 +14,11 @@ import (
 	"github.com/warmflags/warmflags/internal/table"
 )
 
-// errCrash is the error of every call after a crash: nothing the process would do reaches anybody.
+// errCrash is the error of every call after a crash: a crashed process has no effect any more.
 var errCrash = errors.New("crashed")
 
-// actor is somebody who works on the table: a sync, or another SDK. It is also the DynamoDB client of that sync, and
-// its LaunchDarkly. It runs only between a turn that the scheduler gives it and its next pause.
+// actor is a program that works on the table: a sync or another SDK. It is also that program's DynamoDB client and
+// its LaunchDarkly. It runs only from a turn that the scheduler gives it until its next pause.
 type actor struct {
 	history *history
 	name    string
@@ -27,13 +27,13 @@ type actor struct {
 	calls   int
 	sdk     bool // another program: its writes are not judged
 
-	// What it does now.
+	// The state of the current sync.
 	mood      mood
-	stalled   bool // LaunchDarkly's stream brings nothing after its payload
-	fence     int64
-	asked     int          // changes in its payload
-	delivered bool         // it has its payload
-	confirmed bool         // it held the newest fence after it read the table
+	stalled   bool // LaunchDarkly's stream sends nothing after the payload
+	token     int64
+	asked     int          // number of changes in the payload
+	delivered bool         // the sync has its payload
+	confirmed bool         // the sync had the newest token after it read the table
 	seen      map[name]row // the table as it was compared with the payload
 	synced    bool         // a handler has run a sync, and err is its error
 	err       error
@@ -41,9 +41,9 @@ type actor struct {
 
 var _ table.API = (*actor)(nil)
 
-// begin forgets the last sync, and draws how LaunchDarkly will answer the next.
+// begin resets the state of the last sync, and chooses how LaunchDarkly answers the next one.
 func (a *actor) begin() {
-	a.fence, a.asked, a.delivered, a.confirmed, a.seen = 0, 0, false, false, map[name]row{}
+	a.token, a.asked, a.delivered, a.confirmed, a.seen = 0, 0, false, false, map[name]row{}
 	a.synced, a.err = false, nil
 	a.mood, a.stalled = well, a.history.chance(2)
 	if a.history.chance(6) {
@@ -53,7 +53,7 @@ func (a *actor) begin() {
 
 func (a *actor) asks(changes int) { a.asked = changes }
 
-// pause lets others go on. Its error is that the actor crashed.
+// pause lets other actors run. Its error means that the actor crashed.
 func (a *actor) pause() error {
 	if a.history.calm {
 		return nil
@@ -68,7 +68,8 @@ func (a *actor) pause() error {
 	return nil
 }
 
-// disturb is what happens to a call instead of it, or, with after, to its answer.
+// disturb returns an error in place of a call, or, with after, in place of its response; nil: the call is not
+// disturbed.
 func (a *actor) disturb(after bool, transaction []types.TransactWriteItem) error {
 	h := a.history
 	switch {
@@ -93,7 +94,7 @@ func (a *actor) disturb(after bool, transaction []types.TransactWriteItem) error
 	return nil
 }
 
-// call makes a call, disturbed, and notes what it did.
+// call makes a call, which may be disturbed, and records its effect with note.
 func call[In, Out any](ctx context.Context, a *actor, in In,
 	do func(context.Context, In, ...func(*dynamodb.Options)) (Out, error),
 	note func(Out), transaction []types.TransactWriteItem) (Out, error) {
@@ -143,33 +144,33 @@ func (a *actor) PutItem(ctx context.Context, in *dynamodb.PutItemInput,
 	}, nil)
 }
 
-// UpdateItem takes a token, or, on the condition that it is still the newest, records the end of the sync.
+// UpdateItem takes a token, or records the end of the sync if its token is still the newest.
 func (a *actor) UpdateItem(ctx context.Context, in *dynamodb.UpdateItemInput,
 	_ ...func(*dynamodb.Options)) (*dynamodb.UpdateItemOutput, error) {
 	return call(ctx, a, in, a.history.client.UpdateItem, func(*dynamodb.UpdateItemOutput) {
 		if in.ConditionExpression == nil {
-			a.fence, a.confirmed = a.history.fence(), false
+			a.token, a.confirmed = a.history.token(), false
 		} else if in.ExpressionAttributeValues[":token"] != nil {
-			a.confirmed = a.history.fence() == a.fence
+			a.confirmed = a.history.token() == a.token
 		}
 	}, nil)
 }
 
-// TransactWriteItems writes, and is judged.
+// TransactWriteItems makes a transaction, which judge checks.
 func (a *actor) TransactWriteItems(ctx context.Context, in *dynamodb.TransactWriteItemsInput,
 	_ ...func(*dynamodb.Options)) (*dynamodb.TransactWriteItemsOutput, error) {
 	var before map[name]row
-	var fence int64
+	var token int64
 	do := func(ctx context.Context, in *dynamodb.TransactWriteItemsInput,
 		o ...func(*dynamodb.Options)) (*dynamodb.TransactWriteItemsOutput, error) {
-		before, fence = a.history.table(), a.history.fence()
+		before, token = a.history.table(), a.history.token()
 		return a.history.client.TransactWriteItems(ctx, in, o...)
 	}
-	return call(ctx, a, in, do, func(*dynamodb.TransactWriteItemsOutput) { a.history.judge(a, before, fence) },
+	return call(ctx, a, in, do, func(*dynamodb.TransactWriteItemsOutput) { a.history.judge(a, before, token) },
 		in.TransactItems)
 }
 
-// row is an item's row: its version and its JSON; the zero row is none.
+// row is an item's row: its version and its JSON. The zero row means that there is none.
 type row struct {
 	version int
 	item    string
@@ -183,17 +184,17 @@ func text(v types.AttributeValue) string {
 	return s.Value
 }
 
-// environment is the environment in the table, through the actor's client.
+// environment returns the environment in the table, with the actor as the client.
 func (h *history) environment(a *actor) *table.Environment {
 	return &table.Environment{Client: a, Table: h.Table, Prefix: h.Prefix}
 }
 
-// open is the store of whoever works through this client.
+// open returns a store with the actor as the client.
 func (h *history) open(ctx context.Context, api dynamostore.API) (*dynamostore.Store, error) {
 	return dynamostore.DataStore(h.Table).Prefix(h.Prefix).Client(api).Open(ctx)
 }
 
-// namespace is the partition key of a kind or a marker.
+// namespace returns the partition key of a kind or a marker.
 func (h *history) namespace(of string) string {
 	if h.Prefix == "" {
 		return of
@@ -201,8 +202,8 @@ func (h *history) namespace(of string) string {
 	return h.Prefix + ":" + of
 }
 
-// fence is the table's own.
-func (h *history) fence() int64 {
+// token returns the table's newest fencing token.
+func (h *history) token() int64 {
 	n := h.namespace("$sync")
 	out, err := h.client.GetItem(h.ctx, &dynamodb.GetItemInput{
 		TableName: &h.Table, ConsistentRead: aws.Bool(true),
@@ -210,13 +211,13 @@ func (h *history) fence() int64 {
 			"key": &types.AttributeValueMemberS{Value: n}},
 	})
 	if err != nil {
-		h.wrong("read the fence: %v", err)
+		h.wrong("read the fencing token: %v", err)
 		return 0
 	}
 	return int64(rowOf(out.Item).version)
 }
 
-// syncLog is the logger of an actor's syncs: it gives the actor the error of each.
+// syncLog is the log handler of an actor's syncs. It passes the error of each sync to the actor.
 type syncLog struct{ a *actor }
 
 func (syncLog) Enabled(context.Context, slog.Level) bool { return true }

@@ -1,25 +1,25 @@
-// Package synchistory plays random histories of syncs on a flag table, and judges them from outside.
+// Package synchistory runs random histories of syncs on a flag table and checks the table after each write.
 //
-// A history is all of one seed. A LaunchDarkly environment changes: flags and segments are made, updated, removed and
-// made again. Webhooks of that are lost, repeated, and come before LaunchDarkly's streams know. Syncs of it run two
-// or three at a time, and so do upserts of another LaunchDarkly SDK. At every call to DynamoDB, and around
-// LaunchDarkly's answer, whoever makes it may be paused while others go on, find DynamoDB throttled or in conflict,
-// lose the call's answer, or crash. LaunchDarkly is at times slow, down, empty, or refuses the key.
+// A history depends only on its seed. A LaunchDarkly environment changes: flags and segments are created, updated,
+// removed and created again. Webhooks are lost, repeated, or arrive before LaunchDarkly's streams have the change.
+// Two or three syncs run at a time, and another LaunchDarkly SDK upserts items. At every call to DynamoDB, and before
+// and after LaunchDarkly's response, an actor may be paused while the others continue, be throttled, meet a conflict,
+// lose the response, or crash. LaunchDarkly may be slow, be down, send an empty environment, or refuse the key.
 //
-// [Run] demands, of each transaction that a sync makes:
+// [Run] checks each transaction of a sync:
 //
-//   - The sync holds the newest fence.
-//   - No row gets a lower version (except over another SDK's tombstone), none that was removed is revived, and none is removed that the payload has: what
-//     the table says of an item is never replaced by what LaunchDarkly said of it before.
-//   - A row that somebody changed since the sync read it is not removed.
+//   - The sync has the newest fencing token.
+//   - No row gets a lower version (except over another SDK's tombstone), no removed row is written again from older
+//     data, and no row is removed that the payload has. Newer data of an item is never replaced by older data.
+//   - A row that another program changed after the sync read it is not removed.
 //
-// Of each sync that is acknowledged: it had a payload, held the newest fence after it had read the table, and the
-// table is as new as its payload. And at the end, of one more sync that nothing disturbs: the table is exactly the
-// environment, and a sync after that writes nothing.
+// It checks each sync that is acknowledged: the sync had a payload and the newest fencing token after it had read the
+// table, and the table is at least as new as the payload. At the end, it runs one more sync without disturbances: the
+// table then equals the environment, and another sync writes nothing.
 //
-// The DynamoDB client is an argument, and only package time is used: histories run on [localaws], in a
-// testing/synctest bubble, where waits cost nothing, and on DynamoDB Local with short options. Only one goroutine
-// runs at a time, so a seed is played alike each time.
+// The DynamoDB client is an argument, and the package uses only package time. Histories run on [localaws] in a
+// testing/synctest bubble, with virtual time, and on DynamoDB Local with short timeouts. Only one goroutine runs at a
+// time, so a seed always gives the same history.
 //
 // [localaws]: https://pkg.go.dev/github.com/warmflags/warmflags/internal/local/aws
 package synchistory

@@ -16,24 +16,24 @@ import (
 )
 
 const (
-	changesMost = 12 // that LaunchDarkly's environment gets while syncs run
+	changesMost = 12 // changes of LaunchDarkly's environment while syncs run
 )
 
-// Options are what a history is played with.
+// Options configure a history.
 type Options struct {
-	// Seed decides everything.
+	// Seed determines the history.
 	Seed uint64
-	// Client is the DynamoDB; required.
+	// Client is the DynamoDB client. It is required.
 	Client table.API
-	// Table exists, and has no rows with the prefix. Histories at the same time need a table or a prefix each.
+	// Table must exist and have no rows with the prefix. Concurrent histories need different tables or prefixes.
 	Table, Prefix string
-	// Timeout and Linger are the syncs'. Zero: flagsync's own, 10s and 2s, which cost nothing in a bubble.
+	// Timeout and Linger are the options of the syncs. Zero: flagsync's defaults, 10s and 2s.
 	Timeout, Linger time.Duration
 }
 
-// Report counts what happened in a history.
+// Report holds counts of a history.
 type Report struct {
-	Syncs, Acknowledged, FencesLost, Guarded, Unauthorized, Crashes int
+	Syncs, Acknowledged, TokensLost, Guarded, Unauthorized, Crashes int
 
 	Upserts      int // of other SDKs
 	Transactions int
@@ -44,7 +44,7 @@ type Report struct {
 func (r *Report) Add(o Report) {
 	r.Syncs += o.Syncs
 	r.Acknowledged += o.Acknowledged
-	r.FencesLost += o.FencesLost
+	r.TokensLost += o.TokensLost
 	r.Guarded += o.Guarded
 	r.Unauthorized += o.Unauthorized
 	r.Crashes += o.Crashes
@@ -53,8 +53,8 @@ func (r *Report) Add(o Report) {
 	r.Patches += o.Patches
 }
 
-// history is one run. All its fields belong to the goroutine that runs now: the scheduler's, or the actor's whose turn
-// it is.
+// history is one run. All its fields belong to the goroutine that is running: the scheduler's, or that of the actor
+// that has the turn.
 type history struct {
 	Options
 	ctx    context.Context // of the judge's own reads
@@ -71,7 +71,7 @@ type history struct {
 	violations []error
 }
 
-// Run plays one history and returns what was wrong with it, all of it.
+// Run runs one history. Its error has all violations.
 func Run(ctx context.Context, o Options) (Report, error) {
 	rng := rand.New(rand.NewPCG(o.Seed, 0))
 	h := &history{
@@ -85,7 +85,7 @@ func Run(ctx context.Context, o Options) (Report, error) {
 	}
 	h.play()
 	h.finish()
-	return h.report, h.verdict()
+	return h.report, errors.Join(h.violations...)
 }
 
 func (h *history) chance(oneIn int) bool { return h.rng.IntN(oneIn) == 0 }
@@ -104,7 +104,7 @@ func (h *history) play() {
 		h.launchDarkly()
 		i := h.rng.IntN(len(ready))
 		if h.chance(3) {
-			i = len(ready) - 1 // who was just running goes on: so others stay paused for long
+			i = len(ready) - 1 // the last actor continues, so that the others stay paused for long
 		}
 		a := ready[i]
 		ready = slices.Delete(ready, i, i+1)
@@ -131,7 +131,7 @@ func (h *history) start(name string, run func(*actor)) *actor {
 	return a
 }
 
-// launchDarkly may change the environment, send webhooks, or bring changes to its streams.
+// launchDarkly may change the environment, send webhooks, or send changes to the streams.
 func (h *history) launchDarkly() {
 	if h.left > 0 && h.chance(4) {
 		h.left--
@@ -143,7 +143,7 @@ func (h *history) launchDarkly() {
 	}
 }
 
-// consume takes requests from the queue, as Lambda does, and a schedule's request where there is none.
+// consume takes requests from the queue, as Lambda does, or the schedule's request if the queue is empty.
 func (h *history) consume(a *actor, requests int) {
 	for range requests {
 		n := min(h.queue, 1)
@@ -153,7 +153,7 @@ func (h *history) consume(a *actor, requests int) {
 		response, err := handler.Handle(h.ctx,
 			events.SQSEvent{Records: []events.SQSMessage{{MessageId: "request", Body: `{"reason":"webhook"}`}}})
 		if err != nil {
-			h.wrong("%s slowed down all environments: %v", a.name, err)
+			h.wrong("%s returned an error, which slows down all environments: %v", a.name, err)
 		}
 		if a.synced {
 			h.ended(a, a.err)
@@ -163,7 +163,7 @@ func (h *history) consume(a *actor, requests int) {
 		case !failed && (!a.synced || a.err != nil && !final):
 			h.wrong("%s acknowledged a request without a sync, or after one that failed: %v", a.name, a.err)
 		case failed && final:
-			h.wrong("%s retries what no retry can fix: %v", a.name, a.err)
+			h.wrong("%s retries an error that no retry can fix: %v", a.name, a.err)
 		case failed:
 			h.queue += n // it is redelivered
 		}
@@ -173,14 +173,14 @@ func (h *history) consume(a *actor, requests int) {
 	}
 }
 
-// sync is what the command does.
+// sync runs one sync, as the command line does.
 func (h *history) sync(a *actor) {
 	a.begin()
 	_, err := flagsync.New(h.environment(a), h.keys(), h.options(a)...).Sync(h.ctx)
 	h.ended(a, err)
 }
 
-// ended counts and judges a sync's end.
+// ended counts the end of a sync and checks it.
 func (h *history) ended(a *actor, err error) {
 	h.report.Syncs++
 	switch {
@@ -188,7 +188,7 @@ func (h *history) ended(a *actor, err error) {
 		h.report.Acknowledged++
 		h.acknowledged(a)
 	case errors.Is(err, table.ErrTokenLost):
-		h.report.FencesLost++
+		h.report.TokensLost++
 	case errors.Is(err, flagsync.ErrGuard):
 		h.report.Guarded++
 	case errors.Is(err, flagsync.ErrUnauthorized):
@@ -196,7 +196,7 @@ func (h *history) ended(a *actor, err error) {
 	}
 }
 
-// upsert is another LaunchDarkly SDK on the same table: its stream is ahead of ours, or behind.
+// upsert acts as another LaunchDarkly SDK on the same table, whose stream is ahead of the syncs' streams or behind.
 func (h *history) upsert(a *actor) {
 	a.sdk, a.seen = true, map[name]row{}
 	store, err := h.open(h.ctx, a)

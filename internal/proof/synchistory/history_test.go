@@ -19,7 +19,7 @@ var seeds = flag.Int("sync.seeds", 60, "histories to play")
 
 const table = "flags"
 
-// play plays a history in a bubble, where waits cost nothing.
+// play runs a history in a bubble, with virtual time.
 func play(t *testing.T, seed int) (report synchistory.Report) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
@@ -41,7 +41,7 @@ func TestHistories(t *testing.T) {
 	}
 	t.Logf("%d histories: %+v", *seeds, total)
 	for what, n := range map[string]int{
-		"acknowledged": total.Acknowledged, "fences lost": total.FencesLost, "guarded": total.Guarded,
+		"acknowledged": total.Acknowledged, "tokens lost": total.TokensLost, "guarded": total.Guarded,
 		"refused keys": total.Unauthorized, "crashes": total.Crashes, "upserts": total.Upserts,
 		"patches": total.Patches,
 	} {

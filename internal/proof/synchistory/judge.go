@@ -1,7 +1,6 @@
 package synchistory
 
 import (
-	"errors"
 	"fmt"
 	"strconv"
 	"strings"
@@ -14,32 +13,33 @@ import (
 	"github.com/warmflags/warmflags/internal/flagsync"
 )
 
-// known is what the table says of an item: after which of LaunchDarkly's changes it was so. For a row that is its
-// version; for none, the number of the change that removed it.
+// known is the state of an item in the table, as the number of LaunchDarkly's change: a row's version, or the number
+// of the change that removed the row.
 type known struct {
 	change  int
-	foreign bool // another SDK wrote it, which can bring back what was removed
+	foreign bool // another SDK wrote it; such a write can restore a removed item
 }
 
-// wrong notes a violation.
+// wrong records a violation.
 func (h *history) wrong(format string, args ...any) {
 	h.violations = append(h.violations, fmt.Errorf("seed %d: "+format, append([]any{h.Seed}, args...)...))
 }
 
-// foreign notes another SDK's write.
+// foreign records another SDK's write.
 func (h *history) foreign(n name, r row) {
 	h.report.Upserts++
 	h.known[n] = known{r.version, true}
 }
 
-// judge looks at a sync's transaction, which was made when the table was as before and its fence was the newest.
+// judge checks a transaction of a sync. before and newest are the table and its newest token just before the
+// transaction.
 func (h *history) judge(a *actor, before map[name]row, newest int64) {
 	h.report.Transactions++
 	if a.sdk {
 		return
 	}
-	if newest != a.fence {
-		h.wrong("%s wrote with fence %d when the newest was %d", a.name, a.fence, newest)
+	if newest != a.token {
+		h.wrong("%s wrote with token %d when the newest was %d", a.name, a.token, newest)
 	}
 	a.confirmed = true
 	after := h.table()
@@ -52,9 +52,9 @@ func (h *history) judge(a *actor, before map[name]row, newest int64) {
 		switch now := h.world.at(n, a.asked); {
 		case is != row{}:
 			h.known[n] = known{change: is.version}
-			// Where another SDK, whose stream is ahead, wrote a tombstone, an older payload brings the item back: a
-			// key that was created again has a lower version too, and must not be held back. The next sync removes
-			// it.
+			// If another SDK, whose stream is ahead, wrote a tombstone, an older payload writes the item again. This
+			// is allowed, because a key that was created again also has a lower version and must not be held back.
+			// The next sync removes the item.
 			if again := held.foreign && isTombstone(n, was); is.version < was.version && !again {
 				h.wrong("%s lowered %v from %d to %d", a.name, n, was.version, is.version)
 			}
@@ -75,7 +75,7 @@ func (h *history) judge(a *actor, before map[name]row, newest int64) {
 	}
 }
 
-// sawItem reports whether the table had an item, and not only tombstones, when the actor compared it.
+// sawItem reports whether the table had an item that is not a tombstone when the actor compared it.
 func (a *actor) sawItem() bool {
 	for n, r := range a.seen {
 		if !isTombstone(n, r) {
@@ -85,7 +85,7 @@ func (a *actor) sawItem() bool {
 	return false
 }
 
-// acknowledged looks at a sync that returned without an error.
+// acknowledged checks a sync that returned no error.
 func (h *history) acknowledged(a *actor) {
 	if a.mood == empty && a.confirmed && !a.sawItem() { // an empty environment over a table without items
 		return
@@ -94,7 +94,7 @@ func (h *history) acknowledged(a *actor) {
 		h.wrong("%s was acknowledged without a payload", a.name)
 	}
 	if !a.confirmed {
-		h.wrong("%s was acknowledged, but had lost its fence %d", a.name, a.fence)
+		h.wrong("%s was acknowledged, but had lost its token %d", a.name, a.token)
 	}
 	rows := h.table()
 	for _, n := range h.world.names() {
@@ -107,7 +107,7 @@ func (h *history) acknowledged(a *actor) {
 	}
 }
 
-// finish syncs once more, undisturbed, and compares the table with the environment, row by row.
+// finish syncs once more without disturbances and compares the table with the environment, row by row.
 func (h *history) finish() {
 	h.calm = true
 	h.world.publish()
@@ -138,7 +138,7 @@ func (h *history) finish() {
 		delete(rows, n)
 	}
 	for n, r := range rows {
-		h.wrong("in the end there is %v, which never was: %v", n, r)
+		h.wrong("in the end there is %v, which never existed: %v", n, r)
 	}
 }
 
@@ -147,7 +147,7 @@ func isTombstone(n name, r row) bool {
 	return err == nil && item.Item == nil
 }
 
-// table is all rows of the environment.
+// table returns all rows of the environment.
 func (h *history) table() map[name]row {
 	rows := map[name]row{}
 	for _, kind := range ldstoreimpl.AllKinds() {
@@ -173,7 +173,7 @@ func (h *history) table() map[name]row {
 	return rows
 }
 
-// nameOf is the item that a row or a key belongs to; false for markers.
+// nameOf returns the item of a row or a key; false for markers.
 func (h *history) nameOf(r map[string]types.AttributeValue) (name, bool) {
 	kind := text(r["namespace"])
 	if h.Prefix != "" {
@@ -189,6 +189,3 @@ func rowOf(r map[string]types.AttributeValue) (out row) {
 	out.item = text(r["item"])
 	return out
 }
-
-// verdict joins what was wrong.
-func (h *history) verdict() error { return errors.Join(h.violations...) }

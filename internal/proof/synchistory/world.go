@@ -16,7 +16,7 @@ import (
 	"github.com/warmflags/warmflags/internal/proof/ldstream"
 )
 
-// fillers are flags that make a change too large for one transaction, where a history has them.
+// fillers are flags that make a change too large for one transaction. Some histories have them.
 const fillers = 120
 
 // name is an item's.
@@ -31,7 +31,7 @@ func (n name) dataKind() st.DataKind {
 	return ldstoreimpl.Features()
 }
 
-// inStream is the kind's name in LaunchDarkly's stream.
+// inStream returns the kind's name in LaunchDarkly's stream.
 func (n name) inStream() string {
 	if n.dataKind() == ldstoreimpl.Segments() {
 		return "segments"
@@ -42,18 +42,18 @@ func (n name) inStream() string {
 func flagName(key string) name    { return name{ldstoreimpl.Features().GetName(), key} }
 func segmentName(key string) name { return name{ldstoreimpl.Segments().GetName(), key} }
 
-// state is what an item is after a change. Its version is the number of the change, so versions only rise, as
-// LaunchDarkly's do, and say when they were made.
+// state is an item after a change. Its version is the number of the change. As in LaunchDarkly, versions only
+// increase.
 type state struct {
-	version int // 0: it never was
+	version int // 0: the item never existed
 	deleted bool
 }
 
-// world is a LaunchDarkly environment with its past.
+// world is a LaunchDarkly environment with its history.
 type world struct {
 	past    map[name][]state // in the order of the changes
-	changes int              // made so far
-	edge    int              // changes that LaunchDarkly's streams have: its webhooks can be faster
+	changes int              // number of changes so far
+	edge    int              // number of changes that LaunchDarkly's streams have; webhooks can be faster
 	feeds   map[*source]struct{}
 }
 
@@ -91,7 +91,7 @@ func (w *world) change(rng *rand.Rand) {
 	w.set(n, exists && rng.IntN(2) == 0)
 }
 
-// anyName is an item that comes and goes.
+// anyName returns a random item that may be created and removed.
 func anyName(rng *rand.Rand) name {
 	if rng.IntN(5) == 0 {
 		return segmentName("segment")
@@ -99,7 +99,7 @@ func anyName(rng *rand.Rand) name {
 	return flagName(string(rune('a' + rng.IntN(4))))
 }
 
-// at is what an item is after so many changes.
+// at returns an item's state after a number of changes.
 func (w *world) at(n name, changes int) (s state) {
 	for _, later := range w.past[n] {
 		if later.version <= changes {
@@ -109,7 +109,7 @@ func (w *world) at(n name, changes int) (s state) {
 	return s
 }
 
-// publish brings all changes to the open streams.
+// publish sends all changes to the open streams.
 func (w *world) publish() {
 	w.edge = w.changes
 	for f := range w.feeds {
@@ -117,14 +117,14 @@ func (w *world) publish() {
 	}
 }
 
-// names are all items that ever were, in one order.
+// names returns all items that ever existed, sorted.
 func (w *world) names() []name {
 	return slices.SortedFunc(maps.Keys(w.past), func(a, b name) int {
 		return slices.Compare([]string{a.kind, a.key}, []string{b.kind, b.key})
 	})
 }
 
-// descriptor is an item as the SDK has it.
+// descriptor converts an item to the SDK's type.
 func descriptor(n name, s state) st.ItemDescriptor {
 	switch {
 	case s.deleted:
@@ -142,7 +142,7 @@ type mood int
 
 const (
 	well    mood = iota
-	down         // no answer
+	down         // no response
 	empty        // a payload without flags
 	refuses      // the key
 )
@@ -151,8 +151,8 @@ const (
 type source struct {
 	*ldstream.Connection
 	actor *actor
-	asked int // changes in the payload
-	sent  int // changes in the payload and in patches
+	asked int // number of changes in the payload
+	sent  int // number of changes in the payload and in patches
 }
 
 // client is the HTTP client of a sync, whose requests LaunchDarkly answers in the actor's mood.
@@ -187,7 +187,7 @@ func (a *actor) answer(c *ldstream.Connection) {
 	}
 }
 
-// payload is the environment as LaunchDarkly's edge knows it, in the stream's JSON.
+// payload returns the environment as LaunchDarkly's streams have it, in the stream's JSON.
 func (s *source) payload() string {
 	data := map[string]map[string]json.RawMessage{"flags": {}, "segments": {}}
 	w := s.actor.history.world
@@ -201,8 +201,8 @@ func (s *source) payload() string {
 	return string(put)
 }
 
-// patch sends what changed since the last event, unless the stream stalls after its payload, and waits until it has
-// arrived.
+// patch sends the changes since the last event and waits until they have arrived. It does nothing if the stream
+// stalls after its payload.
 func (s *source) patch() {
 	w := s.actor.history.world
 	since := s.sent

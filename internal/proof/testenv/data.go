@@ -64,7 +64,7 @@ func bigSegments() Environment {
 	return e
 }
 
-// unicode are keys that somebody could cut, escape, normalize or take for something else.
+// unicode has keys that a program could truncate, escape, normalize or confuse with other keys.
 func unicode() Environment {
 	e := Environment{Name: "unicode"}
 	for i, key := range []string{
@@ -132,7 +132,7 @@ func heavy() Environment {
 	}, Segments: []ldmodel.Segment{segment("heavy-list").Included(members(count)...).Build()}}
 }
 
-// many are so many flags, with a rule each on one of a hundred segments.
+// many returns a number of flags, each with a rule on one of a hundred segments.
 func many(count int) Environment {
 	e := Environment{Name: "many"}
 	key := func(i int) string { return fmt.Sprintf("segment-%02d", i) }
