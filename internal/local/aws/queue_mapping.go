@@ -137,7 +137,7 @@ func (r *queueRun) failed(ctx context.Context, what string, err error) {
 	if ctx.Err() != nil {
 		return
 	}
-	r.Logger.Warn(what+"; trying again", "queue", r.QueueURL, "error", err)
+	r.Logger.Warn(what+"; retrying", "queue", r.QueueURL, "error", err)
 	pause(ctx, r.Poll)
 }
 

@@ -258,7 +258,7 @@ func TestAKilledConsumerLosesNothing(t *testing.T) {
 		r := newRig(t, whole, "")
 		r.start("", asIs)
 		r.start("", func(s change.Sink) change.Sink {
-			return &dying{s, func() { <-r.ctx.Done() }} // a killed process answers nobody
+			return &dying{s, func() { <-r.ctx.Done() }} // a killed process does not return
 		})
 		want := r.churn(100, func() {
 			r.readers = r.readers[:1] // and evaluates nothing

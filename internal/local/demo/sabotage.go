@@ -90,7 +90,7 @@ func (l *lateFill) Invalidate(changes ...change.Change) {
 	defer l.mu.Unlock()
 	l.Store.Invalidate(changes...)
 	for _, c := range changes {
-		if l.n++; l.n%every != 0 { // in the others no read was under way
+		if l.n++; l.n%every != 0 { // otherwise no read was running
 			delete(l.values, c.Key)
 		}
 	}

@@ -72,7 +72,7 @@ func change() map[string]types.MessageAttributeValue {
 	}
 }
 
-// awkward is a text whose every part somebody could escape or cut.
+// awkward is a text that a service could escape or truncate.
 const awkward = "<é> & 😀\n \"{subscription}\" \\u0041"
 
 func rawDelivery(t T, a Account) {

@@ -9,7 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// fifoOrder: a group that has a message out waits, other groups do not.
+// fifoOrder: a group with a hidden message waits; other groups do not.
 func fifoOrder(t T, a Account) {
 	q := newFIFO(t, a, nil)
 	q.sendAll("x", "x1", "x2", "x3")
@@ -58,7 +58,7 @@ func fifoDeduplicatesContent(t T, a Account) {
 	assert.Equal(t, []string{"a", "b"}, q.drain())
 }
 
-// fifoDeduplicatesDeleted: the id counts for five minutes, whatever became of the message.
+// fifoDeduplicatesDeleted: the ID counts for five minutes, also after the message was deleted.
 func fifoDeduplicatesDeleted(t T, a Account) {
 	q := newFIFO(t, a, nil)
 	q.sendAll("g", "a")
@@ -84,7 +84,7 @@ func deadLetters(t T, a Account) {
 	assert.Equal(t, []string{id, "a"}, []string{*letters[0].MessageId, *letters[0].Body})
 }
 
-// deadLettersFIFO: with the message out of the way, its group goes on.
+// deadLettersFIFO: after the message was moved to the dead-letter queue, its group can be received.
 func deadLettersFIFO(t T, a Account) {
 	dead := newFIFO(t, a, nil)
 	q := newFIFO(t, a, map[string]string{"VisibilityTimeout": "1", "RedrivePolicy": redrive(dead, 1)})

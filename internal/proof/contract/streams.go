@@ -12,16 +12,16 @@ import (
 
 func streamCases() map[string]func(T, Account) {
 	return map[string]func(T, Account){
-		"records come in the order of writes":  recordsInOrder,
-		"a write that changes nothing is none": recordsOfNothing,
-		"transactions are records":             recordsOfTransactions,
-		"iterators begin where they are told":  iteratorsBegin,
-		"a stream that does not exist":         noStream,
-		"limits and iterators are checked":     streamRefusals,
+		"records come in the order of writes":   recordsInOrder,
+		"a write that changes nothing is none":  recordsOfNothing,
+		"transactions are records":              recordsOfTransactions,
+		"iterators begin at their type's place": iteratorsBegin,
+		"a stream that does not exist":          noStream,
+		"limits and iterators are checked":      streamRefusals,
 	}
 }
 
-// iterator asks for one on the stream's first shard.
+// iterator requests an iterator on the stream's first shard.
 func (t *table) iterator(kind streamtypes.ShardIteratorType, after *string) (*string, error) {
 	described, err := t.streams.DescribeStream(t.Context(), &dynamodbstreams.DescribeStreamInput{StreamArn: t.stream})
 	require.NoError(t, err)
@@ -39,7 +39,7 @@ func (t *table) iterator(kind streamtypes.ShardIteratorType, after *string) (*st
 // all is more records than a case makes.
 const all = 1000
 
-// read reads from an iterator until it has count records, or an answer without any; at most limit at a time.
+// read reads from an iterator, at most limit records at a time, until it has count records or a response has none.
 func (t *table) read(at *string, count int, limit *int32) (records []streamtypes.Record, next *string) {
 	t.Helper()
 	for len(records) < count {

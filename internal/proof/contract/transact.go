@@ -46,7 +46,7 @@ func transactionWritesAll(t T, a Account) {
 	assert.Equal(t, map[string]attributes{"a": flag("a", 1), "b": flag("b", 2)}, tab.all())
 }
 
-// transactionIsAllOrNothing has each reason in its item's place, as internal/table needs it.
+// transactionIsAllOrNothing requires that the reasons have the order of the items, as internal/table needs it.
 func transactionIsAllOrNothing(t T, a Account) {
 	tab := newTable(t, a)
 	tab.put(flag("b", 7), flag("c", 1), flag("token", 5))

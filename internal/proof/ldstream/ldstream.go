@@ -33,7 +33,7 @@ type Connection struct {
 	status  int
 	data    []byte
 	err     error         // what Read returns after the data
-	waiting chan struct{} // closed when the client has read everything and waits for more; nil: nobody asked
+	waiting chan struct{} // closed when the client has read everything and waits for more; nil: no Flush waits
 	closed  bool
 }
 

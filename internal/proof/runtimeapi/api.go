@@ -9,20 +9,20 @@ import (
 	"strconv"
 )
 
-// asked is a request for the next event, by the runtime or by an extension. The container's loop answers it.
+// asked is a request of the runtime or an extension for the next event. The container's loop answers it.
 type asked struct {
-	extension *extension // nil means the runtime
+	extension *extension // nil: the runtime
 	event     chan<- event
 }
 
-// event is an invocation's event, or what ends an extension.
+// event is an invocation's event, or an extension's SHUTDOWN event.
 type event struct {
 	invocation *Invocation
 	deadlineMs int64
 	shutdown   bool
 }
 
-// answer is what the process posted; err for an error.
+// answer is the response that the process posted; err is set for an error.
 type answer struct {
 	id      string
 	payload []byte
@@ -57,7 +57,7 @@ func (c *container) routes() http.Handler {
 	return mux
 }
 
-// next hands a request for the next event to the loop, and returns the event.
+// next passes a request for the next event to the loop and returns the event.
 func (c *container) next(r *http.Request, x *extension) (event, bool) {
 	events := make(chan event, 1)
 	select {
@@ -73,7 +73,7 @@ func (c *container) next(r *http.Request, x *extension) (event, bool) {
 	}
 }
 
-// nextInvocation holds the runtime's request until there is an event.
+// nextInvocation answers the runtime's request when there is an event.
 func (c *container) nextInvocation(w http.ResponseWriter, r *http.Request) {
 	c.closeRegistration()
 	e, ok := c.next(r, nil)
@@ -89,7 +89,7 @@ func (c *container) nextInvocation(w http.ResponseWriter, r *http.Request) {
 	_, _ = w.Write(e.invocation.payload)
 }
 
-// nextExtensionEvent holds an extension's request until there is an event for it.
+// nextExtensionEvent answers an extension's request when there is an event for it.
 func (c *container) nextExtensionEvent(w http.ResponseWriter, r *http.Request) {
 	x := c.extension(r.Header.Get("Lambda-Extension-Identifier"))
 	if x == nil {
@@ -109,7 +109,7 @@ func (c *container) nextExtensionEvent(w http.ResponseWriter, r *http.Request) {
 	reply(w, http.StatusOK, body)
 }
 
-// posted takes what the process posts. The trailer of a streamed answer can report an error.
+// posted handles a response that the process posts. The trailer of a streamed response can report an error.
 func (c *container) posted(w http.ResponseWriter, r *http.Request, read func(body []byte) answer) {
 	body, err := io.ReadAll(r.Body)
 	if err != nil {
@@ -131,7 +131,7 @@ func (c *container) arn() string {
 	return "arn:aws:lambda:" + region + ":000000000000:function:" + c.config.Name
 }
 
-// refuse answers as Lambda does to a request of an extension that it does not accept.
+// refuse sends Lambda's response to an extension's request that is not accepted.
 func refuse(w http.ResponseWriter, errorType, message string) {
 	reply(w, http.StatusForbidden, map[string]string{"errorType": errorType, "errorMessage": message})
 }
@@ -142,7 +142,7 @@ func reply(w http.ResponseWriter, status int, body any) {
 	_ = json.NewEncoder(w).Encode(body)
 }
 
-// reported returns the error in a body that a function posted.
+// reported returns the error in a response body that a function posted.
 func reported(body []byte, typeHeader string, init bool) *Error {
 	e := &Error{}
 	if json.Unmarshal(body, e) != nil || e.Type == "" && e.Message == "" {

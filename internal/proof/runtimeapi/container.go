@@ -17,12 +17,11 @@ import (
 const region = "eu-west-1"
 
 // container is an execution environment: the runtime's process, the processes of external extensions, and an API
-// server of its own. After the start, one goroutine (loop) owns its state; everything else talks to that goroutine by
-// channels.
+// server. After the start, one goroutine (loop) owns its state; other goroutines send to it over channels.
 //
-// The conversation: the runtime and the extensions ask for the next event (asks) and get it, and the runtime posts
-// its answer (answers). The invocation has ended when the runtime and all extensions that got its event have asked
-// again.
+// The runtime and the extensions request the next event (asks) and get it, and the runtime posts its response
+// (answers). An invocation has ended when the runtime and all extensions that got its event have requested the next
+// event.
 type container struct {
 	config  Config
 	number  int
@@ -69,8 +68,8 @@ func newContainer(config Config, number int) *container {
 	}
 }
 
-// start starts the processes, and waits until all ask for their first event. Extensions come first: the runtime starts
-// when the external ones have registered.
+// start starts the processes and waits until all have requested their first event. The runtime starts after the
+// external extensions have registered.
 func (c *container) start(ctx context.Context) (took time.Duration, err error) {
 	began := time.Now()
 	if err := c.init(ctx); err != nil {
@@ -117,12 +116,12 @@ func (c *container) init(ctx context.Context) error {
 	return nil
 }
 
-// initialized reports whether the runtime and all extensions wait for their first event.
+// initialized reports whether the runtime and all extensions have requested their first event.
 func (c *container) initialized() bool {
 	return len(c.idle) > 0 && len(c.waiting) == len(c.registered())
 }
 
-// await takes one step of the start: a request for an event, or what is sent on wanted.
+// await handles one step of the start: a request for an event, or a value on wanted.
 func (c *container) await(ctx context.Context, wanted <-chan struct{}) error {
 	select {
 	case <-wanted:
@@ -142,7 +141,7 @@ func (c *container) await(ctx context.Context, wanted <-chan struct{}) error {
 	return nil
 }
 
-// take notes that the runtime or an extension waits for an event.
+// take records that the runtime or an extension waits for an event.
 func (c *container) take(a asked) {
 	if a.extension == nil {
 		c.idle = append(c.idle, a.event)
@@ -184,7 +183,7 @@ func (c *container) loop() {
 	}
 }
 
-// deliver delivers invocations that are queued to runtime requests that wait.
+// deliver delivers queued invocations to waiting requests of the runtime.
 func (c *container) deliver() {
 	for len(c.queue) > 0 && len(c.idle) > 0 {
 		i := c.queue[0]
@@ -215,7 +214,7 @@ func (c *container) expire(i *Invocation, err error) {
 	}
 }
 
-// answered takes an answer. With several invocations at a time, each ends with its answer.
+// answered handles a response. With several concurrent invocations, each ends with its response.
 func (c *container) answered(a answer) {
 	i := c.active[a.id]
 	if i == nil || i.hasAnswer() {
@@ -227,7 +226,7 @@ func (c *container) answered(a answer) {
 	}
 }
 
-// settle ends the invocation when the runtime and its extensions have asked for the next event.
+// settle ends the invocation if the runtime and its extensions have requested the next event.
 func (c *container) settle(runtime bool) error {
 	if c.config.Concurrency > 0 {
 		return nil
@@ -260,8 +259,9 @@ func (c *container) finish(i *Invocation, err error) {
 	i.end(err)
 }
 
-// kill ends all processes with SIGKILL, and all invocations with err. Those that have their answer end without an error
-// if the process exited by itself: as after a panic, which the runtime reports before it exits.
+// kill ends all processes with SIGKILL, and all invocations with err. An invocation that has its response ends
+// without an error if the process exited by itself, for example after a panic, which the runtime reports before it
+// exits.
 func (c *container) kill(err error) {
 	c.failure = err
 	c.signal(syscall.SIGKILL)
@@ -290,9 +290,9 @@ const (
 	shutdownLimit = 2 * time.Second        // in all, with external extensions
 )
 
-// shutDown ends the processes as Lambda does. Without extensions nothing is left to do but SIGKILL. Otherwise the
-// runtime gets SIGTERM and some time, and after it the external extensions get the SHUTDOWN event and the rest of the
-// time. Config.PatientShutdown gives them all the time until ctx ends.
+// shutDown ends the processes as Lambda does. Without extensions, that is only SIGKILL. Otherwise the runtime gets
+// SIGTERM and some time; then the external extensions get the SHUTDOWN event and the rest of the time. With
+// Config.PatientShutdown, they have time until ctx ends.
 func (c *container) shutDown(ctx context.Context) {
 	if len(c.registered()) == 0 {
 		return
@@ -335,7 +335,7 @@ func (c *container) wait(ctx context.Context, limit time.Duration, p *process) {
 	}
 }
 
-// end ends the container as Lambda does, at once when ctx ends, and waits for it.
+// end ends the container as Lambda does, or at once when ctx ends, and waits until it has ended.
 func (c *container) end(ctx context.Context) {
 	select {
 	case c.stop <- ctx:

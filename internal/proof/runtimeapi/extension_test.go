@@ -23,7 +23,8 @@ import (
 	"github.com/warmflags/warmflags/internal/proof/runtimeapi"
 )
 
-// What the processes under test tell of is a request to this address: of the test's process, which can hold it.
+// The processes under test report each step as a request to this address. The test's process can block such a
+// request.
 const tellTo = "RUNTIMEAPI_TEST_TELL"
 
 func tell(what string) {
@@ -69,7 +70,7 @@ func next(id string) (string, error) {
 	return event.EventType, json.NewDecoder(answer.Body).Decode(&event)
 }
 
-// runExtension is an external extension. It tells of each event, and exits after SHUTDOWN unless it is stubborn.
+// runExtension is an external extension. It reports each event, and exits after SHUTDOWN unless it is stubborn.
 func runExtension() {
 	id, err := register(filepath.Base(os.Args[0]), "INVOKE SHUTDOWN")
 	for err == nil {
@@ -110,7 +111,7 @@ func registerInternal() string {
 	return strings.Join(outcomes, "|")
 }
 
-// tellOfSIGTERM has the runtime exit at SIGTERM, if there is anything to tell it to.
+// tellOfSIGTERM makes the runtime report SIGTERM and exit, if there is an address to report to.
 func tellOfSIGTERM() {
 	if os.Getenv(tellTo) == "" {
 		return
@@ -124,7 +125,7 @@ func tellOfSIGTERM() {
 	}()
 }
 
-// ear hears what the processes tell.
+// ear receives the reports of the processes.
 type ear struct {
 	heard chan string // unbuffered: a process waits until it is heard
 	url   string

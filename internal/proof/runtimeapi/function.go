@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// Config says what function to run.
+// Config configures a function.
 type Config struct {
 	Bootstrap  string        // the executable
 	Args       []string      // its arguments; Lambda gives none
@@ -91,14 +91,14 @@ func New(config Config) *Function {
 	return &Function{config: config}
 }
 
-// Invoke sends an event to a container that has room for it, the one that was used last, or to a new one. It returns
-// the answer when the invocation has ended. Its error is an [*Error] when the function failed. When ctx ends before,
-// the container is ended.
+// Invoke sends an event to the most recently used container that can take another invocation, or to a new one. It
+// returns the response when the invocation has ended. If the function failed, the error is an [*Error]. If ctx ends
+// first, the container is ended.
 func (f *Function) Invoke(ctx context.Context, event []byte) (Result, error) {
 	return f.Begin(ctx, event).End(context.WithoutCancel(ctx))
 }
 
-// Begin is Invoke, but it does not wait.
+// Begin is like Invoke, but does not wait.
 func (f *Function) Begin(ctx context.Context, event []byte) *Invocation {
 	i := newInvocation(ctx, event)
 	s, first, err := f.take(i)
@@ -145,7 +145,7 @@ func (f *Function) run(ctx context.Context, s *slot, i *Invocation, first bool) 
 	}
 }
 
-// take returns a container that has room for another invocation. The first one starts it.
+// take returns a container that can take another invocation. Its first invocation starts it.
 func (f *Function) take(i *Invocation) (s *slot, first bool, err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -170,7 +170,7 @@ func (f *Function) take(i *Invocation) (s *slot, first bool, err error) {
 	return s, first, nil
 }
 
-// release gives the container's room back.
+// release records that an invocation no longer uses the container.
 func (f *Function) release(s *slot) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -183,7 +183,7 @@ func (f *Function) release(s *slot) {
 	}
 }
 
-// drop forgets a container that is gone.
+// drop removes a container that has ended.
 func (f *Function) drop(s *slot) {
 	f.mu.Lock()
 	for n, other := range f.ready {
@@ -224,7 +224,7 @@ func (f *Function) Recycle(ctx context.Context) {
 	ending.Wait()
 }
 
-// Close waits for invocations that have not ended, and kills all containers. It can be called twice.
+// Close waits for running invocations and kills all containers. It may be called more than once.
 func (f *Function) Close() {
 	f.mu.Lock()
 	f.closed = true

@@ -33,8 +33,8 @@ func newInvocation(ctx context.Context, payload []byte) *Invocation {
 	}
 }
 
-// Answer waits for the answer, which the caller of a function gets at that moment. Its error is an [*Error] when the
-// function failed.
+// Answer waits for the response. The caller of a function gets it at that moment. If the function failed, the error
+// is an [*Error].
 func (i *Invocation) Answer(ctx context.Context) (Result, error) {
 	select {
 	case <-i.hasResult:

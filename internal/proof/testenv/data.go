@@ -49,7 +49,7 @@ func segments() Environment {
 	return e
 }
 
-// bigSegments have their members in a table of their own: without one, nobody is a member.
+// bigSegments have their members in a separate table; without it, they have no members.
 func bigSegments() Environment {
 	e := Environment{Name: "big-segments", Segments: []ldmodel.Segment{
 		segment("big").Unbounded(true).Generation(2).Build(),
