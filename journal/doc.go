@@ -16,18 +16,18 @@
 //
 // # What a follower promises
 //
-//   - When a poll ends, the sink has every change that was in the journal when the poll began. The result of a poll is
-//     reused for one interval. The interval starts when the poll begins, and ends when either the wall clock or the
-//     monotonic clock (which stops while a container is frozen) reaches its end. So if the journal can be read within
-//     the budget, the flags of an invocation are older than the journal by at most the interval plus the lag of the
-//     replica that answers. Otherwise the sink's own TTL is the limit. Polls are eventually consistent: the lag is
-//     normally well under a second.
+//   - When a poll ends, the sink has received every change that was in the journal when the poll began. The result of a
+//     poll is reused for one interval, measured from the beginning of the poll by the wall clock and by the monotonic
+//     clock (which stops while a container is frozen); the clock that advances more decides. So if the journal can be
+//     read within the budget, the flags of an invocation are older than the journal by at most the interval plus the
+//     lag of the replica that answers. Otherwise the sink's own TTL is the limit. Polls are eventually consistent: the
+//     lag is normally well under a second.
 //   - It invalidates exactly what changed since the previous poll. It invalidates everything at its first poll, when
 //     the journal has a new epoch, when the journal no longer holds every change since the previous poll, and when
 //     the journal went back in time or has another history because the table was restored. An answer from an outdated
 //     replica invalidates nothing.
-//   - A poll that takes longer than the budget continues during the invocation and after it. Some poll always
-//     completes, however slow the table is and however invocations overlap.
+//   - A poll that takes longer than the budget continues during the invocation and after it. At least one of several
+//     polls always completes, however slow the table is and however invocations overlap.
 //   - A table without a journal costs one read in each interval, and one log line.
 //
 // # The item
@@ -47,10 +47,10 @@
 //
 // The item has at most 4 KB. It has no attribute "item", so the table's stream does not invoke streamhandler for it.
 //
-// A writer begins a new epoch when it finds a history that it did not write. While the journal is switched off, changes
-// are missing from it, so [Writer.Remove] replaces [Writer.Append]; [Writer.AppendOrRemove] selects one of the two.
+// A writer begins a new epoch if the item is neither what it wrote last nor a continuation of that. While the journal
+// is switched off, changes are missing from it, so [Writer.Remove] replaces [Writer.Append]; [Writer.AppendOrRemove]
+// selects one of the two.
 //
 // row.go defines the item, writer.go and retry.go append to it, follower.go and poll.go poll it, run.go polls it on a
-// timer, and invocation.go polls it in Lambda invocations.
-// read.go reads it once, for tools.
+// timer, invocation.go polls it in Lambda invocations, and read.go reads it once, for tools.
 package journal

@@ -12,7 +12,7 @@ import (
 	"github.com/warmflags/warmflags/internal/extension"
 )
 
-// Follower polls a table's journal and invalidates the changes in its sink. Create one with [Follow]. Its methods are
+// Follower polls a table's journal and delivers the changes to its sink. Create one with [Follow]. Its methods are
 // safe for concurrent use. Its only goroutines are running polls and those that [Follower.FlushEvents] starts;
 // [Follower.Close] ends them.
 type Follower struct {
@@ -40,8 +40,7 @@ type Follower struct {
 // errClosed is returned by calls after [Follower.Close].
 var errClosed = errors.New("the follower is closed")
 
-// Follow returns a follower that invalidates in sink what changed according to the table's journal. Follow does not
-// call AWS.
+// Follow returns a follower that polls the table's journal and delivers the changes to sink. Follow does not call AWS.
 //
 // A Lambda function wraps its handler with [Follower.Handler] or [Wrap]. A service calls [Follower.Run].
 func Follow(table string, sink change.Sink, options ...Option) *Follower {
@@ -53,9 +52,10 @@ func Follow(table string, sink change.Sink, options ...Option) *Follower {
 	return f
 }
 
-// Refresh brings the sink up to date with the journal. When it returns nil, the sink has every change that was in the
-// journal when the latest poll began, which is at most one interval ago. (Polls are eventually consistent, so a replica
-// may lag.) Refresh polls only if the latest poll began more than one interval ago. Concurrent calls share one poll.
+// Refresh brings the sink up to date with the journal. When it returns nil, the sink has received every change that was
+// in the journal when the latest poll began, which is at most one interval ago. (Polls are eventually consistent, so a
+// replica may lag.) Refresh polls only if the latest poll began more than one interval ago. Concurrent calls share one
+// poll.
 //
 // Refresh waits until the poll or ctx ends. A poll continues even if no call waits for it. Refresh returns an error for
 // wrong options, ctx's error, or the reason why the journal could not be read. After a failed read it does not poll

@@ -20,7 +20,7 @@ import (
 //     than one interval, calls wait for it and reuse its result. After that, a new poll begins, even if the previous
 //     one is still running.
 //   - A poll is never canceled because it is slow, because its invocation ended or because the process was frozen. So
-//     some poll always completes, however slow the table is and however invocations overlap.
+//     at least one of several polls always completes, however slow the table is and however invocations overlap.
 //   - Answers can arrive in any order. An answer that is older than the known state is ignored. If its epoch or history
 //     differs, it invalidates everything, and so does the next answer.
 //   - At most maxPolls run at once. Before one more begins, the one that began last is canceled: the oldest one is

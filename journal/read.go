@@ -10,18 +10,18 @@ import (
 	"github.com/warmflags/warmflags/change"
 )
 
-// Content is what a journal holds.
+// Content is the content of a journal.
 type Content struct {
 	// Epoch is random. A new one means that anything may have changed.
 	Epoch string
-	// Seq is the number of the latest change in this epoch; the first one is 1.
+	// Seq is the sequence number of the latest change in this epoch; the first one is 1.
 	Seq int64
-	// Changes are the latest changes, oldest first: as many as the item has room for. They have no time.
+	// Changes are the latest changes, oldest first, as many as fit into the item. They have no time.
 	Changes []change.Change
 }
 
-// Read reads a journal with one strongly consistent read, for tools; processes use a [Follower]. It returns nil if there
-// is no journal of that prefix and region.
+// Read reads a journal with one strongly consistent read. It is for tools; other processes use a [Follower]. It returns
+// nil if there is no journal for the prefix and region.
 func Read(ctx context.Context, client ReadAPI, table, prefix, region string) (*Content, error) {
 	out, err := client.GetItem(ctx, &dynamodb.GetItemInput{
 		TableName: &table, Key: rowKey(name(prefix, region, 0)), ConsistentRead: aws.Bool(true),

@@ -49,8 +49,8 @@ func readRow(r *record) (row, Reason) {
 		id: itemID{r.namespace, r.key}, prefix: prefix, kind: kind,
 		before: before.knownVersion(), after: after.knownVersion(), time: sendableTime(r.time),
 	}
-	// Without images, the event's name is enough: before an INSERT there was no row, so any version is a rise from 0;
-	// after a REMOVE there is no row.
+	// The event's name is enough if an image is missing: before an INSERT there was no row, so any version is a rise
+	// from 0; after a REMOVE there is no row.
 	switch events.DynamoDBOperationType(r.event) {
 	case events.DynamoDBOperationTypeInsert:
 		read.before = 0
