@@ -21,8 +21,8 @@ func TestWrongOptions(t *testing.T) {
 		subscriber.Logger(nil), subscriber.OnMessage(nil), nil, subscriber.Prefix(strings.Repeat("p", 513)),
 	}
 	all := []string{
-		"the sink is nil", "option Logger: the logger is nil", "option OnMessage: the function is nil", "an option is nil",
-		"option Prefix: the prefix has 513 bytes"}
+		"the sink is nil", "option Logger: the logger is nil", "option OnMessage: the function is nil",
+		"an option is nil", "option Prefix: the prefix has 513 bytes"}
 
 	t.Run("Queue", func(t *testing.T) {
 		err := subscriber.Queue("flags", nil, append(bad, subscriber.CleanupTimeout(-1), subscriber.Owner(""),
