@@ -47,7 +47,8 @@ func fromEnvironment() (*dynamodb.Client, error) {
 	}
 	if problems != nil {
 		problems = append(problems, errors.New(
-			"Lambda sets both; elsewhere pass an aws.Config, for example from config.LoadDefaultConfig"))
+			"outside of Lambda, which sets both variables, pass an aws.Config, "+
+				"for example from config.LoadDefaultConfig"))
 		return nil, errors.Join(problems...)
 	}
 	if endpoint := first("AWS_ENDPOINT_URL_DYNAMODB", "AWS_ENDPOINT_URL"); endpoint != "" {
