@@ -25,6 +25,7 @@ type account struct {
 	exit      int                    // the exit code of the last of them
 	real      bool                   // they call AWS itself, or what AWS_ENDPOINT_URL names
 	topic     string                 // its ARN
+	queue     string                 // the URL of the queue that subscribe made
 	stack     *deployment.Deployment // does not announce changes
 	cloud     *localaws.Cloud        // the stack's
 	ld        *launchdarkly.Environment

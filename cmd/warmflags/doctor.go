@@ -71,7 +71,7 @@ func printDoctor(out io.Writer, asJSON bool, checks []operate.Check) error {
 	case problems > 0:
 		return errProblem
 	case unknown > 0:
-		return withHint(fmt.Errorf("%d checks could not be made", unknown),
+		return withHint(fmt.Errorf("%s could not be made", operate.Count(unknown, "check")),
 			"what is not known says why; it may be a missing permission: see warmflags doctor --help")
 	}
 	return nil
@@ -98,9 +98,9 @@ func printChecks(out io.Writer, checks []operate.Check) error {
 			_, _ = fmt.Fprintf(out, "\nto fix %s:\n  %s\n", c.Name, c.Fix)
 		}
 	}
-	_, err := fmt.Fprintf(out, "\n%d ok, %d problems, %d not known, %d skipped\n", operate.CountChecks(checks,
+	_, err := fmt.Fprintf(out, "\n%d ok, %s, %d not known, %d skipped\n", operate.CountChecks(checks,
 		operate.CheckOK),
-		operate.CountChecks(checks, operate.CheckProblem), operate.CountChecks(checks, operate.CheckUnknown),
+		operate.Count(operate.CountChecks(checks, operate.CheckProblem), "problem"), operate.CountChecks(checks, operate.CheckUnknown),
 		operate.CountChecks(checks, operate.CheckSkipped))
 	return err
 }

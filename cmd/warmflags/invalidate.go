@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"strconv"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -88,11 +89,15 @@ func (f *invalidateFlags) run(cmd *cobra.Command, args []string) error {
 	case len(done.Messages) == 0:
 		return withHint(err, "nothing was published, and the journal is as it was; run the command again")
 	case done.Journal:
-		return withHint(err, "%d messages were published and are in the journal, the others are not; run the command again",
-			len(done.Messages))
+		return withHint(err, "only a part was published, and is in the journal: %s; run the command again",
+			operate.Count(len(done.Messages), "message"))
 	}
-	return withHint(err, "%d messages were published, so services read again; the journal was not written, so Lambda functions "+
-		"may not; run the command again", len(done.Messages))
+	published := "1 message was published"
+	if n := len(done.Messages); n > 1 {
+		published = fmt.Sprintf("%d messages were published", n)
+	}
+	return withHint(err, "%s, so services read again; the journal was not written, so Lambda functions may not; "+
+		"run the command again", published)
 }
 
 // check reports all wrong arguments at once.
@@ -120,15 +125,19 @@ func (f *invalidateFlags) print(out io.Writer, i operate.Invalidation, done oper
 				i.Copies > 0,
 		})
 	}
-	what := fmt.Sprintf("%d items of prefix %q", len(items), f.prefix)
+	what := fmt.Sprintf("%s of prefix %q", operate.Count(len(items), "item"), f.prefix)
 	if f.all {
 		what = fmt.Sprintf("everything of prefix %q", f.prefix)
 	}
+	names := ""
+	if len(items) > 0 {
+		names = ": " + strings.Join(items, ", ")
+	}
 	if f.dryRun {
-		_, err := fmt.Fprintf(out, "would invalidate %s %q\n", what, items)
+		_, err := fmt.Fprintf(out, "nothing was published: %s would be invalidated%s\n", what, names)
 		return err
 	}
-	text := fmt.Sprintf("invalidated %s\n  published %d messages to %s\n", what, len(done.Messages), i.TopicARN)
+	text := fmt.Sprintf("invalidated %s%s\n  published %s to %s\n", what, names, operate.Count(len(done.Messages), "message"), i.TopicARN)
 	if i.Copies > 0 {
 		text += fmt.Sprintf("  appended to the journal in table %q\n", i.Environment.Table)
 	} else {

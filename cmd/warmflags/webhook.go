@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -143,7 +144,7 @@ func (f *webhookFlags) print(cmd *cobra.Command, to string, a operate.WebhookAns
 	} else {
 		_, err = fmt.Fprintf(out, "POST %s\n%d %s (%v)\n%s\n", to, a.Status, http.StatusText(a.Status), took, meaning)
 		if a.Body != "" && err == nil {
-			_, err = fmt.Fprintf(out, "answer: %s\n", a.Body)
+			_, err = fmt.Fprintf(out, "answer: %s\n", strings.TrimSpace(a.Body))
 		}
 		if hint != "" && err == nil {
 			_, err = fmt.Fprintf(out, "what to do: %s\n", hint)

@@ -2,6 +2,7 @@ package operate
 
 import (
 	"context"
+	"fmt"
 	"net/http"
 	"strings"
 	"sync"
@@ -212,3 +213,11 @@ func CountChecks(checks []Check, state CheckState) int {
 func checkOK(found ...string) Check { return Check{State: CheckOK, Found: strings.Join(found, ", ")} }
 
 func problem(found, fix string) Check { return Check{State: CheckProblem, Found: found, Fix: fix} }
+
+// Count returns "1 item" for 1 and "0 items" for 0, of a noun whose plural has an s.
+func Count(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
+}
