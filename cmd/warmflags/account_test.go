@@ -49,7 +49,9 @@ func startAccount(flags int) *account {
 	return a
 }
 
-func (a *account) GetParameter(_ context.Context, in *ssm.GetParameterInput, _ ...func(*ssm.Options)) (*ssm.GetParameterOutput, error) {
+func (a *account) GetParameter(
+	_ context.Context, in *ssm.GetParameterInput, _ ...func(*ssm.Options),
+) (*ssm.GetParameterOutput, error) {
 	if *in.Name != "/warmflags/sdk-key" {
 		return nil, &types.ParameterNotFound{}
 	}
@@ -57,8 +59,10 @@ func (a *account) GetParameter(_ context.Context, in *ssm.GetParameterInput, _ .
 }
 
 func (a *account) connect(context.Context, string) (clients, error) {
-	return clients{aws: aws.Config{Region: region}, describe: a.describe, db: a.cloud.DynamoDB, parameters: a, queues: a.cloud.SQS, topics: a.cloud.SNS,
-		account: a.stack.Account}, nil
+	return clients{
+		aws: aws.Config{Region: region}, describe: a.describe, db: a.cloud.DynamoDB, parameters: a,
+		queues: a.cloud.SQS, topics: a.cloud.SNS, account: a.stack.Account,
+	}, nil
 }
 
 func (a *account) close() { a.ld.Close(); a.stack.Close() }

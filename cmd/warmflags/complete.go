@@ -45,7 +45,9 @@ func offer(values func(ctx context.Context) ([]string, error)) completer {
 }
 
 // completePrefixes offers the prefixes that have an SDK key.
-func (f *sourceFlags) completePrefixes(cmd *cobra.Command, args []string, toComplete string) ([]string, cobra.ShellCompDirective) {
+func (f *sourceFlags) completePrefixes(
+	cmd *cobra.Command, args []string, toComplete string,
+) ([]string, cobra.ShellCompDirective) {
 	return offer(func(ctx context.Context) ([]string, error) {
 		s, err := f.openForCompletion(ctx)
 		if err != nil || s.keys == nil {
@@ -57,7 +59,9 @@ func (f *sourceFlags) completePrefixes(cmd *cobra.Command, args []string, toComp
 }
 
 // completeKeys offers the keys of the table's items. It reads all of them.
-func (f *getFlags) completeKeys(cmd *cobra.Command, args []string, toComplete string) ([]string, cobra.ShellCompDirective) {
+func (f *getFlags) completeKeys(
+	cmd *cobra.Command, args []string, toComplete string,
+) ([]string, cobra.ShellCompDirective) {
 	if len(args) > 0 {
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}
@@ -79,7 +83,9 @@ func (f *sourceFlags) openForCompletion(ctx context.Context) (*source, error) {
 }
 
 // completeStacks offers the stacks of warmflags in the region.
-func (f *targetFlags) completeStacks(cmd *cobra.Command, args []string, toComplete string) ([]string, cobra.ShellCompDirective) {
+func (f *targetFlags) completeStacks(
+	cmd *cobra.Command, args []string, toComplete string,
+) ([]string, cobra.ShellCompDirective) {
 	return offer(func(ctx context.Context) ([]string, error) {
 		c, err := f.connect(ctx, f.region)
 		if err != nil {

@@ -58,7 +58,8 @@ Exit code 1 means that a flip was lost or an evaluation stale, or that the demo 
 	for _, s := range demo.Sabotages() {
 		names = append(names, string(s))
 	}
-	flags.StringVar(&sabotage, "sabotage", "", "break the path on purpose, to see that the demo notices: "+strings.Join(names, ", "))
+	flags.StringVar(&sabotage, "sabotage", "",
+		"break the path on purpose, to see that the demo notices: "+strings.Join(names, ", "))
 	complete(cmd, "sabotage", cobra.FixedCompletions(names, cobra.ShellCompDirectiveNoFileComp))
 	return cmd
 }
@@ -67,14 +68,17 @@ Exit code 1 means that a flip was lost or an evaluation stale, or that the demo 
 func judge(w io.Writer, report *demo.Report) error {
 	switch {
 	case report.Fault != "":
-		_, _ = fmt.Fprintf(w, "warmflags: sabotage %q was noticed after %d flips: %s\n", report.Sabotage, report.Changes, report.Fault)
+		_, _ = fmt.Fprintf(w, "warmflags: sabotage %q was noticed after %d flips: %s\n",
+			report.Sabotage, report.Changes, report.Fault)
 	case report.Sabotage != "" && report.OK():
-		_, _ = fmt.Fprintf(w, "warmflags: sabotage %q was not noticed in %d flips; raise --changes\n", report.Sabotage, report.Changes)
+		_, _ = fmt.Fprintf(w, "warmflags: sabotage %q was not noticed in %d flips; raise --changes\n",
+			report.Sabotage, report.Changes)
 		return nil
 	case report.OK():
 		return nil
 	default:
-		_, _ = fmt.Fprintf(w, "warmflags: %d lost, %d stale reads, %d failed evaluations\n", report.Lost, report.Stale, report.Failures)
+		_, _ = fmt.Fprintf(w, "warmflags: %d lost, %d stale reads, %d failed evaluations\n",
+			report.Lost, report.Stale, report.Failures)
 	}
 	return errReported
 }
@@ -86,5 +90,6 @@ func drawProgress(w io.Writer, done, total int) {
 	if done == total {
 		end = clearLine // the table follows
 	}
-	_, _ = fmt.Fprintf(w, "\r[%s%s] %d of %d flips%s", strings.Repeat("=", filled), strings.Repeat(" ", width-filled), done, total, end)
+	_, _ = fmt.Fprintf(w, "\r[%s%s] %d of %d flips%s",
+		strings.Repeat("=", filled), strings.Repeat(" ", width-filled), done, total, end)
 }

@@ -10,8 +10,8 @@ import (
 	"strings"
 )
 
-// edit is one difference between two JSON values. Path is a JSON pointer (RFC 6901); From or To is missing where there is no
-// value.
+// edit is one difference between two JSON values. Path is a JSON pointer (RFC 6901); From or To is missing where there
+// is no value.
 type edit struct {
 	Path string `json:"path"`
 	From any    `json:"from,omitempty"`
@@ -21,8 +21,8 @@ type edit struct {
 // missing is the value of what is not there; null is a value of JSON.
 type missing struct{}
 
-// diffJSON compares two texts of JSON, of which either may be empty, and returns what differs in the order of names. Numbers are
-// compared as they are written. What is not JSON is compared as text.
+// diffJSON compares two texts of JSON, of which either may be empty, and returns what differs in the order of names.
+// Numbers are compared as they are written. What is not JSON is compared as text.
 func diffJSON(from, to string) []edit { return diff(nil, "", parse(from), parse(to)) }
 
 func parse(s string) (v any) {

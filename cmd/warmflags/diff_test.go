@@ -12,7 +12,8 @@ import (
 func TestDiffJSON(t *testing.T) {
 	changes := diffJSON(
 		`{"on":true,"rules":[{"id":"a"},{"id":"b"}],"n":18446744073709551615,"gone":null,"same":{"x":[1]}}`,
-		`{"same":{"x":[1]},"on":false,"rules":[{"id":"c"}],"n":18446744073709551616,"a/b":{"c":"`+strings.Repeat("x", 100)+`"}}`)
+		`{"same":{"x":[1]},"on":false,"rules":[{"id":"c"}],"n":18446744073709551616,`+
+			`"a/b":{"c":"`+strings.Repeat("x", 100)+`"}}`)
 	var out strings.Builder
 	printDiff(&out, changes)
 	assert.Equal(t, `    + /a~1b {"c":"`+strings.Repeat("x", 54)+`...
@@ -25,7 +26,8 @@ func TestDiffJSON(t *testing.T) {
 	text, err := json.Marshal(changes[1:3])
 	require.NoError(t, err)
 	const want = `[{"path":"/gone","from":null},{"path":"/n","from":18446744073709551615,"to":18446744073709551616}]`
-	assert.Equal(t, want, string(text), "byte for byte, as JSONEq compares numbers as float64") //nolint:testifylint // see there
+	//nolint:testifylint // JSONEq compares numbers as float64
+	assert.Equal(t, want, string(text))
 	assert.Empty(t, diffJSON(`{"a":1,"b":2}`, ` { "b" : 2, "a" : 1 } `))
 	assert.Equal(t, []edit{{Path: "", To: json.RawMessage(`{"a":1}`)}}, diffJSON("", `{"a":1}`))
 }

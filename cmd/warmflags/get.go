@@ -43,9 +43,10 @@ announced the table's version. With --context it evaluates the flag from the tab
 does, and says why, in words: no event is sent.
 
 It reads LaunchDarkly's stream once and a row each for the flag, the journal, and the prerequisites and segments that an
-evaluation needs. It writes nothing. Permissions: dynamodb:GetItem and dynamodb:Query on the table, ssm:GetParameter and
-kms:Decrypt on the SDK key's parameter; with --stack, cloudformation:DescribeStacks and DescribeStackResources. Without an
-SDK key it shows the table alone.
+evaluation needs. It writes nothing. Without an SDK key it shows the table alone.
+
+Permissions: dynamodb:GetItem and dynamodb:Query on the table; ssm:GetParameter and kms:Decrypt on the SDK key's
+parameter; with --stack, cloudformation:DescribeStacks and DescribeStackResources.
 
 Exit code 0: shown. 1: there is no such flag, or LaunchDarkly or the table cannot be read. 3: the table and LaunchDarkly
 differ.`,
@@ -57,7 +58,8 @@ differ.`,
 	}
 	f.add(cmd)
 	cmd.Flags().BoolVar(&f.segment, "segment", false, "show a segment, not a flag")
-	cmd.Flags().StringVar(&f.context, "context", "", `evaluate for this context, in LaunchDarkly's JSON: '{"kind": "user", "key": "ada"}'`)
+	cmd.Flags().StringVar(&f.context, "context", "",
+		`evaluate for this context, in LaunchDarkly's JSON: '{"kind": "user", "key": "ada"}'`)
 	cmd.ValidArgsFunction = f.completeKeys
 	return cmd
 }
@@ -145,7 +147,9 @@ func (f *getFlags) fetch(ctx context.Context, t *target, s *source) ([]table.Col
 }
 
 // notFound is the error for an item that is neither in LaunchDarkly nor in the table, with the names that are close.
-func (f *getFlags) notFound(ctx context.Context, s *source, i *operate.Item, all []table.Collection, notAsked error) error {
+func (f *getFlags) notFound(
+	ctx context.Context, s *source, i *operate.Item, all []table.Collection, notAsked error,
+) error {
 	noun, hint := "flag", "run: warmflags list"
 	if f.segment {
 		noun, hint = "segment", "run: warmflags list --kind segments"
@@ -188,7 +192,8 @@ func (f *getFlags) print(out io.Writer, r *getReport) error {
 			verdict = paint(out, red, "different: "+r.Difference)
 		}
 	}
-	_, _ = fmt.Fprintf(columns, "LaunchDarkly\t%s\ntable\t%s\ncompared\t%s\njournal\t%s\n", there, side(r.Row), verdict, r.Journal.Words)
+	_, _ = fmt.Fprintf(columns, "LaunchDarkly\t%s\ntable\t%s\ncompared\t%s\njournal\t%s\n",
+		there, side(r.Row), verdict, r.Journal.Words)
 	if e := r.Evaluation; e != nil {
 		_, _ = fmt.Fprintf(columns, "evaluates to\t%s\nbecause\t%s\n", e.Value, e.Because)
 	}

@@ -1,4 +1,5 @@
-// Command warmflags is for the person on call: it shows what warmflags does, whether a deployment works, and repairs it.
+// Command warmflags is for the person on call: it shows what warmflags does and whether a deployment works, and repairs
+// it.
 // docs/cli.md describes every command.
 package main
 

@@ -25,13 +25,13 @@ func reapCommand(target *targetFlags) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "reap",
 		Short: "Remove the queues that killed processes left behind",
-		Long: `Each process with a subscriber.Queue has an SQS queue of its own, which it removes when it ends. A process that is
-killed cannot do that, and SQS's queues never expire. This removes the queues of one topic whose heartbeat, which a
-process renews every hour, is older than --dead-after, with their subscriptions, and subscriptions whose queue is gone.
+		Long: `Each process with a subscriber.Queue has an SQS queue of its own, which it removes when it ends. A process
+that is killed cannot do that, and SQS's queues never expire. This removes the queues of one topic whose heartbeat, which
+a process renews every hour, is older than --dead-after, with their subscriptions, and subscriptions whose queue is gone.
 Run it once a day.
 
-Permissions: sqs:ListQueues, ListQueueTags, GetQueueUrl and DeleteQueue, sns:ListSubscriptionsByTopic, Unsubscribe; with --stack,
-cloudformation:DescribeStacks and DescribeStackResources.
+Permissions: sqs:ListQueues, ListQueueTags, GetQueueUrl and DeleteQueue, sns:ListSubscriptionsByTopic, Unsubscribe; with
+--stack, cloudformation:DescribeStacks and DescribeStackResources.
 
 Exit code 0: removed, or with --dry-run listed. 1: it failed.`,
 		Example: `  warmflags reap --stack warmflags --dry-run
@@ -40,20 +40,24 @@ Exit code 0: removed, or with --dry-run listed. 1: it failed.`,
 		RunE: func(cmd *cobra.Command, _ []string) error { return f.run(cmd) },
 	}
 	flags := cmd.Flags()
-	flags.DurationVar(&f.deadAfter, "dead-after", subscriber.DefaultOrphanAfter, "the age of a heartbeat at which its process is taken for dead; at least 2h")
+	flags.DurationVar(&f.deadAfter, "dead-after", subscriber.DefaultOrphanAfter,
+		"the age of a heartbeat at which its process is taken for dead; at least 2h")
 	flags.BoolVar(&f.dryRun, "dry-run", false, "remove nothing, and list what would be removed")
 	return cmd
 }
 
 func (f *reapFlags) run(cmd *cobra.Command) error {
 	if f.deadAfter < 2*time.Hour {
-		return usageError{fmt.Errorf("--dead-after %v: heartbeats are written every hour, so use 2 hours at least", f.deadAfter)}
+		err := fmt.Errorf("--dead-after %v: heartbeats are written every hour, so use 2 hours at least", f.deadAfter)
+		return usageError{err}
 	}
 	t, err := f.open(cmd.Context(), needTopic)
 	if err != nil {
 		return err
 	}
-	reaper := subscriber.Reaper{SQS: t.queues, SNS: t.topics, TopicARN: t.TopicARN, OrphanAfter: f.deadAfter, DryRun: f.dryRun}
+	reaper := subscriber.Reaper{
+		SQS: t.queues, SNS: t.topics, TopicARN: t.TopicARN, OrphanAfter: f.deadAfter, DryRun: f.dryRun,
+	}
 	dead, err := reaper.Reap(cmd.Context())
 	if err != nil && len(dead) == 0 {
 		return err
@@ -84,7 +88,8 @@ func (f *reapFlags) print(out io.Writer, dead []subscriber.Orphan) error {
 		columns := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 		_, _ = fmt.Fprintln(columns, "OWNER\tHEARTBEAT\tQUEUE OR SUBSCRIPTION\t")
 		for _, l := range lines {
-			_, _ = fmt.Fprintf(columns, "%s\t%s\t%s\t\n", cmp.Or(l.Owner, "-"), cmp.Or(l.Heartbeat, "-"), cmp.Or(l.Queue, l.Subscription))
+			_, _ = fmt.Fprintf(columns, "%s\t%s\t%s\t\n",
+				cmp.Or(l.Owner, "-"), cmp.Or(l.Heartbeat, "-"), cmp.Or(l.Queue, l.Subscription))
 		}
 		if err := columns.Flush(); err != nil {
 			return err

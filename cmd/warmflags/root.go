@@ -45,10 +45,12 @@ func (p program) root() *cobra.Command {
 		doctorCommand(f),
 		getCommand(f),
 		invalidateCommand(f),
+		listCommand(f),
 		reapCommand(f),
 		statusCommand(f),
 		syncCommand(f),
 		tailCommand(f),
+		versionCommand(f),
 		webhookCommand(f),
 	)
 	checkArguments(root)

@@ -31,9 +31,11 @@ func (f *sourceFlags) add(cmd *cobra.Command) {
 	flags := cmd.Flags()
 	flags.StringVar(&f.parameter, "sdk-key-parameter", "",
 		"the SSM parameter with the SDK key; default: the stack's, or, without a stack, the key is in "+keyVariable)
-	flags.StringVar(&f.stream, "stream-uri", "", "LaunchDarkly's streaming URI, such as https://stream.eu.launchdarkly.com "+
-		"or a Relay Proxy's; default: the stack's, or https://stream.launchdarkly.com")
-	flags.StringVar(&f.filter, "payload-filter", "", "the key of a LaunchDarkly payload filter; default: the stack's, or all flags")
+	flags.StringVar(&f.stream, "stream-uri", "",
+		"LaunchDarkly's streaming URI, such as https://stream.eu.launchdarkly.com "+
+			"or a Relay Proxy's; default: the stack's, or https://stream.launchdarkly.com")
+	flags.StringVar(&f.filter, "payload-filter", "",
+		"the key of a LaunchDarkly payload filter; default: the stack's, or all flags")
 }
 
 func (f *sourceFlags) addPrefix(cmd *cobra.Command) {
@@ -53,8 +55,8 @@ type source struct {
 var errNoKey = withHint(errors.New("no SDK key"), "%s",
 	"pass --stack NAME or --sdk-key-parameter NAME, or set "+keyVariable)
 
-// openSource finds the environment and fills in the prefix of the only one that has an SDK key, if none is given. Without
-// an SDK key, the source's keys are nil. If the keys cannot be read, it returns the source and an error.
+// openSource finds the environment and fills in the prefix of the only one that has an SDK key, if none is given.
+// Without an SDK key, the source's keys are nil. If the keys cannot be read, it returns the source and an error.
 func (f *sourceFlags) openSource(ctx context.Context, t *target) (*source, error) {
 	s, err := f.loadSource(t)
 	if err != nil || s.keys == nil {
@@ -106,7 +108,8 @@ func (f *sourceFlags) choosePrefix(ctx context.Context, s *source) error {
 	}
 	prefixes := slices.Sorted(maps.Keys(keys))
 	if len(prefixes) > 1 {
-		return usageError{withHint(fmt.Errorf("there are several environments: %q", prefixes), "pass --prefix NAME (PREFIX), once for each")}
+		err := fmt.Errorf("there are several environments: %q", prefixes)
+		return usageError{withHint(err, "pass --prefix NAME (PREFIX), once for each")}
 	}
 	s.environment.Prefix = prefixes[0]
 	return nil
@@ -116,6 +119,7 @@ func (f *sourceFlags) choosePrefix(ctx context.Context, s *source) error {
 func (f *sourceFlags) options(t *target, log slog.Handler) []flagsync.Option {
 	removals, _ := strconv.ParseFloat(t.Parameters["MaxRemovals"], 64) // CloudFormation checked it; empty: 0, the default
 	return []flagsync.Option{
-		flagsync.Logger(slog.New(log)), flagsync.StreamURI(f.stream), flagsync.PayloadFilter(f.filter), flagsync.MaxRemovals(removals),
+		flagsync.Logger(slog.New(log)), flagsync.StreamURI(f.stream), flagsync.PayloadFilter(f.filter),
+		flagsync.MaxRemovals(removals),
 	}
 }

@@ -135,7 +135,9 @@ func putItem(ts *testscript.TestScript, _ bool, args []string) {
 	row := table.Key(args[0], args[1])
 	row[layout.AttrVersion] = table.Number(int64(atoi(ts, args[2])))
 	row[layout.AttrItem] = table.Text(strings.TrimSpace(ts.ReadFile(args[3])))
-	_, err := accountOf(ts).cloud.DynamoDB.PutItem(accountOf(ts).ctx, &dynamodb.PutItemInput{TableName: aws.String("flags"), Item: row})
+	_, err := accountOf(ts).cloud.DynamoDB.PutItem(accountOf(ts).ctx, &dynamodb.PutItemInput{
+		TableName: aws.String("flags"), Item: row,
+	})
 	ts.Check(err)
 }
 

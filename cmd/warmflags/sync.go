@@ -11,8 +11,8 @@ import (
 	"github.com/warmflags/warmflags/internal/flagsync"
 )
 
-// syncFlags are the command's. The command reads flags, makes a Syncer, and prints: sync_print.go prints the result of one
-// sync, sync_watch.go what happens during a watch. What a sync does is in package flagsync.
+// syncFlags are the command's. The command reads flags, makes a Syncer, and prints: sync_print.go prints the result of
+// one sync, sync_watch.go what happens during a watch. What a sync does is in package flagsync.
 type syncFlags struct {
 	sourceFlags
 	dryRun, watch, force bool
@@ -27,14 +27,14 @@ func syncCommand(target *targetFlags) *cobra.Command {
 		Long: `Makes the rows of one LaunchDarkly environment in a DynamoDB table equal to LaunchDarkly: it fetches the
 environment and writes what differs, and nothing else. A sync that began later always wins.
 
-With --stack, the table, the SDK key's parameter, the streaming URI, the payload filter and the largest share of removals
-are those of the stack. Without it, the SDK key is in the environment variable ` + keyVariable + ` or in the SSM
-parameter that --sdk-key-parameter names: one key, or a JSON object of prefix to key. If it has several environments,
+With --stack, the table, the SDK key's parameter, the streaming URI, the payload filter and the largest share of
+removals are those of the stack. Without it, the SDK key is in the environment variable ` + keyVariable + ` or in the
+SSM parameter that --sdk-key-parameter names: one key, or a JSON object of prefix to key. If it has several environments,
 --prefix names one. There is no flag for the key itself, because every user of a machine can read a process's arguments.
 
-It refuses a payload that looks wrong: one without flags, or one that would remove many. Then it writes nothing, says what
-it would have written, and --force overrides. An item whose version is lower than the table's is held back, also until
---force.
+It refuses a payload that looks wrong: one without flags, or one that would remove many. Then it writes nothing, says
+what it would have written, and --force overrides. An item whose version is lower than the table's is held back, also
+until --force.
 
 Permissions: dynamodb:GetItem and Query on the table, for a sync that writes also UpdateItem, PutItem and DeleteItem;
 ssm:GetParameter and kms:Decrypt on the SDK key's parameter; with --stack, cloudformation:DescribeStacks and
@@ -51,11 +51,13 @@ found something to change, or because items were held back, refused, or kept bec
 	}
 	f.add(cmd)
 	flags := cmd.Flags()
-	flags.BoolVar(&f.dryRun, "dry-run", false, "write nothing, and print what would change and how each item's JSON differs")
+	flags.BoolVar(&f.dryRun, "dry-run", false,
+		"write nothing, and print what would change and how each item's JSON differs")
 	flags.BoolVar(&f.watch, "watch", false, "keep running, and write each change when LaunchDarkly streams it")
 	flags.BoolVar(&f.force, "force", false, "lift the guards: an empty payload, many removals, lower versions")
-	flags.Float64Var(&f.removals, "max-removals", 0, "the share of a kind's items, from 0 to 1, that may be removed without --force, "+
-		"if it is more than 10 items; default and 0: the stack's, or a third")
+	flags.Float64Var(&f.removals, "max-removals", 0,
+		"the share of a kind's items, from 0 to 1, that may be removed without --force, "+
+			"if it is more than 10 items; default and 0: the stack's, or a third")
 	return cmd
 }
 
@@ -82,7 +84,8 @@ func (f *syncFlags) run(cmd *cobra.Command) error {
 	}
 	result, err := syncer.Sync(ctx)
 	if errors.Is(err, flagsync.ErrGuard) {
-		err = withHint(err, "compare the environment in LaunchDarkly with what is printed; if it is right, run again with --force")
+		err = withHint(err,
+			"compare the environment in LaunchDarkly with what is printed; if it is right, run again with --force")
 	}
 	// Also after a failure: a guard's refusal is judged by what it refused.
 	report := syncReport{table: t.Table, prefix: s.environment.Prefix, dryRun: f.dryRun, Result: result, err: err}
@@ -102,7 +105,8 @@ func (f *syncFlags) check() error {
 		problems = append(problems, errors.New("--watch with --dry-run: choose one"))
 	}
 	if f.watch && f.force {
-		problems = append(problems, errors.New("--watch with --force would never have guards: sync once with --force, then --watch"))
+		problems = append(problems,
+			errors.New("--watch with --force would never have guards: sync once with --force, then --watch"))
 	}
 	if !(f.removals >= 0 && f.removals <= 1) { // nor NaN
 		problems = append(problems, fmt.Errorf("--max-removals %v: it must be from 0 to 1", f.removals))

@@ -48,7 +48,10 @@ func lines(r flagsync.Result, withDiff bool) []line {
 		{"refused", r.Refused, ""}, {"kept", r.Kept, "another program wrote a newer one meanwhile"},
 	} {
 		for _, i := range list.items {
-			l := line{Change: list.change, Kind: i.Kind, Key: i.Key, From: known(i.Was), To: known(i.Version), Reason: list.reason + i.Reason}
+			l := line{
+				Change: list.change, Kind: i.Kind, Key: i.Key, From: known(i.Was), To: known(i.Version),
+				Reason: list.reason + i.Reason,
+			}
 			if i.Deleted && l.To != nil && l.Reason == "" {
 				l.Reason = "as deleted"
 			}
@@ -59,7 +62,9 @@ func lines(r flagsync.Result, withDiff bool) []line {
 		}
 	}
 	if r.Marker && changed(r) == 0 { // a changed environment gets its marker too
-		all = append(all, line{Change: "add", Kind: "$inited", Key: "$inited", Reason: "the marker without which clients wait"})
+		all = append(all, line{
+			Change: "add", Kind: "$inited", Key: "$inited", Reason: "the marker without which clients wait",
+		})
 	}
 	return all
 }
@@ -83,8 +88,14 @@ func orDash(v *int) string {
 
 // words are the changes as people read them: what was done, or what would be done.
 var (
-	words   = map[string]string{"add": "added", "update": "updated", "remove": "removed", "held_back": "held back", "refused": "refused", "kept": "kept"}
-	unsaved = map[string]string{"add": "would add", "update": "would update", "remove": "would remove", "held_back": "held back", "refused": "refused", "kept": "kept"}
+	words = map[string]string{
+		"add": "added", "update": "updated", "remove": "removed",
+		"held_back": "held back", "refused": "refused", "kept": "kept",
+	}
+	unsaved = map[string]string{
+		"add": "would add", "update": "would update", "remove": "would remove",
+		"held_back": "held back", "refused": "refused", "kept": "kept",
+	}
 )
 
 // print prints the report. Rows that were not written are never printed as if they were.
@@ -140,7 +151,8 @@ func (r *syncReport) summary() string {
 	case r.nothingWritten():
 		text = fmt.Sprintf("nothing was written: %d would change, %d unchanged", written, len(r.Unchanged))
 	case r.err != nil:
-		text = fmt.Sprintf("only a part was written, in %d transactions: of %d changes, %d unchanged", r.Transactions, written, len(r.Unchanged))
+		text = fmt.Sprintf("only a part was written, in %d transactions: of %d changes, %d unchanged",
+			r.Transactions, written, len(r.Unchanged))
 	default:
 		text = fmt.Sprintf("%d changed, %d unchanged", written, len(r.Unchanged))
 	}

@@ -29,7 +29,8 @@ func TestSyncWatch(t *testing.T) {
 			getenv := func(name string) string { return map[string]string{keyVariable: testKey}[name] }
 			go func() {
 				p := program{stdout, stderr, getenv, a.connect}
-				code <- p.run(ctx, append([]string{"sync", "--watch", "--table", "flags", "--stream-uri", a.ld.URL()}, c.args...)...)
+				args := []string{"sync", "--watch", "--table", "flags", "--stream-uri", a.ld.URL()}
+				code <- p.run(ctx, append(args, c.args...)...)
 				_ = stderr.Close()
 			}()
 			printed, said := bufio.NewScanner(out), bufio.NewScanner(problems)

@@ -88,7 +88,8 @@ func (w *watch) breakSilence(ctx context.Context) {
 		if quiet := time.Since(w.latest); w.latest.IsZero() {
 			_, _ = fmt.Fprintf(w.stderr, "\rstill connecting%s", clearRest)
 		} else if quiet >= silence {
-			_, _ = fmt.Fprintf(w.stderr, "\r%s no change for %v%s", time.Now().Format(time.TimeOnly), quiet.Round(time.Minute), clearRest)
+			_, _ = fmt.Fprintf(w.stderr, "\r%s no change for %v%s",
+				time.Now().Format(time.TimeOnly), quiet.Round(time.Minute), clearRest)
 		}
 		w.mu.Unlock()
 	}

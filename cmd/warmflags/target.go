@@ -26,8 +26,10 @@ func (f *targetFlags) add(root *cobra.Command) {
 		"the CloudFormation stack: names table, topic, queues and parameters (WARMFLAGS_STACK)")
 	flags.StringVar(&f.region, "region", "", "the AWS region; default: AWS_REGION, or the profile's")
 	flags.StringVar(&f.table, "table", f.getenv("TABLE_NAME"), "the DynamoDB table, in place of the stack's (TABLE_NAME)")
-	flags.StringVar(&f.topic, "topic", f.getenv("TOPIC_ARN"), "the ARN of the SNS topic, in place of the stack's (TOPIC_ARN)")
+	flags.StringVar(&f.topic, "topic", f.getenv("TOPIC_ARN"),
+		"the ARN of the SNS topic, in place of the stack's (TOPIC_ARN)")
 	flags.BoolVar(&f.json, "json", false, "print JSON")
+	complete(root, "stack", f.completeStacks)
 }
 
 // target is the deployment that a command works on, and the clients to reach it.
@@ -82,6 +84,7 @@ func (f *targetFlags) open(ctx context.Context, needs ...need) (*target, error) 
 		return nil, err
 	}
 	t.Region = cmp.Or(t.aws.Region, region)
+	f.region = t.Region // for the hints of errors
 	if f.stack == "" {
 		return t, nil
 	}

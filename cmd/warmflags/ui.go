@@ -68,7 +68,7 @@ func finish(cmd *cobra.Command, stderr io.Writer, err error) int {
 		_, _ = fmt.Fprintln(stderr, "error: interrupted")
 		return exitFailed
 	}
-	text, hint := explain(err)
+	text, hint := explain(err, cmd.Flag("region").Value.String())
 	code := exitFailed
 	if errors.As(err, &usageError{}) {
 		code = exitUsage

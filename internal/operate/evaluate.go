@@ -53,7 +53,8 @@ func Evaluate(ctx context.Context, e *table.Environment, key string, c ldcontext
 	}
 	found := &Evaluation{
 		Value: json.RawMessage(detail.Value.JSONString()), Variation: detail.VariationIndex.AsPointer(),
-		Reason: string(detail.Reason.GetKind()), RuleID: detail.Reason.GetRuleID(), Because: because(flag, detail, prerequisites),
+		Reason: string(detail.Reason.GetKind()), RuleID: detail.Reason.GetRuleID(),
+		Because: because(flag, detail, prerequisites),
 	}
 	if detail.Reason.GetKind() == ldreason.EvalReasonRuleMatch {
 		index := detail.Reason.GetRuleIndex()
@@ -63,7 +64,9 @@ func Evaluate(ctx context.Context, e *table.Environment, key string, c ldcontext
 }
 
 // because says an evaluation's reason in words. Rules count from 1, as in LaunchDarkly's user interface.
-func because(f *ldmodel.FeatureFlag, d ldreason.EvaluationDetail, prerequisites map[string]ldreason.EvaluationDetail) string {
+func because(
+	f *ldmodel.FeatureFlag, d ldreason.EvaluationDetail, prerequisites map[string]ldreason.EvaluationDetail,
+) string {
 	text := ""
 	served := ldmodel.VariationOrRollout{Variation: d.VariationIndex}
 	switch r := d.Reason; r.GetKind() {
@@ -163,7 +166,8 @@ const staleBigSegments = 2 * time.Minute
 // GetMembership implements [evaluation.BigSegmentProvider].
 func (p *rowProvider) GetMembership(contextKey string) (evaluation.BigSegmentMembership, ldreason.BigSegmentsStatus) {
 	hash := sha256.Sum256([]byte(contextKey)) // as LaunchDarkly's big segments specification says
-	store, err := dynamostore.BigSegmentStore(p.environment.Table).Client(p.environment.Client).Prefix(p.environment.Prefix).Build(nil)
+	e := p.environment
+	store, err := dynamostore.BigSegmentStore(e.Table).Client(e.Client).Prefix(e.Prefix).Build(nil)
 	if err != nil {
 		p.failed = append(p.failed, err)
 		return nil, ldreason.BigSegmentsStoreError

@@ -45,8 +45,8 @@ type Announcement struct {
 	Words     string `json:"words"`
 }
 
-// FindItem reads an item's row and its journal's row in a region: two reads. LaunchDarkly's items, if they were fetched,
-// are compared with the row; nil means that they were not.
+// FindItem reads an item's row and its journal's row in a region: two reads. LaunchDarkly's items, if they were
+// fetched, are compared with the row; nil means that they were not.
 func FindItem(
 	ctx context.Context, e *table.Environment, region, kind, key string, launchDarkly []table.Collection,
 ) (*Item, error) {
@@ -106,7 +106,8 @@ func difference(there, row Side) string {
 	case row.Version < there.Version:
 		return "the table is older"
 	case row.Version > there.Version:
-		return "the table is newer: LaunchDarkly's stream lags, or its environment was re-created, and a sync holds it back without --force"
+		return "the table is newer: LaunchDarkly's stream lags, or its environment was re-created, " +
+			"and a sync holds it back without --force"
 	case !table.SameJSON(there.JSON, row.JSON):
 		return "the versions are equal and the content differs"
 	}

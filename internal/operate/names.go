@@ -6,8 +6,8 @@ import (
 	"strings"
 )
 
-// Closest returns up to 3 of the names that look like a mistyped one, the closest first: those that contain it, and those
-// that a few edits turn into it.
+// Closest returns up to 3 of the names that look like a mistyped one, the closest first: those that contain it, and
+// those that a few edits turn into it.
 func Closest(mistyped string, names []string) []string {
 	type candidate struct {
 		name     string

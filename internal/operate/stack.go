@@ -37,7 +37,8 @@ func Describe(ctx context.Context, cfg aws.Config, name string) (*Stack, error) 
 	client := cloudformation.NewFromConfig(cfg)
 	described, err := client.DescribeStacks(ctx, &cloudformation.DescribeStacksInput{StackName: &name})
 	if err != nil {
-		// CloudFormation has no error of its own for it: https://docs.aws.amazon.com/AWSCloudFormation/latest/APIReference/API_DescribeStacks.html
+		// CloudFormation has no error of its own for it:
+		// https://docs.aws.amazon.com/AWSCloudFormation/latest/APIReference/API_DescribeStacks.html
 		if problem := smithy.APIError(nil); errors.As(err, &problem) && problem.ErrorCode() == "ValidationError" &&
 			strings.Contains(problem.ErrorMessage(), "does not exist") {
 			err = ErrNoStack
@@ -62,8 +63,8 @@ func Describe(ctx context.Context, cfg aws.Config, name string) (*Stack, error) 
 		}
 	}
 	if s.Table == "" || s.TopicARN == "" {
-		return nil, fmt.Errorf("stack %q has no outputs TableName and TopicArn: it is not a warmflags stack, or is not deployed completely (%s)",
-			name, s.Status)
+		return nil, fmt.Errorf("stack %q has no outputs TableName and TopicArn: "+
+			"it is not a warmflags stack, or is not deployed completely (%s)", name, s.Status)
 	}
 	for _, p := range found.Parameters {
 		s.Parameters[aws.ToString(p.ParameterKey)] = aws.ToString(p.ParameterValue)
@@ -80,7 +81,8 @@ func Describe(ctx context.Context, cfg aws.Config, name string) (*Stack, error) 
 
 // Stacks returns the names of the region's stacks that look like warmflags: they have a table, its stream and a topic.
 func Stacks(ctx context.Context, cfg aws.Config) (names []string, err error) {
-	pages := cloudformation.NewDescribeStacksPaginator(cloudformation.NewFromConfig(cfg), &cloudformation.DescribeStacksInput{})
+	client := cloudformation.NewFromConfig(cfg)
+	pages := cloudformation.NewDescribeStacksPaginator(client, &cloudformation.DescribeStacksInput{})
 	for pages.HasMorePages() {
 		page, err := pages.NextPage(ctx)
 		if err != nil {

@@ -208,8 +208,18 @@ func histogram(times []time.Duration) string {
 	}
 	for bucket := low; bucket <= high; bucket++ {
 		bar := strings.Repeat("#", (counts[bucket]*width+most-1)/most)
-		longest := "≤" + (time.Millisecond << bucket).String()
-		_, _ = fmt.Fprintf(&out, "%7v  %-*s %d\n", longest, width, bar, counts[bucket])
+		_, _ = fmt.Fprintf(&out, "%9s  %-*s %d\n", "≤"+label(time.Millisecond<<bucket), width, bar, counts[bucket])
 	}
 	return out.String()
+}
+
+// label returns a time with at most four digits: "512 ms", "4.1 s", "17.5 min".
+func label(d time.Duration) string {
+	switch {
+	case d < time.Second:
+		return fmt.Sprintf("%d ms", d.Milliseconds())
+	case d < time.Minute:
+		return fmt.Sprintf("%.1f s", d.Seconds())
+	}
+	return fmt.Sprintf("%.1f min", d.Minutes())
 }
