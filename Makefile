@@ -77,6 +77,10 @@ test: ## Vet and test, with the race detector where there is a C compiler
 	go -C examples test $(RACE) -vet all -timeout $(TIMEOUT) ./...
 	@echo "make test: all passed, $(if $(RACE),with,without) the race detector."
 
+# Where make lint looks for the phrases of tools/phrases.txt. testenv has such words as data.
+PROSE := '*.go' '*.md' '*.yaml' '*.yml' '*.py' '*.js' '*.mjs' '*.toml' '*.txtar' Makefile '*/Makefile' .ci/run \
+	':!test/e2e/testdata' ':!internal/proof/testenv'
+
 .PHONY: lint
 lint: texts $(LINT) $(SAM) $(CHECKOV) ## Check format, style, modules, imports, and the SAM templates
 	@unformatted=$$(gofmt -l $$(go list -f '{{.Dir}}' ./...) v4store); \
@@ -91,6 +95,13 @@ lint: texts $(LINT) $(SAM) $(CHECKOV) ## Check format, style, modules, imports, 
 	go -C v4store mod tidy -diff
 	$(LINT) run ./...
 	cd v4store && $(LINT) run ./...
+	@cut -f1 tools/phrases.txt > $(TOOLS)/phrases; \
+		if git grep -nIE -f $(TOOLS)/phrases -- $(PROSE); then \
+			echo "Not plain English: tools/phrases.txt says what to write instead."; exit 1; \
+		fi
+	@wide=$$(git ls-files '*.go' '*.py' '*.js' '*.mjs' Makefile '*/Makefile' ':!*testdata*' | while read -r file; do \
+		expand -t4 "$$file" | awk -v file="$$file" 'length > 120 {print file ":" FNR}'; done); \
+		if [ -n "$$wide" ]; then printf 'Over 120 columns (a tab is 4):\n%s\n' "$$wide"; exit 1; fi
 	@long=$$(git ls-files | grep -vE '(^|/)(go\.sum|package-lock\.json|template\.yaml|docs/cli\.md|results[^/]*\.txt)$$' | \
 		while read -r file; do test -L "$$file" || awk -v file="$$file" 'END {if (NR > 400) print file}' "$$file"; done); \
 		if [ -n "$$long" ]; then echo "Over 400 lines:" $$long; exit 1; fi

@@ -55,14 +55,14 @@ func (r Rival) NewCache(tb testing.TB, table *Table, ttl time.Duration) Cache {
 // silent builds stores without a client: without listeners, and without a log.
 func silent() subsystems.ClientContext {
 	return subsystems.BasicClientContext{
-		DataStoreUpdateSink: deaf{},
+		DataStoreUpdateSink: noUpdates{},
 		Logging:             subsystems.LoggingConfiguration{Loggers: ldlog.NewDisabledLoggers()},
 	}
 }
 
-type deaf struct{}
+type noUpdates struct{}
 
-func (deaf) UpdateStatus(interfaces.DataStoreStatus) {}
+func (noUpdates) UpdateStatus(interfaces.DataStoreStatus) {}
 
 // readOnly implements the other methods of a DataStore for rivals that lack them. A client in daemon mode calls only
 // IsInitialized and Close of them.

@@ -159,7 +159,7 @@ func TestParseErrors(t *testing.T) {
 
 func TestUnknownFieldsAreIgnored(t *testing.T) {
 	m, err := change.Parse([]byte(`{"type":"warmflags.changed.v1","traceparent":"x",
-		"data":{"changes":[{"kind":"features","key":"a","actor":"somebody"}],"more":1}}`))
+		"data":{"changes":[{"kind":"features","key":"a","actor":"ada"}],"more":1}}`))
 	require.NoError(t, err)
 	assert.Equal(t, []change.Change{{Kind: "features", Key: "a"}}, m.Changes)
 }

@@ -39,7 +39,7 @@ func pages(t *testing.T) (list []string) {
 // block is a code block of a page: fenced, or indented by four spaces more than the text around it.
 type block struct{ language, text string }
 
-var fence = regexp.MustCompile("^ *```(\\w*)")
+var fenceLine = regexp.MustCompile("^ *```(\\w*)")
 
 // split returns a page's text without its code blocks, and the blocks.
 func split(page string) (prose string, blocks []block) {
@@ -54,7 +54,7 @@ func split(page string) (prose string, blocks []block) {
 	}
 	for line := range strings.Lines(page) {
 		indent := len(line) - len(strings.TrimLeft(line, " "))
-		m := fence.FindStringSubmatch(line)
+		m := fenceLine.FindStringSubmatch(line)
 		switch {
 		case m != nil && fenced:
 			fenced = false

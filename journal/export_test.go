@@ -7,5 +7,5 @@ func Clock(now func() clock.Instant) Option {
 	return func(s *settings) { s.clock = now }
 }
 
-// MaxPolls is the largest number of polls under way.
+// MaxPolls is the largest number of polls in progress.
 const MaxPolls = maxPolls

@@ -24,7 +24,7 @@ const (
 	// maxAge is SNS's longest retry time for HTTPS, 3600 seconds, plus some minutes for differences between clocks.
 	// See AWS, "Amazon SNS message delivery retries".
 	maxAge = 75 * time.Minute
-	// maxAhead is how far SNS's clock may be ahead of ours.
+	// maxAhead is how far SNS's clock may be ahead of this process's.
 	maxAhead = 15 * time.Minute
 )
 

@@ -72,7 +72,7 @@ func TestStoreHistoriesCanFail(t *testing.T) {
 			return
 		}
 	}
-	assert.Fail(t, "nobody noticed")
+	assert.Fail(t, "no fault was noticed")
 }
 
 // unconditional removes the conditions from transactions.

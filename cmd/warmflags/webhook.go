@@ -37,7 +37,7 @@ func webhookCommand(target *targetFlags) *cobra.Command {
 		Short: "Send a signed webhook, as LaunchDarkly does, and explain the answer",
 		Long: `Sends a webhook that is signed as LaunchDarkly signs its own, so that the stack syncs, and prints the answer, how long
 it took and what it means. The URL and the secret's SSM parameter are the stack's. A secret can also be in the
-environment variable ` + secretVariable + `; there is no flag for it, because everybody on the machine can read a process's
+environment variable ` + secretVariable + `; there is no flag for it, because every user of the machine can read a process's
 arguments. If the parameter has several secrets, the first one signs. --prefix requests a sync of one environment alone.
 
 The signature is the header ` + webhook.SignatureHeader + `: the hex of an HMAC-SHA256 of the body, with the secret as key. Without

@@ -198,7 +198,7 @@ func TestGuards(t *testing.T) {
 		"more than ten, just a third": {many(33), many(22), "", []flagsync.Option{share(0)}},
 		"more than ten, just a half":  {many(22), many(11), "", []flagsync.Option{share(0.5)}},
 		"more than a half":            {many(22), many(10), "lacks 12 of the 22", []flagsync.Option{share(0.5)}},
-		"all but one":                 {many(30), many(1), "", []flagsync.Option{share(1)}},
+		"except one":                  {many(30), many(1), "", []flagsync.Option{share(1)}},
 		"no flags, any share":         {many(3), nil, "has no flags", []flagsync.Option{share(1)}},
 		"more than ten, not a third":  {many(60), many(40), "", nil},
 	} {
@@ -253,7 +253,7 @@ func TestTooLargeItemsAreRefusedByName(t *testing.T) {
 	_, err := b.sync(t)
 	require.NoError(t, err)
 	huge := ldbuilders.NewFlagBuilder("huge").Version(2).AddTarget(0,
-		strings.Split(strings.Repeat("somebody,", 50_000), ",")...).Build()
+		strings.Split(strings.Repeat("member-1,", 50_000), ",")...).Build()
 	b.ld.setData(sdkKey, ldservices.NewServerSDKData().Flags(huge, ldbuilders.NewFlagBuilder("a").Version(2).Build()))
 	r, err := b.sync(t)
 	require.NoError(t, err)

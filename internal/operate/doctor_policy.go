@@ -82,7 +82,7 @@ func (w *words) UnmarshalJSON(text []byte) error {
 	return json.Unmarshal(text, &(*w)[0])
 }
 
-// judgePolicy requires that a policy refuses requests without TLS and lets nobody in who is not named. The action is in
+// judgePolicy requires that a policy refuses requests without TLS and allows no principal that is not named. The action is in
 // lower case: IAM ignores case there.
 func judgePolicy(name, policy, action, fix string) Check {
 	if policy == "" {
@@ -93,20 +93,20 @@ func judgePolicy(name, policy, action, fix string) Check {
 		return unknown("the policy of "+name+" cannot be read", err)
 	}
 	if slices.ContainsFunc(document.Statement, statement.isPublic) {
-		return problem(name+" has a policy that allows everybody, without a condition", fix)
+		return problem(name+" has a policy that allows every principal, without a condition", fix)
 	}
 	if !slices.ContainsFunc(document.Statement, func(s statement) bool { return s.refusesPlain(action) }) {
 		return problem(name+" has a policy that does not refuse requests without TLS", fix)
 	}
-	return checkOK(name + " refuses requests without TLS, and is open to nobody by its policy")
+	return checkOK(name + " refuses requests without TLS, and its policy allows no other principal")
 }
 
-// isPublic reports whether a statement allows everybody.
+// isPublic reports whether a statement allows every principal.
 func (s statement) isPublic() bool {
 	return s.Effect == "Allow" && len(s.Condition) == 0 && s.isForAll()
 }
 
-// isForAll reports whether the principal is everybody: "*", or AWS: "*".
+// isForAll reports whether the principal is every principal: "*", or AWS: "*".
 func (s statement) isForAll() bool {
 	switch p := s.Principal.(type) {
 	case string:
@@ -118,7 +118,7 @@ func (s statement) isForAll() bool {
 	return false
 }
 
-// refusesPlain reports whether a statement refuses everybody the action without TLS.
+// refusesPlain reports whether a statement refuses every principal the action without TLS.
 func (s statement) refusesPlain(action string) bool {
 	covered := slices.ContainsFunc(s.Action, func(a string) bool {
 		a = strings.ToLower(a)

@@ -21,7 +21,7 @@ func TestPlantedFaultsInDoctor(t *testing.T) {
 				"differ(\"the filter\", fmt.Sprintf(\"%q\", filter),", "differ(\"the filter\", fmt.Sprintf(\"%q\", m.filter+filter[:0]),"),
 			mutant.Fault("a webhook that accepts everything is fine", "doctor_webhook.go",
 				"case a.Status == http.StatusUnauthorized:", "case a.Status == http.StatusUnauthorized || a.Status == http.StatusAccepted:"),
-			mutant.Fault("a policy that is open to everybody is fine", "doctor_policy.go",
+			mutant.Fault("a policy for every principal is fine", "doctor_policy.go",
 				"return s.Effect == \"Allow\" &&", "return s.Effect == \"Allowed\" &&"),
 			mutant.Fault("a clock that is behind is fine", "doctor_account.go",
 				"if skew.Abs() > maxSkew {", "if skew > maxSkew {"),

@@ -78,7 +78,7 @@ type listener struct {
 }
 
 // listen runs a temporary queue on the topic until ctx ends, and removes it. A failure before the queue is subscribed
-// ends it: nobody wants to wait for a topic that does not exist.
+// ends it: waiting for a topic that does not exist has no end.
 func listen(ctx context.Context, account Account, topicARN, owner string, l listener) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()

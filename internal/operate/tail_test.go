@@ -96,7 +96,7 @@ func TestTailOfOneEnvironment(t *testing.T) {
 	})
 }
 
-// A queue that somebody removed is made again; the one InvalidateAll for a new queue's policy is no event.
+// A queue that another process removed is re-created; the one InvalidateAll for a new queue's policy is no event.
 func TestTailSaysWhenItMayHaveMissedChanges(t *testing.T) {
 	probed(t, func(t *testing.T, d *deployment.Deployment) {
 		r := tail(t, d, nil)

@@ -51,7 +51,7 @@ func TestEnvelopes(t *testing.T) {
 		"text marked as base64":       {inEnvelope(payload, sign(payload, secret), true), 400},
 		"base64 marked as text":       {inEnvelope(encoded, sign(payload, secret), false), 401},
 		"bytes that are not UTF-8":    {inEnvelope(notUTF8, sign("\xff\x00", secret), true), 202},
-		"no body":                     {strings.Replace(good, `"body":`, `"nobody":`, 1), 401},
+		"no body":                     {strings.Replace(good, `"body":`, `"bodies":`, 1), 401},
 		"no headers":                  {strings.Replace(good, `"headers":`, `"trailers":`, 1), 401},
 		"the header in another case":  {strings.Replace(good, "x-ld-signature", "X-Ld-SIGNATURE", 1), 202},
 		"a header that looks like it": {strings.Replace(good, "x-ld-signature", "x-ld-signature ", 1), 401},

@@ -31,8 +31,8 @@ import (
 )
 
 // patience is how long a change may take from LaunchDarkly to every client, retries after failures included. The longest is
-// the first sync: the schedule's, within a minute. A request that was lost in a killed sync would come again after 130 s.
-// It is long because machines stand still; what fails waits for it, and nothing else does.
+// the first sync: the schedule's, within a minute. A request that was lost in a killed sync would be redelivered after 130 s.
+// It is long because machines pause; only a test that fails waits that long.
 const patience = 5 * time.Minute
 
 // consumer is a service in daemon mode, with a cache for an hour: only a message makes it look again.
@@ -128,7 +128,7 @@ func (c *consumer) ring() {
 }
 
 // await waits until it is so. It looks after each delivery, and now and then, as a read of the table may have failed; but with
-// its TTL the cache reads again only what it was told of.
+// its TTL the cache reads again only what was invalidated.
 func (c *consumer) await(t *testing.T, what string, so func() bool) {
 	t.Helper()
 	late := time.After(patience)

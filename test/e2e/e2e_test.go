@@ -36,7 +36,7 @@ import (
 func TestStack(t *testing.T) {
 	flags := launchdarkly.Start(sdkKey, 50, 3)
 	t.Cleanup(flags.Close)
-	parameters := []string{"StreamUri=" + flags.URL(), "SyncSchedule=rate(1 minute)", "AlarmEmail=somebody@example.com", "TableDeletionProtection=true"}
+	parameters := []string{"StreamUri=" + flags.URL(), "SyncSchedule=rate(1 minute)", "AlarmEmail=oncall@example.com", "TableDeletionProtection=true"}
 	stack := deploy(t, stackName, parameters...)
 	e := &environment{flags, webhookProxy(t, stack["WebhookUrl"])}
 	t.Cleanup(func() { world.gate.inTheWay(nil, nil) })
@@ -109,7 +109,7 @@ func topicRefuses(t *testing.T, e *environment, consumers []*consumer) {
 	select {
 	case <-enough:
 	case <-time.After(patience):
-		require.Fail(t, "nobody publishes")
+		require.Fail(t, "no call to the topic")
 	}
 	maps.Copy(versions, e.flip(t, 12))
 	requireSeen(t, consumers, versions)
@@ -123,7 +123,7 @@ func killed(t *testing.T, e *environment, consumers []*consumer) {
 	world.gate.inTheWay(func(c call) int {
 		if publishes(c) && deaths.Load() == 0 {
 			kill(c)
-			return http.StatusBadGateway // nobody hears it
+			return http.StatusBadGateway // no caller is left to receive it
 		}
 		return 0
 	}, nil)
@@ -144,7 +144,7 @@ func killed(t *testing.T, e *environment, consumers []*consumer) {
 	requireSeen(t, consumers, e.flip(t, 14)) // the shard goes on
 }
 
-// tableRefuses makes syncs fail: the requests come again soon.
+// tableRefuses makes syncs fail: the requests are redelivered soon.
 func tableRefuses(t *testing.T, e *environment, consumers []*consumer) {
 	var refused atomic.Int64
 	world.gate.inTheWay(func(c call) int {
@@ -185,11 +185,11 @@ func expired(t *testing.T, consumers []*consumer, queueURL string) {
 			`"startSequenceNumber":"1","endSequenceNumber":"9","batchSize":9}}`)})
 	require.NoError(t, err)
 	for i, c := range consumers {
-		c.await(t, "hear that anything may have changed", func() bool { return c.all.Load() > before[i] })
+		c.await(t, "receive that anything may have changed", func() bool { return c.all.Load() > before[i] })
 	}
 }
 
-// update deploys the stack anew with other parameters, and without the journal, while flags flip.
+// update deploys the stack again with other parameters, and without the journal, while flags flip.
 func update(t *testing.T, e *environment, consumers []*consumer, parameters []string) {
 	done := make(chan error, 1)
 	var deploying sync.WaitGroup
@@ -270,7 +270,7 @@ func deletion(t *testing.T, stack map[string]string) {
 	assert.Empty(t, left(t, stackName))
 }
 
-// A table that somebody else writes gets the fan-out, and nothing else.
+// A table that another program writes gets the fan-out and nothing else.
 func TestAdoptedTable(t *testing.T) {
 	var made struct {
 		TableDescription struct{ LatestStreamArn string }
@@ -306,7 +306,7 @@ func TestAdoptedTable(t *testing.T) {
 	require.NoError(t, boto(t.Context(), "dynamodb", "get_item", map[string]any{
 		"TableName": "adopted", "Key": map[string]any{"namespace": key, "key": key},
 	}, &journal))
-	assert.NotEmpty(t, journal.Item, "warm Lambdas have a journal, whoever writes the table")
+	assert.NotEmpty(t, journal.Item, "warm Lambdas have a journal, also if another program writes the table")
 	t.Run("the examples evaluate a flag", func(t *testing.T) { examples(t, store, stack["TopicArn"]) })
 	stop()
 	_, err = sam(t.Context(), "delete", "--stack-name", "adopting", "--no-prompts", "--region", emulator.Region)

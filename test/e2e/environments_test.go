@@ -31,7 +31,7 @@ func TestTwoEnvironmentsAfterAnUpdate(t *testing.T) {
 	require.NoError(t, boto(t.Context(), "ssm", "put_parameter", map[string]any{
 		"Name": "/warmflags/two", "Value": `{"` + staging + `":"sdk-staging","` + production + `":"sdk-production"}`, "Type": "SecureString",
 	}, nil))
-	parameters := []string{"SdkKeyParameter=/warmflags/two", "StreamUri=" + server, "SyncSchedule=rate(1 minute)", "AlarmEmail=somebody@example.com"}
+	parameters := []string{"SdkKeyParameter=/warmflags/two", "StreamUri=" + server, "SyncSchedule=rate(1 minute)", "AlarmEmail=oncall@example.com"}
 
 	first := filepath.Join(world.dir, "first")
 	require.NoError(t, buildTemplate(t.Context(), filepath.Join(root(), "test", "e2e", "testdata", "first", "template.yaml"), first))

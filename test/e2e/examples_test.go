@@ -25,7 +25,7 @@ func examples(t *testing.T, store *dynamostore.Store, topicARN string) {
 	require.NoError(t, buildTemplate(t.Context(), filepath.Join(root(), "examples", "consumer", "template.yaml"), built))
 	_, err = deployBuilt(t, built, "example", "WarmflagsStack=adopting", "Prefix=staging")
 	require.NoError(t, err)
-	said, err := sam(t.Context(), "remote", "invoke", "EvaluateFunction", "--stack-name", "example", "--event", `"somebody"`)
+	said, err := sam(t.Context(), "remote", "invoke", "EvaluateFunction", "--stack-name", "example", "--event", `"ada"`)
 	require.NoError(t, err)
 	assert.Contains(t, said, "the new checkout")
 	_, err = sam(t.Context(), "delete", "--stack-name", "example", "--no-prompts", "--region", emulator.Region)

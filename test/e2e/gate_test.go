@@ -140,7 +140,7 @@ var accessKey = regexp.MustCompile(`Credential=([^/]+)/`)
 func (g *gate) function(authorization string) string {
 	match := accessKey.FindStringSubmatch(authorization)
 	if match == nil {
-		return "nobody"
+		return "unknown"
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -159,7 +159,7 @@ type functionProcess struct {
 	env map[string]string
 }
 
-// processes are those of functions that call this gate: MiniStack's children, and nobody else's.
+// processes are those of functions that call this gate: only MiniStack's children.
 func (g *gate) processes() (all []functionProcess) {
 	files, _ := filepath.Glob("/proc/[0-9]*/environ")
 	for _, file := range files {

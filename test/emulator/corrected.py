@@ -46,7 +46,7 @@ def invalidate_worker(name, qualifier=None, account=None, region=None):
     def gone(key):
         return all(want in (None, part) for want, part in zip((account, region, name, qualifier), key.split(":")))
 
-    with lambda_runtime._lock:  # guards in_use too: nobody takes a worker that is no longer listed
+    with lambda_runtime._lock:  # guards in_use too: no invocation takes a worker that is not listed
         workers = [w for key in list(lambda_runtime._workers) if gone(key) for w in lambda_runtime._workers.pop(key)]
         busy = [w for w in workers if w.in_use]
     lambda_runtime.kill_workers([w for w in workers if w not in busy])

@@ -16,7 +16,7 @@ import (
 	"github.com/warmflags/warmflags/journal"
 )
 
-// A poller hears of changes from the journal only. Its interval and its freezes are short, so that the demo is: a lost
+// A poller receives changes from the journal only. Its interval and its freezes are short, so that the demo is: a lost
 // flip is one that an hour's TTL would hide.
 const (
 	pollInterval   = 5 * time.Millisecond

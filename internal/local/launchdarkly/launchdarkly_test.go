@@ -30,7 +30,7 @@ func TestARealClientSeesFlips(t *testing.T) {
 	t.Cleanup(e.Close)
 	client, err := connect(t, e, "sdk-key")
 	require.NoError(t, err)
-	for _, user := range []string{"user-1", "nobody"} {
+	for _, user := range []string{"user-1", "user-x"} {
 		got, err := client.IntVariation("flag-7", ldcontext.New(user), 0)
 		require.NoError(t, err)
 		assert.Equal(t, 1, got)
@@ -39,7 +39,7 @@ func TestARealClientSeesFlips(t *testing.T) {
 	changed := client.GetFlagTracker().AddFlagChangeListener()
 	assert.Equal(t, 2, e.Flip("flag-7"))
 	assert.Equal(t, "flag-7", (<-changed).Key)
-	got, err := client.IntVariation("flag-7", ldcontext.New("nobody"), 0)
+	got, err := client.IntVariation("flag-7", ldcontext.New("user-x"), 0)
 	require.NoError(t, err)
 	assert.Equal(t, 2, got)
 	assert.Equal(t, 1, e.Streams())

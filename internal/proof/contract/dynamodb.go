@@ -31,7 +31,7 @@ func dynamoDBCases() map[string]func(T, Account) {
 }
 
 // conditionsDecide tries each condition on no row, a row of version 2 and a row without version or item, in every
-// kind of write that takes one. Most of them are conditions of ours.
+// kind of write that takes one. Most of them are conditions that warmflags uses.
 func conditionsDecide(t T, a Account) {
 	tab := newTable(t, a)
 	for _, c := range []struct {

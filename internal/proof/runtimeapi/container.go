@@ -327,7 +327,7 @@ func (c *container) wait(ctx context.Context, limit time.Duration, p *process) {
 			return
 		case <-ctx.Done():
 			return
-		case a := <-c.asks: // a request that waits for ever
+		case a := <-c.asks: // a request that waits forever
 			c.take(a)
 		case a := <-c.answers:
 			c.answered(a)
