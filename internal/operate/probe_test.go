@@ -110,7 +110,7 @@ func TestProbeFindsAStreamThatIsStopped(t *testing.T) {
 
 // Ctrl-C at any step: nothing is left.
 func TestProbeThatIsInterruptedRemovesWhatItMade(t *testing.T) {
-	for _, operation := range []string{"CreateQueue", "Subscribe", "PutItem", "ReceiveMessage"} {
+	for _, operation := range []string{"CreateQueue", "Subscribe", "PutItem", "ReceiveMessage", "Publish"} {
 		t.Run(operation, func(t *testing.T) {
 			probed(t, func(t *testing.T, d *deployment.Deployment) {
 				ctx, interrupt := context.WithCancel(t.Context())
