@@ -144,8 +144,8 @@ func (c *cache) getAll(coll *collection) ([]ldstoretypes.KeyedItemDescriptor, er
 }
 
 // wholeNeedLocked returns the sequence number after which a read of the collection must have started, so that a GetAll
-// may join it. A read with too many invalidations after its start is not joined: each of these keys would need a read of
-// its own.
+// may join it. A read with too many invalidations after its start is not joined: each of these keys would need a read
+// of its own.
 func (c *cache) wholeNeedLocked(coll *collection, stale staleEntries) uint64 {
 	switch {
 	case c.options.ttl == 0:

@@ -111,7 +111,14 @@ func TestArchitecture(t *testing.T) {
 	}
 	for name, imports := range allowed {
 		for _, imported := range imports {
-			assert.Greater(t, place[imported], place[name], "%s may import %s, which must exist and stand below it", name, imported)
+			assert.Greater(
+				t,
+				place[imported],
+				place[name],
+				"%s may import %s, which must exist and stand below it",
+				name,
+				imported,
+			)
 		}
 	}
 }
@@ -128,7 +135,13 @@ func TestArchitectureNamesWhatAPackageMustNotDependOn(t *testing.T) {
 			for _, dep := range all[name].Deps {
 				if len(forbidden) == 0 { // any other module
 					first, _, _ := strings.Cut(dep, "/")
-					assert.False(t, strings.Contains(first, ".") && !strings.HasPrefix(dep, module), "%s depends on %s", name, dep)
+					assert.False(
+						t,
+						strings.Contains(first, ".") && !strings.HasPrefix(dep, module),
+						"%s depends on %s",
+						name,
+						dep,
+					)
 				}
 				for _, part := range forbidden {
 					assert.NotContains(t, dep, "/"+part, "%s depends on it", name)
@@ -178,8 +191,14 @@ func TestArchitectureIsComplete(t *testing.T) {
 			name = regexp.MustCompile(`/v\d+$`).ReplaceAllString(name, "")
 			last := name[strings.LastIndexByte(name, '/')+1:]
 			named := func(s string) bool { return strings.Contains(page, "`"+s) }
-			assert.True(t, name == "warmflags/warmflags" || named(name) || slices.Contains([]string{"launchdarkly", "aws"}, strings.Split(name, "/")[0]) && named(last),
-				"docs/architecture.md does not name %s of %s", m[1], file)
+			assert.True(
+				t,
+				name == "warmflags/warmflags" || named(name) ||
+					slices.Contains([]string{"launchdarkly", "aws"}, strings.Split(name, "/")[0]) && named(last),
+				"docs/architecture.md does not name %s of %s",
+				m[1],
+				file,
+			)
 		}
 	}
 }

@@ -89,9 +89,16 @@ func TestCommandsSayWhatTheyNeed(t *testing.T) {
 		if c.inline || local || slices.Contains(tested, c.page) {
 			continue
 		}
-		if needs.MatchString(text) || m != nil && !strings.HasPrefix(m[1], "demo") && !strings.HasPrefix(m[1], "version") {
+		if needs.MatchString(text) ||
+			m != nil && !strings.HasPrefix(m[1], "demo") && !strings.HasPrefix(m[1], "version") {
 			count++
-			assert.True(t, c.marked, "%s: %q needs AWS or another program: let its block begin with \"# needs AWS\"", c.page, c.text)
+			assert.True(
+				t,
+				c.marked,
+				"%s: %q needs AWS or another program: let its block begin with \"# needs AWS\"",
+				c.page,
+				c.text,
+			)
 		}
 	}
 	assert.Greater(t, count, 20)

@@ -22,7 +22,18 @@ func pages(t *testing.T) (list []string) {
 	command.Dir = ".."
 	out, err := command.Output()
 	if err != nil { // not a checkout
-		command = exec.Command("find", ".", "-name", "*.md", "-not", "-path", "*/.*", "-not", "-path", "*/node_modules/*")
+		command = exec.Command(
+			"find",
+			".",
+			"-name",
+			"*.md",
+			"-not",
+			"-path",
+			"*/.*",
+			"-not",
+			"-path",
+			"*/node_modules/*",
+		)
 		command.Dir = ".."
 		out, err = command.Output()
 	}

@@ -48,10 +48,24 @@ func TestPromises(t *testing.T) {
 			require.Len(t, row, 4, row)
 			assert.NotEmpty(t, codes(row[1]), "a promise without a fast test: %s", row[0])
 			for _, name := range append(codes(row[1]), codes(row[2])...) {
-				assert.Contains(t, all, "\nfunc "+name+"(t *testing.T) {", "there is no test %s, which is to prove:%s", name, row[0])
+				assert.Contains(
+					t,
+					all,
+					"\nfunc "+name+"(t *testing.T) {",
+					"there is no test %s, which is to prove:%s",
+					name,
+					row[0],
+				)
 			}
 			for _, fault := range quoted.FindAllStringSubmatch(row[3], -1) {
-				assert.Contains(t, all, fault[0], "there is no planted fault %s, which is to break:%s", fault[0], row[0])
+				assert.Contains(
+					t,
+					all,
+					fault[0],
+					"there is no planted fault %s, which is to break:%s",
+					fault[0],
+					row[0],
+				)
 			}
 		}
 	}

@@ -16,13 +16,15 @@ func doctorCommand(target *targetFlags) *cobra.Command {
 	return &cobra.Command{
 		Use:   "doctor [--stack name]",
 		Short: "Find what is wrong with a deployment, and the command that fixes it",
-		Long: `Examines a deployment, and prints for each check what it found and, for a problem, the command that fixes it:
-credentials, region and clock; the stack's status; the SSM parameters, and whether LaunchDarkly accepts each SDK key;
-whether the webhook refuses a request without a signature; the schedule; the table's keys and stream; the mappings that
-invoke the functions, with filter, batch settings and failure destination; the policies of topic and queues.
+		Long: `Examines a deployment, and prints for each check what it found and, for a problem, the command that
+fixes it: credentials, region and clock; the stack's status; the SSM parameters, and whether LaunchDarkly accepts each
+SDK key; whether the webhook refuses a request without a signature; the schedule; the table's keys and stream; the
+mappings that invoke the functions, with filter, batch settings and failure destination; the policies of topic and
+queues.
 
-Without --stack, it examines --table and --topic, and skips what only the stack tells. It writes nothing to AWS, and sends
-the webhook one request without a signature, which the webhook refuses. Secrets are read, used and never printed.
+Without --stack, it examines --table and --topic, and skips what only the stack tells. It writes nothing to AWS, and
+sends the webhook one request without a signature, which the webhook refuses. Secrets are read, used and never
+printed.
 
 Permissions: sts:GetCallerIdentity, cloudformation:DescribeStacks and DescribeStackResources, ssm:GetParameter (and
 kms:Decrypt for it), dynamodb:DescribeTable, lambda:ListEventSourceMappings, sns:GetTopicAttributes,
@@ -98,9 +100,17 @@ func printChecks(out io.Writer, checks []operate.Check) error {
 			_, _ = fmt.Fprintf(out, "\nto fix %s:\n  %s\n", c.Name, c.Fix)
 		}
 	}
-	_, err := fmt.Fprintf(out, "\n%d ok, %s, %d not known, %d skipped\n", operate.CountChecks(checks,
-		operate.CheckOK),
-		operate.Count(operate.CountChecks(checks, operate.CheckProblem), "problem"), operate.CountChecks(checks, operate.CheckUnknown),
-		operate.CountChecks(checks, operate.CheckSkipped))
+	_, err := fmt.Fprintf(
+		out,
+		"\n%d ok, %s, %d not known, %d skipped\n",
+		operate.CountChecks(checks,
+			operate.CheckOK),
+		operate.Count(
+			operate.CountChecks(checks, operate.CheckProblem),
+			"problem",
+		),
+		operate.CountChecks(checks, operate.CheckUnknown),
+		operate.CountChecks(checks, operate.CheckSkipped),
+	)
 	return err
 }

@@ -64,9 +64,13 @@ var explanations = []explanation{
 		hint:    "check AWS_PROFILE; run: aws configure list-profiles",
 	},
 	{
-		matches: contains("token has expired and refresh failed", "failed to refresh cached SSO token", "cached SSO token"),
-		text:    "the AWS single sign-on session has expired",
-		hint:    "run: aws sso login",
+		matches: contains(
+			"token has expired and refresh failed",
+			"failed to refresh cached SSO token",
+			"cached SSO token",
+		),
+		text: "the AWS single sign-on session has expired",
+		hint: "run: aws sso login",
 	},
 	{
 		matches: contains("get credentials:", "failed to refresh cached credentials"),

@@ -38,9 +38,9 @@ func getCommand(target *targetFlags) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "get FLAG",
 		Short: "Show one flag in LaunchDarkly, in the table and in the journal, and what it evaluates to",
-		Long: `Shows a flag's version and state in LaunchDarkly and in the table, how they differ, and whether the journal has
-announced the table's version. With --context it evaluates the flag from the table's rows, as a client in daemon mode
-does, and says why, in words: no event is sent.
+		Long: `Shows a flag's version and state in LaunchDarkly and in the table, how they differ, and whether the
+journal has announced the table's version. With --context it evaluates the flag from the table's rows, as a client in
+daemon mode does, and says why, in words: no event is sent.
 
 It reads LaunchDarkly's stream once and a row each for the flag, the journal, and the prerequisites and segments that an
 evaluation needs. It writes nothing. Without an SDK key it shows the table alone.

@@ -27,14 +27,15 @@ func invalidateCommand(target *targetFlags) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "invalidate {key... | --all} [--prefix environment]",
 		Short: "Make every process read flags again",
-		Long: `Makes every process read the named flags again: it publishes a change message to the topic, and then appends to the
-environment's journal, which Lambda functions follow. It changes no flag. A key is a flag's; with --segments it is a
-segment's. features/KEY and segments/KEY name either. --all is everything in the environment.
+		Long: `Makes every process read the named flags again: it publishes a change message to the topic, and then
+appends to the environment's journal, which Lambda functions follow. It changes no flag. A key is a flag's; with
+--segments it is a segment's. features/KEY and segments/KEY name either. --all is everything in the environment.
 
 It can be repeated: what is announced twice is only read twice.
 
-Permissions: dynamodb:GetItem and PutItem on the table (TransactWriteItems for several copies of the journal, DeleteItem
-if the journal is off), sns:Publish on the topic; with --stack, cloudformation:DescribeStacks and DescribeStackResources.
+Permissions: dynamodb:GetItem and PutItem on the table (TransactWriteItems for several copies of the journal,
+DeleteItem if the journal is off), sns:Publish on the topic; with --stack, cloudformation:DescribeStacks and
+DescribeStackResources.
 
 Exit code 0: it was published, and is in the journal. 1: it failed; the error says what was done.`,
 		Example: `  warmflags invalidate --stack warmflags new-checkout
@@ -74,7 +75,10 @@ func (f *invalidateFlags) run(cmd *cobra.Command, args []string) error {
 	}
 	if !f.force {
 		if err := i.Check(ctx); errors.Is(err, operate.ErrUnknownItem) {
-			return withHint(err, "check the key, the kind (--segments) and --prefix; --force invalidates what is not in the table")
+			return withHint(
+				err,
+				"check the key, the kind (--segments) and --prefix; --force invalidates what is not in the table",
+			)
 		} else if err != nil {
 			return err
 		}
@@ -120,8 +124,15 @@ func (f *invalidateFlags) print(out io.Writer, i operate.Invalidation, done oper
 	}
 	if f.json {
 		return printJSON(out, map[string]any{
-			"prefix": f.prefix, "all": f.all, "items": items, "dry_run": f.dryRun, "topic_arn": i.TopicARN,
-			"table": i.Environment.Table, "journal_copies": i.Copies, "messages": len(done.Messages), "journal": done.Journal &&
+			"prefix":         f.prefix,
+			"all":            f.all,
+			"items":          items,
+			"dry_run":        f.dryRun,
+			"topic_arn":      i.TopicARN,
+			"table":          i.Environment.Table,
+			"journal_copies": i.Copies,
+			"messages":       len(done.Messages),
+			"journal": done.Journal &&
 				i.Copies > 0,
 		})
 	}
@@ -137,7 +148,13 @@ func (f *invalidateFlags) print(out io.Writer, i operate.Invalidation, done oper
 		_, err := fmt.Fprintf(out, "nothing was published: %s would be invalidated%s\n", what, names)
 		return err
 	}
-	text := fmt.Sprintf("invalidated %s%s\n  published %s to %s\n", what, names, operate.Count(len(done.Messages), "message"), i.TopicARN)
+	text := fmt.Sprintf(
+		"invalidated %s%s\n  published %s to %s\n",
+		what,
+		names,
+		operate.Count(len(done.Messages), "message"),
+		i.TopicARN,
+	)
 	if i.Copies > 0 {
 		text += fmt.Sprintf("  appended to the journal in table %q\n", i.Environment.Table)
 	} else {

@@ -28,8 +28,8 @@ func listCommand(target *targetFlags) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "list",
 		Short: "List the flags and segments of an environment in the table",
-		Long: `Lists the rows of one environment in the table: key, version, and what the flag serves. The table does not
-hold when a row was written; the last line says when the environment was last synced.
+		Long: `Lists the rows of one environment in the table: key, version, and what the flag serves. The table does
+not hold when a row was written; the last line says when the environment was last synced.
 
 It reads all rows of the environment, in strongly consistent queries: a read unit for each 4 KB. With --prefixes it
 lists the table's prefixes instead, for a read of each namespace. It writes nothing, and does not ask LaunchDarkly.

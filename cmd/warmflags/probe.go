@@ -30,7 +30,11 @@ func printProbe(out io.Writer, asJSON bool, r *operate.ProbeReport) error {
 		return printJSON(out, r)
 	}
 	if r.Problem != "" {
-		_, err := fmt.Fprintf(out, "%s\n  hint: run: warmflags status, and: warmflags doctor\n", paint(out, red, "PROBLEM: "+r.Problem))
+		_, err := fmt.Fprintf(
+			out,
+			"%s\n  hint: run: warmflags status, and: warmflags doctor\n",
+			paint(out, red, "PROBLEM: "+r.Problem),
+		)
 		if err != nil {
 			return err
 		}

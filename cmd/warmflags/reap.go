@@ -25,10 +25,10 @@ func reapCommand(target *targetFlags) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "reap",
 		Short: "Remove the queues that killed processes left behind",
-		Long: `Each process with a subscriber.Queue has an SQS queue of its own, which it removes when it ends. A process
-that is killed cannot do that, and SQS's queues never expire. This removes the queues of one topic whose heartbeat, which
-a process renews every hour, is older than --dead-after, with their subscriptions, and subscriptions whose queue is gone.
-Run it once a day.
+		Long: `Each process with a subscriber.Queue has an SQS queue of its own, which it removes when it ends. A
+process that is killed cannot do that, and SQS's queues never expire. This removes the queues of one topic whose
+heartbeat, which a process renews every hour, is older than --dead-after, with their subscriptions, and subscriptions
+whose queue is gone. Run it once a day.
 
 Permissions: sqs:ListQueues, ListQueueTags, GetQueueUrl and DeleteQueue, sns:ListSubscriptionsByTopic, Unsubscribe; with
 --stack, cloudformation:DescribeStacks and DescribeStackResources.

@@ -117,7 +117,10 @@ func (f *sourceFlags) choosePrefix(ctx context.Context, s *source) error {
 
 // options are those of every conversation with LaunchDarkly. Its warnings go to log.
 func (f *sourceFlags) options(t *target, log slog.Handler) []flagsync.Option {
-	removals, _ := strconv.ParseFloat(t.Parameters["MaxRemovals"], 64) // CloudFormation checked it; empty: 0, the default
+	removals, _ := strconv.ParseFloat(
+		t.Parameters["MaxRemovals"],
+		64,
+	) // CloudFormation checked it; empty: 0, the default
 	return []flagsync.Option{
 		flagsync.Logger(slog.New(log)), flagsync.StreamURI(f.stream), flagsync.PayloadFilter(f.filter),
 		flagsync.MaxRemovals(removals),

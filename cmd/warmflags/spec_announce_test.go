@@ -30,20 +30,27 @@ func subscribe(ts *testscript.TestScript, _ bool, _ []string) {
 	})
 	ts.Check(err)
 	arn := attributes.Attributes[string(types.QueueAttributeNameQueueArn)]
-	policy := fmt.Sprintf(`{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Service":"sns.amazonaws.com"},`+
-		`"Action":"sqs:SendMessage","Resource":%q,"Condition":{"ArnEquals":{"aws:SourceArn":%q}}}]}`, arn, a.topic)
+	policy := fmt.Sprintf(
+		`{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Service":"sns.amazonaws.com"},`+
+			`"Action":"sqs:SendMessage","Resource":%q,"Condition":{"ArnEquals":{"aws:SourceArn":%q}}}]}`,
+		arn,
+		a.topic,
+	)
 	_, err = a.cloud.SQS.SetQueueAttributes(a.ctx, &sqs.SetQueueAttributesInput{
 		QueueUrl: &a.queue, Attributes: map[string]string{"Policy": policy},
 	})
 	ts.Check(err)
 	_, err = a.cloud.SNS.Subscribe(a.ctx, &sns.SubscribeInput{
-		TopicArn: &a.topic, Protocol: aws.String("sqs"), Endpoint: &arn, Attributes: map[string]string{"RawMessageDelivery": "true"},
+		TopicArn:   &a.topic,
+		Protocol:   aws.String("sqs"),
+		Endpoint:   &arn,
+		Attributes: map[string]string{"RawMessageDelivery": "true"},
 	})
 	ts.Check(err)
 }
 
-// printPublished prints the messages that came since the last call, one a line: prefix, then the items. "everything" stands
-// for the empty message, "nothing" for no message.
+// printPublished prints the messages that came since the last call, one a line: prefix, then the items. "everything"
+// stands for the empty message, "nothing" for no message.
 func printPublished(ts *testscript.TestScript, _ bool, _ []string) {
 	a := accountOf(ts)
 	out, err := a.cloud.SQS.ReceiveMessage(a.ctx, &sqs.ReceiveMessageInput{QueueUrl: &a.queue, MaxNumberOfMessages: 10})
@@ -55,7 +62,10 @@ func printPublished(ts *testscript.TestScript, _ bool, _ []string) {
 		parsed, err := change.Parse([]byte(*m.Body))
 		ts.Check(err)
 		_, _ = fmt.Fprintf(ts.Stdout(), "%q: %s\n", parsed.Prefix, describeChanges(parsed.Changes))
-		_, err = a.cloud.SQS.DeleteMessage(a.ctx, &sqs.DeleteMessageInput{QueueUrl: &a.queue, ReceiptHandle: m.ReceiptHandle})
+		_, err = a.cloud.SQS.DeleteMessage(
+			a.ctx,
+			&sqs.DeleteMessageInput{QueueUrl: &a.queue, ReceiptHandle: m.ReceiptHandle},
+		)
 		ts.Check(err)
 	}
 }
@@ -95,15 +105,20 @@ func refuse(ts *testscript.TestScript, _ bool, args []string) {
 	})
 }
 
-// webhookEndpoint starts the stack's webhook, whose URL is $WEBHOOK, with the secrets "old" and "new". Its requests go to
-// the queue "requests.fifo".
+// webhookEndpoint starts the stack's webhook, whose URL is $WEBHOOK, with the secrets "old" and "new". Its requests go
+// to the queue "requests.fifo".
 func webhookEndpoint(ts *testscript.TestScript, _ bool, _ []string) {
 	a := accountOf(ts)
 	queue, err := a.cloud.SQS.CreateQueue(a.ctx, &sqs.CreateQueueInput{
 		QueueName: aws.String("requests.fifo"), Attributes: map[string]string{"FifoQueue": "true"},
 	})
 	ts.Check(err)
-	handler := webhook.New(*queue.QueueUrl, webhook.Static("old", "new"), a.cloud.SQS, webhook.Logger(slog.New(slog.DiscardHandler)))
+	handler := webhook.New(
+		*queue.QueueUrl,
+		webhook.Static("old", "new"),
+		a.cloud.SQS,
+		webhook.Logger(slog.New(slog.DiscardHandler)),
+	)
 	server := httptest.NewServer(handler)
 	ts.Defer(server.Close)
 	ts.Setenv("WEBHOOK", server.URL+"/webhook")

@@ -18,22 +18,23 @@ func statusCommand(target *targetFlags) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "status --stack name",
 		Short: "Whether flags are up to date and changes are published",
-		Long: `Prints a verdict, and below it what it is made of: for each environment the last sync, the rows that differ from
-LaunchDarkly, guards that hold and the journal; then the stream and its lag, requests that wait, consumers with owner and
-heartbeat, alarms that fire, and webhooks of the last 24 hours that were refused or that name an unknown environment.
-Everything is read at the same time. What cannot be read is "not known", with the reason. It writes nothing.
+		Long: `Prints a verdict, and below it what it is made of: for each environment the last sync, the rows that
+differ from LaunchDarkly, guards that hold and the journal; then the stream and its lag, requests that wait, consumers
+with owner and heartbeat, alarms that fire, and webhooks of the last 24 hours that were refused or that name an
+unknown environment. Everything is read at the same time. What cannot be read is "not known", with the reason. It
+writes nothing.
 
-With --probe it writes one item to the table, under the prefix ` + operate.ProbePrefix + ` that no sync touches, follows it
-through stream and topic into a queue of its own and into the journal, prints the time for each step, and removes item,
-journal and queue, also if it is interrupted. For that, --table and --topic are enough.
+With --probe it writes one item to the table, under the prefix ` + operate.ProbePrefix + ` that no sync touches,
+follows it through stream and topic into a queue of its own and into the journal, prints the time for each step, and
+removes item, journal and queue, also if it is interrupted. For that, --table and --topic are enough.
 
 Permissions: cloudformation:DescribeStacks and DescribeStackResources; dynamodb:DescribeTable, Scan, GetItem and Query;
 ssm:GetParameter; sqs:GetQueueAttributes, GetQueueUrl and ListQueueTags; sns:ListSubscriptionsByTopic;
 lambda:ListEventSourceMappings; cloudwatch:DescribeAlarms and GetMetricStatistics; logs:FilterLogEvents. --probe needs
 dynamodb:PutItem, DeleteItem and GetItem, and the stack's SubscriberPolicy.
 
-Exit code 0: no problem, as far as is known. 1: it failed. 3: there is a problem, or it is not known whether flags are up
-to date and changes are published; or the probe did not arrive.`,
+Exit code 0: no problem, as far as is known. 1: it failed. 3: there is a problem, or it is not known whether flags are
+up to date and changes are published; or the probe did not arrive.`,
 		Example: `  warmflags status --stack warmflags
   warmflags status --stack warmflags --json | jq -r .verdict
   warmflags status --stack warmflags --probe`,
@@ -45,7 +46,12 @@ to date and changes are published; or the probe did not arrive.`,
 			return runStatus(cmd, target)
 		},
 	}
-	cmd.Flags().BoolVar(&probe, "probe", false, "write an item, follow it to topic and journal, print the times, and remove it")
+	cmd.Flags().BoolVar(
+		&probe,
+		"probe",
+		false,
+		"write an item, follow it to topic and journal, print the times, and remove it",
+	)
 	return cmd
 }
 
@@ -327,7 +333,13 @@ func (p *statusPrinter) webhooks() {
 		text = "last accepted " + p.ago(*w.Accepted)
 	}
 	if w.Refused != nil {
-		text += fmt.Sprintf("; %d refused, last %s: %d %s", w.RefusedCount, p.ago(w.Refused.Time), w.Refused.Status, w.Refused.Answer)
+		text += fmt.Sprintf(
+			"; %d refused, last %s: %d %s",
+			w.RefusedCount,
+			p.ago(w.Refused.Time),
+			w.Refused.Status,
+			w.Refused.Answer,
+		)
 	}
 	for _, u := range w.UnknownEnvironments {
 		text += fmt.Sprintf("; %d for unknown environment %q, last %s", u.Webhooks, u.Prefix, p.ago(u.Last))

@@ -29,8 +29,9 @@ environment and writes what differs, and nothing else. A sync that began later a
 
 With --stack, the table, the SDK key's parameter, the streaming URI, the payload filter and the largest share of
 removals are those of the stack. Without it, the SDK key is in the environment variable ` + keyVariable + ` or in the
-SSM parameter that --sdk-key-parameter names: one key, or a JSON object of prefix to key. If it has several environments,
---prefix names one. There is no flag for the key itself, because every user of a machine can read a process's arguments.
+SSM parameter that --sdk-key-parameter names: one key, or a JSON object of prefix to key. If it has several
+environments, --prefix names one. There is no flag for the key itself, because every user of a machine can read a
+process's arguments.
 
 It refuses a payload that looks wrong: one without flags, or one that would remove many. Then it writes nothing, says
 what it would have written, and --force overrides. An item whose version is lower than the table's is held back, also

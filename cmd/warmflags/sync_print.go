@@ -103,9 +103,17 @@ func (r *syncReport) print(out io.Writer, json bool) error {
 	changes := lines(r.Result, r.dryRun)
 	if json {
 		report := map[string]any{
-			"table": r.table, "prefix": r.prefix, "dry_run": r.dryRun, "written": !r.nothingWritten(), "fencing_token": r.Token,
-			"transactions": r.Transactions, "changes": changes, "unchanged": len(r.Unchanged),
-			"held_back": len(r.HeldBack), "refused": len(r.Refused), "kept": len(r.Kept),
+			"table":         r.table,
+			"prefix":        r.prefix,
+			"dry_run":       r.dryRun,
+			"written":       !r.nothingWritten(),
+			"fencing_token": r.Token,
+			"transactions":  r.Transactions,
+			"changes":       changes,
+			"unchanged":     len(r.Unchanged),
+			"held_back":     len(r.HeldBack),
+			"refused":       len(r.Refused),
+			"kept":          len(r.Kept),
 		}
 		if r.err != nil {
 			report["error"] = r.err.Error()

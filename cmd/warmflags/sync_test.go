@@ -38,7 +38,11 @@ func TestSyncWatch(t *testing.T) {
 			assert.Regexp(t, c.first, printed.Text())
 			require.True(t, printed.Scan(), "the segment")
 			require.True(t, said.Scan())
-			assert.Regexp(t, `^\d\d:\d\d:\d\d connected: the table is equal to LaunchDarkly; waiting for changes$`, said.Text())
+			assert.Regexp(
+				t,
+				`^\d\d:\d\d:\d\d connected: the table is equal to LaunchDarkly; waiting for changes$`,
+				said.Text(),
+			)
 			a.ld.Flip("flag-0")
 			require.True(t, printed.Scan())
 			assert.Regexp(t, c.second, printed.Text())

@@ -16,9 +16,10 @@ func tailCommand(target *targetFlags) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "tail --stack name [--prefix environment]",
 		Short: "Show changes as they pass",
-		Long: `Prints each change that the topic announces, with the time since the write to the table, which the stream gives in whole
-seconds. It prints a line when it is connected, and runs until Ctrl-C; then it removes its queue. On AWS, changes of the
-first minute can be missing: a new queue's policy takes that long to apply. Without --prefix it shows all environments.
+		Long: `Prints each change that the topic announces, with the time since the write to the table, which the
+stream gives in whole seconds. It prints a line when it is connected, and runs until Ctrl-C; then it removes its
+queue. On AWS, changes of the first minute can be missing: a new queue's policy takes that long to apply. Without
+--prefix it shows all environments.
 
 With --json, each change is an object on a line of its own: time, prefix, kind, key, version (0: not known), deleted,
 everything (true: any item may have changed), since_write_s.

@@ -25,7 +25,12 @@ func (f *targetFlags) add(root *cobra.Command) {
 	flags.StringVar(&f.stack, "stack", f.getenv("WARMFLAGS_STACK"),
 		"the CloudFormation stack: names table, topic, queues and parameters (WARMFLAGS_STACK)")
 	flags.StringVar(&f.region, "region", "", "the AWS region; default: AWS_REGION, or the profile's")
-	flags.StringVar(&f.table, "table", f.getenv("TABLE_NAME"), "the DynamoDB table, in place of the stack's (TABLE_NAME)")
+	flags.StringVar(
+		&f.table,
+		"table",
+		f.getenv("TABLE_NAME"),
+		"the DynamoDB table, in place of the stack's (TABLE_NAME)",
+	)
 	flags.StringVar(&f.topic, "topic", f.getenv("TOPIC_ARN"),
 		"the ARN of the SNS topic, in place of the stack's (TOPIC_ARN)")
 	flags.BoolVar(&f.json, "json", false, "print JSON")
@@ -77,7 +82,9 @@ func (f *targetFlags) open(ctx context.Context, needs ...need) (*target, error) 
 	if topic, err := arn.Parse(f.topic); err == nil {
 		region = cmp.Or(region, topic.Region)
 	} else if f.topic != "" {
-		return nil, usageError{withHint(errors.New("the topic is not an ARN: "+f.topic), "it is the stack's output TopicArn")}
+		return nil, usageError{
+			withHint(errors.New("the topic is not an ARN: "+f.topic), "it is the stack's output TopicArn"),
+		}
 	}
 	var err error
 	if t.clients, err = f.connect(ctx, region); err != nil {

@@ -35,13 +35,14 @@ func webhookCommand(target *targetFlags) *cobra.Command {
 	send := &cobra.Command{
 		Use:   "send {--stack name | --url url} [--prefix environment]",
 		Short: "Send a signed webhook, as LaunchDarkly does, and explain the answer",
-		Long: `Sends a webhook that is signed as LaunchDarkly signs its own, so that the stack syncs, and prints the answer, how long
-it took and what it means. The URL and the secret's SSM parameter are the stack's. A secret can also be in the
-environment variable ` + secretVariable + `; there is no flag for it, because every user of the machine can read a process's
-arguments. If the parameter has several secrets, the first one signs. --prefix requests a sync of one environment alone.
+		Long: `Sends a webhook that is signed as LaunchDarkly signs its own, so that the stack syncs, and prints the
+answer, how long it took and what it means. The URL and the secret's SSM parameter are the stack's. A secret can also
+be in the environment variable ` + secretVariable + `; there is no flag for it, because every user of the machine can
+read a process's arguments. If the parameter has several secrets, the first one signs. --prefix requests a sync of one
+environment alone.
 
-The signature is the header ` + webhook.SignatureHeader + `: the hex of an HMAC-SHA256 of the body, with the secret as key. Without
-this command, with curl and openssl, whose arguments others can read while it runs:
+The signature is the header ` + webhook.SignatureHeader + `: the hex of an HMAC-SHA256 of the body, with the secret as
+key. Without this command, with curl and openssl, whose arguments others can read while it runs:
 
   URL=$(aws cloudformation describe-stacks --stack-name warmflags \
     --query "Stacks[0].Outputs[?OutputKey=='WebhookUrl'].OutputValue" --output text)
@@ -79,7 +80,10 @@ func (f *webhookFlags) send(cmd *cobra.Command) error {
 	}
 	to := operate.WebhookURL(base, f.prefix)
 	body, err := json.Marshal(map[string]any{ // each is different: SQS drops a request that repeats another one
-		"kind": "flag", "titleVerb": "sent a webhook with warmflags", "date": time.Now().UnixMilli(), "_id": rand.Text(),
+		"kind":      "flag",
+		"titleVerb": "sent a webhook with warmflags",
+		"date":      time.Now().UnixMilli(),
+		"_id":       rand.Text(),
 	})
 	if err != nil {
 		return fmt.Errorf("encode webhook: %w", err)
@@ -113,11 +117,19 @@ func (f *webhookFlags) destination(ctx context.Context) (base, secret string, er
 	}
 	base = cmp.Or(f.url, t.WebhookURL)
 	if base == "" {
-		return "", "", withHint(fmt.Errorf("stack %q has no webhook", f.stack), "its parameter Sync is false; pass --url")
+		return "", "", withHint(
+			fmt.Errorf("stack %q has no webhook", f.stack),
+			"its parameter Sync is false; pass --url",
+		)
 	}
 	if secret == "" {
-		secrets, err := webhook.Parameter(t.parameters, cmp.Or(f.parameter, t.Parameters["WebhookSecretParameter"]))(ctx,
-			true)
+		secrets, err := webhook.Parameter(
+			t.parameters,
+			cmp.Or(f.parameter, t.Parameters["WebhookSecretParameter"]),
+		)(
+			ctx,
+			true,
+		)
 		if err != nil {
 			return "", "", err
 		}

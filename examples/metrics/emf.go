@@ -9,7 +9,8 @@ import (
 	"github.com/warmflags/warmflags"
 )
 
-// Lines prints the numbers to watch as lines that CloudWatch reads as metrics. They are what happened since the last line.
+// Lines prints the numbers to watch as lines that CloudWatch reads as metrics. They are what happened since the last
+// line.
 type Lines struct {
 	Flags *warmflags.Flags
 
@@ -34,7 +35,12 @@ func (l *Lines) Print() error {
 		"_aws": map[string]any{"Timestamp": now.UnixMilli(), "CloudWatchMetrics": []any{map[string]any{
 			"Namespace": "flags", "Dimensions": [][]string{{"FunctionName"}},
 			"Metrics": []map[string]string{
-				{"Name": "StaleServes", "Unit": "Count"}, {"Name": "FailedReads", "Unit": "Count"}, {"Name": "FailedPolls", "Unit": "Count"},
+				{
+					"Name": "StaleServes",
+					"Unit": "Count",
+				},
+				{"Name": "FailedReads", "Unit": "Count"},
+				{"Name": "FailedPolls", "Unit": "Count"},
 			},
 		}}},
 	}

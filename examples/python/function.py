@@ -1,4 +1,4 @@
-"""A Lambda function in Python that evaluates a LaunchDarkly flag with OpenFeature. The layer warmflags-agent answers."""
+"""A Lambda function in Python that evaluates a LaunchDarkly flag with OpenFeature through the layer warmflags-agent."""
 
 import os
 

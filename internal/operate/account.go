@@ -36,7 +36,11 @@ type Account struct {
 type DynamoDB interface {
 	table.API
 	table.Scanner
-	DeleteItem(context.Context, *dynamodb.DeleteItemInput, ...func(*dynamodb.Options)) (*dynamodb.DeleteItemOutput, error)
+	DeleteItem(
+		context.Context,
+		*dynamodb.DeleteItemInput,
+		...func(*dynamodb.Options),
+	) (*dynamodb.DeleteItemOutput, error)
 	DescribeTable(
 		context.Context, *dynamodb.DescribeTableInput, ...func(*dynamodb.Options),
 	) (*dynamodb.DescribeTableOutput, error)

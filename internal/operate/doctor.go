@@ -148,7 +148,9 @@ func newExamination(ctx context.Context, d Doctor) *examination {
 		return flagsync.ParameterKeys(e.ssm, d.Stack.Parameters["SdkKeyParameter"])(ctx, true)
 	})
 	e.requests = sync.OnceValues(func() (map[string]string, error) { return e.queue(ctx, d.Stack.RequestQueueURL) })
-	e.failures = sync.OnceValues(func() (map[string]string, error) { return e.queue(ctx, d.Stack.StreamFailureQueueURL) })
+	e.failures = sync.OnceValues(
+		func() (map[string]string, error) { return e.queue(ctx, d.Stack.StreamFailureQueueURL) },
+	)
 	return e
 }
 

@@ -25,7 +25,8 @@ func (c commands) aws(operation string, args ...string) string {
 // quote quotes a word for a shell, if it needs quotes.
 func quote(word string) string {
 	plain := func(r rune) bool {
-		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || strings.ContainsRune("-_./:=,@%+", r)
+		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' ||
+			strings.ContainsRune("-_./:=,@%+", r)
 	}
 	if word != "" && strings.IndexFunc(word, func(r rune) bool { return !plain(r) }) < 0 {
 		return word
@@ -105,7 +106,13 @@ func (c commands) setTopicPolicy(topic, policy string) string {
 }
 
 func (c commands) setQueuePolicy(url, policy string) string {
-	return c.aws("sqs set-queue-attributes", "--queue-url", url, "--attributes", toJSON(map[string]any{"Policy": policy}))
+	return c.aws(
+		"sqs set-queue-attributes",
+		"--queue-url",
+		url,
+		"--attributes",
+		toJSON(map[string]any{"Policy": policy}),
+	)
 }
 
 func (c commands) stackEvents(stack string) string {

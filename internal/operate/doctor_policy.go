@@ -82,8 +82,8 @@ func (w *words) UnmarshalJSON(text []byte) error {
 	return json.Unmarshal(text, &(*w)[0])
 }
 
-// judgePolicy requires that a policy refuses requests without TLS and allows no principal that is not named. The action is in
-// lower case: IAM ignores case there.
+// judgePolicy requires that a policy refuses requests without TLS and allows no principal that is not named. The action
+// is in lower case: IAM ignores case there.
 func judgePolicy(name, policy, action, fix string) Check {
 	if policy == "" {
 		return problem(name+" has no policy: requests without TLS are not refused", fix)

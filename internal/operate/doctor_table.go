@@ -29,8 +29,10 @@ func judgeTable(t *dynamodbtypes.TableDescription, fixes commands) Check {
 	name, keys := aws.ToString(t.TableName), tableKeys(t)
 	want := []string{layout.AttrNamespace + " (HASH, S)", layout.AttrKey + " (RANGE, S)"}
 	if strings.Join(keys, ", ") != strings.Join(want, ", ") {
-		return problem(fmt.Sprintf("table %q has the keys %q, and a flag table has %q: make another table", name, keys, want),
-			fixes.createTable(name+"-flags"))
+		return problem(
+			fmt.Sprintf("table %q has the keys %q, and a flag table has %q: make another table", name, keys, want),
+			fixes.createTable(name+"-flags"),
+		)
 	}
 	switch t.TableStatus {
 	case dynamodbtypes.TableStatusActive, dynamodbtypes.TableStatusUpdating: // a table that is updated can be used
@@ -77,7 +79,9 @@ func judgeStream(t *dynamodbtypes.TableDescription, fixes commands) Check {
 			specification.StreamViewType),
 			fixes.restartStream(name))
 	}
-	return checkOK(fmt.Sprintf("stream %q is on, with %s", aws.ToString(t.LatestStreamArn), specification.StreamViewType))
+	return checkOK(
+		fmt.Sprintf("stream %q is on, with %s", aws.ToString(t.LatestStreamArn), specification.StreamViewType),
+	)
 }
 
 func (e *examination) checkStreamMapping(ctx context.Context) Check {
@@ -108,7 +112,10 @@ func (e *examination) checkFailureMapping(ctx context.Context) Check {
 	if err != nil {
 		return unknown(fmt.Sprintf("queue %q cannot be described", e.Stack.StreamFailureQueueURL), err)
 	}
-	return e.checkMapping(ctx, queueMapping(e.Stack.Resources["StreamFailureFunction"], queue[attributeARN], failureBatch))
+	return e.checkMapping(
+		ctx,
+		queueMapping(e.Stack.Resources["StreamFailureFunction"], queue[attributeARN], failureBatch),
+	)
 }
 
 // checkMapping finds the mapping among those of its function.

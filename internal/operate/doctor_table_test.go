@@ -41,10 +41,14 @@ func TestDoctorJudgesTheTable(t *testing.T) {
 	never.StreamSpecification = nil
 	other := testFixes.createTable("flags-flags")
 	const on = "aws dynamodb update-table --region eu-west-1 --table-name flags --stream-specification StreamEnabled=true,StreamViewType=NEW_AND_OLD_IMAGES"
-	assert.Equal(t, "aws dynamodb create-table --region eu-west-1 --table-name flags-flags --billing-mode PAY_PER_REQUEST "+
-		"--attribute-definitions AttributeName=namespace,AttributeType=S AttributeName=key,AttributeType=S "+
-		"--key-schema AttributeName=namespace,KeyType=HASH AttributeName=key,KeyType=RANGE "+
-		"--stream-specification StreamEnabled=true,StreamViewType=NEW_AND_OLD_IMAGES", other)
+	assert.Equal(
+		t,
+		"aws dynamodb create-table --region eu-west-1 --table-name flags-flags --billing-mode PAY_PER_REQUEST "+
+			"--attribute-definitions AttributeName=namespace,AttributeType=S AttributeName=key,AttributeType=S "+
+			"--key-schema AttributeName=namespace,KeyType=HASH AttributeName=key,KeyType=RANGE "+
+			"--stream-specification StreamEnabled=true,StreamViewType=NEW_AND_OLD_IMAGES",
+		other,
+	)
 	judge := func(t *dynamodbtypes.TableDescription) Check { return judgeTable(t, testFixes) }
 	assertJudgments(t, []judgment{
 		{"active", judge(flagTable("ACTIVE", "namespace", "key")), CheckOK,
@@ -61,9 +65,14 @@ func TestDoctorJudgesTheTable(t *testing.T) {
 			`stream "arn:stream/2" is on, with NEW_AND_OLD_IMAGES`, ""},
 		{"stream off", judgeStream(off, testFixes), CheckProblem, `the stream of table "flags" is off`, on},
 		{"never a stream", judgeStream(never, testFixes), CheckProblem, "is off", on},
-		{"stream with keys only", judgeStream(keysOnly, testFixes), CheckProblem, "KEYS_ONLY in place of NEW_AND_OLD_IMAGES",
+		{
+			"stream with keys only",
+			judgeStream(keysOnly, testFixes),
+			CheckProblem,
+			"KEYS_ONLY in place of NEW_AND_OLD_IMAGES",
 			"aws dynamodb update-table --region eu-west-1 --table-name flags --stream-specification StreamEnabled=false && " +
-				"aws dynamodb wait table-exists --region eu-west-1 --table-name flags && " + on},
+				"aws dynamodb wait table-exists --region eu-west-1 --table-name flags && " + on,
+		},
 	})
 }
 
@@ -73,13 +82,21 @@ var streamWanted = streamMapping(Stack{Resources: map[string]string{"Streamhandl
 
 func streamFound(change func(*types.EventSourceMappingConfiguration)) []types.EventSourceMappingConfiguration {
 	m := types.EventSourceMappingConfiguration{
-		UUID: aws.String("u1"), EventSourceArn: aws.String("arn:stream/2"), State: aws.String("Enabled"),
+		UUID:                 aws.String("u1"),
+		EventSourceArn:       aws.String("arn:stream/2"),
+		State:                aws.String("Enabled"),
 		LastProcessingResult: aws.String("OK"),
-		BatchSize:            aws.Int32(1000), BisectBatchOnFunctionError: aws.Bool(true), MaximumRetryAttempts: aws.Int32(-1),
-		MaximumRecordAgeInSeconds: aws.Int32(82800),
-		FunctionResponseTypes:     []types.FunctionResponseType{"ReportBatchItemFailures"},
-		DestinationConfig:         &types.DestinationConfig{OnFailure: &types.OnFailure{Destination: aws.String("arn:failures")}},
-		FilterCriteria:            &types.FilterCriteria{Filters: []types.Filter{{Pattern: aws.String(streamFilter)}}},
+		BatchSize: aws.Int32(
+			1000,
+		),
+		BisectBatchOnFunctionError: aws.Bool(true),
+		MaximumRetryAttempts:       aws.Int32(-1),
+		MaximumRecordAgeInSeconds:  aws.Int32(82800),
+		FunctionResponseTypes:      []types.FunctionResponseType{"ReportBatchItemFailures"},
+		DestinationConfig: &types.DestinationConfig{
+			OnFailure: &types.OnFailure{Destination: aws.String("arn:failures")},
+		},
+		FilterCriteria: &types.FilterCriteria{Filters: []types.Filter{{Pattern: aws.String(streamFilter)}}},
 	}
 	if change != nil {
 		change(&m)
@@ -108,10 +125,21 @@ func TestDoctorJudgesTheStreamsMapping(t *testing.T) {
 		{"disabled", judge(func(m *found) { m.State = aws.String("Disabled") }), CheckProblem, "is disabled", update +
 			"--enabled"},
 		{"being enabled", judge(func(m *found) { m.State = aws.String("Enabling") }), CheckUnknown, "is Enabling", ""},
-		{"no filter", judge(func(m *found) { m.FilterCriteria = nil }), CheckProblem, `the filter "" in place of`, update +
-			mappingSettings},
-		{"another filter", judge(func(m *found) { m.FilterCriteria.Filters[0].Pattern = aws.String("{}") }), CheckProblem,
-			`the filter "{}" in place of`, update + mappingSettings},
+		{
+			"no filter",
+			judge(func(m *found) { m.FilterCriteria = nil }),
+			CheckProblem,
+			`the filter "" in place of`,
+			update +
+				mappingSettings,
+		},
+		{
+			"another filter",
+			judge(func(m *found) { m.FilterCriteria.Filters[0].Pattern = aws.String("{}") }),
+			CheckProblem,
+			`the filter "{}" in place of`,
+			update + mappingSettings,
+		},
 		{"no failure destination", judge(func(m *found) { m.DestinationConfig = nil }), CheckProblem,
 			`the failure destination "" in place of "arn:failures"`, update + mappingSettings},
 		{"another batch size", judge(func(m *found) { m.BatchSize = aws.Int32(100) }), CheckProblem,
@@ -145,17 +173,27 @@ func TestDoctorJudgesAQueuesMapping(t *testing.T) {
 		{"none", judge(), CheckProblem, "has no mapping",
 			"aws lambda create-event-source-mapping --region eu-west-1 --function-name fs " +
 				"--event-source-arn arn:requests --batch-size 1 --function-response-types ReportBatchItemFailures"},
-		{"larger batches", judge(larger), CheckProblem, "batch size 10 in place of 1",
-			"aws lambda update-event-source-mapping --region eu-west-1 --uuid u2 --batch-size 1 --function-response-types ReportBatchItemFailures"},
+		{
+			"larger batches",
+			judge(larger),
+			CheckProblem,
+			"batch size 10 in place of 1",
+			"aws lambda update-event-source-mapping --region eu-west-1 --uuid u2 --batch-size 1 --function-response-types ReportBatchItemFailures",
+		},
 	})
 }
 
 func TestDoctorJudgesTheSchedule(t *testing.T) {
 	want := schedule{"s", "g", "rate(5 minutes)", "arn:requests", "arn:aws:iam::1:role/r"}
 	found := func(change func(*scheduler.GetScheduleOutput)) Check {
-		out := &scheduler.GetScheduleOutput{State: schedulertypes.ScheduleStateEnabled,
+		out := &scheduler.GetScheduleOutput{
+			State:              schedulertypes.ScheduleStateEnabled,
 			ScheduleExpression: aws.String("rate(5 minutes)"),
-			Target:             &schedulertypes.Target{Arn: aws.String("arn:requests"), Input: aws.String(scheduleInput)}}
+			Target: &schedulertypes.Target{
+				Arn:   aws.String("arn:requests"),
+				Input: aws.String(scheduleInput),
+			},
+		}
 		change(out)
 		return want.judge(out, testFixes)
 	}
@@ -168,42 +206,102 @@ func TestDoctorJudgesTheSchedule(t *testing.T) {
 			`schedule "s" of group "g" is enabled, at "rate(5 minutes)"`, ""},
 		{"disabled", found(func(o *scheduler.GetScheduleOutput) { o.State = schedulertypes.ScheduleStateDisabled }),
 			CheckProblem, "is disabled", update},
-		{"at another rate", found(func(o *scheduler.GetScheduleOutput) { o.ScheduleExpression = aws.String("rate(1 day)") }),
+		{
+			"at another rate",
+			found(func(o *scheduler.GetScheduleOutput) { o.ScheduleExpression = aws.String("rate(1 day)") }),
 			CheckProblem,
-			`runs at "rate(1 day)", and the stack's parameter SyncSchedule is "rate(5 minutes)"`, update},
+			`runs at "rate(1 day)", and the stack's parameter SyncSchedule is "rate(5 minutes)"`,
+			update,
+		},
 		{"to another queue", found(func(o *scheduler.GetScheduleOutput) { o.Target.Arn = aws.String("arn:other") }),
 			CheckProblem, `to queue "arn:requests"`, update},
 		{"with another request", found(func(o *scheduler.GetScheduleOutput) { o.Target.Input = nil }), CheckProblem,
 			"does not send", update},
-		{"none", want.judge(nil, testFixes), CheckProblem, "does not exist", "aws scheduler create-schedule " + arguments},
+		{
+			"none",
+			want.judge(nil, testFixes),
+			CheckProblem,
+			"does not exist",
+			"aws scheduler create-schedule " + arguments,
+		},
 	})
 }
 
 func TestDoctorJudgesPolicies(t *testing.T) {
 	judge := func(policy string) Check { return judgePolicy("topic", policy, "sns:publish", "fix") }
 	deny := onlyTLS("sns:Publish", "arn:topic")
-	assert.Equal(t, `{"Statement":[{"Action":"sns:Publish","Condition":{"Bool":{"aws:SecureTransport":"false"}},"Effect":"Deny","Principal":"*",`+
-		`"Resource":"arn:topic","Sid":"OnlyTLS"}],"Version":"2012-10-17"}`, deny)
+	assert.Equal(
+		t,
+		`{"Statement":[{"Action":"sns:Publish","Condition":{"Bool":{"aws:SecureTransport":"false"}},"Effect":"Deny","Principal":"*",`+
+			`"Resource":"arn:topic","Sid":"OnlyTLS"}],"Version":"2012-10-17"}`,
+		deny,
+	)
 	more := func(statement string) string { return deny[:14] + statement + "," + deny[14:] }
 	assertJudgments(t, []judgment{
 		{"only TLS", judge(deny), CheckOK, "refuses requests without TLS", ""},
-		{"all actions, in lists", judge(`{"Statement":[{"Effect":"Deny","Principal":{"AWS":["*"]},"Action":["SNS:*"],"Condition":{"Bool":{"aws:SecureTransport":false}}}]}`),
-			CheckOK, "refuses requests without TLS", ""},
-		{"another account too", judge(more(`{"Effect":"Allow","Principal":{"AWS":"arn:aws:iam::1:root"},"Action":"sns:Subscribe"}`)), CheckOK, "refuses", ""},
-		{"SNS's own policy", judge(more(`{"Effect":"Allow","Principal":{"AWS":"*"},"Action":"sns:Publish","Condition":{"StringEquals":{"AWS:SourceOwner":"1"}}}`)),
-			CheckOK, "refuses", ""},
+		{
+			"all actions, in lists",
+			judge(
+				`{"Statement":[{"Effect":"Deny","Principal":{"AWS":["*"]},"Action":["SNS:*"],"Condition":{"Bool":{"aws:SecureTransport":false}}}]}`,
+			),
+			CheckOK,
+			"refuses requests without TLS",
+			"",
+		},
+		{
+			"another account too",
+			judge(more(`{"Effect":"Allow","Principal":{"AWS":"arn:aws:iam::1:root"},"Action":"sns:Subscribe"}`)),
+			CheckOK,
+			"refuses",
+			"",
+		},
+		{
+			"SNS's own policy",
+			judge(
+				more(
+					`{"Effect":"Allow","Principal":{"AWS":"*"},"Action":"sns:Publish","Condition":{"StringEquals":{"AWS:SourceOwner":"1"}}}`,
+				),
+			),
+			CheckOK,
+			"refuses",
+			"",
+		},
 		{"none", judge(""), CheckProblem, "has no policy", "fix"},
 		{"not JSON", judge("{"), CheckUnknown, "cannot be read", ""},
-		{"public", judge(more(`{"Effect":"Allow","Principal":"*","Action":"sns:Publish"}`)), CheckProblem, "allows every principal",
-			"fix"},
-		{"public by a list", judge(more(`{"Effect":"Allow","Principal":{"AWS":["*"]},"Action":"sns:Publish"}`)), CheckProblem,
-			"allows every principal", "fix"},
-		{"another action", judge(onlyTLS("sns:Subscribe", "arn:topic")), CheckProblem, "does not refuse requests without TLS",
-			"fix"},
-		{"no condition", judge(`{"Statement":[{"Effect":"Deny","Principal":"*","Action":"sns:Publish"}]}`), CheckProblem,
-			"does not refuse", "fix"},
+		{
+			"public",
+			judge(more(`{"Effect":"Allow","Principal":"*","Action":"sns:Publish"}`)),
+			CheckProblem,
+			"allows every principal",
+			"fix",
+		},
+		{
+			"public by a list",
+			judge(more(`{"Effect":"Allow","Principal":{"AWS":["*"]},"Action":"sns:Publish"}`)),
+			CheckProblem,
+			"allows every principal",
+			"fix",
+		},
+		{
+			"another action",
+			judge(onlyTLS("sns:Subscribe", "arn:topic")),
+			CheckProblem,
+			"does not refuse requests without TLS",
+			"fix",
+		},
+		{
+			"no condition",
+			judge(`{"Statement":[{"Effect":"Deny","Principal":"*","Action":"sns:Publish"}]}`),
+			CheckProblem,
+			"does not refuse",
+			"fix",
+		},
 	})
-	assert.Equal(t, `aws sqs set-queue-attributes --region eu-west-1 --queue-url https://q --attributes '{"Policy":"{\"a\":1}"}'`, testFixes.setQueuePolicy("https://q", `{"a":1}`))
+	assert.Equal(
+		t,
+		`aws sqs set-queue-attributes --region eu-west-1 --queue-url https://q --attributes '{"Policy":"{\"a\":1}"}'`,
+		testFixes.setQueuePolicy("https://q", `{"a":1}`),
+	)
 }
 
 // Doctor expects what template.yaml sets.

@@ -72,14 +72,24 @@ func TestDoctorJudgesTheStacksStatus(t *testing.T) {
 		{"created", judge("CREATE_COMPLETE"), CheckOK, `stack "flags" is CREATE_COMPLETE`, ""},
 		{"updated", judge("UPDATE_COMPLETE"), CheckOK, "UPDATE_COMPLETE", ""},
 		{"imported", judge("IMPORT_COMPLETE"), CheckOK, "IMPORT_COMPLETE", ""},
-		{"an update that was rolled back", judge("UPDATE_ROLLBACK_COMPLETE"), CheckProblem, "the last deployment failed",
-			events},
+		{
+			"an update that was rolled back",
+			judge("UPDATE_ROLLBACK_COMPLETE"),
+			CheckProblem,
+			"the last deployment failed",
+			events,
+		},
 		{"an update that failed", judge("UPDATE_FAILED"), CheckProblem, "the last deployment failed", events},
 		{"a rollback that failed", judge("UPDATE_ROLLBACK_FAILED"), CheckProblem, "of two versions",
 			"aws cloudformation continue-update-rollback --region eu-west-1 --stack-name flags"},
 		{"an update", judge("UPDATE_IN_PROGRESS"), CheckUnknown, "when the deployment has ended", ""},
-		{"the end of an update", judge("UPDATE_COMPLETE_CLEANUP_IN_PROGRESS"), CheckUnknown, "when the deployment has ended",
-			""},
+		{
+			"the end of an update",
+			judge("UPDATE_COMPLETE_CLEANUP_IN_PROGRESS"),
+			CheckUnknown,
+			"when the deployment has ended",
+			"",
+		},
 	})
 }
 
@@ -92,25 +102,49 @@ func TestDoctorJudgesParameters(t *testing.T) {
 	judge := func(err error) Check { return judgeParameter("/key", err, testFixes.putSecret("/key", "sdk-key.txt")) }
 	assertJudgments(t, []judgment{
 		{"none", judge(wrong(apiError("ParameterNotFound"))), CheckProblem, `parameter "/key" does not exist`, fix},
-		{"malformed", judge(wrong(errors.New("the value has no SDK key"))), CheckProblem, "the value has no SDK key", fix},
-		{"no permission", judge(wrong(apiError("AccessDeniedException"))), CheckUnknown, "AccessDeniedException: no", ""},
+		{
+			"malformed",
+			judge(wrong(errors.New("the value has no SDK key"))),
+			CheckProblem,
+			"the value has no SDK key",
+			fix,
+		},
+		{
+			"no permission",
+			judge(wrong(apiError("AccessDeniedException"))),
+			CheckUnknown,
+			"AccessDeniedException: no",
+			"",
+		},
 		{"throttled", judge(apiError("ThrottlingException")), CheckUnknown, "ThrottlingException: no", ""},
-		{"a secret of Secrets Manager", problem("", testFixes.putSecret("/aws/reference/secretsmanager/ld/key",
-			"sdk-key.txt")), CheckProblem, "",
-			"aws secretsmanager put-secret-value --region eu-west-1 --secret-id ld/key --secret-string file://sdk-key.txt"},
+		{
+			"a secret of Secrets Manager",
+			problem("", testFixes.putSecret("/aws/reference/secretsmanager/ld/key",
+				"sdk-key.txt")),
+			CheckProblem,
+			"",
+			"aws secretsmanager put-secret-value --region eu-west-1 --secret-id ld/key --secret-string file://sdk-key.txt",
+		},
 	})
 }
 
 func TestDoctorJudgesSDKKeys(t *testing.T) {
-	s := Stack{Parameters: map[string]string{"SdkKeyParameter": "/key", "StreamUri": "https://stream.eu.launchdarkly.com"}}
+	s := Stack{
+		Parameters: map[string]string{"SdkKeyParameter": "/key", "StreamUri": "https://stream.eu.launchdarkly.com"},
+	}
 	items := []table.Collection{{Kind: "segments"}, {Kind: "features", Items: make([]table.Item, 2)}}
 	refused := fmt.Errorf("fetch: HTTP status 401: %w", flagsync.ErrUnauthorized)
 	assertJudgments(t, []judgment{
 		{"accepted", judgeKey(items, nil, s, testFixes), CheckOK,
 			"https://stream.eu.launchdarkly.com accepts it and sent 0 segments and 2 features", ""},
 		{"accepted without a URI", judgeKey(items, nil, Stack{}, testFixes), CheckOK, "LaunchDarkly accepts it", ""},
-		{"refused", judgeKey(nil, refused, s, testFixes), CheckProblem, "HTTP status 401: LaunchDarkly refused the SDK key",
-			"aws ssm put-parameter --region eu-west-1 --name /key --type SecureString --overwrite --value file://sdk-key.txt"},
+		{
+			"refused",
+			judgeKey(nil, refused, s, testFixes),
+			CheckProblem,
+			"HTTP status 401: LaunchDarkly refused the SDK key",
+			"aws ssm put-parameter --region eu-west-1 --name /key --type SecureString --overwrite --value file://sdk-key.txt",
+		},
 		{"no answer", judgeKey(nil, errors.New("no answer"), s, testFixes), CheckUnknown, "no answer", ""},
 	})
 }
@@ -129,8 +163,13 @@ func TestDoctorJudgesTheWebhook(t *testing.T) {
 		{"forbidden", judge(403), CheckProblem, "no route", routes},
 		{"limited", judge(429), CheckProblem, "limits requests",
 			"aws apigatewayv2 get-stages --region eu-west-1 --api-id a1"},
-		{"a function that fails", judge(500), CheckProblem, "answers 500 to a request without a signature in place of 401",
-			logs},
+		{
+			"a function that fails",
+			judge(500),
+			CheckProblem,
+			"answers 500 to a request without a signature in place of 401",
+			logs,
+		},
 	})
 }
 

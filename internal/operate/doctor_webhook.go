@@ -48,7 +48,12 @@ func (e *examination) checkSchedule(ctx context.Context) Check {
 		return unknown(fmt.Sprintf("queue %q cannot be described", e.Stack.RequestQueueURL), err)
 	}
 	name, group := e.Stack.Resources["Schedule"], e.Stack.Resources["ScheduleGroup"]
-	want := schedule{name: name, group: group, expression: e.Stack.Parameters["SyncSchedule"], queue: queue[attributeARN]}
+	want := schedule{
+		name:       name,
+		group:      group,
+		expression: e.Stack.Parameters["SyncSchedule"],
+		queue:      queue[attributeARN],
+	}
 	if a, err := arn.Parse(want.queue); err == nil {
 		want.role = arn.ARN{Partition: a.Partition, Service: "iam", AccountID: a.AccountID, Resource: "role/" +
 			e.Stack.Resources["ScheduleRole"]}.String()
@@ -89,6 +94,9 @@ func (s schedule) judge(found *scheduler.GetScheduleOutput, fixes commands) Chec
 func (c commands) putSchedule(operation string, s schedule) string {
 	return c.aws("scheduler "+operation, "--name", s.name, "--group-name", s.group, "--state", "ENABLED",
 		"--schedule-expression", s.expression, "--flexible-time-window", "Mode=OFF", "--target", toJSON(map[string]any{
-			"Arn": s.queue, "RoleArn": s.role, "Input": scheduleInput, "SqsParameters": map[string]any{"MessageGroupId": "all"},
+			"Arn":           s.queue,
+			"RoleArn":       s.role,
+			"Input":         scheduleInput,
+			"SqsParameters": map[string]any{"MessageGroupId": "all"},
 		}))
 }

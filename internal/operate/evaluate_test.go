@@ -65,7 +65,10 @@ func TestEvaluateReadsBigSegments(t *testing.T) {
 	member := table.Key(layout.BigSegmentsUser, base64.StdEncoding.EncodeToString(hash[:]))
 	member["included"] = &types.AttributeValueMemberSS{Value: []string{"big.g2"}}
 	write := func(row table.Row) {
-		_, err := s.cloud.DynamoDB.PutItem(t.Context(), &dynamodb.PutItemInput{TableName: aws.String("flags"), Item: row})
+		_, err := s.cloud.DynamoDB.PutItem(
+			t.Context(),
+			&dynamodb.PutItemInput{TableName: aws.String("flags"), Item: row},
+		)
 		require.NoError(t, err)
 	}
 	write(member)

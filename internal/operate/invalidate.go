@@ -91,7 +91,13 @@ func (i Invalidation) Check(ctx context.Context) error {
 		}
 	}
 	if len(missing) > 0 {
-		return fmt.Errorf("%s of prefix %q and table %q: %w", strings.Join(missing, ", "), e.Prefix, e.Table, ErrUnknownItem)
+		return fmt.Errorf(
+			"%s of prefix %q and table %q: %w",
+			strings.Join(missing, ", "),
+			e.Prefix,
+			e.Table,
+			ErrUnknownItem,
+		)
 	}
 	return nil
 }

@@ -20,7 +20,8 @@ import (
 	"github.com/warmflags/warmflags/journal"
 )
 
-// ProbePrefix is the environment in which [Probe] writes its item: no LaunchDarkly environment's, so no sync touches it.
+// ProbePrefix is the environment in which [Probe] writes its item: no LaunchDarkly environment's, so no sync touches
+// it.
 const ProbePrefix = "warmflags-probe"
 
 const (
@@ -77,8 +78,8 @@ type received struct {
 }
 
 // Probe writes one item under [ProbePrefix], waits until it is announced on the topic and in the journal, and removes
-// it, its journal and its queue, also when ctx ends. The report has the hops that were seen, also next to an error, which
-// wraps [ErrNotSeen] if the item did not arrive. The stack needs a table, a topic and a region.
+// it, its journal and its queue, also when ctx ends. The report has the hops that were seen, also next to an error,
+// which wraps [ErrNotSeen] if the item did not arrive. The stack needs a table, a topic and a region.
 func Probe(ctx context.Context, account Account, stack *Stack) (*ProbeReport, error) {
 	p := &probe{Account: account, stack: stack, key: "probe-" + strings.ToLower(rand.Text()[:8])}
 	p.report = &ProbeReport{Table: stack.Table, Topic: stack.TopicARN, Key: p.key}
@@ -186,7 +187,14 @@ func (p *probe) notSeen(ctx context.Context, where string) error {
 	if cause := context.Cause(ctx); !errors.Is(cause, ErrNotSeen) {
 		return cause
 	}
-	return fmt.Errorf("item %q, written %d times, was not announced %s in %v: %w", p.key, len(p.writes), where, probeTimeout, ErrNotSeen)
+	return fmt.Errorf(
+		"item %q, written %d times, was not announced %s in %v: %w",
+		p.key,
+		len(p.writes),
+		where,
+		probeTimeout,
+		ErrNotSeen,
+	)
 }
 
 // write writes the next version of the item.
@@ -243,8 +251,8 @@ func (p *probe) copies() int {
 
 func (p *probe) hasJournal() bool { return p.copies() > 0 }
 
-// awaitJournal reads the journal until its latest entry of the item says that it exists, or that it was deleted. It uses
-// only fields that do not change.
+// awaitJournal reads the journal until its latest entry of the item says that it exists, or that it was deleted. It
+// uses only fields that do not change.
 func (p *probe) awaitJournal(ctx context.Context, deleted bool) error {
 	ticker := time.NewTicker(journalPoll)
 	defer ticker.Stop()
@@ -271,8 +279,8 @@ func (p *probe) awaitJournal(ctx context.Context, deleted bool) error {
 	}
 }
 
-// remove removes the item, waits until the journal has announced that, because streamhandler would otherwise create the journal again
-// otherwise, and removes the journal.
+// remove removes the item, waits until the journal has announced that, because streamhandler would otherwise create the
+// journal again otherwise, and removes the journal.
 func (p *probe) remove(ctx context.Context) error {
 	if !p.started {
 		return nil
@@ -287,12 +295,18 @@ func (p *probe) remove(ctx context.Context) error {
 		return nil
 	}
 	if p.report.Problem != "" || !p.removalAnnounced(ctx) {
-		p.report.Left = fmt.Sprintf("when the stream goes on, streamhandler writes a journal of prefix %q: a small row that does no harm", ProbePrefix)
+		p.report.Left = fmt.Sprintf(
+			"when the stream goes on, streamhandler writes a journal of prefix %q: a small row that does no harm",
+			ProbePrefix,
+		)
 	}
 	var errs []error
 	for n := range p.copies() {
 		namespace := layout.Namespace(ProbePrefix, layout.MarkerJournal+"/"+p.stack.Region+"/"+strconv.Itoa(n))
-		_, err := p.DynamoDB.DeleteItem(ctx, &dynamodb.DeleteItemInput{TableName: &p.stack.Table, Key: table.Key(namespace, namespace)})
+		_, err := p.DynamoDB.DeleteItem(
+			ctx,
+			&dynamodb.DeleteItemInput{TableName: &p.stack.Table, Key: table.Key(namespace, namespace)},
+		)
 		if err != nil {
 			errs = append(errs, fmt.Errorf("remove journal %q from table %q: %w", namespace, p.stack.Table, err))
 		}

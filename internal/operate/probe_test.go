@@ -40,7 +40,10 @@ func left(t *testing.T, d *deployment.Deployment) (left []string) {
 	queues, err := d.Cloud.SQS.ListQueues(ctx, &sqs.ListQueuesInput{QueueNamePrefix: aws.String("warmflags_")})
 	require.NoError(t, err)
 	left = append(left, queues.QueueUrls...)
-	subscriptions, err := d.Cloud.SNS.ListSubscriptionsByTopic(ctx, &sns.ListSubscriptionsByTopicInput{TopicArn: &d.Stack.TopicARN})
+	subscriptions, err := d.Cloud.SNS.ListSubscriptionsByTopic(
+		ctx,
+		&sns.ListSubscriptionsByTopicInput{TopicArn: &d.Stack.TopicARN},
+	)
 	require.NoError(t, err)
 	for _, s := range subscriptions.Subscriptions {
 		left = append(left, *s.SubscriptionArn)
@@ -55,7 +58,12 @@ func hops(r *operate.ProbeReport) (names []string) {
 	return names
 }
 
-var allHops = []string{"write to the table", "stream to streamhandler, by its clock", "on the topic, since the write", "in the journal, since the write"}
+var allHops = []string{
+	"write to the table",
+	"stream to streamhandler, by its clock",
+	"on the topic, since the write",
+	"in the journal, since the write",
+}
 
 func TestProbeFollowsAnItemAndRemovesIt(t *testing.T) {
 	probed(t, func(t *testing.T, d *deployment.Deployment) {

@@ -54,8 +54,13 @@ func Describe(ctx context.Context, cfg aws.Config, name string) (*Stack, error) 
 		Parameters: map[string]string{}, Resources: map[string]string{},
 	}
 	outputs := map[string]*string{
-		"TableName": &s.Table, "TableStreamArn": &s.TableStreamARN, "TopicArn": &s.TopicARN, "WebhookUrl": &s.WebhookURL,
-		"RequestQueueUrl": &s.RequestQueueURL, "StreamFailureQueueUrl": &s.StreamFailureQueueURL, "LogGroup": &s.LogGroup,
+		"TableName":             &s.Table,
+		"TableStreamArn":        &s.TableStreamARN,
+		"TopicArn":              &s.TopicARN,
+		"WebhookUrl":            &s.WebhookURL,
+		"RequestQueueUrl":       &s.RequestQueueURL,
+		"StreamFailureQueueUrl": &s.StreamFailureQueueURL,
+		"LogGroup":              &s.LogGroup,
 	}
 	for _, o := range found.Outputs {
 		if field := outputs[aws.ToString(o.OutputKey)]; field != nil {

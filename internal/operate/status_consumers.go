@@ -36,8 +36,8 @@ type Consumer struct {
 	// Owner and Heartbeat are of a subscriber.Queue's tags.
 	Owner     string     `json:"owner,omitempty"`
 	Heartbeat *time.Time `json:"heartbeat,omitempty"`
-	// Orphaned says why nothing reads what is delivered: the queue is gone, or its process. Empty: it is read, as far as
-	// is known.
+	// Orphaned says why nothing reads what is delivered: the queue is gone, or its process. Empty: it is read, as far
+	// as is known.
 	Orphaned string `json:"orphaned,omitempty"`
 	// Pending is true if the subscription is not confirmed.
 	Pending bool `json:"pending,omitempty"`
@@ -50,7 +50,10 @@ func (r *reading) consumers(ctx context.Context) error {
 		return err
 	}
 	c := &r.report.Consumers
-	pages := sns.NewListSubscriptionsByTopicPaginator(r.SNS, &sns.ListSubscriptionsByTopicInput{TopicArn: &r.stack.TopicARN})
+	pages := sns.NewListSubscriptionsByTopicPaginator(
+		r.SNS,
+		&sns.ListSubscriptionsByTopicInput{TopicArn: &r.stack.TopicARN},
+	)
 	for pages.HasMorePages() {
 		page, err := pages.NextPage(ctx)
 		if err != nil {

@@ -80,13 +80,19 @@ var alarmResources = []string{
 }
 
 // mappings returns the event source mappings of one of the stack's functions.
-func (r *reading) mappings(ctx context.Context, function string) ([]lambdatypes.EventSourceMappingConfiguration, error) {
+func (r *reading) mappings(
+	ctx context.Context,
+	function string,
+) ([]lambdatypes.EventSourceMappingConfiguration, error) {
 	name := r.stack.Resources[function]
 	if name == "" {
 		return nil, fmt.Errorf("the stack has no %s", function)
 	}
 	var all []lambdatypes.EventSourceMappingConfiguration
-	pages := lambda.NewListEventSourceMappingsPaginator(r.Lambda, &lambda.ListEventSourceMappingsInput{FunctionName: &name})
+	pages := lambda.NewListEventSourceMappingsPaginator(
+		r.Lambda,
+		&lambda.ListEventSourceMappingsInput{FunctionName: &name},
+	)
 	for pages.HasMorePages() {
 		page, err := pages.NextPage(ctx)
 		if err != nil {
@@ -200,7 +206,10 @@ func (r *reading) alarms(ctx context.Context) error {
 		switch alarm.StateValue {
 		case cwtypes.StateValueAlarm:
 			a.Firing = append(a.Firing, Alarm{
-				name, aws.ToString(alarm.AlarmDescription), aws.ToString(alarm.StateReason), alarm.StateUpdatedTimestamp,
+				name,
+				aws.ToString(alarm.AlarmDescription),
+				aws.ToString(alarm.StateReason),
+				alarm.StateUpdatedTimestamp,
 			})
 			evaluated++
 		case cwtypes.StateValueOk:

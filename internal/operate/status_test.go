@@ -95,8 +95,18 @@ func fail(operation string) func(*stack) {
 
 // environmentProblems are those of the table's content.
 var environmentProblems = []changed{
-	{"LaunchDarkly has a change", func(s *stack) { s.ld.Flip("flag-0") }, `environment "production" differs from LaunchDarkly in 1 row`, "warmflags sync"},
-	{"the last sync was long ago", func(s *stack) { s.now = s.now.Add(31 * time.Minute) }, `environment "production" was last synced 31m0s ago`, "FlagsyncFunction"},
+	{
+		"LaunchDarkly has a change",
+		func(s *stack) { s.ld.Flip("flag-0") },
+		`environment "production" differs from LaunchDarkly in 1 row`,
+		"warmflags sync",
+	},
+	{
+		"the last sync was long ago",
+		func(s *stack) { s.now = s.now.Add(31 * time.Minute) },
+		`environment "production" was last synced 31m0s ago`,
+		"FlagsyncFunction",
+	},
 	{"it may be longer ago", func(s *stack) {
 		s.Stack.Parameters["SyncLateSeconds"], s.now = "3600", s.now.Add(31*time.Minute)
 	}, "", ""},
@@ -121,42 +131,88 @@ var environmentProblems = []changed{
 
 // pipelineProblems are those of what surrounds the table.
 var pipelineProblems = []changed{
-	{"the stream's mapping is disabled", disabled("StreamhandlerFunction"),
-		"changes are not published: the event source mapping of the table's stream is Disabled", "update-event-source-mapping --uuid uuid-of-StreamhandlerFunction --enabled"},
+	{
+		"the stream's mapping is disabled",
+		disabled("StreamhandlerFunction"),
+		"changes are not published: the event source mapping of the table's stream is Disabled",
+		"update-event-source-mapping --uuid uuid-of-StreamhandlerFunction --enabled",
+	},
 	{"the stream's mapping is gone", func(s *stack) { s.Mappings["flags-StreamhandlerFunction"] = nil },
 		"changes are not published: StreamhandlerFunction has no event source mapping", "deploy"},
-	{"the mapping is on an old stream", func(s *stack) { s.Mappings["flags-StreamhandlerFunction"][0].EventSourceArn = aws.String("arn:old") },
-		"changes are not published: the event source mapping reads the old stream arn:old", "deploy"},
+	{
+		"the mapping is on an old stream",
+		func(s *stack) { s.Mappings["flags-StreamhandlerFunction"][0].EventSourceArn = aws.String("arn:old") },
+		"changes are not published: the event source mapping reads the old stream arn:old",
+		"deploy",
+	},
 	{"the last batch failed", func(s *stack) {
 		s.Mappings["flags-StreamhandlerFunction"][0].LastProcessingResult = aws.String("PROBLEM: Function call failed")
 	}, "the last changes could not be published: PROBLEM", "log of StreamhandlerFunction"},
-	{"the mappings cannot be read", fail("ListEventSourceMappings"), "it is not known whether changes are published: access denied", ""},
-	{"the sync's mapping is disabled", disabled("FlagsyncFunction"), "nothing handles the sync's requests", "uuid-of-FlagsyncFunction"},
+	{
+		"the mappings cannot be read",
+		fail("ListEventSourceMappings"),
+		"it is not known whether changes are published: access denied",
+		"",
+	},
+	{
+		"the sync's mapping is disabled",
+		disabled("FlagsyncFunction"),
+		"nothing handles the sync's requests",
+		"uuid-of-FlagsyncFunction",
+	},
 	{"the stack only announces", func(s *stack) {
 		disabled("FlagsyncFunction")(s)
 		s.Stack.Parameters["Sync"] = "false"
 	}, "", ""},
 	{"changes expired", func(s *stack) {
-		_, err := s.Cloud.SQS.SendMessage(s.t.Context(), &sqs.SendMessageInput{QueueUrl: &s.Stack.StreamFailureQueueURL, MessageBody: aws.String("{}")})
+		_, err := s.Cloud.SQS.SendMessage(
+			s.t.Context(),
+			&sqs.SendMessageInput{QueueUrl: &s.Stack.StreamFailureQueueURL, MessageBody: aws.String("{}")},
+		)
 		require.NoError(s.t, err)
 	}, "changes expired before they were published: 1 report waiting", "StreamFailureFunction"},
-	{"changes wait", func(s *stack) { s.Lag = []cwtypes.Datapoint{point(s, 1, 5e3), point(s, 0, 90e3)} }, "changes wait 1m30s to be published", "StreamhandlerFunction"},
+	{
+		"changes wait",
+		func(s *stack) { s.Lag = []cwtypes.Datapoint{point(s, 1, 5e3), point(s, 0, 90e3)} },
+		"changes wait 1m30s to be published",
+		"StreamhandlerFunction",
+	},
 	{"changes waited", func(s *stack) { s.Lag = []cwtypes.Datapoint{point(s, 0, 5e3), point(s, 1, 90e3)} }, "", ""},
 	{"an alarm fires", func(s *stack) { s.alarm(cwtypes.StateValueAlarm) }, "alarm FlagsNotSynced fires: late", "docs"},
 	{"an alarm is fine", func(s *stack) { s.alarm(cwtypes.StateValueOk) }, "", ""},
-	{"a consumer's queue is gone", func(s *stack) { s.consumer("warmflags_changes_gone", "") }, "1 consumer queue without a reader", "warmflags reap"},
-	{"a consumer is dead", func(s *stack) { s.consumer("warmflags_changes_dead", "2000-01-01T00:00:00Z") }, "1 consumer queue without a reader", "warmflags reap"},
-	{"a consumer lives", func(s *stack) { s.consumer("warmflags_changes_live", s.now.UTC().Format(time.RFC3339)) }, "", ""},
+	{
+		"a consumer's queue is gone",
+		func(s *stack) { s.consumer("warmflags_changes_gone", "") },
+		"1 consumer queue without a reader",
+		"warmflags reap",
+	},
+	{
+		"a consumer is dead",
+		func(s *stack) { s.consumer("warmflags_changes_dead", "2000-01-01T00:00:00Z") },
+		"1 consumer queue without a reader",
+		"warmflags reap",
+	},
+	{
+		"a consumer lives",
+		func(s *stack) { s.consumer("warmflags_changes_live", s.now.UTC().Format(time.RFC3339)) },
+		"",
+		"",
+	},
 	{"another program's queue", func(s *stack) { s.consumer("orders", "2000-01-01T00:00:00Z") }, "", ""},
 }
 
 func point(s *stack, minutesAgo int, milliseconds float64) cwtypes.Datapoint {
-	return cwtypes.Datapoint{Timestamp: aws.Time(s.now.Add(-time.Duration(minutesAgo) * time.Minute)), Maximum: &milliseconds}
+	return cwtypes.Datapoint{
+		Timestamp: aws.Time(s.now.Add(-time.Duration(minutesAgo) * time.Minute)),
+		Maximum:   &milliseconds,
+	}
 }
 
 func (s *stack) alarm(state cwtypes.StateValue) {
 	s.Stack.Resources["FlagsNotSynced"] = "flags-alarm"
-	s.Alarms = []cwtypes.MetricAlarm{{AlarmName: aws.String("flags-alarm"), AlarmDescription: aws.String("late"), StateValue: state}}
+	s.Alarms = []cwtypes.MetricAlarm{
+		{AlarmName: aws.String("flags-alarm"), AlarmDescription: aws.String("late"), StateValue: state},
+	}
 }
 
 // consumer subscribes a queue, and makes it unless it has no heartbeat.
@@ -164,13 +220,19 @@ func (s *stack) consumer(queue, heartbeat string) {
 	topic := s.Stack.TopicARN
 	arn := "arn:aws:sqs:us-east-1:000000000000:" + queue
 	if heartbeat != "" {
-		_, err := s.Cloud.SQS.CreateQueue(s.t.Context(), &sqs.CreateQueueInput{QueueName: &queue, Tags: map[string]string{
-			subscriber.TagTopic: topic, subscriber.TagOwner: "host/1", subscriber.TagHeartbeat: heartbeat,
-		}})
+		_, err := s.Cloud.SQS.CreateQueue(
+			s.t.Context(),
+			&sqs.CreateQueueInput{QueueName: &queue, Tags: map[string]string{
+				subscriber.TagTopic: topic, subscriber.TagOwner: "host/1", subscriber.TagHeartbeat: heartbeat,
+			}},
+		)
 		require.NoError(s.t, err)
 	}
-	_, err := s.Cloud.SNS.Subscribe(s.t.Context(), &sns.SubscribeInput{TopicArn: &topic, Protocol: aws.String("sqs"), Endpoint: &arn,
-		Attributes: map[string]string{"RawMessageDelivery": "true"}})
+	_, err := s.Cloud.SNS.Subscribe(
+		s.t.Context(),
+		&sns.SubscribeInput{TopicArn: &topic, Protocol: aws.String("sqs"), Endpoint: &arn,
+			Attributes: map[string]string{"RawMessageDelivery": "true"}},
+	)
 	require.NoError(s.t, err)
 }
 
@@ -212,7 +274,10 @@ func TestStatusShowsWhatIsHeld(t *testing.T) {
 	for i := range 15 { // more than the payload may remove
 		row := table.Key("production:features", "old-"+string(rune('a'+i)))
 		row["version"], row["item"] = table.Number(1), table.Text(`{"key":"old","version":1}`)
-		_, err := s.Cloud.DynamoDB.PutItem(t.Context(), &dynamodb.PutItemInput{TableName: aws.String("flags"), Item: row})
+		_, err := s.Cloud.DynamoDB.PutItem(
+			t.Context(),
+			&dynamodb.PutItemInput{TableName: aws.String("flags"), Item: row},
+		)
 		require.NoError(t, err)
 	}
 	r := s.status()
@@ -232,11 +297,19 @@ func TestStatusShowsTheRestOfWhatCannotBeRead(t *testing.T) {
 		r := s.status()
 		assert.Equal(t, []string{part}, r.NotKnown)
 		assert.True(t, r.OK)
-		assert.Equal(t, "OK: the table is equal to LaunchDarkly, and changes are published; not known: 1 of the parts below", r.Verdict)
+		assert.Equal(
+			t,
+			"OK: the table is equal to LaunchDarkly, and changes are published; not known: 1 of the parts below",
+			r.Verdict,
+		)
 	}
 	s := newStack(t)
 	s.alarm(cwtypes.StateValueInsufficientData)
-	assert.Equal(t, []string{"alarms: CloudWatch has not evaluated 1 of 1 alarms (INSUFFICIENT_DATA)"}, s.status().NotKnown)
+	assert.Equal(
+		t,
+		[]string{"alarms: CloudWatch has not evaluated 1 of 1 alarms (INSUFFICIENT_DATA)"},
+		s.status().NotKnown,
+	)
 }
 
 // A report is read while the environment's rows are there or not: nothing is written.

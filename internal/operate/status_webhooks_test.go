@@ -29,12 +29,14 @@ type functions struct {
 // logger names time and message as lambdacontext.NewLogger does.
 func (f *functions) logger() *slog.Logger {
 	names := map[string]string{slog.TimeKey: "timestamp", slog.MessageKey: "message"}
-	return slog.New(slog.NewJSONHandler(&f.lines, &slog.HandlerOptions{ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
-		if name := names[a.Key]; name != "" {
-			a.Key = name
-		}
-		return a
-	}}))
+	return slog.New(
+		slog.NewJSONHandler(&f.lines, &slog.HandlerOptions{ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
+			if name := names[a.Key]; name != "" {
+				a.Key = name
+			}
+			return a
+		}}),
+	)
 }
 
 // webhook sends one, signed with a secret, for an environment; empty: all.
@@ -42,10 +44,21 @@ func (f *functions) webhook(secret, prefix string) {
 	secrets := func(context.Context, bool) ([]string, error) { return []string{"right"}, nil }
 	mac := hmac.New(sha256.New, []byte(secret))
 	mac.Write([]byte("{}"))
-	e := events.APIGatewayV2HTTPRequest{Body: "{}", Headers: map[string]string{"x-ld-signature": hex.EncodeToString(mac.Sum(nil))}}
+	e := events.APIGatewayV2HTTPRequest{
+		Body:    "{}",
+		Headers: map[string]string{"x-ld-signature": hex.EncodeToString(mac.Sum(nil))},
+	}
 	e.PathParameters = map[string]string{"proxy": prefix}
 	e.RequestContext.HTTP.Method = http.MethodPost
-	_, err := webhook.New(f.Stack.RequestQueueURL, secrets, f.Cloud.SQS, webhook.Logger(f.logger())).Handle(f.t.Context(), e)
+	_, err := webhook.New(
+		f.Stack.RequestQueueURL,
+		secrets,
+		f.Cloud.SQS,
+		webhook.Logger(f.logger()),
+	).Handle(
+		f.t.Context(),
+		e,
+	)
 	require.NoError(f.t, err)
 	f.keep()
 }

@@ -20,7 +20,8 @@ type Passing struct {
 	Deleted bool      `json:"deleted"`
 	// Everything is true if any item may have changed; then there is no kind and no key.
 	Everything bool `json:"everything"`
-	// SinceWrite is the number of seconds since the write, whose time the stream gives in whole seconds; nil: not known.
+	// SinceWrite is the number of seconds since the write, whose time the stream gives in whole seconds; nil: not
+	// known.
 	SinceWrite *float64 `json:"since_write_s"`
 }
 
@@ -28,8 +29,8 @@ type Passing struct {
 type TailOptions struct {
 	// Prefix selects an environment; nil: all.
 	Prefix *string
-	// Connected is called when the queue is subscribed, and again when it was lost and made again: then changes may have
-	// been missed.
+	// Connected is called when the queue is subscribed, and again when it was lost and made again: then changes may
+	// have been missed.
 	Connected func(again bool)
 	// Changed is called for each change.
 	Changed func(Passing)
@@ -37,8 +38,8 @@ type TailOptions struct {
 	Warned func(text string)
 }
 
-// Tail reports the changes that the topic announces, until ctx ends: then it removes its queue, and returns what could not
-// be removed. It returns an error if it cannot subscribe.
+// Tail reports the changes that the topic announces, until ctx ends: then it removes its queue, and returns what could
+// not be removed. It returns an error if it cannot subscribe.
 func Tail(ctx context.Context, account Account, topicARN string, o TailOptions) error {
 	return listen(ctx, account, topicARN, "warmflags tail", listener{
 		connected: o.Connected, warned: o.Warned,
@@ -60,7 +61,14 @@ func passing(m change.Message, now time.Time) []Passing {
 	}
 	all := make([]Passing, 0, len(m.Changes))
 	for _, c := range m.Changes {
-		p := Passing{Time: now.UTC(), Prefix: m.Prefix, Kind: c.Kind, Key: c.Key, Version: c.Version, Deleted: c.Deleted}
+		p := Passing{
+			Time:    now.UTC(),
+			Prefix:  m.Prefix,
+			Kind:    c.Kind,
+			Key:     c.Key,
+			Version: c.Version,
+			Deleted: c.Deleted,
+		}
 		if !c.Time.IsZero() {
 			since := max(now.Sub(c.Time), 0).Seconds()
 			p.SinceWrite = &since

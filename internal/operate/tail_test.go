@@ -62,7 +62,10 @@ func rows(t *testing.T, d *deployment.Deployment) int {
 func put(t *testing.T, d *deployment.Deployment, namespace, key string) {
 	row := table.Key(namespace, key)
 	row["version"], row["item"] = table.Number(7), table.Text(`{"key":"`+key+`","version":7}`)
-	_, err := d.Cloud.DynamoDB.PutItem(context.Background(), &dynamodb.PutItemInput{TableName: aws.String("flags"), Item: row})
+	_, err := d.Cloud.DynamoDB.PutItem(
+		context.Background(),
+		&dynamodb.PutItemInput{TableName: aws.String("flags"), Item: row},
+	)
 	require.NoError(t, err)
 	time.Sleep(time.Second) // in the bubble: until it has passed
 	synctest.Wait()

@@ -73,7 +73,10 @@ func (r *Report) judgeStream() {
 	case s.NotKnown != "":
 		r.problem("it is not known whether changes are published: "+s.NotKnown, "")
 	case s.ID == "":
-		r.problem("changes are not published: StreamhandlerFunction has no event source mapping", "deploy the stack again")
+		r.problem(
+			"changes are not published: StreamhandlerFunction has no event source mapping",
+			"deploy the stack again",
+		)
 	case !s.enabled():
 		r.problem("changes are not published: the event source mapping of the table's stream is "+s.State, s.enable())
 	case s.Current == "":
@@ -110,14 +113,20 @@ func (r *Report) judgeSync(e *Environment) {
 	case s.NotKnown != "":
 		r.problem("it is not known when "+name+" was synced: "+s.NotKnown, "")
 	case e.Differences.KeyRefused:
-		r.problem("LaunchDarkly refuses the SDK key of "+name, "put the environment's SDK key into the parameter; run: warmflags doctor")
+		r.problem(
+			"LaunchDarkly refuses the SDK key of "+name,
+			"put the environment's SDK key into the parameter; run: warmflags doctor",
+		)
 	case !e.HasKey && s.Synced != nil && r.Environments.KeysNotKnown == "" && !r.Stack.onlyAnnounces():
 		r.problem(name+" is no longer synced: there is no SDK key for it",
 			"add the key to the parameter, or remove the environment's rows from the table")
 	case e.HasKey && s.Synced == nil:
 		r.problem(name+" was never synced", "run: warmflags sync; read the log of FlagsyncFunction")
 	case s.Late && e.HasKey:
-		r.problem(fmt.Sprintf("%s was last synced %v ago", name, seconds(s.Age)), "read the log of FlagsyncFunction; run: warmflags doctor")
+		r.problem(
+			fmt.Sprintf("%s was last synced %v ago", name, seconds(s.Age)),
+			"read the log of FlagsyncFunction; run: warmflags doctor",
+		)
 	}
 }
 
@@ -144,7 +153,10 @@ func (r *Report) judgeDifferences(e *Environment) {
 			"if LaunchDarkly is right, run: warmflags sync --force")
 	}
 	if d.Refused > 0 {
-		r.problem(count(d.Refused, "item")+" of "+name+" refused: DynamoDB cannot hold it", "run: warmflags sync --dry-run")
+		r.problem(
+			count(d.Refused, "item")+" of "+name+" refused: DynamoDB cannot hold it",
+			"run: warmflags sync --dry-run",
+		)
 	}
 }
 
@@ -178,8 +190,10 @@ func (r *Report) judgeWebhooks() {
 	}
 	for _, u := range w.UnknownEnvironments {
 		if !r.hasKey(u.Prefix) {
-			r.problem(fmt.Sprintf("%s for environment %q, which has no SDK key", count(u.Webhooks, "webhook"), u.Prefix),
-				"correct the end of the webhook's URL in LaunchDarkly, or add the key to the parameter")
+			r.problem(
+				fmt.Sprintf("%s for environment %q, which has no SDK key", count(u.Webhooks, "webhook"), u.Prefix),
+				"correct the end of the webhook's URL in LaunchDarkly, or add the key to the parameter",
+			)
 		}
 	}
 }

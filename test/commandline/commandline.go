@@ -45,9 +45,9 @@ func Build(t *testing.T, root string) (folder string) {
 // ends. The scripts have these commands besides testscript's:
 //
 //	warmflags ...                      runs the program
-//	eventually PATTERN warmflags ...   repeats the command until its standard output matches, and fails when it never does
+//	eventually PATTERN warmflags ...   repeats the command until its standard output matches
 //	exit N                             fails unless the last run ended with exit code N
-//	prints FILE                        compares what the last run printed with a file of the script, as package console compares
+//	prints FILE                        compares the output of the last run with a file of the script, as package console does
 //	flip KEY                           changes a flag in LaunchDarkly, which sends a webhook
 func (s Stack) Scripts(t *testing.T) {
 	t.Helper()

@@ -16,9 +16,10 @@ import (
 	"github.com/warmflags/warmflags/internal/proof/console"
 )
 
-// Page runs the commands in the console blocks of a page of docs/, in their order and in one session, and compares what they
-// print with the page, as package console compares. The directive "flip KEY" changes a flag in LaunchDarkly, which sends a
-// webhook. A command that only reads is repeated until it prints what the page shows, because a change takes a moment.
+// Page runs the commands in the console blocks of a page of docs/, in their order and in one session, and compares what
+// they print with the page, as package console compares. The directive "flip KEY" changes a flag in LaunchDarkly, which
+// sends a webhook. A command that only reads is repeated until it prints what the page shows, because a change takes a
+// moment.
 func (s Stack) Page(t *testing.T, name string) {
 	t.Helper()
 	file := filepath.Join(s.Root, "docs", name)
@@ -39,7 +40,14 @@ func (s Stack) Page(t *testing.T, name string) {
 		if console.Normalize(outputs[i]) == console.Normalize(step.Output) {
 			outputs[i] = step.Output
 		} else if !*update {
-			assert.Equal(t, console.Normalize(step.Output), console.Normalize(outputs[i]), "%s prints:\n%s", step.Command, outputs[i])
+			assert.Equal(
+				t,
+				console.Normalize(step.Output),
+				console.Normalize(outputs[i]),
+				"%s prints:\n%s",
+				step.Command,
+				outputs[i],
+			)
 		}
 	}
 	if *update {
@@ -91,7 +99,8 @@ func (s session) until(t *testing.T, step console.Step) string {
 	}
 }
 
-// run runs a command, whatever its exit code is, and returns what it prints on standard output and then on standard error.
+// run runs a command, whatever its exit code is, and returns what it prints on standard output and then on standard
+// error.
 func (s session) run(t *testing.T, text string) string {
 	t.Helper()
 	const script = `[ ! -f "$0" ] || . "$0"

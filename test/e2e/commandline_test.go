@@ -20,16 +20,23 @@ import (
 	"github.com/warmflags/warmflags/test/emulator"
 )
 
-// commandLine runs docs/operating.md, its policy and the command's specifications against a new stack. The programs reach AWS
-// through the gate, because the queues and the topic refuse requests without TLS; as an HTTP proxy, the gate is also
-// what knows the webhook's host name.
+// commandLine runs docs/operating.md, its policy and the command's specifications against a new stack. The programs
+// reach AWS through the gate, because the queues and the topic refuse requests without TLS; as an HTTP proxy, the gate
+// is also what knows the webhook's host name.
 func commandLine(t *testing.T, e *environment) {
 	python := filepath.Join(emulator.Home(), "venv", "bin") // has the AWS CLI
 	stack := commandline.Stack{
 		Root: root(),
-		Env: append(world.cloud.Environment(), "AWS_ENDPOINT_URL="+world.gate.server.URL, "HTTP_PROXY="+world.gate.server.URL,
-			"http_proxy="+world.gate.server.URL, "STREAM="+e.URL(), "LD_SDK_KEY="+sdkKey, "WARMFLAGS_STACK="+stackName,
-			"PATH="+python+string(os.PathListSeparator)+os.Getenv("PATH")),
+		Env: append(
+			world.cloud.Environment(),
+			"AWS_ENDPOINT_URL="+world.gate.server.URL,
+			"HTTP_PROXY="+world.gate.server.URL,
+			"http_proxy="+world.gate.server.URL,
+			"STREAM="+e.URL(),
+			"LD_SDK_KEY="+sdkKey,
+			"WARMFLAGS_STACK="+stackName,
+			"PATH="+python+string(os.PathListSeparator)+os.Getenv("PATH"),
+		),
 		Flip:     func(key string) { e.flipKey(t, key) },
 		Patience: patience,
 	}
@@ -53,8 +60,12 @@ func policyIsEnough(t *testing.T, env []string) {
 			}, nil))
 		}).Value
 		command := exec.CommandContext(t.Context(), program, args...)
-		command.Env = append(slices.Clone(env), "AWS_ACCESS_KEY_ID="+c.AccessKeyID, "AWS_SECRET_ACCESS_KEY="+c.SecretAccessKey,
-			"AWS_SESSION_TOKEN="+c.SessionToken)
+		command.Env = append(
+			slices.Clone(env),
+			"AWS_ACCESS_KEY_ID="+c.AccessKeyID,
+			"AWS_SECRET_ACCESS_KEY="+c.SecretAccessKey,
+			"AWS_SESSION_TOKEN="+c.SessionToken,
+		)
 		out, err := command.CombinedOutput()
 		return string(out), err
 	}

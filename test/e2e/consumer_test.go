@@ -30,9 +30,9 @@ import (
 	"github.com/warmflags/warmflags/subscriber"
 )
 
-// patience is how long a change may take from LaunchDarkly to every client, retries after failures included. The longest is
-// the first sync: the schedule's, within a minute. A request that was lost in a killed sync would be redelivered after 130 s.
-// It is long because machines pause; only a test that fails waits that long.
+// patience is how long a change may take from LaunchDarkly to every client, retries after failures included. The
+// longest is the first sync: the schedule's, within a minute. A request that was lost in a killed sync would be
+// redelivered after 130 s. It is long because machines pause; only a test that fails waits that long.
 const patience = 5 * time.Minute
 
 // consumer is a service in daemon mode, with a cache for an hour: only a message makes it look again.
@@ -43,9 +43,9 @@ type consumer struct {
 	change.Sink
 }
 
-// startConsumers starts services with a queue each, and waits until they can miss nothing, and have invalidated everything for
-// the last time because they began: a minute and more, after which only messages bring what changes. What it also returns stops them,
-// which needs the stack's policies.
+// startConsumers starts services with a queue each, and waits until they can miss nothing, and have invalidated
+// everything for the last time because they began: a minute and more, after which only messages bring what changes.
+// What it also returns stops them, which needs the stack's policies.
 func startConsumers(t *testing.T, stack map[string]string, prefix string, n int) (consumers []*consumer, stop func()) {
 	t.Helper()
 	config := clientConfig(t, stack)
@@ -55,8 +55,12 @@ func startConsumers(t *testing.T, stack map[string]string, prefix string, n int)
 	t.Cleanup(stop)
 	consumers = make([]*consumer, n)
 	for i := range consumers {
-		store := cachedstore.New(dynamostore.DataStore(stack["TableName"]).Prefix(prefix).Client(dynamodb.NewFromConfig(config)),
-			cachedstore.TTL(time.Hour), cachedstore.Preload(), cachedstore.ReadLimit(patience))
+		store := cachedstore.New(
+			dynamostore.DataStore(stack["TableName"]).Prefix(prefix).Client(dynamodb.NewFromConfig(config)),
+			cachedstore.TTL(time.Hour),
+			cachedstore.Preload(),
+			cachedstore.ReadLimit(patience),
+		)
 		client, err := ld.MakeCustomClient("sdk-key", ld.Config{
 			DataStore: store, DataSource: ldcomponents.ExternalUpdatesOnly(), Events: ldcomponents.NoEvents(),
 			DiagnosticOptOut: true, Logging: ldcomponents.Logging().MinLevel(ldlog.None),
@@ -81,7 +85,16 @@ func clientConfig(t *testing.T, stack map[string]string) aws.Config {
 	config := world.gate.config()
 	config.Credentials = assumedRole(t, func(role string) {
 		for _, policy := range []string{"ReaderPolicyArn", "SubscriberPolicyArn"} {
-			require.NoError(t, boto(t.Context(), "iam", "attach_role_policy", map[string]any{"RoleName": role, "PolicyArn": stack[policy]}, nil))
+			require.NoError(
+				t,
+				boto(
+					t.Context(),
+					"iam",
+					"attach_role_policy",
+					map[string]any{"RoleName": role, "PolicyArn": stack[policy]},
+					nil,
+				),
+			)
 		}
 	})
 	return config
@@ -100,7 +113,16 @@ func assumedRole(t *testing.T, permit func(role string)) credentials.StaticCrede
 	var session struct {
 		Credentials struct{ AccessKeyId, SecretAccessKey, SessionToken string } //nolint:revive // AWS's names
 	}
-	require.NoError(t, boto(t.Context(), "sts", "assume_role", map[string]any{"RoleArn": made.Role.Arn, "RoleSessionName": name}, &session))
+	require.NoError(
+		t,
+		boto(
+			t.Context(),
+			"sts",
+			"assume_role",
+			map[string]any{"RoleArn": made.Role.Arn, "RoleSessionName": name},
+			&session,
+		),
+	)
 	c := session.Credentials
 	return credentials.NewStaticCredentialsProvider(c.AccessKeyId, c.SecretAccessKey, c.SessionToken)
 }
@@ -127,8 +149,8 @@ func (c *consumer) ring() {
 	}
 }
 
-// await waits until it is so. It looks after each delivery, and now and then, as a read of the table may have failed; but with
-// its TTL the cache reads again only what was invalidated.
+// await waits until it is so. It looks after each delivery, and now and then, as a read of the table may have failed;
+// but with its TTL the cache reads again only what was invalidated.
 func (c *consumer) await(t *testing.T, what string, so func() bool) {
 	t.Helper()
 	late := time.After(patience)
@@ -153,7 +175,11 @@ func requireSeen(t *testing.T, consumers []*consumer, versions map[string]int) {
 	t.Helper()
 	for i, c := range consumers {
 		for flag, version := range versions {
-			c.await(t, fmt.Sprintf("consumer %d sees %s at version %d", i, flag, version), func() bool { return c.version(flag) >= version })
+			c.await(
+				t,
+				fmt.Sprintf("consumer %d sees %s at version %d", i, flag, version),
+				func() bool { return c.version(flag) >= version },
+			)
 		}
 	}
 }

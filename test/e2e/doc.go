@@ -1,6 +1,7 @@
-// Package e2e deploys the unchanged template.yaml with the SAM CLI on MiniStack, and looks at it from outside: webhooks in,
-// what clients evaluate out. The functions are the real binaries, in processes that MiniStack starts as Lambda does, under
-// the roles of the template, whose policies MiniStack evaluates. LaunchDarkly is internal/launchdarkly. `make e2e` runs it.
+// Package e2e deploys the unchanged template.yaml with the SAM CLI on MiniStack, and looks at it from outside: webhooks
+// in, what clients evaluate out. The functions are the real binaries, in processes that MiniStack starts as Lambda
+// does, under the roles of the template, whose policies MiniStack evaluates. LaunchDarkly is internal/launchdarkly.
+// `make e2e` runs it.
 //
 // MiniStack runs with some things corrected, which test/emulator/corrected.py lists.
 //

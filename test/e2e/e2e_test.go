@@ -36,7 +36,12 @@ import (
 func TestStack(t *testing.T) {
 	flags := launchdarkly.Start(sdkKey, 50, 3)
 	t.Cleanup(flags.Close)
-	parameters := []string{"StreamUri=" + flags.URL(), "SyncSchedule=rate(1 minute)", "AlarmEmail=oncall@example.com", "TableDeletionProtection=true"}
+	parameters := []string{
+		"StreamUri=" + flags.URL(),
+		"SyncSchedule=rate(1 minute)",
+		"AlarmEmail=oncall@example.com",
+		"TableDeletionProtection=true",
+	}
 	stack := deploy(t, stackName, parameters...)
 	e := &environment{flags, webhookProxy(t, stack["WebhookUrl"])}
 	t.Cleanup(func() { world.gate.inTheWay(nil, nil) })
@@ -56,25 +61,47 @@ func TestStack(t *testing.T) {
 		require.NoError(t, response.Body.Close())
 		assert.Equal(t, http.StatusUnauthorized, response.StatusCode)
 		requireSeen(t, consumers, e.flip(t, 5))
-		assert.LessOrEqual(t, flags.Streams(), syncs+2, "this flip's sync, and perhaps the schedule's") // each sync is a stream
+		assert.LessOrEqual(
+			t,
+			flags.Streams(),
+			syncs+2,
+			"this flip's sync, and perhaps the schedule's",
+		) // each sync is a stream
 	})
 	t.Run("without TLS, queue and topic refuse even the account's root", func(t *testing.T) {
 		_, err := sqs.NewFromConfig(world.cloud.Config()).SendMessage(t.Context(), &sqs.SendMessageInput{
-			QueueUrl: aws.String(stack["RequestQueueUrl"]), MessageBody: aws.String("plain"), MessageGroupId: aws.String("all"),
+			QueueUrl: aws.String(
+				stack["RequestQueueUrl"],
+			),
+			MessageBody:    aws.String("plain"),
+			MessageGroupId: aws.String("all"),
 		})
 		require.ErrorContains(t, err, "AccessDenied")
-		err = boto(t.Context(), "sns", "publish", map[string]any{"TopicArn": stack["TopicArn"], "Message": "plain"}, nil)
+		err = boto(
+			t.Context(),
+			"sns",
+			"publish",
+			map[string]any{"TopicArn": stack["TopicArn"], "Message": "plain"},
+			nil,
+		)
 		require.ErrorContains(t, err, "AuthorizationError")
 	})
 	t.Run("the topic refuses for a while", func(t *testing.T) { topicRefuses(t, e, consumers) })
 	t.Run("streamhandler is killed in mid-batch", func(t *testing.T) { killed(t, e, consumers) })
 	t.Run("LaunchDarkly cannot be read for a while", func(t *testing.T) { tableRefuses(t, e, consumers) })
 	t.Run("a poison record", func(t *testing.T) { poison(t, e, consumers, stack["TableName"]) })
-	t.Run("records that expired unpublished", func(t *testing.T) { expired(t, consumers, stack["StreamFailureQueueUrl"]) })
+	t.Run(
+		"records that expired unpublished",
+		func(t *testing.T) { expired(t, consumers, stack["StreamFailureQueueUrl"]) },
+	)
 	t.Run("an update while flags flip", func(t *testing.T) { update(t, e, consumers, parameters) })
 	t.Run("warmflags status --probe follows a change through the stack", measure)
 	t.Run("nothing is left over", func(t *testing.T) {
-		assert.Equal(t, []int{0, 0}, []int{waiting(t, stack["RequestQueueUrl"]), waiting(t, stack["StreamFailureQueueUrl"])})
+		assert.Equal(
+			t,
+			[]int{0, 0},
+			[]int{waiting(t, stack["RequestQueueUrl"]), waiting(t, stack["StreamFailureQueueUrl"])},
+		)
 	})
 	t.Run("each function made the calls of sam/calls.json", checkCalls)
 	t.Run("deletion keeps the table", func(t *testing.T) {
@@ -88,8 +115,8 @@ func publishes(c call) bool {
 	return c.action == "sns:Publish" && strings.Contains(c.function, "StreamhandlerFunction")
 }
 
-// topicRefuses has SNS answer that something is broken inside, so that all of the SDK's own attempts fail as well, and then
-// that the function may not publish, as during a deployment of its role.
+// topicRefuses has SNS answer that something is broken inside, so that all of the SDK's own attempts fail as well, and
+// then that the function may not publish, as during a deployment of its role.
 func topicRefuses(t *testing.T, e *environment, consumers []*consumer) {
 	var refused atomic.Int64
 	enough := make(chan struct{})
@@ -148,7 +175,8 @@ func killed(t *testing.T, e *environment, consumers []*consumer) {
 func tableRefuses(t *testing.T, e *environment, consumers []*consumer) {
 	var refused atomic.Int64
 	world.gate.inTheWay(func(c call) int {
-		if strings.HasPrefix(c.action, "dynamodb:") && strings.Contains(c.function, "FlagsyncFunction") && refused.Add(1) <= 2 {
+		if strings.HasPrefix(c.action, "dynamodb:") && strings.Contains(c.function, "FlagsyncFunction") &&
+			refused.Add(1) <= 2 {
 			return http.StatusForbidden
 		}
 		return 0
@@ -180,9 +208,15 @@ func expired(t *testing.T, consumers []*consumer, queueURL string) {
 	for i, c := range consumers {
 		before[i] = c.all.Load()
 	}
-	_, err := sqs.NewFromConfig(world.gate.config()).SendMessage(t.Context(), &sqs.SendMessageInput{QueueUrl: &queueURL, MessageBody: aws.String(
-		`{"version":"1.0","requestContext":{"condition":"RecordAgeExpired"},"DDBStreamBatchInfo":{"shardId":"shardId-1",` +
-			`"startSequenceNumber":"1","endSequenceNumber":"9","batchSize":9}}`)})
+	_, err := sqs.NewFromConfig(
+		world.gate.config(),
+	).SendMessage(
+		t.Context(),
+		&sqs.SendMessageInput{QueueUrl: &queueURL, MessageBody: aws.String(
+			`{"version":"1.0","requestContext":{"condition":"RecordAgeExpired"},"DDBStreamBatchInfo":{"shardId":"shardId-1",` +
+				`"startSequenceNumber":"1","endSequenceNumber":"9","batchSize":9}}`,
+		)},
+	)
 	require.NoError(t, err)
 	for i, c := range consumers {
 		c.await(t, "receive that anything may have changed", func() bool { return c.all.Load() > before[i] })
@@ -217,7 +251,17 @@ func update(t *testing.T, e *environment, consumers []*consumer, parameters []st
 
 // measure has the command line follow one change through the stack.
 func measure(t *testing.T) {
-	command := exec.CommandContext(t.Context(), "go", "run", "./cmd/warmflags", "status", "--stack", stackName, "--probe", "--json")
+	command := exec.CommandContext(
+		t.Context(),
+		"go",
+		"run",
+		"./cmd/warmflags",
+		"status",
+		"--stack",
+		stackName,
+		"--probe",
+		"--json",
+	)
 	command.Dir = root()
 	command.Env = append(append(os.Environ(), world.cloud.Environment()...), "AWS_ENDPOINT_URL="+world.gate.server.URL)
 	var problems bytes.Buffer
@@ -228,7 +272,12 @@ func measure(t *testing.T) {
 	require.NoError(t, json.Unmarshal(said, &report), string(said))
 	assert.Len(t, report.Hops, 4)
 	assert.True(t, report.Removed)
-	rows, err := dynamodb.NewFromConfig(world.gate.config()).Scan(t.Context(), &dynamodb.ScanInput{TableName: &report.Table})
+	rows, err := dynamodb.NewFromConfig(
+		world.gate.config(),
+	).Scan(
+		t.Context(),
+		&dynamodb.ScanInput{TableName: &report.Table},
+	)
 	require.NoError(t, err)
 	for _, row := range rows.Items {
 		assert.NotContains(t, row["namespace"].(*types.AttributeValueMemberS).Value, operate.ProbePrefix)
@@ -243,7 +292,10 @@ func waiting(t *testing.T, queueURL string) int {
 	t.Helper()
 	client := sqs.NewFromConfig(world.gate.config())
 	for late := time.After(patience); ; {
-		out, err := client.GetQueueAttributes(t.Context(), &sqs.GetQueueAttributesInput{QueueUrl: &queueURL, AttributeNames: []sqsName{"All"}})
+		out, err := client.GetQueueAttributes(
+			t.Context(),
+			&sqs.GetQueueAttributesInput{QueueUrl: &queueURL, AttributeNames: []sqsName{"All"}},
+		)
 		require.NoError(t, err)
 		sum := 0
 		for _, name := range []string{"ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"} {
@@ -265,7 +317,10 @@ func deletion(t *testing.T, stack map[string]string) {
 	_, err := sam(t.Context(), "delete", "--stack-name", stackName, "--no-prompts", "--region", emulator.Region)
 	require.NoError(t, err)
 	var description struct{ Table struct{ TableStatus string } }
-	require.NoError(t, boto(t.Context(), "dynamodb", "describe_table", map[string]any{"TableName": stack["TableName"]}, &description))
+	require.NoError(
+		t,
+		boto(t.Context(), "dynamodb", "describe_table", map[string]any{"TableName": stack["TableName"]}, &description),
+	)
 	assert.Equal(t, "ACTIVE", description.Table.TableStatus)
 	assert.Empty(t, left(t, stackName))
 }
@@ -276,21 +331,40 @@ func TestAdoptedTable(t *testing.T) {
 		TableDescription struct{ LatestStreamArn string }
 	}
 	require.NoError(t, boto(t.Context(), "dynamodb", "create_table", map[string]any{
-		"TableName": "adopted", "BillingMode": "PAY_PER_REQUEST",
-		"KeySchema":            []any{map[string]any{"AttributeName": "namespace", "KeyType": "HASH"}, map[string]any{"AttributeName": "key", "KeyType": "RANGE"}},
-		"AttributeDefinitions": []any{map[string]any{"AttributeName": "namespace", "AttributeType": "S"}, map[string]any{"AttributeName": "key", "AttributeType": "S"}},
-		"StreamSpecification":  map[string]any{"StreamEnabled": true, "StreamViewType": "NEW_AND_OLD_IMAGES"},
+		"TableName":   "adopted",
+		"BillingMode": "PAY_PER_REQUEST",
+		"KeySchema": []any{
+			map[string]any{"AttributeName": "namespace", "KeyType": "HASH"},
+			map[string]any{"AttributeName": "key", "KeyType": "RANGE"},
+		},
+		"AttributeDefinitions": []any{
+			map[string]any{"AttributeName": "namespace", "AttributeType": "S"},
+			map[string]any{"AttributeName": "key", "AttributeType": "S"},
+		},
+		"StreamSpecification": map[string]any{"StreamEnabled": true, "StreamViewType": "NEW_AND_OLD_IMAGES"},
 	}, &made))
 	stack := deploy(t, "adopting", "Sync=false", "ExistingTableName=adopted",
 		"ExistingTableStreamArn="+made.TableDescription.LatestStreamArn)
 	assert.Equal(t, "adopted", stack["TableName"])
 	assert.NotContains(t, stack, "WebhookUrl")
 	for _, name := range left(t, "adopting") {
-		assert.NotContains(t, []string{"adopting-Webhook", "adopting-Flagsync", "adopting-Request"}, name[:min(len(name), 16)])
+		assert.NotContains(
+			t,
+			[]string{"adopting-Webhook", "adopting-Flagsync", "adopting-Request"},
+			name[:min(len(name), 16)],
+		)
 	}
 
 	consumers, stop := startConsumers(t, stack, "staging", 2)
-	store, err := dynamostore.DataStore("adopted").Prefix("staging").Client(dynamodb.NewFromConfig(world.gate.config())).Open(t.Context())
+	store, err := dynamostore.DataStore(
+		"adopted",
+	).Prefix(
+		"staging",
+	).Client(
+		dynamodb.NewFromConfig(world.gate.config()),
+	).Open(
+		t.Context(),
+	)
 	require.NoError(t, err)
 	flag := func(version int) st.SerializedItemDescriptor {
 		return st.SerializedItemDescriptor{Version: version, SerializedItem: fmt.Appendf(nil,
@@ -301,7 +375,7 @@ func TestAdoptedTable(t *testing.T) {
 		require.NoError(t, err)
 		requireSeen(t, consumers, map[string]int{"f": version})
 	}
-	var journal struct{ Item map[string]any } // perhaps without the last change, which is published before it is appended
+	var journal struct{ Item map[string]any } // may lack the last change
 	key := map[string]any{"S": "staging:$journal/" + emulator.Region + "/0"}
 	require.NoError(t, boto(t.Context(), "dynamodb", "get_item", map[string]any{
 		"TableName": "adopted", "Key": map[string]any{"namespace": key, "key": key},

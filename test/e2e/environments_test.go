@@ -16,12 +16,17 @@ import (
 	"github.com/warmflags/warmflags/test/emulator"
 )
 
-// A stack of the first release's template (commit cae850e) is updated to today's, and holds two environments. Its functions are
-// today's from the start.
+// A stack of the first release's template (commit cae850e) is updated to today's, and holds two environments. Its
+// functions are today's from the start.
 func TestTwoEnvironmentsAfterAnUpdate(t *testing.T) {
 	const staging, production = "staging", "größe/production"
 	environments := map[string]*launchdarkly.Environment{
-		"sdk-staging": launchdarkly.Start("sdk-staging", 5, 1), "sdk-production": launchdarkly.Start("sdk-production", 5, 1),
+		"sdk-staging": launchdarkly.Start(
+			"sdk-staging",
+			5,
+			1,
+		),
+		"sdk-production": launchdarkly.Start("sdk-production", 5, 1),
 	}
 	for _, e := range environments {
 		t.Cleanup(e.Close)
@@ -29,12 +34,22 @@ func TestTwoEnvironmentsAfterAnUpdate(t *testing.T) {
 	down := &atomic.Bool{} // production's LaunchDarkly answers 503
 	server := bothStreams(t, environments, down)
 	require.NoError(t, boto(t.Context(), "ssm", "put_parameter", map[string]any{
-		"Name": "/warmflags/two", "Value": `{"` + staging + `":"sdk-staging","` + production + `":"sdk-production"}`, "Type": "SecureString",
+		"Name":  "/warmflags/two",
+		"Value": `{"` + staging + `":"sdk-staging","` + production + `":"sdk-production"}`,
+		"Type":  "SecureString",
 	}, nil))
-	parameters := []string{"SdkKeyParameter=/warmflags/two", "StreamUri=" + server, "SyncSchedule=rate(1 minute)", "AlarmEmail=oncall@example.com"}
+	parameters := []string{
+		"SdkKeyParameter=/warmflags/two",
+		"StreamUri=" + server,
+		"SyncSchedule=rate(1 minute)",
+		"AlarmEmail=oncall@example.com",
+	}
 
 	first := filepath.Join(world.dir, "first")
-	require.NoError(t, buildTemplate(t.Context(), filepath.Join(root(), "test", "e2e", "testdata", "first", "template.yaml"), first))
+	require.NoError(
+		t,
+		buildTemplate(t.Context(), filepath.Join(root(), "test", "e2e", "testdata", "first", "template.yaml"), first),
+	)
 	_, err := deployBuilt(t, first, "pair", parameters...)
 	require.NoError(t, err)
 	before := outputs(t, "pair")
@@ -71,7 +86,12 @@ func TestTwoEnvironmentsAfterAnUpdate(t *testing.T) {
 		down.Store(false)
 		requireSeen(t, inProduction, later)
 	})
-	assert.Contains(t, world.gate.actionsOf("FlagsyncFunction"), "sqs:SendMessage", "as sam/calls.json has it for several environments")
+	assert.Contains(
+		t,
+		world.gate.actionsOf("FlagsyncFunction"),
+		"sqs:SendMessage",
+		"as sam/calls.json has it for several environments",
+	)
 	stopStaging()
 	stopProduction()
 	_, err = sam(t.Context(), "delete", "--stack-name", "pair", "--no-prompts", "--region", emulator.Region)

@@ -18,11 +18,19 @@ import (
 // examples deploys examples/consumer beside the adopting stack, and runs the other examples with that stack's table and
 // topic. Each evaluates a flag that is on.
 func examples(t *testing.T, store *dynamostore.Store, topicARN string) {
-	_, err := store.Upsert(ldstoreimpl.Features(), "new-checkout", st.SerializedItemDescriptor{Version: 1, SerializedItem: []byte(
-		`{"key":"new-checkout","version":1,"on":true,"fallthrough":{"variation":0},"variations":[true,false],"salt":"s"}`)})
+	_, err := store.Upsert(
+		ldstoreimpl.Features(),
+		"new-checkout",
+		st.SerializedItemDescriptor{Version: 1, SerializedItem: []byte(
+			`{"key":"new-checkout","version":1,"on":true,"fallthrough":{"variation":0},"variations":[true,false],"salt":"s"}`,
+		)},
+	)
 	require.NoError(t, err)
 	built := filepath.Join(world.dir, "consumer")
-	require.NoError(t, buildTemplate(t.Context(), filepath.Join(root(), "examples", "consumer", "template.yaml"), built))
+	require.NoError(
+		t,
+		buildTemplate(t.Context(), filepath.Join(root(), "examples", "consumer", "template.yaml"), built),
+	)
 	_, err = deployBuilt(t, built, "example", "WarmflagsStack=adopting", "Prefix=staging")
 	require.NoError(t, err)
 	said, err := sam(t.Context(), "remote", "invoke", "EvaluateFunction", "--stack-name", "example", "--event", `"ada"`)
@@ -39,7 +47,14 @@ func examples(t *testing.T, store *dynamostore.Store, topicARN string) {
 		stop()
 	}
 	function := runtimeapi.New(runtimeapi.Config{
-		Bootstrap: filepath.Join(programs, "openfeature"), Env: environment, Timeout: patience, InitLimit: patience, Output: t.Output(),
+		Bootstrap: filepath.Join(
+			programs,
+			"openfeature",
+		),
+		Env:       environment,
+		Timeout:   patience,
+		InitLimit: patience,
+		Output:    t.Output(),
 	})
 	defer function.Close()
 	result, err := function.Invoke(t.Context(), []byte(`"ada"`))

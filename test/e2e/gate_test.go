@@ -46,7 +46,8 @@ func newGate() *gate {
 			r.Out.Host = r.In.Host                         // the signature covers it
 			r.Out.Header.Set("X-Forwarded-Proto", "https") // aws:SecureTransport: the gate ends TLS, as it were
 		},
-		ErrorHandler: func(w http.ResponseWriter, _ *http.Request, _ error) { w.WriteHeader(http.StatusBadGateway) }, // who called is gone
+		// The caller is gone.
+		ErrorHandler: func(w http.ResponseWriter, _ *http.Request, _ error) { w.WriteHeader(http.StatusBadGateway) },
 	}
 	g.server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, err := io.ReadAll(r.Body)
@@ -86,7 +87,8 @@ func (g *gate) config() aws.Config {
 	return config
 }
 
-// inTheWay has before called for each call, which is answered with its status unless that is 0, and after when it was made.
+// inTheWay has before called for each call, which is answered with its status unless that is 0, and after when it was
+// made.
 func (g *gate) inTheWay(before func(call) int, after func(call)) {
 	g.mu.Lock()
 	defer g.mu.Unlock()

@@ -65,7 +65,13 @@ func setUp() error {
 	}
 	world.gate.target.Store(target)
 	for name, value := range map[string]string{sdkKeyParameter: sdkKey, secretParameter: secret} {
-		err := boto(context.Background(), "ssm", "put_parameter", map[string]any{"Name": name, "Value": value, "Type": "SecureString"}, nil)
+		err := boto(
+			context.Background(),
+			"ssm",
+			"put_parameter",
+			map[string]any{"Name": name, "Value": value, "Type": "SecureString"},
+			nil,
+		)
 		if err != nil {
 			return err
 		}
@@ -73,8 +79,8 @@ func setUp() error {
 	return buildTemplate(context.Background(), filepath.Join(root(), "template.yaml"), build())
 }
 
-// buildTemplate runs sam build for this machine's architecture: with a copy of the template that differs in that one line. The
-// functions are those of the checkout, whatever the template.
+// buildTemplate runs sam build for this machine's architecture: with a copy of the template that differs in that one
+// line. The functions are those of the checkout, whatever the template.
 func buildTemplate(ctx context.Context, file, into string) error {
 	data, err := os.ReadFile(file)
 	if err != nil {
@@ -128,7 +134,12 @@ func sam(ctx context.Context, args ...string) (string, error) {
 	command := exec.CommandContext(ctx, filepath.Join(root(), ".tools", "venv", "bin", "sam"), args...)
 	command.Dir = root()
 	command.Env = append(os.Environ(), world.cloud.Environment()...)
-	command.Env = append(command.Env, "TEMPLATE="+filepath.Join(world.dir, "build.yaml"), "SAM_CLI_TELEMETRY=0", "__SAM_CLI_APP_DIR="+filepath.Join(root(), ".tools", "sam"))
+	command.Env = append(
+		command.Env,
+		"TEMPLATE="+filepath.Join(world.dir, "build.yaml"),
+		"SAM_CLI_TELEMETRY=0",
+		"__SAM_CLI_APP_DIR="+filepath.Join(root(), ".tools", "sam"),
+	)
 	said, err := command.CombinedOutput()
 	if err != nil {
 		return string(said), fmt.Errorf("sam %s: %w:\n%s", strings.Join(args, " "), err, said)
@@ -153,8 +164,17 @@ func tryDeploy(t *testing.T, stack string, parameters ...string) (string, error)
 func deployBuilt(t *testing.T, built, stack string, parameters ...string) (string, error) {
 	t.Helper()
 	args := append([]string{
-		"deploy", "--template-file", filepath.Join(built, "template.yaml"), "--stack-name", stack, "--resolve-s3",
-		"--capabilities", "CAPABILITY_IAM", "--no-confirm-changeset", "--no-progressbar", "--no-fail-on-empty-changeset",
+		"deploy",
+		"--template-file",
+		filepath.Join(built, "template.yaml"),
+		"--stack-name",
+		stack,
+		"--resolve-s3",
+		"--capabilities",
+		"CAPABILITY_IAM",
+		"--no-confirm-changeset",
+		"--no-progressbar",
+		"--no-fail-on-empty-changeset",
 	}, overrides(parameters)...)
 	return sam(t.Context(), args...)
 }
@@ -185,7 +205,8 @@ func outputs(t *testing.T, stack string) map[string]string {
 	return all
 }
 
-// boto calls AWS with Python's client, for services whose Go client nothing else here needs. Its answer goes to out, if any.
+// boto calls AWS with Python's client, for services whose Go client nothing else here needs. Its answer goes to out, if
+// any.
 func boto(ctx context.Context, service, method string, in map[string]any, out any) error {
 	const program = `
 import boto3, json, sys

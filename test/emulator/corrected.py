@@ -7,7 +7,7 @@
 #   (https://docs.aws.amazon.com/lambda/latest/dg/configuration-function-zip.html).
 # - It asks IAM for sqs:SendMessageBatch, which does not exist: AWS asks for sqs:SendMessage
 #   (https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_SendMessageBatch.html).
-# - Its DescribeTable returns DeletionProtectionEnabled as CloudFormation's text "true" or "false"; AWS returns a boolean.
+# - Its DescribeTable returns DeletionProtectionEnabled as the text "true" or "false"; AWS returns a boolean.
 # - It does not set AWS_LAMBDA_LOG_FORMAT, so that functions log text whatever their LoggingConfig
 #   (https://docs.aws.amazon.com/lambda/latest/dg/monitoring-cloudwatchlogs-logformat.html).
 # - It refuses alarms on metric math. Here such an alarm watches the first of its metrics; no alarm is evaluated anyway.

@@ -1,5 +1,5 @@
-// Package console compares what commands print with what documents show. A document shows real output; what differs from
-// run to run, such as times and generated names, is compared by its form.
+// Package console compares what commands print with what documents show. A document shows real output; what differs
+// from run to run, such as times and generated names, is compared by its form.
 package console
 
 import (
@@ -30,8 +30,8 @@ var placeholders = []struct {
 	{trailing, ""},
 }
 
-// Normalize returns text with placeholders for what differs from run to run: UUIDs, times of day, durations, generated names,
-// and addresses of the loopback interface. Several spaces are one.
+// Normalize returns text with placeholders for what differs from run to run: UUIDs, times of day, durations, generated
+// names, and addresses of the loopback interface. Several spaces are one.
 func Normalize(text string) string {
 	for _, p := range placeholders {
 		text = p.form.ReplaceAllString(text, p.name)
@@ -46,8 +46,8 @@ type Step struct {
 	Output    string // standard output and standard error
 }
 
-// Steps returns the commands of a Markdown page's console blocks, each a line that begins with "$ ", and the page's directives,
-// in the page's order.
+// Steps returns the commands of a Markdown page's console blocks, each a line that begins with "$ ", and the page's
+// directives, in the page's order.
 func Steps(page string) (steps []Step) {
 	block, continued := false, false
 	for line := range strings.Lines(page) {

@@ -30,7 +30,11 @@ func TestSteps(t *testing.T) {
 func TestFill(t *testing.T) {
 	page := "```console\n$ one \\\n  more\nits\noutput\n$ two\n```\n<!-- test: flip f -->\n```console\n$ three\nold\n```\n"
 	filled := Fill(page, []string{"1\n", "2\n", "", "3\n"})
-	assert.Equal(t, "```console\n$ one \\\n  more\n1\n$ two\n2\n```\n<!-- test: flip f -->\n```console\n$ three\n3\n```\n", filled)
+	assert.Equal(
+		t,
+		"```console\n$ one \\\n  more\n1\n$ two\n2\n```\n<!-- test: flip f -->\n```console\n$ three\n3\n```\n",
+		filled,
+	)
 	steps := Steps(filled)
 	assert.Equal(t, filled, Fill(filled, []string{steps[0].Output, steps[1].Output, "", steps[3].Output}))
 }

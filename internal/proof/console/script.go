@@ -10,9 +10,9 @@ import (
 	"github.com/rogpeppe/go-internal/txtar"
 )
 
-// Prints returns the command "prints FILE" for the scripts in a folder: it fails unless what the last command printed, on
-// standard output and then on standard error, is what the script's file holds, both normalized. With update, it writes a file
-// that differs.
+// Prints returns the command "prints FILE" for the scripts in a folder: it fails unless what the last command printed,
+// on standard output and then on standard error, is what the script's file holds, both normalized. With update, it
+// writes a file that differs.
 func Prints(folder string, update bool) func(*testscript.TestScript, bool, []string) {
 	return func(ts *testscript.TestScript, _ bool, args []string) {
 		if len(args) != 1 {
@@ -50,8 +50,8 @@ type Example struct {
 	Output string // of the file that "prints" compares
 }
 
-// Examples returns the runs of program that a script documents: a comment "# doc: TEXT", which may have several lines, a line
-// that runs the program, and the "exit" and "prints" after it.
+// Examples returns the runs of program that a script documents: a comment "# doc: TEXT", which may have several lines,
+// a line that runs the program, and the "exit" and "prints" after it.
 func Examples(script, program string) (examples []Example, err error) {
 	archive, err := txtar.ParseFile(script)
 	if err != nil {

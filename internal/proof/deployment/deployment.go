@@ -1,6 +1,6 @@
-// Package deployment is a stack of warmflags in the embedded engine, for the tests of the commands that look at one. Its
-// table, stream, streamhandler, topic and journal are the real code; what Lambda, CloudWatch and its logs answer is what a
-// test says, in the types of AWS's SDK.
+// Package deployment is a stack of warmflags in the embedded engine, for the tests of the commands that look at one.
+// Its table, stream, streamhandler, topic and journal are the real code; what Lambda, CloudWatch and its logs answer is
+// what a test says, in the types of AWS's SDK.
 package deployment
 
 import (
@@ -56,9 +56,18 @@ func Start() *Deployment {
 	topic, err := d.Cloud.SNS.CreateTopic(context.Background(), &sns.CreateTopicInput{Name: aws.String("changes")})
 	must(err)
 	d.Stack = operate.Stack{
-		Name: "flags", Region: "us-east-1", Table: "flags", TableStreamARN: d.stream, TopicARN: *topic.TopicArn,
-		RequestQueueURL: d.queue("requests.fifo"), StreamFailureQueueURL: d.queue("failures"), LogGroup: "/aws/lambda/flags",
-		Parameters: map[string]string{"SdkKeyParameter": "/warmflags/sdk-key"}, Resources: map[string]string{},
+		Name:           "flags",
+		Region:         "us-east-1",
+		Table:          "flags",
+		TableStreamARN: d.stream,
+		TopicARN:       *topic.TopicArn,
+		RequestQueueURL: d.queue(
+			"requests.fifo",
+		),
+		StreamFailureQueueURL: d.queue("failures"),
+		LogGroup:              "/aws/lambda/flags",
+		Parameters:            map[string]string{"SdkKeyParameter": "/warmflags/sdk-key"},
+		Resources:             map[string]string{},
 	}
 	d.Mappings = map[string][]lambdatypes.EventSourceMappingConfiguration{}
 	for function, source := range map[string]string{"StreamhandlerFunction": d.stream, "FlagsyncFunction": "", "StreamFailureFunction": ""} {
@@ -68,7 +77,16 @@ func Start() *Deployment {
 		}
 	}
 	d.Account = operate.Account{
-		DynamoDB: tables{d.Cloud.DynamoDB, d}, SQS: d.Cloud.SQS, SNS: d.Cloud.SNS, Parameters: d, Lambda: d, Metrics: d, Logs: d,
+		DynamoDB: tables{
+			d.Cloud.DynamoDB,
+			d,
+		},
+		SQS:        d.Cloud.SQS,
+		SNS:        d.Cloud.SNS,
+		Parameters: d,
+		Lambda:     d,
+		Metrics:    d,
+		Logs:       d,
 	}
 	d.Publish()
 	return d
@@ -100,7 +118,11 @@ func (d *Deployment) Publish() {
 	handler := streamhandler.New(d.Cloud.SNS, streamhandler.TopicARN(d.Stack.TopicARN), streamhandler.Logger(quiet),
 		streamhandler.OnPublished(writer.Append))
 	mapping := localaws.StreamMapping{
-		Streams: d.Cloud.Streams, StreamARN: d.stream, Handler: handler.Handle, Poll: 10 * time.Millisecond, Logger: quiet,
+		Streams:   d.Cloud.Streams,
+		StreamARN: d.stream,
+		Handler:   handler.Handle,
+		Poll:      10 * time.Millisecond,
+		Logger:    quiet,
 	}
 	d.work.Go(func() { must(mapping.Run(ctx)) })
 }
@@ -131,19 +153,35 @@ type tables struct {
 }
 
 // DescribeTable knows the stream only.
-func (t tables) DescribeTable(context.Context, *dynamodb.DescribeTableInput, ...func(*dynamodb.Options)) (*dynamodb.DescribeTableOutput, error) {
-	return &dynamodb.DescribeTableOutput{Table: &ddbtypes.TableDescription{LatestStreamArn: &t.stream}}, t.fails("DescribeTable")
+func (t tables) DescribeTable(
+	context.Context,
+	*dynamodb.DescribeTableInput,
+	...func(*dynamodb.Options),
+) (*dynamodb.DescribeTableOutput, error) {
+	return &dynamodb.DescribeTableOutput{
+			Table: &ddbtypes.TableDescription{LatestStreamArn: &t.stream},
+		}, t.fails(
+			"DescribeTable",
+		)
 }
 
 // GetParameter is SSM's.
-func (d *Deployment) GetParameter(context.Context, *ssm.GetParameterInput, ...func(*ssm.Options)) (*ssm.GetParameterOutput, error) {
+func (d *Deployment) GetParameter(
+	context.Context,
+	*ssm.GetParameterInput,
+	...func(*ssm.Options),
+) (*ssm.GetParameterOutput, error) {
 	return &ssm.GetParameterOutput{Parameter: &ssmtypes.Parameter{Value: &d.Keys}}, d.fails("GetParameter")
 }
 
 // ListEventSourceMappings is Lambda's.
 func (d *Deployment) ListEventSourceMappings(_ context.Context, in *lambda.ListEventSourceMappingsInput,
 	_ ...func(*lambda.Options)) (*lambda.ListEventSourceMappingsOutput, error) {
-	return &lambda.ListEventSourceMappingsOutput{EventSourceMappings: d.Mappings[*in.FunctionName]}, d.fails("ListEventSourceMappings")
+	return &lambda.ListEventSourceMappingsOutput{
+			EventSourceMappings: d.Mappings[*in.FunctionName],
+		}, d.fails(
+			"ListEventSourceMappings",
+		)
 }
 
 // GetMetricStatistics is CloudWatch's.
