@@ -189,6 +189,7 @@ func TestIntervalZeroPollsAtEachEvaluation(t *testing.T) {
 			s.put("text", `"on":true,"fallthrough":{"variation":0},"variations":["`+value+`"]`)
 			require.Equal(t, value, s.evaluate("text", ada).body["value"])
 		}
+		synctest.Wait() // the cache reads the marker in the background
 		before, polling, release := s.Calls("GetItem"), make(chan struct{}), make(chan struct{})
 		s.Intercept(func(_ context.Context, operation string, _ any) error {
 			if operation == "GetItem" {
