@@ -11,9 +11,13 @@ import (
 	schedulertypes "github.com/aws/aws-sdk-go-v2/service/scheduler/types"
 )
 
+// unsignedBody is the body of doctor's request without a signature. The function logs the hash of a body, by which
+// status recognizes the request: it is not a webhook that was refused.
+const unsignedBody = `{"kind":"warmflags doctor"}`
+
 // checkWebhook sends a request without a signature, which must be refused.
 func (e *examination) checkWebhook(ctx context.Context) Check {
-	answer, err := PostWebhook(ctx, e.HTTP, e.Stack.WebhookURL, nil, []byte(`{"kind":"warmflags doctor"}`))
+	answer, err := PostWebhook(ctx, e.HTTP, e.Stack.WebhookURL, nil, []byte(unsignedBody))
 	if err != nil {
 		return problem(brief(err), "curl --verbose --request POST "+quote(e.Stack.WebhookURL))
 	}

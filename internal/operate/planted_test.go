@@ -38,6 +38,12 @@ func TestPlantedFaults(t *testing.T) {
 				" || w.RefusedCount > 0",
 			),
 			mutant.Fault(
+				"doctor's own request counts as a refused webhook",
+				"status_webhooks.go",
+				"l.Sum == unsignedSum",
+				"l.Sum == \"\"",
+			),
+			mutant.Fault(
 				"the first measurement of the lag counts",
 				"status_pipeline.go",
 				"t.After(latest)",

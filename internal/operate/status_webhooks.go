@@ -3,8 +3,10 @@ package operate
 import (
 	"cmp"
 	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
 	"slices"
 	"strings"
@@ -54,6 +56,7 @@ type logLine struct {
 	Time    time.Time `json:"timestamp"`
 	Message string    `json:"message"`
 	Status  int       `json:"status"` // of a webhook
+	Sum     string    `json:"sha256"` // of its body, in hex
 	Answer  string    `json:"answer"`
 	From    string    `json:"from"`
 	Prefix  string    `json:"prefix"`
@@ -88,6 +91,9 @@ func (r *reading) webhooks(ctx context.Context) error {
 	return nil
 }
 
+// unsignedSum is the hash of [unsignedBody] as the function webhook logs it.
+var unsignedSum = fmt.Sprintf("%x", sha256.Sum256([]byte(unsignedBody)))
+
 // add counts one line. Lines come in any order.
 func (w *Webhooks) add(l logLine) {
 	switch {
@@ -95,12 +101,14 @@ func (w *Webhooks) add(l logLine) {
 		if w.Accepted == nil || l.Time.After(*w.Accepted) {
 			w.Accepted = at(l.Time)
 		}
+	case l.Message == "webhook" && l.Sum == unsignedSum: // doctor's own request
 	case l.Message == "webhook":
 		w.RefusedCount++
 		if w.Refused == nil || l.Time.After(w.Refused.Time) {
 			w.Refused = &RefusedWebhook{l.Time.UTC(), l.Status, l.Answer, l.Prefix, l.From}
 		}
-	case l.Message == "request handled" && l.Reason == "webhook" && strings.Contains(l.Error, "there is no SDK key for prefix"):
+	case l.Message == "request handled" && l.Reason == "webhook" &&
+		strings.Contains(l.Error, "there is no SDK key for prefix"):
 		i := slices.IndexFunc(w.UnknownEnvironments, func(u UnknownEnvironment) bool { return u.Prefix == l.Prefix })
 		if i < 0 {
 			i = len(w.UnknownEnvironments)

@@ -3,9 +3,6 @@ package operate_test
 import (
 	"bytes"
 	"context"
-	"crypto/hmac"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"log/slog"
 	"net/http"
@@ -17,6 +14,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/warmflags/warmflags/internal/flagsync"
+	"github.com/warmflags/warmflags/internal/operate"
 	"github.com/warmflags/warmflags/internal/webhook"
 )
 
@@ -41,24 +39,17 @@ func (f *functions) logger() *slog.Logger {
 
 // webhook sends one, signed with a secret, for an environment; empty: all.
 func (f *functions) webhook(secret, prefix string) {
+	f.post("{}", map[string]string{"x-ld-signature": webhook.Sign(secret, []byte("{}"))}, prefix)
+}
+
+// post sends a request to the function webhook.
+func (f *functions) post(body string, headers map[string]string, prefix string) {
 	secrets := func(context.Context, bool) ([]string, error) { return []string{"right"}, nil }
-	mac := hmac.New(sha256.New, []byte(secret))
-	mac.Write([]byte("{}"))
-	e := events.APIGatewayV2HTTPRequest{
-		Body:    "{}",
-		Headers: map[string]string{"x-ld-signature": hex.EncodeToString(mac.Sum(nil))},
-	}
+	e := events.APIGatewayV2HTTPRequest{Body: body, Headers: headers}
 	e.PathParameters = map[string]string{"proxy": prefix}
 	e.RequestContext.HTTP.Method = http.MethodPost
-	_, err := webhook.New(
-		f.Stack.RequestQueueURL,
-		secrets,
-		f.Cloud.SQS,
-		webhook.Logger(f.logger()),
-	).Handle(
-		f.t.Context(),
-		e,
-	)
+	handler := webhook.New(f.Stack.RequestQueueURL, secrets, f.Cloud.SQS, webhook.Logger(f.logger()))
+	_, err := handler.Handle(f.t.Context(), e)
 	require.NoError(f.t, err)
 	f.keep()
 }
@@ -95,6 +86,19 @@ func TestStatusShowsRefusedWebhooks(t *testing.T) {
 	assert.True(t, r.OK, r.Verdict)
 	assert.Equal(t, 2, r.Webhooks.RefusedCount, "it is still shown")
 	assert.True(t, r.Webhooks.Accepted.After(r.Webhooks.Refused.Time))
+}
+
+// A request without a signature is a webhook that was refused, except doctor's own.
+func TestStatusIgnoresTheRequestOfDoctor(t *testing.T) {
+	f := &functions{stack: newStack(t)}
+	f.webhook("right", "")
+	f.post(operate.UnsignedBody, nil, "")
+	r := f.status()
+	assert.True(t, r.OK, r.Verdict)
+	assert.Zero(t, r.Webhooks.RefusedCount)
+
+	f.post("{}", nil, "")
+	assert.Contains(t, f.status().Verdict, "PROBLEM: the last webhook was refused with status 401: header")
 }
 
 func TestStatusShowsWebhooksOfUnknownEnvironments(t *testing.T) {

@@ -1,0 +1,4 @@
+package operate
+
+// UnsignedBody is the body of doctor's request without a signature.
+const UnsignedBody = unsignedBody
