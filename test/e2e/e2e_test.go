@@ -1,16 +1,12 @@
 package e2e
 
 import (
-	"archive/zip"
 	"bytes"
 	"encoding/json"
-	"fmt"
 	"maps"
 	"net/http"
 	"os"
 	"os/exec"
-	"path/filepath"
-	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -21,12 +17,9 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
-	"github.com/launchdarkly/go-server-sdk/v7/subsystems/ldstoreimpl"
-	st "github.com/launchdarkly/go-server-sdk/v7/subsystems/ldstoretypes"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
-	"github.com/warmflags/warmflags/dynamostore"
 	"github.com/warmflags/warmflags/internal/local/launchdarkly"
 	"github.com/warmflags/warmflags/internal/operate"
 	"github.com/warmflags/warmflags/test/emulator"
@@ -61,47 +54,31 @@ func TestStack(t *testing.T) {
 		require.NoError(t, response.Body.Close())
 		assert.Equal(t, http.StatusUnauthorized, response.StatusCode)
 		requireSeen(t, consumers, e.flip(t, 5))
-		assert.LessOrEqual(
-			t,
-			flags.Streams(),
-			syncs+2,
-			"this flip's sync, and perhaps the schedule's",
-		) // each sync is a stream
+		// Each sync opens a stream.
+		assert.LessOrEqual(t, flags.Streams(), syncs+2, "this change's sync, and perhaps the schedule's")
 	})
 	t.Run("without TLS, queue and topic refuse even the account's root", func(t *testing.T) {
 		_, err := sqs.NewFromConfig(world.cloud.Config()).SendMessage(t.Context(), &sqs.SendMessageInput{
-			QueueUrl: aws.String(
-				stack["RequestQueueUrl"],
-			),
-			MessageBody:    aws.String("plain"),
+			QueueUrl: aws.String(stack["RequestQueueUrl"]), MessageBody: aws.String("plain"),
 			MessageGroupId: aws.String("all"),
 		})
 		require.ErrorContains(t, err, "AccessDenied")
-		err = boto(
-			t.Context(),
-			"sns",
-			"publish",
-			map[string]any{"TopicArn": stack["TopicArn"], "Message": "plain"},
-			nil,
-		)
+		message := map[string]any{"TopicArn": stack["TopicArn"], "Message": "plain"}
+		err = boto(t.Context(), "sns", "publish", message, nil)
 		require.ErrorContains(t, err, "AuthorizationError")
 	})
 	t.Run("the topic refuses for a while", func(t *testing.T) { topicRefuses(t, e, consumers) })
 	t.Run("streamhandler is killed in mid-batch", func(t *testing.T) { killed(t, e, consumers) })
 	t.Run("LaunchDarkly cannot be read for a while", func(t *testing.T) { tableRefuses(t, e, consumers) })
 	t.Run("a poison record", func(t *testing.T) { poison(t, e, consumers, stack["TableName"]) })
-	t.Run(
-		"records that expired unpublished",
-		func(t *testing.T) { expired(t, consumers, stack["StreamFailureQueueUrl"]) },
-	)
+	t.Run("records that expired unpublished", func(t *testing.T) {
+		expired(t, consumers, stack["StreamFailureQueueUrl"])
+	})
 	t.Run("an update while flags flip", func(t *testing.T) { update(t, e, consumers, parameters) })
 	t.Run("warmflags status --probe follows a change through the stack", measure)
 	t.Run("nothing is left over", func(t *testing.T) {
-		assert.Equal(
-			t,
-			[]int{0, 0},
-			[]int{waiting(t, stack["RequestQueueUrl"]), waiting(t, stack["StreamFailureQueueUrl"])},
-		)
+		assert.Zero(t, waiting(t, stack["RequestQueueUrl"]))
+		assert.Zero(t, waiting(t, stack["StreamFailureQueueUrl"]))
 	})
 	t.Run("each function made the calls of sam/calls.json", checkCalls)
 	t.Run("deletion keeps the table", func(t *testing.T) {
@@ -110,13 +87,13 @@ func TestStack(t *testing.T) {
 	})
 }
 
-// publishes tells whether a call is streamhandler's to the topic.
+// publishes reports whether a call is streamhandler's Publish.
 func publishes(c call) bool {
 	return c.action == "sns:Publish" && strings.Contains(c.function, "StreamhandlerFunction")
 }
 
-// topicRefuses has SNS answer that something is broken inside, so that all of the SDK's own attempts fail as well, and
-// then that the function may not publish, as during a deployment of its role.
+// topicRefuses makes SNS answer with an internal error, so that all attempts of the SDK fail as well, and then that the
+// function may not publish, as during a deployment of its role.
 func topicRefuses(t *testing.T, e *environment, consumers []*consumer) {
 	var refused atomic.Int64
 	enough := make(chan struct{})
@@ -143,7 +120,7 @@ func topicRefuses(t *testing.T, e *environment, consumers []*consumer) {
 	world.gate.inTheWay(nil, nil)
 }
 
-// killed kills streamhandler before a message is published, and then after one was, before it could say so.
+// killed kills streamhandler before a message is published, and then after one was published, before it can return.
 func killed(t *testing.T, e *environment, consumers []*consumer) {
 	var deaths atomic.Int64
 	kill := func(c call) { deaths.Add(int64(world.gate.kill(c.function))) }
@@ -202,7 +179,7 @@ func poison(t *testing.T, e *environment, consumers []*consumer, table string) {
 
 func text(s string) types.AttributeValue { return &types.AttributeValueMemberS{Value: s} }
 
-// expired sends what Lambda sends when it gives records up. No test has the 23 hours in which they could expire.
+// expired sends what Lambda sends when it discards records. They expire after 23 hours, which no test can wait.
 func expired(t *testing.T, consumers []*consumer, queueURL string) {
 	before := make([]int64, len(consumers))
 	for i, c := range consumers {
@@ -249,7 +226,7 @@ func update(t *testing.T, e *environment, consumers []*consumer, parameters []st
 	requireSeen(t, consumers, e.flip(t, 30))
 }
 
-// measure has the command line follow one change through the stack.
+// measure follows one change through the stack with the command line.
 func measure(t *testing.T) {
 	command := exec.CommandContext(
 		t.Context(),
@@ -287,7 +264,7 @@ func measure(t *testing.T) {
 	}
 }
 
-// waiting is how many messages a queue has or has handed out, once there are none or it is late.
+// waiting returns the number of messages in a queue, received ones included, once it is 0 or after patience.
 func waiting(t *testing.T, queueURL string) int {
 	t.Helper()
 	client := sqs.NewFromConfig(world.gate.config())
@@ -312,7 +289,7 @@ func waiting(t *testing.T, queueURL string) int {
 	}
 }
 
-// deletion deletes the stack: what is in the table is kept, all else is gone.
+// deletion deletes the stack: the table is kept, and everything else is removed.
 func deletion(t *testing.T, stack map[string]string) {
 	_, err := sam(t.Context(), "delete", "--stack-name", stackName, "--no-prompts", "--region", emulator.Region)
 	require.NoError(t, err)
@@ -323,108 +300,4 @@ func deletion(t *testing.T, stack map[string]string) {
 	)
 	assert.Equal(t, "ACTIVE", description.Table.TableStatus)
 	assert.Empty(t, left(t, stackName))
-}
-
-// A table that another program writes gets the fan-out and nothing else.
-func TestAdoptedTable(t *testing.T) {
-	var made struct {
-		TableDescription struct{ LatestStreamArn string }
-	}
-	require.NoError(t, boto(t.Context(), "dynamodb", "create_table", map[string]any{
-		"TableName":   "adopted",
-		"BillingMode": "PAY_PER_REQUEST",
-		"KeySchema": []any{
-			map[string]any{"AttributeName": "namespace", "KeyType": "HASH"},
-			map[string]any{"AttributeName": "key", "KeyType": "RANGE"},
-		},
-		"AttributeDefinitions": []any{
-			map[string]any{"AttributeName": "namespace", "AttributeType": "S"},
-			map[string]any{"AttributeName": "key", "AttributeType": "S"},
-		},
-		"StreamSpecification": map[string]any{"StreamEnabled": true, "StreamViewType": "NEW_AND_OLD_IMAGES"},
-	}, &made))
-	stack := deploy(t, "adopting", "Sync=false", "ExistingTableName=adopted",
-		"ExistingTableStreamArn="+made.TableDescription.LatestStreamArn)
-	assert.Equal(t, "adopted", stack["TableName"])
-	assert.NotContains(t, stack, "WebhookUrl")
-	for _, name := range left(t, "adopting") {
-		assert.NotContains(
-			t,
-			[]string{"adopting-Webhook", "adopting-Flagsync", "adopting-Request"},
-			name[:min(len(name), 16)],
-		)
-	}
-
-	consumers, stop := startConsumers(t, stack, "staging", 2)
-	store, err := dynamostore.DataStore(
-		"adopted",
-	).Prefix(
-		"staging",
-	).Client(
-		dynamodb.NewFromConfig(world.gate.config()),
-	).Open(
-		t.Context(),
-	)
-	require.NoError(t, err)
-	flag := func(version int) st.SerializedItemDescriptor {
-		return st.SerializedItemDescriptor{Version: version, SerializedItem: fmt.Appendf(nil,
-			`{"key":"f","version":%d,"on":false,"offVariation":0,"variations":[%d]}`, version, version)}
-	}
-	for version := 1; version <= 3; version++ {
-		_, err := store.Upsert(ldstoreimpl.Features(), "f", flag(version))
-		require.NoError(t, err)
-		requireSeen(t, consumers, map[string]int{"f": version})
-	}
-	var journal struct{ Item map[string]any } // may lack the last change
-	key := map[string]any{"S": "staging:$journal/" + emulator.Region + "/0"}
-	require.NoError(t, boto(t.Context(), "dynamodb", "get_item", map[string]any{
-		"TableName": "adopted", "Key": map[string]any{"namespace": key, "key": key},
-	}, &journal))
-	assert.NotEmpty(t, journal.Item, "warm Lambdas have a journal, also if another program writes the table")
-	t.Run("the examples evaluate a flag", func(t *testing.T) { examples(t, store, stack["TopicArn"]) })
-	stop()
-	_, err = sam(t.Context(), "delete", "--stack-name", "adopting", "--no-prompts", "--region", emulator.Region)
-	require.NoError(t, err)
-	require.NoError(t, boto(t.Context(), "dynamodb", "describe_table", map[string]any{"TableName": "adopted"}, nil))
-}
-
-// The functions are small, for a quick start.
-func TestZipsAreSmall(t *testing.T) {
-	for _, function := range []string{"WebhookFunction", "FlagsyncFunction", "StreamhandlerFunction", "StreamFailureFunction"} {
-		data, err := os.ReadFile(filepath.Join(build(), function, "bootstrap"))
-		require.NoError(t, err)
-		var zipped bytes.Buffer
-		w := zip.NewWriter(&zipped)
-		file, err := w.Create("bootstrap")
-		require.NoError(t, err)
-		_, err = file.Write(data)
-		require.NoError(t, err)
-		require.NoError(t, w.Close())
-		assert.LessOrEqual(t, zipped.Len(), 5<<20, function)
-	}
-}
-
-// left are names of what a stack left behind, its table and the consumers' queues apart.
-func left(t *testing.T, stack string) (names []string) {
-	t.Helper()
-	var functions struct {
-		Functions []struct{ FunctionName string }
-	}
-	require.NoError(t, boto(t.Context(), "lambda", "list_functions", map[string]any{}, &functions))
-	for _, f := range functions.Functions {
-		names = append(names, f.FunctionName)
-	}
-	var queues struct {
-		QueueUrls []string
-	}
-	require.NoError(t, boto(t.Context(), "sqs", "list_queues", map[string]any{}, &queues))
-	for _, url := range queues.QueueUrls {
-		names = append(names, url[strings.LastIndex(url, "/")+1:])
-	}
-	var topics struct{ Topics []struct{ TopicArn string } }
-	require.NoError(t, boto(t.Context(), "sns", "list_topics", map[string]any{}, &topics))
-	for _, topic := range topics.Topics {
-		names = append(names, topic.TopicArn[strings.LastIndex(topic.TopicArn, ":")+1:])
-	}
-	return slices.DeleteFunc(names, func(name string) bool { return !strings.HasPrefix(name, stack+"-") })
 }
