@@ -58,15 +58,15 @@ func runDoctor(cmd *cobra.Command, f *targetFlags) error {
 
 // printDoctor prints the checks, and returns the error that gives the exit code.
 func printDoctor(out io.Writer, asJSON bool, checks []operate.Check) error {
-	problems, unknown := operate.CountChecks(checks, operate.CheckProblem), operate.CountChecks(checks,
-		operate.CheckUnknown)
-	print := printChecks
+	problems := operate.CountChecks(checks, operate.CheckProblem)
+	unknown := operate.CountChecks(checks, operate.CheckUnknown)
+	var err error
 	if asJSON {
-		print = func(out io.Writer, checks []operate.Check) error {
-			return printJSON(out, map[string]any{"problems": problems, "not_known": unknown, "checks": checks})
-		}
+		err = printJSON(out, map[string]any{"problems": problems, "not_known": unknown, "checks": checks})
+	} else {
+		err = printChecks(out, checks)
 	}
-	if err := print(out, checks); err != nil {
+	if err != nil {
 		return err
 	}
 	switch {

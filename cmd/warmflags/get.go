@@ -168,8 +168,8 @@ func (f *getFlags) notFound(
 			return err
 		}
 	}
-	if close := operate.Closest(i.Key, keys); len(close) > 0 {
-		hint = "did you mean " + strings.Join(close, ", ") + "?"
+	if similar := operate.Closest(i.Key, keys); len(similar) > 0 {
+		hint = "did you mean " + strings.Join(similar, ", ") + "?"
 	}
 	where := fmt.Sprintf("neither in LaunchDarkly nor in table %q", i.Table)
 	if notAsked != nil {

@@ -18,7 +18,7 @@ import (
 )
 
 // secretVariable holds the webhook's secret. There is no flag for it, as for the SDK key.
-const secretVariable = "LD_WEBHOOK_SECRET"
+const secretVariable = "LD_WEBHOOK_SECRET" //nolint:gosec // the name of a variable
 
 // webhookTimeout limits a request: the API answers within 30 seconds.
 const webhookTimeout = 35 * time.Second

@@ -230,7 +230,7 @@ func TestDoctorJudgesTheSchedule(t *testing.T) {
 func TestDoctorJudgesPolicies(t *testing.T) {
 	judge := func(policy string) Check { return judgePolicy("topic", policy, "sns:publish", "fix") }
 	deny := onlyTLS("sns:Publish", "arn:topic")
-	assert.Equal(
+	assert.JSONEq(
 		t,
 		`{"Statement":[{"Action":"sns:Publish","Condition":{"Bool":{"aws:SecureTransport":"false"}},"Effect":"Deny","Principal":"*",`+
 			`"Resource":"arn:topic","Sid":"OnlyTLS"}],"Version":"2012-10-17"}`,

@@ -107,12 +107,12 @@ func (i Invalidation) Check(ctx context.Context) error {
 func (i Invalidation) Do(ctx context.Context) (Invalidated, error) {
 	done := Invalidated{}
 	writer := &journal.Writer{Client: i.Journal, Table: i.Environment.Table, Region: i.Region, Copies: i.Copies}
-	append := writer.AppendOrRemove(i.Copies > 0)
+	appendOrRemove := writer.AppendOrRemove(i.Copies > 0)
 	var err error
 	done.Messages, err = streamhandler.Announce(ctx, i.Topic, i.Environment.Prefix, i.Changes,
 		streamhandler.TopicARN(i.TopicARN),
 		streamhandler.OnPublished(func(ctx context.Context, published []change.Message) error {
-			err := append(ctx, published)
+			err := appendOrRemove(ctx, published)
 			done.Journal = err == nil
 			return err
 		}))

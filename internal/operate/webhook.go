@@ -58,20 +58,20 @@ func WebhookURL(base, prefix string) string {
 
 // Meaning says what a signed request's answer means, and what to do about it; hint is empty for success.
 func (a WebhookAnswer) Meaning() (text, hint string) {
-	switch {
-	case a.Status == http.StatusAccepted:
+	switch a.Status {
+	case http.StatusAccepted:
 		return "the signature is right, and the request for a sync is in the queue", ""
-	case a.Status == http.StatusUnauthorized:
+	case http.StatusUnauthorized:
 		return "the webhook refuses the signature",
 			"the secret is not the one in the stack's parameter; a new value is used at once, an old one for five minutes at most"
-	case a.Status == http.StatusBadRequest:
+	case http.StatusBadRequest:
 		return "the webhook refuses the prefix in the path", "the prefix must be UTF-8"
-	case a.Status == http.StatusNotFound || a.Status == http.StatusForbidden:
+	case http.StatusNotFound, http.StatusForbidden:
 		return "there is no webhook at this URL", "use the stack's output WebhookUrl"
-	case a.Status == http.StatusTooManyRequests:
+	case http.StatusTooManyRequests:
 		return "the API refuses requests for a while, because there were too many",
 			"wait a minute; a lost webhook is made up for by the schedule"
-	case a.Status == http.StatusServiceUnavailable:
+	case http.StatusServiceUnavailable:
 		return "the function cannot read its secret or reach its queue now", "run: warmflags doctor --stack NAME"
 	}
 	return "the webhook failed", "the function's log has the reason; run: warmflags doctor --stack NAME"
