@@ -21,7 +21,7 @@ const (
 
 const introduction = `# The command line
 
-<!-- go generate ./cmd/warmflags writes this page from the commands and the specifications in cmd/warmflags/testdata. -->
+<!-- go generate ./cmd/warmflags makes this page from the commands and the specifications in cmd/warmflags/testdata -->
 
 [Operating](operating.md) is a walk through a deployment with these commands, and lists the permissions that they need.
 Build the program with ` + "`go install github.com/warmflags/warmflags/cmd/warmflags@latest`" + `. Credentials, region and

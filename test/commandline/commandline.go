@@ -47,7 +47,7 @@ func Build(t *testing.T, root string) (folder string) {
 //	warmflags ...                      runs the program
 //	eventually PATTERN warmflags ...   repeats the command until its standard output matches
 //	exit N                             fails unless the last run ended with exit code N
-//	prints FILE                        compares the output of the last run with a file of the script, as package console does
+//	prints FILE                        compares the last run's output with a file of the script, as package console does
 //	flip KEY                           changes a flag in LaunchDarkly, which sends a webhook
 func (s Stack) Scripts(t *testing.T) {
 	t.Helper()
