@@ -9,8 +9,8 @@ import (
 	"github.com/warmflags/warmflags"
 )
 
-// Lines prints the numbers to watch as lines that CloudWatch reads as metrics. They are what happened since the last
-// line.
+// Lines prints the numbers to watch as lines that CloudWatch reads as metrics. A line has the counts since the line
+// before.
 type Lines struct {
 	Flags *warmflags.Flags
 
@@ -35,10 +35,7 @@ func (l *Lines) Print() error {
 		"_aws": map[string]any{"Timestamp": now.UnixMilli(), "CloudWatchMetrics": []any{map[string]any{
 			"Namespace": "flags", "Dimensions": [][]string{{"FunctionName"}},
 			"Metrics": []map[string]string{
-				{
-					"Name": "StaleServes",
-					"Unit": "Count",
-				},
+				{"Name": "StaleServes", "Unit": "Count"},
 				{"Name": "FailedReads", "Unit": "Count"},
 				{"Name": "FailedPolls", "Unit": "Count"},
 			},

@@ -17,9 +17,8 @@ func Register(registry prometheus.Registerer, flags *warmflags.Flags, queue *sub
 	count("warmflags_stale_serves_total", func() float64 { return float64(flags.Stats().Cache.StaleServes) })
 	count("warmflags_failed_reads_total", func() float64 { return float64(flags.Stats().Cache.Errors) })
 	count("warmflags_lost_subscriptions_total", func() float64 { return float64(queue.Stats().Lost) })
-	registry.MustRegister(
-		prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "warmflags_poll_age_seconds"}, func() float64 {
-			return time.Since(flags.Stats().Journal.LastPoll).Seconds()
-		}),
-	)
+	age := prometheus.GaugeOpts{Name: "warmflags_poll_age_seconds"}
+	registry.MustRegister(prometheus.NewGaugeFunc(age, func() float64 {
+		return time.Since(flags.Stats().Journal.LastPoll).Seconds()
+	}))
 }
