@@ -25,7 +25,6 @@ var placeholders = []struct {
 	// What a status shows of work that goes on: how much was done so far, and which change was the last.
 	{regexp.MustCompile(`\bposition \d+; latest: .*`), "position N; latest: CHANGES"},
 	{regexp.MustCompile(`\((OK - \d+ records|No records processed)\)`), "(RESULT)"},
-	{regexp.MustCompile(`\b\d+ refused\b`), "N refused"},
 	{regexp.MustCompile(`\bchange \d+ of \d+\b`), "change N of N"},
 	{trailing, ""},
 }
