@@ -37,11 +37,11 @@ func Defaults() Config {
 func (c *Config) Validate() error {
 	var errs []error
 	for _, n := range []struct {
-		name  string
-		value int
-	}{{"changes", c.Changes}, {"consumers", c.Consumers}, {"flags", c.Flags}} {
-		if n.value < 1 {
-			errs = append(errs, fmt.Errorf("--%s %d: must be at least 1", n.name, n.value))
+		name       string
+		value, max int // the demo runs in one process: more would use up its memory
+	}{{"changes", c.Changes, 1_000_000}, {"consumers", c.Consumers, 1000}, {"flags", c.Flags, 100_000}} {
+		if n.value < 1 || n.value > n.max {
+			errs = append(errs, fmt.Errorf("--%s %d: must be from 1 to %d", n.name, n.value, n.max))
 		}
 	}
 	if c.Services < 0 {
