@@ -25,7 +25,7 @@ warmflags status --probe does the like for a deployed stack: it follows one chan
 With --sabotage it ends at the first fault that it sees, and prints it.
 
 Exit code 1 means that a flip was lost or an evaluation stale, or that the demo could not run.`,
-		Args: cobra.NoArgs,
+		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			config.Sabotage = demo.Sabotage(sabotage)
 			if err := config.Validate(); err != nil {
@@ -68,16 +68,16 @@ Exit code 1 means that a flip was lost or an evaluation stale, or that the demo 
 func judge(w io.Writer, report *demo.Report) error {
 	switch {
 	case report.Fault != "":
-		_, _ = fmt.Fprintf(w, "warmflags: sabotage %q was noticed after %d flips: %s\n",
+		_, _ = fmt.Fprintf(w, "error: sabotage %q was noticed after %d flips: %s\n",
 			report.Sabotage, report.Changes, report.Fault)
 	case report.Sabotage != "" && report.OK():
-		_, _ = fmt.Fprintf(w, "warmflags: sabotage %q was not noticed in %d flips; raise --changes\n",
+		_, _ = fmt.Fprintf(w, "error: sabotage %q was not noticed in %d flips; raise --changes\n",
 			report.Sabotage, report.Changes)
 		return nil
 	case report.OK():
 		return nil
 	default:
-		_, _ = fmt.Fprintf(w, "warmflags: %d lost, %d stale reads, %d failed evaluations\n",
+		_, _ = fmt.Fprintf(w, "error: %d lost, %d stale reads, %d failed evaluations\n",
 			report.Lost, report.Stale, report.Failures)
 	}
 	return errReported

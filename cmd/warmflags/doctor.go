@@ -34,7 +34,7 @@ Exit code 0: all is well. 1: there is no problem, but something is not known. 3:
 		Example: `  warmflags doctor --stack warmflags
   warmflags doctor --table flags
   warmflags doctor --stack warmflags --json | jq -r '.checks[] | select(.state == "problem") | .fix'`,
-		Args: cobra.NoArgs,
+		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error { return runDoctor(cmd, target) },
 	}
 }

@@ -22,12 +22,8 @@ import (
 // mistakes get a hint, and some get other words. Region is the region in use, empty if none is known.
 func explain(err error, region string) (text, hint string) {
 	text = noise.ReplaceAllString(err.Error(), "")
-	var h hinted
-	for inner := err; errors.As(inner, &h); inner = h.error {
-		hint = h.hint
-	}
-	if hint != "" {
-		return text, hint
+	if hints := hintsOf(err); len(hints) > 0 {
+		return text, strings.Join(hints, "\n")
 	}
 	for _, e := range explanations {
 		if e.matches(err) {
@@ -38,6 +34,28 @@ func explain(err error, region string) (text, hint string) {
 		}
 	}
 	return text, ""
+}
+
+// hintsOf returns the hints of an error, or of several that are joined. Of nested hints the innermost counts.
+func hintsOf(err error) (hints []string) {
+	switch e := err.(type) { //nolint:errorlint // it walks the tree
+	case hinted:
+		if inner := hintsOf(e.error); len(inner) > 0 {
+			return inner
+		}
+		return []string{e.hint}
+	case interface{ Unwrap() []error }:
+		for _, inner := range e.Unwrap() {
+			for _, hint := range hintsOf(inner) {
+				if !slices.Contains(hints, hint) {
+					hints = append(hints, hint)
+				}
+			}
+		}
+	case interface{ Unwrap() error }:
+		return hintsOf(e.Unwrap())
+	}
+	return hints
 }
 
 func quoteOr(s, otherwise string) string {

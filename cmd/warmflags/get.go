@@ -53,7 +53,12 @@ differ.`,
 		Example: `  warmflags get checkout-v2 --stack warmflags
   warmflags get checkout-v2 --stack warmflags --prefix production --context '{"kind": "user", "key": "ada"}'
   warmflags get beta-users --segment --stack warmflags --json`,
-		Args: cobra.ExactArgs(1),
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) != 1 {
+				return withHint(fmt.Errorf("%d flags are named", len(args)), "name one flag: warmflags get FLAG")
+			}
+			return nil
+		},
 		RunE: func(cmd *cobra.Command, args []string) error { return f.run(cmd, args[0]) },
 	}
 	f.add(cmd)

@@ -43,7 +43,7 @@ Exit code 0: listed. 1: it failed.`,
   warmflags list --stack warmflags --match 'checkout-*'
   warmflags list --table flags --deleted --json
   warmflags list --table flags --prefixes`,
-		Args: cobra.NoArgs,
+		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error { return f.run(cmd) },
 	}
 	f.addPrefix(cmd)

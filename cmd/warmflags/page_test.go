@@ -92,7 +92,9 @@ func commands(cmd *cobra.Command) (all []*cobra.Command) {
 		if sub.Runnable() && sub.IsAvailableCommand() {
 			all = append(all, sub)
 		}
-		all = append(all, commands(sub)...)
+		if sub.Name() != "completion" { // its subcommands, one a shell, have cobra's help
+			all = append(all, commands(sub)...)
+		}
 	}
 	return all
 }

@@ -36,7 +36,7 @@ Permissions: sqs:ListQueues, ListQueueTags, GetQueueUrl and DeleteQueue, sns:Lis
 Exit code 0: removed, or with --dry-run listed. 1: it failed.`,
 		Example: `  warmflags reap --stack warmflags --dry-run
   warmflags reap --topic arn:aws:sns:eu-west-1:123456789012:warmflags-ChangeTopic-1A2B`,
-		Args: cobra.NoArgs,
+		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error { return f.run(cmd) },
 	}
 	flags := cmd.Flags()

@@ -2,9 +2,7 @@ package main
 
 import (
 	"context"
-	"errors"
 	"io"
-	"strings"
 
 	"github.com/spf13/cobra"
 )
@@ -22,7 +20,7 @@ func (p program) run(ctx context.Context, args ...string) int {
 	root.SetArgs(args)
 	cmd, err := root.ExecuteContextC(ctx)
 	if err != nil && cmd == root { // the only error that cobra itself makes is an unknown command
-		err = usageError{err}
+		err = usageError{suggestion(err)}
 	}
 	return finish(cmd, p.stderr, err)
 }
@@ -32,6 +30,7 @@ func (p program) root() *cobra.Command {
 	root := &cobra.Command{
 		Use:           "warmflags",
 		Short:         "Feature flags that are in memory when a Lambda wakes up, and fresh after a flip",
+		Version:       thisBuild().Version,
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
@@ -53,30 +52,7 @@ func (p program) root() *cobra.Command {
 		versionCommand(f),
 		webhookCommand(f),
 	)
+	root.InitDefaultCompletionCmd()
 	checkArguments(root)
 	return root
-}
-
-// checkArguments makes wrong arguments of every command a usage error.
-func checkArguments(cmd *cobra.Command) {
-	if check := cmd.Args; check != nil {
-		cmd.Args = func(cmd *cobra.Command, args []string) error {
-			if err := check(cmd, args); err != nil {
-				return usageError{err}
-			}
-			return nil
-		}
-	}
-	for _, sub := range cmd.Commands() {
-		checkArguments(sub)
-	}
-}
-
-// plain removes what strconv says of a flag's value.
-func plain(err error) error {
-	text, _, found := strings.Cut(err.Error(), ": strconv.")
-	if !found {
-		return err
-	}
-	return errors.New(text + ": it must be a number")
 }

@@ -38,7 +38,7 @@ up to date and changes are published; or the probe did not arrive.`,
 		Example: `  warmflags status --stack warmflags
   warmflags status --stack warmflags --json | jq -r .verdict
   warmflags status --stack warmflags --probe`,
-		Args: cobra.NoArgs,
+		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if probe {
 				return runProbe(cmd, target)

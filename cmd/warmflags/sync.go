@@ -47,7 +47,7 @@ found something to change, or because items were held back, refused, or kept bec
   warmflags sync --stack warmflags --prefix production
   warmflags sync --table flags --prefix production --sdk-key-parameter /warmflags/sdk-key
   warmflags sync --table flags --watch`,
-		Args: cobra.NoArgs,
+		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error { return f.run(cmd) },
 	}
 	f.add(cmd)
@@ -111,6 +111,9 @@ func (f *syncFlags) check() error {
 	}
 	if !(f.removals >= 0 && f.removals <= 1) { // nor NaN
 		problems = append(problems, fmt.Errorf("--max-removals %v: it must be from 0 to 1", f.removals))
+	}
+	if f.stream != "" {
+		problems = append(problems, checkURL("--stream-uri", f.stream))
 	}
 	if f.stack == "" && f.parameter == "" && f.getenv(keyVariable) == "" {
 		problems = append(problems, errNoKey)

@@ -30,7 +30,7 @@ Exit code 0: it was ended. 1: it failed.`,
 		Example: `  warmflags tail --stack warmflags
   warmflags tail --stack warmflags --prefix production
   warmflags tail --topic arn:aws:sns:eu-west-1:123456789012:warmflags-ChangeTopic-1A2B --json`,
-		Args: cobra.NoArgs,
+		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			var one *string
 			if cmd.Flags().Changed("prefix") {

@@ -47,7 +47,7 @@ type hinted struct {
 
 func (h hinted) Unwrap() error { return h.error }
 
-// withHint adds advice to err. The advice of the innermost hint is printed.
+// withHint adds advice to err. Of nested hints, the innermost one is printed; of joined errors, all.
 func withHint(err error, hint string, args ...any) error {
 	return hinted{err, fmt.Sprintf(hint, args...)}
 }
@@ -78,7 +78,7 @@ func finish(cmd *cobra.Command, stderr io.Writer, err error) int {
 	}
 	_, _ = fmt.Fprintln(stderr, "error: "+strings.ReplaceAll(text, "\n", "\nerror: "))
 	if hint != "" {
-		_, _ = fmt.Fprintln(stderr, "hint: "+hint)
+		_, _ = fmt.Fprintln(stderr, "hint: "+strings.ReplaceAll(hint, "\n", "\nhint: "))
 	}
 	return code
 }

@@ -50,7 +50,7 @@ func versionCommand(f *targetFlags) *cobra.Command {
 		Short: "Print the version of this program, and how it was built",
 		Long: "Prints the version of this program, its commit, and Go's version and platform. It calls nothing.\n\n" +
 			"Exit code 0.",
-		Args: cobra.NoArgs,
+		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			b := thisBuild()
 			if f.json {

@@ -7,7 +7,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
-	"net/url"
 	"strings"
 	"time"
 
@@ -30,7 +29,7 @@ type webhookFlags struct {
 }
 
 func webhookCommand(target *targetFlags) *cobra.Command {
-	cmd := &cobra.Command{Use: "webhook", Short: "Try LaunchDarkly's webhook", Args: cobra.NoArgs}
+	cmd := &cobra.Command{Use: "webhook", Short: "Try LaunchDarkly's webhook"}
 	f := webhookFlags{targetFlags: target}
 	send := &cobra.Command{
 		Use:   "send {--stack name | --url url} [--prefix environment]",
@@ -59,7 +58,7 @@ Exit code 0: the request is in the queue. 1: there was no answer. 3: it was refu
 		Example: `  warmflags webhook send --stack warmflags
   warmflags webhook send --stack warmflags --prefix production
   ` + secretVariable + `=$(cat secret.txt) warmflags webhook send --url https://example.com/webhook`,
-		Args: cobra.NoArgs,
+		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error { return f.send(cmd) },
 	}
 	flags := send.Flags()
@@ -102,8 +101,8 @@ func (f *webhookFlags) destination(ctx context.Context) (base, secret string, er
 		secret = f.getenv(secretVariable)
 	}
 	if f.url != "" {
-		if u, err := url.Parse(f.url); err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
-			return "", "", usageError{fmt.Errorf("--url %q is not an http or https URL", f.url)}
+		if err := checkURL("--url", f.url); err != nil {
+			return "", "", usageError{err}
 		}
 	}
 	if f.url != "" && secret != "" {

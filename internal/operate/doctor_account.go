@@ -8,6 +8,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -35,7 +36,11 @@ func (e *examination) checkCredentials(ctx context.Context) Check {
 		return unknown("AWS did not answer", err)
 	}
 	if err != nil {
-		return problem("AWS cannot be called: "+brief(err), "aws sso login")
+		fix := "aws sso login || aws configure"
+		if errors.Is(err, syscall.ECONNREFUSED) {
+			fix = "unset AWS_ENDPOINT_URL"
+		}
+		return problem("AWS cannot be called: "+brief(err), fix)
 	}
 	return judgeAccount(identity, e.Stack)
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"regexp"
 	"strconv"
 	"strings"
 
@@ -144,8 +145,12 @@ func brief(err error) string {
 	if answer := smithy.APIError(nil); errors.As(err, &answer) {
 		return fmt.Sprintf("%s: %s", answer.ErrorCode(), answer.ErrorMessage())
 	}
-	return err.Error()
+	return noAnswer.ReplaceAllString(err.Error(), "")
 }
+
+// noAnswer is what AWS's client adds to the error of a request that had no answer.
+var noAnswer = regexp.MustCompile(`exceeded maximum number of attempts, \d+, |` +
+	`https response error StatusCode: \d+, RequestID: [^,]*, `)
 
 // hasCode reports whether AWS answered with one of these error codes.
 func hasCode(err error, codes ...string) bool {
