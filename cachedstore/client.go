@@ -29,9 +29,9 @@ func newClient(c *cache, sink subsystems.DataStoreUpdateSink, release func() err
 
 // Get implements [subsystems.DataStore]. After Close it returns an error.
 //
-// A hit takes no lock. While values are removed before they expire (swept), it reads no clock. It loads the value before
-// swept, so a Get that runs during the first Wake can return a value that this Wake removes. That is correct, because
-// the Get started before Wake returned.
+// A hit takes no lock. While values are removed before they expire (swept), it reads no clock. It loads the value
+// before swept, so a Get that runs during the first Wake can return a value that this Wake removes. That is correct,
+// because the Get started before Wake returned.
 func (cl *client) Get(kind ldstoretypes.DataKind, key string) (ldstoretypes.ItemDescriptor, error) {
 	c := cl.cache.Load()
 	if c == nil {
