@@ -21,7 +21,7 @@ var placeholders = []struct {
 	{regexp.MustCompile(`\b\d+(\.\d+)?(ns|us|µs|ms|s|m|h|d)(\d+(\.\d+)?(ms|s|m|h))*\b`), "DURATION"},
 	{regexp.MustCompile(`  +`), " "}, // columns are as wide as what is in them
 	{regexp.MustCompile(`\b\d+(\.\d+)? ms\b`), "DURATION"},
-	{regexp.MustCompile(`"probe-[a-z2-7]{8}" of prefix "warmflags-probe": written \d+ times`), "PROBE"},
+	{regexp.MustCompile(`"probe-[a-z2-7]{8}" of prefix "warmflags-probe", written (once|\d+ times)`), "PROBE"},
 	// What a status shows of work that goes on: how much was done so far, and which change was the last.
 	{regexp.MustCompile(`\bposition \d+; latest: .*`), "position N; latest: CHANGES"},
 	{regexp.MustCompile(`\((OK - \d+ records|No records processed)\)`), "(RESULT)"},

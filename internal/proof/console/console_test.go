@@ -8,13 +8,14 @@ import (
 
 func TestNormalize(t *testing.T) {
 	for text, want := range map[string]string{
-		"synced 12s ago, 1m2s late, in 1.5ms":              "synced DURATION ago, DURATION late, in DURATION",
-		"at 2026-11-28T22:06:09.156Z, 2026-11-28 22:06:09": "at TIME, TIME",
-		"warmflags-FlagTable-498E971627008":                "warmflags-FlagTable-ID",
-		"http://985e27d8.execute-api.127.0.0.1:42975/x":    "http://ID.execute-api.HOST/x",
-		"f1f0e01d-3d4b-434a-98ea-09973779a217":             "UUID",
-		"KIND      KEY   \nfeatures  f":                    "KIND KEY\nfeatures f",
-		"flag-3 is at version 12, 3 differ, exit code 3":   "flag-3 is at version 12, 3 differ, exit code 3",
+		"synced 12s ago, 1m2s late, in 1.5ms":                                     "synced DURATION ago, DURATION late, in DURATION",
+		"at 2026-11-28T22:06:09.156Z, 2026-11-28 22:06:09":                        "at TIME, TIME",
+		"warmflags-FlagTable-498E971627008":                                       "warmflags-FlagTable-ID",
+		"http://985e27d8.execute-api.127.0.0.1:42975/x":                           "http://ID.execute-api.HOST/x",
+		"f1f0e01d-3d4b-434a-98ea-09973779a217":                                    "UUID",
+		`"probe-teeyd6ir" of prefix "warmflags-probe", written once, was removed`: "PROBE, was removed",
+		"KIND      KEY   \nfeatures  f":                                           "KIND KEY\nfeatures f",
+		"flag-3 is at version 12, 3 differ, exit code 3":                          "flag-3 is at version 12, 3 differ, exit code 3",
 	} {
 		assert.Equal(t, want, Normalize(text))
 	}
