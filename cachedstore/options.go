@@ -83,8 +83,8 @@ func Preload() Option { return func(opts *options) { opts.preload = true } }
 // RefreshAhead reads cached data again in the background, in the last tenth of its TTL, so that no Get waits for the
 // read. It uses one Query per TTL if the whole collection is cached, and one read per item otherwise. Flags that are no
 // longer used are read too. The default is to read when a Get needs the item. In Lambda, and without a positive TTL, it
-// does nothing. It needs a TTL of a few seconds: the last tenth must be long enough for the sweeper's interval (100
-// ms), a random pause and the read.
+// does nothing. It needs a TTL of at least 5 seconds: the last tenth must be longer than the 200 ms by which the
+// sweeper removes values early, its interval (100 ms), a random pause and the read.
 func RefreshAhead() Option { return func(opts *options) { opts.refreshAhead = true } }
 
 // StrictClock makes each Get read the clock, so that an item is never served past its TTL, not even after the whole
