@@ -68,8 +68,8 @@ func BenchmarkMiss(b *testing.B) {
 	}
 }
 
-// stormTTL leaves RefreshAhead time: its last tenth is longer than the 200 ms by which the sweeper removes values early,
-// its interval and the spread of refreshes.
+// stormTTL leaves RefreshAhead time: its last tenth is longer than the 200 ms by which the sweeper removes values
+// early, its interval and the spread of refreshes.
 const stormTTL = 5 * time.Second
 
 // BenchmarkStormOnce lets one key expire that 64 goroutines read every 2 ms, over a table that takes 5 ms, and reports
