@@ -280,7 +280,7 @@ func (p *probe) awaitJournal(ctx context.Context, deleted bool) error {
 }
 
 // remove removes the item, waits until the journal has announced that, because streamhandler would otherwise create the
-// journal again otherwise, and removes the journal.
+// journal again, and removes the journal.
 func (p *probe) remove(ctx context.Context) error {
 	if !p.started {
 		return nil
