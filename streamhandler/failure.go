@@ -8,16 +8,14 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"slices"
 	"strings"
 	"time"
 
 	"github.com/aws/aws-lambda-go/events"
-	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
-	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 
 	"github.com/warmflags/warmflags/internal/emf"
+	"github.com/warmflags/warmflags/internal/table"
 	"github.com/warmflags/warmflags/internal/table/layout"
 )
 
@@ -102,7 +100,7 @@ func (f *FailureHandler) Handle(ctx context.Context, event events.SQSEvent) (eve
 func (f *FailureHandler) messages(ctx context.Context, id string) ([]*message, int, error) {
 	ctx, _, cancel := budget(ctx)
 	defer cancel()
-	namespaces, reads, err := f.namespaces(ctx)
+	namespaces, reads, err := table.Namespaces(ctx, f.client, f.table)
 	if err != nil {
 		return nil, reads, fmt.Errorf("find prefixes in table %q: %w", f.table, err)
 	}
@@ -128,45 +126,6 @@ func (f *FailureHandler) messages(ctx context.Context, id string) ([]*message, i
 		messages[i] = newEmptyMessage(messageID(id, prefix, nil), prefix, kinds[prefix], now)
 	}
 	return messages, reads, nil
-}
-
-// lastKey sorts after the key of every row: it has the length of the longest key, 1,024 bytes, all of the highest
-// character.
-var lastKey = strings.Repeat("\U0010FFFF", 256)
-
-// namespaces lists the table's partition keys, and counts its reads. A scan returns each partition's rows together. So
-// namespaces reads one row and continues after the last possible row of that partition. This takes one read for each
-// namespace, however many rows it has, and one more at the end.
-// See AWS's blog, "Generate a distinct set of partition keys for an Amazon DynamoDB table efficiently".
-func (f *FailureHandler) namespaces(ctx context.Context) (found []string, reads int, err error) {
-	in := &dynamodb.ScanInput{
-		TableName: aws.String(f.table), Limit: aws.Int32(1), ConsistentRead: aws.Bool(true),
-		ProjectionExpression: aws.String("#n"), ExpressionAttributeNames: map[string]string{"#n": layout.AttrNamespace},
-	}
-	for {
-		reads++
-		out, err := f.client.Scan(ctx, in)
-		if err != nil {
-			return nil, reads, err
-		}
-		in.ExclusiveStartKey = out.LastEvaluatedKey
-		for _, row := range out.Items {
-			namespace, ok := row[layout.AttrNamespace].(*types.AttributeValueMemberS)
-			if !ok {
-				return nil, reads, errors.New("not a flag table: a row has no namespace")
-			}
-			if slices.Contains(found, namespace.Value) {
-				continue // a database that ignores lastKey returns every row of the partition
-			}
-			found = append(found, namespace.Value)
-			in.ExclusiveStartKey = map[string]types.AttributeValue{
-				layout.AttrNamespace: namespace, layout.AttrKey: &types.AttributeValueMemberS{Value: lastKey},
-			}
-		}
-		if len(in.ExclusiveStartKey) == 0 {
-			return found, reads, nil
-		}
-	}
 }
 
 // log writes one line. Its level is ERROR even on success, because consumers received the changes most of a day late.

@@ -74,8 +74,7 @@ func TestPlantedFaultsOfSingleTests(t *testing.T) {
 		mutant.Fault("markers are announced", "row.go", "case layout.IsMarker(kind):", "case false:"),
 		mutant.Fault("a prefix without items is skipped", "failure.go", "\t\t\tprefixes = append(prefixes, prefix)\n",
 			"\t\t\tif !layout.IsMarker(kind) {\n\t\t\t\tprefixes = append(prefixes, prefix)\n\t\t\t}\n"),
-		mutant.Fault("each row is read", "failure.go",
-			"layout.AttrNamespace: namespace, layout.AttrKey: &types.AttributeValueMemberS{Value: lastKey},",
-			"layout.AttrNamespace: namespace, layout.AttrKey: &types.AttributeValueMemberS{Value: \"a\"},"),
+		mutant.Fault("each row is read", "../internal/table/namespaces.go",
+			"Key(namespace.Value, lastKey)", "Key(namespace.Value, \"a\")"),
 	}})
 }

@@ -133,9 +133,9 @@ func (r *reading) environments(ctx context.Context) error {
 
 // Prefixes returns the prefixes of the environments that have rows in the table, except the probe's.
 func Prefixes(ctx context.Context, client table.Scanner, tableName string) (map[string]bool, error) {
-	namespaces, err := table.Namespaces(ctx, client, tableName)
+	namespaces, _, err := table.Namespaces(ctx, client, tableName)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("scan table %q: %w", tableName, err)
 	}
 	prefixes := map[string]bool{}
 	for _, namespace := range namespaces {

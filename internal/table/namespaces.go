@@ -3,7 +3,6 @@ package table
 import (
 	"context"
 	"errors"
-	"fmt"
 	"slices"
 	"strings"
 
@@ -22,26 +21,26 @@ type Scanner interface {
 // lastKey sorts after every sort key: it has the largest size and the largest bytes that UTF-8 has.
 var lastKey = strings.Repeat("\U0010ffff", maxKeyBytes/4)
 
-// Namespaces lists the table's partition keys, in no order. A scan returns the rows of a partition together, so it
+// Namespaces lists the table's partition keys, in no order, and counts its reads, also of a scan that failed. A scan returns the rows of a partition together, so it
 // reads one row and continues after the last possible row of that partition: one read for each namespace, however many
 // rows it has.
 // https://aws.amazon.com/blogs/database/generate-a-distinct-set-of-partition-keys-for-an-amazon-dynamodb-table-efficiently/
-func Namespaces(ctx context.Context, client Scanner, table string) ([]string, error) {
+func Namespaces(ctx context.Context, client Scanner, table string) (found []string, reads int, err error) {
 	in := &dynamodb.ScanInput{
 		TableName: &table, Limit: aws.Int32(1), ConsistentRead: aws.Bool(true),
 		ProjectionExpression: aws.String("#n"), ExpressionAttributeNames: map[string]string{"#n": layout.AttrNamespace},
 	}
-	var found []string
 	for {
+		reads++
 		out, err := client.Scan(ctx, in)
 		if err != nil {
-			return nil, fmt.Errorf("scan table %q: %w", table, err)
+			return nil, reads, err
 		}
 		in.ExclusiveStartKey = out.LastEvaluatedKey
 		for _, row := range out.Items {
 			namespace, ok := row[layout.AttrNamespace].(*types.AttributeValueMemberS)
 			if !ok {
-				return nil, errors.New("table " + table + " is not a flag table: its rows have no namespace")
+				return nil, reads, errors.New("not a flag table: a row has no namespace")
 			}
 			if slices.Contains(found, namespace.Value) {
 				continue // a database that does not skip the partition returns it row by row
@@ -50,7 +49,7 @@ func Namespaces(ctx context.Context, client Scanner, table string) ([]string, er
 			in.ExclusiveStartKey = Key(namespace.Value, lastKey)
 		}
 		if len(in.ExclusiveStartKey) == 0 {
-			return found, nil
+			return found, reads, nil
 		}
 	}
 }
