@@ -5,13 +5,11 @@ import (
 	"errors"
 	"net"
 	"os"
-	"regexp"
 	"slices"
 	"strings"
 	"syscall"
 
 	"github.com/aws/aws-sdk-go-v2/config"
-	"github.com/aws/smithy-go"
 
 	"github.com/warmflags/warmflags/internal/flagsync"
 	"github.com/warmflags/warmflags/internal/operate"
@@ -21,7 +19,7 @@ import (
 // explain returns what to print of err, and what to do about it. The errors that AWS's client returns for a newcomer's
 // mistakes get a hint, and some get other words. Region is the region in use, empty if none is known.
 func explain(err error, region string) (text, hint string) {
-	text = noise.ReplaceAllString(err.Error(), "")
+	text = operate.WithoutNoise(err)
 	if hints := hintsOf(err); len(hints) > 0 {
 		return text, strings.Join(hints, "\n")
 	}
@@ -64,10 +62,6 @@ func quoteOr(s, otherwise string) string {
 	}
 	return `"` + s + `"`
 }
-
-// noise is what AWS's client adds to an error and no reader needs.
-var noise = regexp.MustCompile(`exceeded maximum number of attempts, \d+, |` +
-	`https response error StatusCode: \d+, RequestID: [^,]*, |api error `)
 
 // explanation is a failure that people meet before anything works.
 type explanation struct {
@@ -176,8 +170,5 @@ func contains(parts ...string) func(error) bool {
 
 // isCode reports whether AWS answered with one of these error codes.
 func isCode(codes ...string) func(error) bool {
-	return func(err error) bool {
-		problem := smithy.APIError(nil)
-		return errors.As(err, &problem) && slices.Contains(codes, problem.ErrorCode())
-	}
+	return func(err error) bool { return operate.HasCode(err, codes...) }
 }

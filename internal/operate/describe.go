@@ -110,13 +110,10 @@ func join(words ...string) string {
 	return strings.Join(kept, "; ")
 }
 
-// count returns "" for 0, "1 rule" for 1 and "2 rules" for 2.
+// count is [Count], but "" for 0.
 func count(n int, noun string) string {
-	switch n {
-	case 0:
+	if n == 0 {
 		return ""
-	case 1:
-		return "1 " + noun
 	}
-	return fmt.Sprintf("%d %ss", n, noun)
+	return Count(n, noun)
 }

@@ -131,10 +131,10 @@ func prefixes(all []string) string {
 
 // judgeParameter says whether a parameter is wrong, or could not be read by the caller.
 func judgeParameter(name string, err error, fix string) Check {
-	if !errors.Is(err, parameter.ErrWrong) || hasCode(err, "AccessDeniedException") {
+	if !errors.Is(err, parameter.ErrWrong) || HasCode(err, "AccessDeniedException") {
 		return unknown(fmt.Sprintf("parameter %q cannot be read", name), err)
 	}
-	if hasCode(err, "ParameterNotFound", "ParameterVersionNotFound") {
+	if HasCode(err, "ParameterNotFound", "ParameterVersionNotFound") {
 		return problem(fmt.Sprintf("parameter %q does not exist", name), fix)
 	}
 	return problem(err.Error(), fix)

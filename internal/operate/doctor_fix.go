@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -145,23 +146,18 @@ func brief(err error) string {
 	if answer := smithy.APIError(nil); errors.As(err, &answer) {
 		return fmt.Sprintf("%s: %s", answer.ErrorCode(), answer.ErrorMessage())
 	}
-	return noAnswer.ReplaceAllString(err.Error(), "")
+	return WithoutNoise(err)
 }
 
-// noAnswer is what AWS's client adds to the error of a request that had no answer.
-var noAnswer = regexp.MustCompile(`exceeded maximum number of attempts, \d+, |` +
-	`https response error StatusCode: \d+, RequestID: [^,]*, `)
+// noise is what AWS's client adds to an error and no reader needs.
+var noise = regexp.MustCompile(`exceeded maximum number of attempts, \d+, |` +
+	`https response error StatusCode: \d+, RequestID: [^,]*, |api error `)
 
-// hasCode reports whether AWS answered with one of these error codes.
-func hasCode(err error, codes ...string) bool {
+// WithoutNoise returns the error's text without what AWS's client adds about attempts and requests.
+func WithoutNoise(err error) string { return noise.ReplaceAllString(err.Error(), "") }
+
+// HasCode reports whether AWS answered with one of these error codes.
+func HasCode(err error, codes ...string) bool {
 	answer := smithy.APIError(nil)
-	if !errors.As(err, &answer) {
-		return false
-	}
-	for _, code := range codes {
-		if answer.ErrorCode() == code {
-			return true
-		}
-	}
-	return false
+	return errors.As(err, &answer) && slices.Contains(codes, answer.ErrorCode())
 }

@@ -23,7 +23,7 @@ var queueAttributes = []sqstypes.QueueAttributeName{sqstypes.QueueAttributeNameQ
 func (e *examination) checkTopicPolicy(ctx context.Context) Check {
 	topic := e.Stack.TopicARN
 	out, err := e.topics.GetTopicAttributes(ctx, &sns.GetTopicAttributesInput{TopicArn: &topic})
-	if hasCode(err, "NotFound", "NotFoundException") {
+	if HasCode(err, "NotFound", "NotFoundException") {
 		return problem(fmt.Sprintf("topic %q does not exist", topic), e.fixes.aws("sns list-topics"))
 	}
 	if err != nil {
@@ -43,7 +43,7 @@ func (e *examination) checkFailurePolicy(context.Context) Check {
 
 func (e *examination) checkQueuePolicy(url string, read func() (map[string]string, error)) Check {
 	attributes, err := read()
-	if hasCode(err, "AWS.SimpleQueueService.NonExistentQueue", "QueueDoesNotExist") {
+	if HasCode(err, "AWS.SimpleQueueService.NonExistentQueue", "QueueDoesNotExist") {
 		return problem(fmt.Sprintf("queue %q does not exist", url), e.fixes.stackEvents(e.Stack.Name))
 	}
 	if err != nil {

@@ -14,7 +14,7 @@ import (
 
 func (e *examination) checkTable(context.Context) Check {
 	t, err := e.table()
-	if hasCode(err, "ResourceNotFoundException") {
+	if HasCode(err, "ResourceNotFoundException") {
 		return problem(fmt.Sprintf("table %q does not exist in region %q", e.Stack.Table, e.AWS.Region),
 			e.fixes.createTable(e.Stack.Table))
 	}

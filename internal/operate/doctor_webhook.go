@@ -63,7 +63,7 @@ func (e *examination) checkSchedule(ctx context.Context) Check {
 			e.Stack.Resources["ScheduleRole"]}.String()
 	}
 	found, err := e.scheduler.GetSchedule(ctx, &scheduler.GetScheduleInput{Name: &name, GroupName: &group})
-	if err != nil && !hasCode(err, "ResourceNotFoundException") {
+	if err != nil && !HasCode(err, "ResourceNotFoundException") {
 		return unknown(fmt.Sprintf("schedule %q cannot be read", name), err)
 	}
 	return want.judge(found, e.fixes)

@@ -38,7 +38,7 @@ func TestPlantedFaultsInDoctor(t *testing.T) {
 			mutant.Fault("a clock that is behind is fine", "doctor_account.go",
 				"if skew.Abs() > maxSkew {", "if skew > maxSkew {"),
 			mutant.Fault("a missing permission is a problem of the stack", "doctor_account.go",
-				"|| hasCode(err, \"AccessDeniedException\")", ""),
+				"|| HasCode(err, \"AccessDeniedException\")", ""),
 			mutant.Fault("a result without a name keeps none", "doctor.go",
 				"if results[i][n].Name == \"\" {", "if results[i][n].Name == c.name {"),
 		},
