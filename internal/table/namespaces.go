@@ -21,9 +21,9 @@ type Scanner interface {
 // lastKey sorts after every sort key: it has the largest size and the largest bytes that UTF-8 has.
 var lastKey = strings.Repeat("\U0010ffff", maxKeyBytes/4)
 
-// Namespaces lists the table's partition keys, in no order, and counts its reads, also of a scan that failed. A scan returns the rows of a partition together, so it
-// reads one row and continues after the last possible row of that partition: one read for each namespace, however many
-// rows it has.
+// Namespaces lists the table's partition keys, in no order, and counts its reads, also if one fails. A scan returns the
+// rows of a partition together, so it reads one row and continues after the last possible row of that partition: one
+// read for each namespace, however many rows it has.
 // https://aws.amazon.com/blogs/database/generate-a-distinct-set-of-partition-keys-for-an-amazon-dynamodb-table-efficiently/
 func Namespaces(ctx context.Context, client Scanner, table string) (found []string, reads int, err error) {
 	in := &dynamodb.ScanInput{
