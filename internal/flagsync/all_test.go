@@ -90,7 +90,7 @@ func TestARequestThatIsNotSentIsSentLater(t *testing.T) {
 		response, err := h.Handle(t.Context(), one("m1", forAll))
 		require.NoError(t, err)
 		require.Len(t, response.BatchItemFailures, 1)
-		assert.Contains(t, q.lastLine(t)["error"], "1 of 3 failed: internal error")
+		assert.Contains(t, q.lineOf(t, one("m1", forAll))["error"], "1 of 3 failed: internal error")
 		assert.Equal(t, 2, q.waiting(t))
 		q.requireDone(t, h, one("m1", forAll))
 		assert.Equal(t, 3, q.waiting(t))
@@ -103,7 +103,7 @@ func TestARequestForSeveralEnvironmentsNeedsTheQueue(t *testing.T) {
 	response, err := h.Handle(t.Context(), one("m1", forAll))
 	require.NoError(t, err)
 	assert.Len(t, response.BatchItemFailures, 1)
-	assert.Contains(t, b.lastLine(t)["error"], "option Queue is missing")
+	assert.Contains(t, b.lineOf(t, one("m1", forAll))["error"], "option Queue is missing")
 }
 
 // One late environment among fifty is enough for the alarm FlagsNotSynced.

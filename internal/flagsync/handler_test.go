@@ -3,6 +3,7 @@ package flagsync_test
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -51,10 +52,15 @@ func (b *bench) handler(p *parameter, more ...flagsync.Option) *flagsync.Handler
 		b.options(more...)...)
 }
 
-// lastLine returns the log line of the last request.
-func (b *bench) lastLine(t *testing.T) map[string]any {
+// lineOf returns the last log line of the event's request. Other requests can be handled at the same time, and their
+// lines can come after it.
+func (b *bench) lineOf(t *testing.T, e events.SQSEvent) map[string]any {
 	t.Helper()
+	require.Len(t, e.Records, 1)
 	lines := b.log.lines(t, "request handled")
+	lines = slices.DeleteFunc(lines, func(line map[string]any) bool {
+		return line["message_id"] != e.Records[0].MessageId
+	})
 	require.NotEmpty(t, lines)
 	return lines[len(lines)-1]
 }
@@ -65,7 +71,7 @@ func (b *bench) requireDone(t *testing.T, h *flagsync.Handler, e events.SQSEvent
 	response, err := h.Handle(t.Context(), e)
 	require.NoError(t, err)
 	require.Empty(t, response.BatchItemFailures)
-	return b.lastLine(t)
+	return b.lineOf(t, e)
 }
 
 func TestARequestIsForOneEnvironment(t *testing.T) {
@@ -184,7 +190,7 @@ func TestWrongConfigurationFailsTheFunction(t *testing.T) {
 			require.ErrorContains(t, err, says)
 			require.ErrorContains(t, err, `read parameter "/warmflags/key"`)
 			assert.Len(t, response.BatchItemFailures, 1)
-			line := b.lastLine(t)
+			line := b.lineOf(t, one("m1", body))
 			assert.Equal(t, "ERROR", line["level"])
 			assert.Contains(t, line["error"], says)
 			assert.EqualValues(t, 1, line["RequestsFailed"])
@@ -203,7 +209,7 @@ func TestKeysThatCannotBeReadAreRetried(t *testing.T) {
 	response, err := h.Handle(t.Context(), one("m1", forAll))
 	require.NoError(t, err, "an error would slow down all environments")
 	assert.Len(t, response.BatchItemFailures, 1)
-	assert.Contains(t, b.lastLine(t)["error"], `read parameter "/warmflags/key": throttled`)
+	assert.Contains(t, b.lineOf(t, one("m1", forAll))["error"], `read parameter "/warmflags/key": throttled`)
 	p.err, p.value = nil, aws.String("sdk-1")
 	b.ld.set("sdk-1", "a:1")
 	b.requireDone(t, h, one("m1", forAll))
