@@ -89,7 +89,7 @@ func newCertificates(
 
 // verify checks m's signature with the certificate at its SigningCertURL, which checkCertificateURL has accepted. Its
 // error wraps errNoCertificate if the certificate is not available now; any other error means that the signature is
-// wrong. If another call is fetching, verify waits for it. It is safe for concurrent use.
+// wrong. If another call is fetching, verify waits for it until ctx ends. It is safe for concurrent use.
 func (c *certificates) verify(ctx context.Context, m envelope) error {
 	if done, err := c.verifyCached(m); done {
 		return err
@@ -103,7 +103,11 @@ func (c *certificates) verify(ctx context.Context, m envelope) error {
 	if done, err := c.verifyCached(m); done { // another request has fetched this or a useless certificate meanwhile
 		return err
 	}
-	certificate, err := c.fetch(ctx, m.SigningCertURL)
+	// The fetch does not end with the request: otherwise a sender of forged requests that hangs up would fail each fetch
+	// as if the host were not reached, and so cause another one without a pause.
+	fetchCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), callTimeout)
+	defer cancel()
+	certificate, err := c.fetch(fetchCtx, m.SigningCertURL)
 	if err == nil {
 		err = checkValidity(certificate)
 	}

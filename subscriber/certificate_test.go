@@ -201,10 +201,17 @@ type snsHost struct {
 	certificates map[string]*x509.Certificate // by URL
 	fetches      int
 	down         bool
+	onFetch      func() // called during a fetch; may be nil
 }
 
 func (h *snsHost) RoundTrip(r *http.Request) (*http.Response, error) {
 	h.fetches++
+	if h.onFetch != nil {
+		h.onFetch()
+	}
+	if err := r.Context().Err(); err != nil {
+		return nil, err
+	}
 	if h.down {
 		return nil, errors.New("no route to host")
 	}
@@ -260,6 +267,30 @@ func TestForgedRequestsFetchOnceAMinute(t *testing.T) {
 		forged := oneSigner().sign(t, notification("x").with("SigningCertURL", certificateURL(2))).with("Message", "y")
 		requireStatus(http.StatusForbidden, forged.json())
 		require.Equal(t, 3, host.fetches)
+	})
+}
+
+// A sender that hangs up during the fetch does not make it fail, so it cannot cause a fetch with each request.
+func TestForgedRequestsThatHangUpFetchOnceAMinute(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		host := &snsHost{certificates: map[string]*x509.Certificate{certificateURL(1): oneSigner().certificate}}
+		h, err := subscriber.Endpoint(topic, &sink{}, subscriber.HTTPClient(&http.Client{Transport: host}),
+			subscriber.Logger(slog.New(slog.DiscardHandler)))
+		require.NoError(t, err)
+		hangUpDuringFetch := func(body []byte) int {
+			ctx, hangUp := context.WithCancel(t.Context())
+			defer hangUp()
+			host.onFetch = hangUp
+			status, _ := postUntil(ctx, h, body)
+			return status
+		}
+		for n := range 20 {
+			require.Equal(t, http.StatusServiceUnavailable, hangUpDuringFetch(from(t, 1000+n)))
+		}
+		require.Equal(t, 1, host.fetches, "only the first forged request makes a fetch")
+		time.Sleep(time.Minute)
+		require.Equal(t, http.StatusOK, hangUpDuringFetch(from(t, 1)), "SNS itself may hang up too")
+		require.Equal(t, 2, host.fetches)
 	})
 }
 

@@ -170,9 +170,12 @@ func (s *signer) sign(t testing.TB, f fields) fields {
 func (f fields) json() []byte { return must(json.Marshal(f)) }
 
 // post sends a body as SNS does and returns the status and the answer.
-func post(h http.Handler, body []byte) (int, string) {
+func post(h http.Handler, body []byte) (int, string) { return postUntil(context.Background(), h, body) }
+
+// postUntil posts for a sender that hangs up when ctx ends.
+func postUntil(ctx context.Context, h http.Handler, body []byte) (int, string) {
 	w := httptest.NewRecorder()
-	r := httptest.NewRequest(http.MethodPost, "/", bytes.NewReader(body))
+	r := httptest.NewRequestWithContext(ctx, http.MethodPost, "/", bytes.NewReader(body))
 	r.Header.Set("Content-Type", "text/plain; charset=UTF-8")
 	h.ServeHTTP(w, r)
 	return w.Code, w.Body.String()

@@ -76,6 +76,8 @@ func TestPlantedFaultsOfEndpoints(t *testing.T) {
 			"if name != \"\" {"),
 		mutant.Fault("forged requests fetch without a limit", "certificate.go", "forged.Age(clock.Now()) < forgedPause",
 			"forged.Age(clock.Now()) < 0"),
+		mutant.Fault("a fetch ends with its request", "certificate.go", "context.WithTimeout(context.WithoutCancel(ctx), ",
+			"context.WithTimeout(ctx, "),
 		mutant.Fault("forged requests block rotation forever", "certificate.go", "forgedPause = time.Minute",
 			"forgedPause = 1000 * time.Hour"),
 		mutant.Fault("an unreachable host counts as forged", "certificate.go", "if !errors.As(err, &unreached) {",
