@@ -12,6 +12,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/launchdarkly/go-sdk-common/v3/ldcontext"
 	"github.com/launchdarkly/go-server-sdk/v7/subsystems/ldstoreimpl"
@@ -26,10 +27,12 @@ import (
 	"github.com/warmflags/warmflags/change"
 	"github.com/warmflags/warmflags/dynamostore"
 	localaws "github.com/warmflags/warmflags/internal/local/aws"
+	"github.com/warmflags/warmflags/journal"
 	"github.com/warmflags/warmflags/subscriber"
 )
 
-// open returns a client that served a last known value, because a read failed after the flag was invalidated.
+// open returns a client that served a last known value, because a read failed after the flag was invalidated. A poll of
+// the journal failed too.
 func open(t *testing.T) *warmflags.Flags {
 	cloud := localaws.New()
 	t.Cleanup(cloud.Close)
@@ -55,8 +58,9 @@ func open(t *testing.T) *warmflags.Flags {
 	} {
 		t.Setenv(name, value)
 	}
-	flags, err := warmflags.Open(t.Context())
+	flags, err := warmflags.Open(t.Context(), warmflags.Journal(journal.Interval(0), journal.Budget(time.Hour)))
 	require.NoError(t, err)
+	require.False(t, flags.Stats().Journal.LastPoll.IsZero(), "Open returns after the first poll, so each poll has an age")
 	t.Cleanup(func() { require.NoError(t, flags.Close(context.Background())) })
 	evaluate := func() {
 		on, err := flags.Client.BoolVariation("f", ldcontext.New("ada"), false)
@@ -68,6 +72,7 @@ func open(t *testing.T) *warmflags.Flags {
 	flags.Invalidate(change.Change{Kind: change.KindFeatures, Key: "f"})
 	evaluate()
 	require.Positive(t, flags.Stats().Cache.StaleServes)
+	require.Error(t, flags.Refresh(t.Context()))
 	return flags
 }
 
@@ -89,7 +94,8 @@ func TestObserve(t *testing.T) {
 	}
 	assert.Positive(t, found["warmflags.stale_serves"])
 	assert.Positive(t, found["warmflags.failed_reads"])
-	assert.Len(t, found, 4)
+	assert.Positive(t, found["warmflags.failed_polls"])
+	assert.Len(t, found, 5)
 }
 
 func TestRegister(t *testing.T) {
@@ -104,7 +110,8 @@ func TestRegister(t *testing.T) {
 	}
 	assert.Positive(t, found["warmflags_stale_serves_total"])
 	assert.Positive(t, found["warmflags_failed_reads_total"])
-	assert.Len(t, found, 4)
+	assert.Positive(t, found["warmflags_failed_polls_total"])
+	assert.Len(t, found, 5)
 }
 
 func TestLines(t *testing.T) {
@@ -125,7 +132,9 @@ func TestLines(t *testing.T) {
 	var line map[string]any
 	require.NoError(t, json.Unmarshal(printed, &line))
 	assert.Equal(t, "checkout", line["FunctionName"])
-	assert.Positive(t, line["StaleServes"])
+	for _, name := range []string{"StaleServes", "FailedReads", "FailedPolls"} {
+		assert.Positive(t, line[name], name)
+	}
 	assert.Contains(t, line, "_aws")
 }
 
