@@ -14,6 +14,7 @@ DYNAMODB_PACKAGE := amplify-dynamodb-simulator@2.9.30
 DYNAMODB_SHA256  := 3503ffac19f183407909fecdacf4db51ab1fdad1da7b2f177016670b2d80e4b9
 DYNAMODB         := $(OTHERS)/$(DYNAMODB_PACKAGE)
 MINISTACK        := $(OTHERS)/venv/bin/ministack
+RIE_PACKAGE      := github.com/aws/aws-lambda-runtime-interface-emulator/cmd/aws-lambda-rie
 RIE_VERSION      := v0.0.0-20261030222936-bef5c4ba774d
 RIE              := $(OTHERS)/aws-lambda-rie-$(RIE_VERSION)
 OPENFEATURE      := $(OTHERS)/node/node_modules/.package-lock.json
@@ -99,11 +100,13 @@ lint: texts $(LINT) $(SAM) $(CHECKOV) ## Check format, style, modules, imports, 
 		if git grep -nIE -f $(TOOLS)/phrases -- $(PROSE); then \
 			echo "Not plain English: tools/phrases.txt says what to write instead."; exit 1; \
 		fi
-	@# A long string may stay whole.
+	@# A string of 45 characters or more may stay whole.
 	@wide=$$(git ls-files '*.go' '*.py' '*.js' '*.mjs' ':!*testdata*' | while read -r file; do \
-		expand -t4 "$$file" | awk -v file="$$file" 'length > 120 && !/["`]|:\/\//  {print file ":" FNR}'; done); \
+		expand -t4 "$$file" | sed -E 's/"([^"\\]|\\.){45,}"|`[^`]{45,}`//g' | \
+			awk -v file="$$file" 'length > 120 && !/:\/\// {print file ":" FNR}'; done); \
 		if [ -n "$$wide" ]; then printf 'Over 120 columns (a tab is 4):\n%s\n' "$$wide"; exit 1; fi
-	@long=$$(git ls-files | grep -vE '(^|/)(go\.sum|package-lock\.json|template\.yaml|docs/cli\.md|results[^/]*\.txt)$$' | \
+	@long=$$(git ls-files | \
+		grep -vE '(^|/)(go\.sum|package-lock\.json|template\.yaml|docs/cli\.md|results[^/]*\.txt)$$' | \
 		while read -r file; do test -L "$$file" || awk -v file="$$file" 'END {if (NR > 400) print file}' "$$file"; done); \
 		if [ -n "$$long" ]; then echo "Over 400 lines:" $$long; exit 1; fi
 	@for template in template.yaml examples/consumer/template.yaml; do \
@@ -132,7 +135,7 @@ planted: ## Plant faults in copies of the source: a test must notice each one
 	go -C v4store test $(PLANT) .
 
 .PHONY: texts
-texts: # The text that each planted fault replaces is still in the source; builds and plants nothing
+texts: ## Check that the text each planted fault replaces is in the source; builds and plants nothing
 	go test -short $(PLANT:-v=) $(PLANTED)
 	go -C v4store test -short $(PLANT:-v=) .
 
@@ -143,13 +146,14 @@ sim: ## Run long histories: SIMSEEDS=100000 seeds of 100 steps for each cache, 1
 	go test ./streamhandler -run '^TestConsumersEndWithTheTable$$' -rapid.checks=400 -v -count=1 -timeout $(TIMEOUT)
 	go test ./journal -run '^TestContainersAreFreshWithinTheInterval$$' -sim.full -v -count=1 -timeout $(TIMEOUT)
 	@mkdir -p $(TOOLS)
-	go test ./cachedstore -run '^TestSim$$' -sim.seeds=$(SIMSEEDS) -v -count=1 -timeout $(TIMEOUT) -coverprofile $(COVERAGE)
+	go test ./cachedstore -run '^TestSim$$' -sim.seeds=$(SIMSEEDS) -v -count=1 -timeout $(TIMEOUT) \
+		-coverprofile $(COVERAGE)
 	@echo "Functions of cachedstore that the simulation does not cover completely:"
 	@go tool cover -func $(COVERAGE) | grep -v '100.0%$$' || true
 	go -C v4store test . -run '^TestSim$$' -sim.seeds=$(SIMSEEDS) -v -count=1 -timeout $(TIMEOUT)
 
 .PHONY: integration
-integration: $(DYNAMODB) $(MINISTACK) $(OPENFEATURE) $(RIE) ## Test with DynamoDB Local, MiniStack, and LaunchDarkly's and OpenFeature's SDKs
+integration: $(DYNAMODB) $(MINISTACK) $(OPENFEATURE) $(RIE) ## Test with DynamoDB Local, MiniStack, and vendors' SDKs
 	go -C test vet ./...
 	go -C test mod tidy -diff
 	go -C test test $(RACE) -count=1 -timeout $(TIMEOUT) -v $$(go -C test list ./... | grep -v /e2e$$)
@@ -184,7 +188,8 @@ bench-compare: ## Compare the benchmarks with another commit's (REF=main)
 	go -C benchmarks test -c -o $(COMPARED)/new.test .
 	go -C $(COMPARED)/ref/benchmarks test -c -o $(COMPARED)/old.test .
 	@for round in $$(seq $(ROUNDS)); do for side in old new; do \
-		$(COMPARED)/$$side.test -test.run '^$$' -test.bench '$(COMPARE)' -test.benchtime $(BENCHTIME) >> $(COMPARED)/$$side.txt || exit 1; \
+		$(COMPARED)/$$side.test -test.run '^$$' -test.bench '$(COMPARE)' -test.benchtime $(BENCHTIME) \
+			>> $(COMPARED)/$$side.txt || exit 1; \
 	done; done
 	go -C tools tool benchstat $(COMPARED)/old.txt $(COMPARED)/new.txt
 
@@ -244,7 +249,7 @@ $(MINISTACK): test/requirements.txt
 # AWS's Runtime Interface Emulator, which runs functions and extensions as Lambda does, but does not freeze them.
 $(RIE):
 	mkdir -p $(OTHERS)
-	$(call persist,GOBIN=$(OTHERS) go install github.com/aws/aws-lambda-runtime-interface-emulator/cmd/aws-lambda-rie@$(RIE_VERSION))
+	$(call persist,GOBIN=$(OTHERS) go install $(RIE_PACKAGE)@$(RIE_VERSION))
 	mv $(OTHERS)/aws-lambda-rie $@
 
 # OpenFeature for Node.js resolves its packages from where the script is.

@@ -202,3 +202,19 @@ func TestArchitectureIsComplete(t *testing.T) {
 		}
 	}
 }
+
+// Every folder of internal/proof is in a row of its README, and the other way round.
+func TestEachPartOfProofIsListed(t *testing.T) {
+	var listed, folders []string
+	for _, row := range table(t, read(t, "internal/proof/README.md"), "part", "what it proves", "command") {
+		listed = append(listed, codes(row[0])...)
+	}
+	entries, err := os.ReadDir("../internal/proof")
+	require.NoError(t, err)
+	for _, e := range entries {
+		if e.IsDir() {
+			folders = append(folders, e.Name())
+		}
+	}
+	assert.ElementsMatch(t, folders, listed)
+}

@@ -97,7 +97,7 @@ func (r *results) printGoals(lines *strings.Builder) {
 	}
 	fmt.Fprintf(
 		lines,
-		"\n%d of %d goals are missed. "+
+		"\nGoals missed: %d of %d. "+
 			"Each ratio is the median of the rounds' own; best is the ratio of the fastest rounds.\n\n",
 		missed,
 		len(goals),

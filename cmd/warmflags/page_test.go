@@ -34,8 +34,9 @@ endpoint are the AWS SDK's: ` + "`AWS_PROFILE`, `AWS_REGION`, `AWS_ENDPOINT_URL`
 | 2 | the command was called wrongly |
 | 3 | the command worked, and found a problem: standard output says which |
 
-Results go to standard output; errors, hints and progress go to standard error. With ` + "`--json`" + `, standard output is one JSON
-value, or one in each line for a command that goes on. Color appears only on a terminal, and not if ` + "`NO_COLOR`" + ` is set.
+Results go to standard output; errors, hints and progress go to standard error. With ` + "`--json`" + `, standard
+output is one JSON value, or one in each line for a command that goes on. Color appears only on a terminal, and not if
+` + "`NO_COLOR`" + ` is set.
 
 These flags are the same for every command:
 

@@ -57,7 +57,7 @@ func scriptCommands() map[string]func(*testscript.TestScript, bool, []string) {
 	return map[string]func(*testscript.TestScript, bool, []string){
 		"warmflags":      runWarmflags,    // runs the program in this process, with the script's environment variables
 		"exit":           checkExit,       // N: fails unless the last run ended with this exit code
-		"calls":          checkCalls,      // OPERATION N: fails unless the engine has had so many calls of an operation of AWS
+		"calls":          checkCalls,      // OPERATION N: fails unless the engine has had so many such calls
 		"flip":           flip,            // KEY...: changes flags in LaunchDarkly
 		"launchdarkly":   launchDarkly,    // FLAGS: replaces LaunchDarkly by one with so many flags, at version 1
 		"sdk-keys":       setKeys,         // TEXT: the content of the stack's SDK key parameter
@@ -70,11 +70,11 @@ func scriptCommands() map[string]func(*testscript.TestScript, bool, []string) {
 		"journal":        readJournal,     // [PREFIX]: prints a journal
 		"refuse":         refuse,          // [OPERATION...]: AWS refuses these operations from now on, and no others
 		"webhook":        webhookEndpoint, // starts the stack's webhook at $WEBHOOK, with the secrets "old" and "new"
-		"real-aws":       realAWS,         // from here on, the program is a process of its own that calls AWS with AWS's client
-		"aws-answers":    awsAnswers,      // STATUS FILE: real-aws, with a server that gives this answer to every request
+		"real-aws":       realAWS,         // from here on, the program is a process of its own, with AWS's client
+		"aws-answers":    awsAnswers,      // STATUS FILE: real-aws, with a server that answers every request so
 		"publish":        publish,         // from here on, the stack announces changes
 		"disable-stream": disableStream,   // disables the event source mapping of the table's stream
-		"when-it-waits":  whenItWaits,     // NAMESPACE KEY VERSION FILE ARGUMENT...: runs tail, and writes a row when it waits
+		"when-it-waits":  whenItWaits,     // NAMESPACE KEY VERSION FILE ARGUMENT...: tail, and a row when it waits
 
 		"closed-port": closedPort, // VARIABLE: sets it to the URL of a port at which nothing listens
 

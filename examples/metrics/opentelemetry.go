@@ -11,8 +11,8 @@ import (
 	"github.com/warmflags/warmflags/subscriber"
 )
 
-// Observe exports the numbers to watch to OpenTelemetry, whenever the meter's provider collects. Without a queue, remove
-// the parameter and its counter.
+// Observe exports the numbers to watch to OpenTelemetry, whenever the meter's provider collects. Without a queue,
+// remove the parameter and its counter.
 func Observe(meter metric.Meter, flags *warmflags.Flags, queue *subscriber.QueueSubscriber) error {
 	stale, err1 := meter.Int64ObservableCounter("warmflags.stale_serves")
 	reads, err2 := meter.Int64ObservableCounter("warmflags.failed_reads")

@@ -45,8 +45,10 @@ func (s *shelf) find(t *testing.T, launchDarkly ...table.Item) *operate.Item {
 
 func TestFindItemComparesWithLaunchDarkly(t *testing.T) {
 	const (
-		v1, v1Other, v2 = `{"key":"f","version":1,"on":true}`, `{"key":"f","version":1,"on":false}`, `{"key":"f","version":2}`
-		deleted         = `{"key":"f","version":2,"deleted":true}`
+		v1      = `{"key":"f","version":1,"on":true}`
+		v1Other = `{"key":"f","version":1,"on":false}`
+		v2      = `{"key":"f","version":2}`
+		deleted = `{"key":"f","version":2,"deleted":true}`
 	)
 	for name, c := range map[string]struct {
 		row, there string // empty: none

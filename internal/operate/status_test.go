@@ -289,7 +289,9 @@ func TestStatusShowsWhatIsHeld(t *testing.T) {
 // What cannot be read is named, and the rest is there.
 func TestStatusShowsTheRestOfWhatCannotBeRead(t *testing.T) {
 	for operation, part := range map[string]string{
-		"GetMetricStatistics": "lag: access denied", "FilterLogEvents": "webhooks: access denied", "DescribeAlarms": "alarms: access denied",
+		"GetMetricStatistics": "lag: access denied",
+		"FilterLogEvents":     "webhooks: access denied",
+		"DescribeAlarms":      "alarms: access denied",
 	} {
 		s := newStack(t)
 		s.alarm(cwtypes.StateValueOk)
@@ -323,7 +325,10 @@ func TestStatusWritesNothing(t *testing.T) {
 }
 
 func writes(s *stack) (n int) {
-	for _, operation := range []string{"PutItem", "UpdateItem", "DeleteItem", "TransactWriteItems", "CreateQueue", "Subscribe", "Publish", "SendMessage"} {
+	for _, operation := range []string{
+		"PutItem", "UpdateItem", "DeleteItem", "TransactWriteItems",
+		"CreateQueue", "Subscribe", "Publish", "SendMessage",
+	} {
 		n += s.Cloud.Calls(operation)
 	}
 	return n

@@ -85,7 +85,9 @@ func TestAdoptedTable(t *testing.T) {
 
 // The functions are small, for a quick start.
 func TestZipsAreSmall(t *testing.T) {
-	for _, function := range []string{"WebhookFunction", "FlagsyncFunction", "StreamhandlerFunction", "StreamFailureFunction"} {
+	for _, function := range []string{
+		"WebhookFunction", "FlagsyncFunction", "StreamhandlerFunction", "StreamFailureFunction",
+	} {
 		data, err := os.ReadFile(filepath.Join(build(), function, "bootstrap"))
 		require.NoError(t, err)
 		var zipped bytes.Buffer

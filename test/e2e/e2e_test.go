@@ -167,9 +167,15 @@ func tableRefuses(t *testing.T, e *environment, consumers []*consumer) {
 func poison(t *testing.T, e *environment, consumers []*consumer, table string) {
 	db := dynamodb.NewFromConfig(world.gate.config())
 	for _, row := range []map[string]types.AttributeValue{
-		{"namespace": text("features"), "key": text("poison"), "item": text("this is no JSON"), "version": text("nor a number")},
+		{
+			"namespace": text("features"), "key": text("poison"),
+			"item": text("this is no JSON"), "version": text("nor a number"),
+		},
 		{"namespace": text("\x00:::"), "key": text("\ufffd"), "item": text("")},
-		{"namespace": text("nothing we know"), "key": text("k"), "item": text("{}"), "version": &types.AttributeValueMemberN{Value: "1e40"}},
+		{
+			"namespace": text("nothing we know"), "key": text("k"),
+			"item": text("{}"), "version": &types.AttributeValueMemberN{Value: "1e40"},
+		},
 	} {
 		_, err := db.PutItem(t.Context(), &dynamodb.PutItemInput{TableName: &table, Item: row})
 		require.NoError(t, err)

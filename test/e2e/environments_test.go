@@ -54,7 +54,10 @@ func TestTwoEnvironmentsAfterAnUpdate(t *testing.T) {
 	require.NoError(t, err)
 	before := outputs(t, "pair")
 	stack := deploy(t, "pair", parameters...)
-	for _, kept := range []string{"TableName", "TableStreamArn", "TopicArn", "WebhookUrl", "RequestQueueUrl", "ReaderPolicyArn", "SubscriberPolicyArn"} {
+	for _, kept := range []string{
+		"TableName", "TableStreamArn", "TopicArn", "WebhookUrl", "RequestQueueUrl",
+		"ReaderPolicyArn", "SubscriberPolicyArn",
+	} {
 		assert.Equal(t, before[kept], stack[kept], kept)
 	}
 	assert.NotContains(t, stack, "RequestDeadLettersUrl")

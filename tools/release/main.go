@@ -50,7 +50,8 @@ func build(version string, platforms []string, out string) error {
 		name := fmt.Sprintf("warmflags_%s_%s_%s", version, system, processor)
 		dir := filepath.Join(work, name) + string(filepath.Separator)
 		for _, command := range commands {
-			err := run([]string{"CGO_ENABLED=0", "GOOS=" + system, "GOARCH=" + processor}, "go", "build", "-trimpath", "-buildvcs=false",
+			err := run([]string{"CGO_ENABLED=0", "GOOS=" + system, "GOARCH=" + processor},
+				"go", "build", "-trimpath", "-buildvcs=false",
 				"-ldflags=-s -w -X main.version="+version, "-o", dir, "./cmd/"+command)
 			if err != nil {
 				return err
@@ -66,7 +67,8 @@ func build(version string, platforms []string, out string) error {
 			if err := sam(resource, dir, "GOARCH="+processor, "VERSION="+version); err != nil {
 				return err
 			}
-			if err := pack(filepath.Join(out, fmt.Sprintf("%s_%s_lambda_%s.zip", function, version, processor)), dir); err != nil {
+			archive := fmt.Sprintf("%s_%s_lambda_%s.zip", function, version, processor)
+			if err := pack(filepath.Join(out, archive), dir); err != nil {
 				return err
 			}
 		}

@@ -70,7 +70,9 @@ func Start() *Deployment {
 		Resources:             map[string]string{},
 	}
 	d.Mappings = map[string][]lambdatypes.EventSourceMappingConfiguration{}
-	for function, source := range map[string]string{"StreamhandlerFunction": d.stream, "FlagsyncFunction": "", "StreamFailureFunction": ""} {
+	for function, source := range map[string]string{
+		"StreamhandlerFunction": d.stream, "FlagsyncFunction": "", "StreamFailureFunction": "",
+	} {
 		d.Stack.Resources[function] = "flags-" + function
 		d.Mappings["flags-"+function] = []lambdatypes.EventSourceMappingConfiguration{
 			{UUID: aws.String("uuid-of-" + function), State: aws.String("Enabled"), EventSourceArn: aws.String(source)},
