@@ -49,7 +49,8 @@ func DynamoDB(client dynamostore.API) Option { return func(s *settings) { s.clie
 // events if there is no SDK key.
 func LaunchDarkly(config ld.Config) Option { return func(s *settings) { s.launchDarkly = config } }
 
-// Cache adds options of the cache, for example [cachedstore.TTL] or [cachedstore.Preload]. Default: none.
+// Cache adds options of the cache, for example [cachedstore.TTL] or [cachedstore.Preload]. Open sets the cache's
+// InLambda. Default: none.
 func Cache(options ...cachedstore.Option) Option {
 	return func(s *settings) { s.cache = append(s.cache, options...) }
 }
@@ -72,6 +73,14 @@ func OnChange(notify func(changes ...change.Change)) Option {
 	return func(s *settings) { s.onChange = notify }
 }
 
+// InLambda sets whether this process is a Lambda function that is frozen between invocations. If so, only
+// [Flags.Handler] and [Flags.Refresh] poll the journal, and an evaluation in an invocation without Handler logs one
+// error. If not, a timer polls too. The cache gets the same setting ([cachedstore.InLambda]). The default is determined
+// from Lambda's environment variables; it is false on Lambda Managed Instances. Two settings depend on the environment,
+// not on InLambda: the default of [cachedstore.ReadLimit], and whether events are sent after invocations
+// ([journal.Follower.FlushEvents]).
+func InLambda(yes bool) Option { return func(s *settings) { s.inLambda = yes } }
+
 // WrapDataStore sets a function that wraps the data store from which LaunchDarkly's client reads flags and
 // segments, for example to trace its reads. Open calls it once. Default, also for nil: no wrapper.
 func WrapDataStore(wrap func(subsystems.DataStore) subsystems.DataStore) Option {
@@ -89,12 +98,14 @@ type settings struct {
 	cache                 []cachedstore.Option
 	journal               []journal.Option
 	logger                *slog.Logger
-	onChange              func(...change.Change)                          // never nil
+	onChange              func(...change.Change) // never nil
+	inLambda              bool
 	wrap                  func(subsystems.DataStore) subsystems.DataStore // nil means no wrapper
 }
 
 func newSettings(options []Option) settings {
-	s := settings{table: os.Getenv("TABLE_NAME"), prefix: os.Getenv("PREFIX"), sdkKey: os.Getenv("LD_SDK_KEY")}
+	s := settings{table: os.Getenv("TABLE_NAME"), prefix: os.Getenv("PREFIX"), sdkKey: os.Getenv("LD_SDK_KEY"),
+		inLambda: lambdaenv.Freezes()}
 	for _, option := range options {
 		option(&s)
 	}
@@ -148,7 +159,8 @@ func (s settings) sendsEvents() bool {
 }
 
 func (s settings) newStore() *cachedstore.Store {
-	return cachedstore.New(dynamostore.DataStore(s.table).Prefix(s.prefix).Client(s.client), s.cache...)
+	return cachedstore.New(dynamostore.DataStore(s.table).Prefix(s.prefix).Client(s.client),
+		append(slices.Clip(s.cache), cachedstore.InLambda(s.inLambda))...)
 }
 
 func (s settings) journalOptions() []journal.Option {
@@ -188,7 +200,7 @@ func (w wrappedStore) Build(clientContext subsystems.ClientContext) (subsystems.
 	if w.wrap != nil {
 		store = w.wrap(store)
 	}
-	if lambdaenv.Freezes() {
+	if w.flags.inLambda {
 		store = watched{store, w.flags}
 	}
 	return store, nil

@@ -11,7 +11,7 @@ import (
 
 func TestPlantedFaults(t *testing.T) {
 	woken := mutant.Mutant{Name: "every invocation wakes the cache, on Managed Instances too", Edits: []mutant.Edit{
-		{File: "warmflags.go", Old: "	if lambdaenv.Freezes() {\n		return waker{f}",
+		{File: "warmflags.go", Old: "	if f.inLambda {\n		return waker{f}",
 			New: "	if true {\n		return waker{f}"},
 		{File: "journal/invocation.go", Old: "f.invoking == 1", New: "f.invoking >= 1"},
 	}}
@@ -25,7 +25,9 @@ func TestPlantedFaults(t *testing.T) {
 				"f.follower.Handler(lambda.NewHandler(h))", "lambda.NewHandler(h)"),
 			mutant.Fault("a service does not poll", "warmflags.go", "_ = f.follower.Run(life)", "<-life.Done()"),
 			mutant.Fault("a Lambda function polls on a timer too", "warmflags.go",
-				"	if !lambdaenv.Freezes() {\n		f.polling.Go", "	if true {\n		f.polling.Go"),
+				"	if !f.inLambda {\n		f.polling.Go", "	if true {\n		f.polling.Go"),
+			mutant.Fault("the cache follows the environment, not InLambda", "options.go",
+				"cachedstore.InLambda(s.inLambda)", "cachedstore.InLambda(lambdaenv.Freezes())"),
 			mutant.Fault("an invocation that is not wrapped is not logged", "warmflags.go", "invoked && f.wrapped",
 				"!invoked && f.wrapped"),
 			mutant.Fault("each evaluation without Handler is logged", "warmflags.go",

@@ -36,7 +36,6 @@ import (
 
 	"github.com/warmflags/warmflags/cachedstore"
 	"github.com/warmflags/warmflags/change"
-	"github.com/warmflags/warmflags/internal/lambdaenv"
 	"github.com/warmflags/warmflags/journal"
 )
 
@@ -55,6 +54,7 @@ type Flags struct {
 	follower *journal.Follower
 	logger   *slog.Logger
 	onChange func(...change.Change)
+	inLambda bool               // the process is frozen between invocations
 	polling  sync.WaitGroup     // the goroutine that runs Follower.Run
 	stop     context.CancelFunc // ends that goroutine
 	close    func() error       // closes Client once
@@ -84,7 +84,7 @@ func Open(ctx context.Context, options ...Option) (*Flags, error) {
 	if problems := s.problems(); len(problems) > 0 {
 		return nil, fmt.Errorf("open warmflags: %w", errors.Join(problems...))
 	}
-	f := &Flags{logger: s.logger, onChange: s.onChange, store: s.newStore()}
+	f := &Flags{logger: s.logger, onChange: s.onChange, inLambda: s.inLambda, store: s.newStore()}
 	f.follower = journal.Follow(s.table, f.sink(), s.journalOptions()...)
 	ctx, cancel := context.WithTimeout(ctx, startLimit)
 	defer cancel()
@@ -127,7 +127,7 @@ func (f *Flags) check(ctx context.Context, s settings, pollErr error) error {
 // sink returns the follower's sink. Only in a process that is frozen between invocations it is a [change.Waker]:
 // elsewhere the cache need not be woken.
 func (f *Flags) sink() change.Sink {
-	if lambdaenv.Freezes() {
+	if f.inLambda {
 		return waker{f}
 	}
 	return f
@@ -149,7 +149,7 @@ func (f *Flags) start(ctx context.Context, s settings) {
 	}
 	life, stop := context.WithCancel(context.Background())
 	f.stop = stop
-	if !lambdaenv.Freezes() {
+	if !f.inLambda {
 		f.polling.Go(func() { _ = f.follower.Run(life) })
 	}
 }

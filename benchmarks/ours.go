@@ -1,7 +1,6 @@
 package benchmarks
 
 import (
-	"os"
 	"testing"
 	"time"
 
@@ -45,15 +44,5 @@ func ours(name string, lambda, wake bool, opts ...cachedstore.Option) Rival {
 
 // newStore makes a store as it is in a Lambda function or as it is elsewhere, independent of where this runs.
 func newStore(tb testing.TB, lambda bool, table *Table, opts ...cachedstore.Option) *cachedstore.Store {
-	const mark = "AWS_LAMBDA_FUNCTION_NAME"
-	old := os.Getenv(mark)
-	name := ""
-	if lambda {
-		name = "benchmark"
-	}
-	defer func() { _ = os.Setenv(mark, old) }()
-	if err := os.Setenv(mark, name); err != nil {
-		tb.Fatal(err)
-	}
-	return cachedstore.New(table, opts...)
+	return cachedstore.New(table, append(opts, cachedstore.InLambda(lambda))...)
 }

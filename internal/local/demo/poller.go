@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
-	"os"
 	"time"
 
 	"github.com/launchdarkly/go-sdk-common/v3/ldcontext"
@@ -36,14 +35,9 @@ type poller struct {
 
 func newPoller(ctx context.Context, id int, lambda bool, c Config, p *path, b *board) (*poller, error) {
 	x := bareConsumer(id, c, b)
-	if lambda { // Open reads from the environment what kind of process this is
-		const mark = "AWS_LAMBDA_FUNCTION_NAME"
-		defer setenv(mark, os.Getenv(mark))
-		setenv(mark, "demo")
-	}
 	flags, err := warmflags.Open(ctx, warmflags.Table(p.table), warmflags.Prefix(""), warmflags.SDKKey(""),
 		warmflags.DynamoDB(p.cloud.DynamoDB), warmflags.Logger(p.logger), warmflags.OnChange(x.note),
-		warmflags.Cache(cacheOptions()...),
+		warmflags.Cache(cacheOptions()...), warmflags.InLambda(lambda),
 		warmflags.Journal(journal.Region(journalRegion), journal.Interval(pollInterval)),
 		warmflags.LaunchDarkly(ld.Config{Logging: ldcomponents.Logging().MinLevel(ldlog.None)}))
 	if err != nil {
@@ -52,9 +46,6 @@ func newPoller(ctx context.Context, id int, lambda bool, c Config, p *path, b *b
 	x.client = flags.Client
 	return &poller{x, flags}, nil
 }
-
-// setenv sets a variable; empty is as good as none.
-func setenv(name, value string) { _ = os.Setenv(name, value) }
 
 // invoke invokes the function until ctx ends, with freezes of random length in between.
 func (w *poller) invoke(ctx context.Context, seed uint64) {
