@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatch"
@@ -30,6 +31,8 @@ type Account struct {
 	Lambda     lambda.ListEventSourceMappingsAPIClient
 	Metrics    Metrics
 	Logs       cloudwatchlogs.FilterLogEventsAPIClient
+	// Limit is how long [Status] may read each part. Zero or less: 20 seconds.
+	Limit time.Duration
 }
 
 // DynamoDB is the part of *dynamodb.Client that is used.
@@ -78,9 +81,9 @@ func Connect(cfg aws.Config) Account {
 }
 
 // why says in one line why a part could not be read: without the request IDs and URLs of AWS's own text.
-func why(err error) string {
+func (a Account) why(err error) string {
 	if errors.Is(err, context.DeadlineExceeded) {
-		return fmt.Sprintf("no answer in %v", partTimeout)
+		return fmt.Sprintf("no answer in %v", a.Limit)
 	}
 	operation := (*smithy.OperationError)(nil)
 	if errors.As(err, &operation) {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"maps"
 	"slices"
 	"strings"
@@ -72,12 +73,12 @@ func judgeRegion(region string, s Stack) Check {
 func (e *examination) checkClock(context.Context) Check {
 	identity, err := e.identity()
 	if err != nil {
-		return unknown("AWS did not tell the time", err)
+		return unknown("AWS's time is not known", err)
 	}
 	server, ok := middleware.GetServerTime(identity.ResultMetadata)
 	received, ok2 := middleware.GetResponseAt(identity.ResultMetadata)
 	if !ok || !ok2 {
-		return unknown("AWS did not tell the time", errors.New("its answer has no Date header"))
+		return unknown("AWS's time is not known", errors.New("its answer has no Date header"))
 	}
 	return judgeClock(received, server)
 }
@@ -154,6 +155,7 @@ func (e *examination) checkKeys(ctx context.Context) []Check {
 		probes.Go(func() error {
 			environment := &table.Environment{Client: e.db, Table: e.Stack.Table, Prefix: prefix}
 			items, err := flagsync.New(environment, flagsync.StaticKeys(keys),
+				flagsync.Logger(slog.New(slog.DiscardHandler)), // what fails is a result
 				flagsync.StreamURI(e.Stack.Parameters["StreamUri"]),
 				flagsync.PayloadFilter(e.Stack.Parameters["PayloadFilter"])).Fetch(ctx)
 			results[i] = judgeKey(items, err, e.Stack, e.fixes)

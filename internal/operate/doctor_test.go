@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"syscall"
 	"testing"
 	"time"
 
@@ -180,17 +181,24 @@ func TestDoctorPostsToTheWebhookWithoutASignature(t *testing.T) {
 		requests <- r
 		w.WriteHeader(http.StatusUnauthorized)
 	}))
+	defer server.Close()
 	e := &examination{Doctor: Doctor{Stack: Stack{WebhookURL: server.URL + "/webhook"}, HTTP: server.Client()},
 		fixes: testFixes}
 	assert.Equal(t, CheckOK, e.checkWebhook(t.Context()).State)
 	r := <-requests
 	assert.Equal(t, "POST /webhook", r.Method+" "+r.URL.Path)
 	assert.NotContains(t, r.Header, "X-Ld-Signature")
-	server.Close()
+	e.HTTP = &http.Client{Transport: refusing{}}
 	c := e.checkWebhook(t.Context())
 	assert.Equal(t, CheckProblem, c.State)
+	assert.Contains(t, c.Found, "connection refused")
 	assert.Equal(t, "curl --verbose --request POST "+server.URL+"/webhook", c.Fix)
 }
+
+// refusing is a network on which nothing listens.
+type refusing struct{}
+
+func (refusing) RoundTrip(*http.Request) (*http.Response, error) { return nil, syscall.ECONNREFUSED }
 
 // What one check finds, or fails at, does not affect the others, and all run at the same time.
 func TestChecksAreIndependent(t *testing.T) {

@@ -39,7 +39,8 @@ func (s Side) live() bool { return s.Exists && !s.Deleted }
 
 // Announcement says whether the journal announced a row's version.
 type Announcement struct {
-	// Announced is nil if the journal does not tell: there is none, or the change is older than those that it lists.
+	// Announced is nil if it is not known: there is no journal, the change is older than those that it lists, or the
+	// latest change has no version, as after an invalidation by hand.
 	Announced *bool  `json:"announced"`
 	Seq       int64  `json:"seq,omitempty"` // the number of the item's latest change in the journal
 	Words     string `json:"words"`
@@ -114,7 +115,7 @@ func difference(there, row Side) string {
 	return ""
 }
 
-// announcement says what a journal (nil: none) tells about an item's row. The latest of its changes counts.
+// announcement describes what a journal (nil: none) has of an item's row. The latest of its changes counts.
 func announcement(c *journal.Content, kind, key string, row Side) Announcement {
 	if c == nil {
 		return Announcement{Words: "there is no journal: no change was announced yet, or it is switched off"}
@@ -126,6 +127,10 @@ func announcement(c *journal.Content, kind, key string, row Side) Announcement {
 		}
 		a := Announcement{Seq: c.Seq - int64(len(c.Changes)-1-i)}
 		what := fmt.Sprintf("change %d of %d", a.Seq, c.Seq)
+		if change.Version == 0 && !change.Deleted {
+			a.Words = "a change of unknown version is announced: " + what
+			return a
+		}
 		yes := change.Deleted == !row.live() && (change.Version == row.Version || change.Version == 0)
 		switch a.Announced = &yes; {
 		case yes && change.Deleted:

@@ -108,10 +108,19 @@ func TestFindItemSaysWhatTheJournalAnnounced(t *testing.T) {
 	found := s.find(t).Journal
 	assert.True(t, *found.Announced)
 	assert.EqualValues(t, 4, found.Seq)
+	announce(change.Change{Kind: change.KindFeatures, Key: "f"})
+	found = s.find(t).Journal
+	assert.Nil(t, found.Announced, "an invalidation by hand, or a stream without versions")
+	assert.EqualValues(t, 5, found.Seq)
+	assert.Equal(t, "a change of unknown version is announced: change 5 of 5", found.Words)
 	announce(change.Change{Kind: change.KindFeatures, Key: "f", Version: 4, Deleted: true})
 	assert.False(t, *s.find(t).Journal.Announced)
 	s.put(t, operate.Features, "f", 4, `{"key":"f","version":4,"deleted":true}`)
 	assert.True(t, *s.find(t).Journal.Announced)
+	announce(change.Change{Kind: change.KindFeatures, Key: "f", Deleted: true})
+	assert.True(t, *s.find(t).Journal.Announced, "a deletion needs no version")
+	announce(change.Change{Kind: change.KindFeatures, Key: "f"})
+	assert.Nil(t, s.find(t).Journal.Announced, "the stream has no versions and no tombstones")
 }
 
 func TestClosest(t *testing.T) {

@@ -18,6 +18,8 @@ func TestPlantedFaultsOfItems(t *testing.T) {
 			mutant.Fault("a tombstone is an item", "item.go", "return s.Exists && !s.Deleted", "return s.Exists"),
 			mutant.Fault("the journal's oldest change of an item counts", "item.go",
 				"for i := len(c.Changes) - 1; i >= 0; i-- {", "for i := range c.Changes {"),
+			mutant.Fault("a change of unknown version announces the row", "item.go",
+				"if change.Version == 0 && !change.Deleted {", "if false {"),
 			mutant.Fault("a segment's change announces a flag", "item.go", "change.Kind != kind || ", ""),
 			mutant.Fault(
 				"a deleted prerequisite counts",

@@ -55,6 +55,8 @@ func TestPlantedFaults(t *testing.T) {
 				"if evaluated < found {",
 				"if evaluated > found {",
 			),
+			mutant.Fault("no consumer is null in JSON", "status.go",
+				"Consumers{List: []Consumer{}}", "Consumers{}"),
 			mutant.Fault(
 				"a dead process reads its queue",
 				"status_consumers.go",

@@ -82,7 +82,7 @@ type received struct {
 // which wraps [ErrNotSeen] if the item did not arrive. The stack needs a table, a topic and a region.
 func Probe(ctx context.Context, account Account, stack *Stack) (*ProbeReport, error) {
 	p := &probe{Account: account, stack: stack, key: "probe-" + strings.ToLower(rand.Text()[:8])}
-	p.report = &ProbeReport{Table: stack.Table, Topic: stack.TopicARN, Key: p.key}
+	p.report = &ProbeReport{Table: stack.Table, Topic: stack.TopicARN, Key: p.key, Hops: []Hop{}}
 	listening, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
 	connected, messages, ended := make(chan struct{}), make(chan received), make(chan error, 1)

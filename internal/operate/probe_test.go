@@ -150,8 +150,9 @@ func TestProbeThatCannotSubscribeEndsAtOnce(t *testing.T) {
 					return nil
 				})
 				began := time.Now()
-				_, err := operate.Probe(t.Context(), d.Account, &d.Stack)
+				r, err := operate.Probe(t.Context(), d.Account, &d.Stack)
 				require.ErrorContains(t, err, "access denied")
+				assert.NotNil(t, r.Hops, "an empty list in JSON, not null")
 				assert.Less(t, time.Since(began), time.Minute)
 				assert.Empty(t, left(t, d))
 			})

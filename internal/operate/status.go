@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// partTimeout limits the reading of each part of a report.
-const partTimeout = 20 * time.Second
+// defaultLimit limits the reading of each part of a report.
+const defaultLimit = 20 * time.Second
 
 // Report is what [Status] found. Each part has the field NotKnown: empty, or why the part could not be read.
 type Report struct {
@@ -43,11 +43,20 @@ type reading struct {
 	group  sync.WaitGroup
 }
 
-// Status reads the state of a deployment: all parts at the same time, each for 20 seconds at most. It returns no error:
-// a part that cannot be read says why. It writes nothing. The stack is one that [Describe] returned.
+// Status reads the state of a deployment: all parts at the same time, each for the account's Limit at most. It returns
+// no error: a part that cannot be read says why. It writes nothing. The stack is one that [Describe] returned.
 func Status(ctx context.Context, account Account, stack *Stack, now time.Time) *Report {
-	r := &reading{Account: account, stack: stack, now: now, report: &Report{Time: now.UTC(), Stack: stack}}
-	report := r.report
+	if account.Limit <= 0 {
+		account.Limit = defaultLimit
+	}
+	report := &Report{ // JSON has empty lists, not null
+		Time: now.UTC(), Stack: stack,
+		Environments: Environments{List: []Environment{}},
+		Consumers:    Consumers{List: []Consumer{}},
+		Alarms:       Alarms{Names: []string{}, Firing: []Alarm{}},
+		Webhooks:     Webhooks{UnknownEnvironments: []UnknownEnvironment{}},
+	}
+	r := &reading{Account: account, stack: stack, now: now, report: report}
 	r.part(ctx, &report.Environments.NotKnown, r.environments)
 	r.part(ctx, &report.Stream.NotKnown, r.stream)
 	r.part(ctx, &report.Lag.NotKnown, r.lag)
@@ -73,10 +82,10 @@ func (r *reading) syncs() bool { return r.stack.Parameters["Sync"] != "false" }
 // part reads one part in a goroutine of its own, and notes why that failed.
 func (r *reading) part(ctx context.Context, notKnown *string, read func(context.Context) error) {
 	r.group.Go(func() {
-		ctx, cancel := context.WithTimeout(ctx, partTimeout)
+		ctx, cancel := context.WithTimeout(ctx, r.Limit)
 		defer cancel()
 		if err := read(ctx); err != nil {
-			*notKnown = why(err)
+			*notKnown = r.why(err)
 		}
 	})
 }

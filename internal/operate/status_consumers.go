@@ -77,7 +77,7 @@ func (r *reading) consumers(ctx context.Context) error {
 		}
 		group.Go(func() error {
 			if err := r.tags(ctx, queue.Resource, one); err != nil {
-				one.NotKnown = why(err)
+				one.NotKnown = r.why(err)
 			}
 			return nil
 		})

@@ -92,7 +92,7 @@ type Journal struct {
 	Epoch    string `json:"epoch,omitempty"`
 	Position int64  `json:"position"`
 	// Latest are the latest changes, the latest first.
-	Latest []Announced `json:"latest,omitempty"`
+	Latest []Announced `json:"latest"`
 }
 
 // Announced is a change in the journal.
@@ -108,7 +108,7 @@ func (r *reading) environments(ctx context.Context) error {
 	found := &r.report.Environments
 	keys, err := r.keys(ctx)
 	if err != nil {
-		found.KeysNotKnown = why(err)
+		found.KeysNotKnown = r.why(err)
 	}
 	prefixes, err := Prefixes(ctx, r.DynamoDB, r.stack.Table)
 	if err != nil {
@@ -162,15 +162,15 @@ func (r *reading) keys(ctx context.Context) (map[string]string, error) {
 func (r *reading) environment(ctx context.Context, e *Environment, keys map[string]string) {
 	environment := &table.Environment{Client: r.DynamoDB, Table: r.stack.Table, Prefix: e.Prefix}
 	if err := r.sync(ctx, environment, &e.Sync); err != nil {
-		e.Sync.NotKnown = why(err)
+		e.Sync.NotKnown = r.why(err)
 	}
 	if err := r.journal(ctx, e.Prefix, &e.Journal); err != nil {
-		e.Journal.NotKnown = why(err)
+		e.Journal.NotKnown = r.why(err)
 	}
 	switch {
 	case e.HasKey:
 		if err := r.differences(ctx, environment, keys, &e.Differences); err != nil {
-			e.Differences.NotKnown = why(err)
+			e.Differences.NotKnown = r.why(err)
 		}
 	case r.report.Environments.KeysNotKnown != "":
 		e.Differences.NotKnown = "the SDK keys cannot be read: " + r.report.Environments.KeysNotKnown
@@ -202,10 +202,12 @@ func (r *reading) syncLate() time.Duration {
 	return cmp.Or(time.Duration(seconds)*time.Second, defaultSyncLate)
 }
 
-// differences makes a sync that writes nothing, with the options of the stack's own.
+// differences makes a sync that writes nothing, with the options of the stack's own. Half of the limit is for
+// LaunchDarkly: an environment that it does not serve leaves time for another.
 func (r *reading) differences(ctx context.Context, e *table.Environment, keys map[string]string, d *Differences) error {
 	removals, _ := strconv.ParseFloat(r.stack.Parameters["MaxRemovals"], 64) // 0 if there is none: the default
 	result, err := flagsync.New(e, flagsync.StaticKeys(keys), flagsync.DryRun(), flagsync.Linger(-1),
+		flagsync.Timeout(r.Limit/2),
 		flagsync.Logger(slog.New(slog.DiscardHandler)), flagsync.StreamURI(r.stack.Parameters["StreamUri"]),
 		flagsync.PayloadFilter(r.stack.Parameters["PayloadFilter"]), flagsync.MaxRemovals(removals)).Sync(ctx)
 	d.Add, d.Update, d.Remove = len(result.Added), len(result.Updated), len(result.Removed)
@@ -226,6 +228,7 @@ func (r *reading) differences(ctx context.Context, e *table.Environment, keys ma
 
 // journal reads the journal's first copy.
 func (r *reading) journal(ctx context.Context, prefix string, j *Journal) error {
+	j.Latest = []Announced{}
 	j.Off = r.stack.Parameters["JournalCopies"] == "0"
 	content, err := journal.Read(ctx, r.DynamoDB, r.stack.Table, prefix, r.stack.Region)
 	if err != nil || content == nil {

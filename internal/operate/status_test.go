@@ -2,8 +2,11 @@ package operate_test
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"log/slog"
+	"regexp"
+	"strings"
 	"testing"
 	"time"
 
@@ -48,7 +51,7 @@ func newStack(t *testing.T) *stack {
 func (s *stack) sync() {
 	_, err := flagsync.New(&table.Environment{Client: s.Cloud.DynamoDB, Table: "flags", Prefix: "production"},
 		flagsync.StaticKeys(map[string]string{"production": key}), flagsync.StreamURI(s.ld.URL()), flagsync.Linger(-1),
-		flagsync.Logger(slog.New(slog.DiscardHandler))).Sync(s.t.Context())
+		flagsync.Timeout(time.Minute), flagsync.Logger(slog.New(slog.DiscardHandler))).Sync(s.t.Context())
 	require.NoError(s.t, err)
 }
 
@@ -312,6 +315,31 @@ func TestStatusShowsTheRestOfWhatCannotBeRead(t *testing.T) {
 		[]string{"alarms: CloudWatch has not evaluated 1 of 1 alarms (INSUFFICIENT_DATA)"},
 		s.status().NotKnown,
 	)
+}
+
+// In JSON, a list without elements is [] and not null, also if nothing can be read: a program that goes through it needs
+// no special case.
+func TestStatusAsJSONHasNoNullLists(t *testing.T) {
+	s := newStack(t)
+	reports := map[string]*operate.Report{"works": s.status()}
+	s.Fail = func(string) error { return errors.New("access denied") }
+	s.Keys = "{"
+	reports["fails"] = s.status()
+	for name, r := range reports {
+		t.Run(name, func(t *testing.T) {
+			text, err := json.Marshal(r)
+			require.NoError(t, err)
+			assert.Contains(t, string(text), `"consumers":{`)
+			nullable := map[string]bool{"seconds": true, "accepted": true, "refused": true, "synced": true}
+			for _, match := range regexp.MustCompile(`"(\w+)":null`).FindAllStringSubmatch(string(text), -1) {
+				assert.Contains(t, nullable, match[1])
+			}
+			assert.Equal(t, 1, strings.Count(string(text), `"unknown_environments":[]`))
+			assert.Contains(t, string(text), `"names":[],"firing":[]`)
+			assert.Contains(t, string(text), `"list":[]`)
+			assert.Contains(t, string(text), `"latest":[`)
+		})
+	}
 }
 
 // A report is read while the environment's rows are there or not: nothing is written.

@@ -98,7 +98,7 @@ func listen(ctx context.Context, account Account, topicARN, owner string, l list
 	return errors.Join(sink.failure, err)
 }
 
-// connection is the sink of a temporary queue, and its log: both tell how the subscription is. The goroutine of the
+// connection is the sink of a temporary queue, and its log: both show whether the queue is subscribed. The goroutine of the
 // queue's Run calls all of its methods, so it needs no lock.
 type connection struct {
 	listener

@@ -89,6 +89,7 @@ func Start() *Deployment {
 		Lambda:     d,
 		Metrics:    d,
 		Logs:       d,
+		Limit:      2 * time.Minute, // half of it is for LaunchDarkly; a busy machine can stop for long
 	}
 	d.Publish()
 	return d
