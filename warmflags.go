@@ -86,12 +86,12 @@ func Open(ctx context.Context, options ...Option) (*Flags, error) {
 	}
 	f := &Flags{logger: s.logger, onChange: s.onChange, inLambda: s.inLambda, store: s.newStore()}
 	f.follower = journal.Follow(s.table, f.sink(), s.journalOptions()...)
-	ctx, cancel := context.WithTimeout(ctx, startLimit)
+	limited, cancel := context.WithTimeout(ctx, startLimit)
 	defer cancel()
 	var pollErr error
 	polled := make(chan struct{})
 	go func() { // opens the connection while the client starts
-		pollErr = f.follower.Refresh(ctx)
+		pollErr = f.follower.Refresh(limited)
 		close(polled)
 	}()
 	client, err := ld.MakeCustomClient(s.sdkKey, s.clientConfig(f, polled), 0)
@@ -100,7 +100,7 @@ func Open(ctx context.Context, options ...Option) (*Flags, error) {
 		return nil, fmt.Errorf("open warmflags: start LaunchDarkly's client: %w", err)
 	}
 	f.Client, f.close = client, sync.OnceValue(client.Close)
-	if err := f.check(ctx, s, pollErr); err != nil {
+	if err := f.check(limited, s, pollErr); err != nil {
 		return nil, errors.Join(err, f.follower.Close(ctx), f.close())
 	}
 	f.start(ctx, s)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/warmflags/warmflags/change"
@@ -21,6 +22,7 @@ type Follower struct {
 	life    context.Context
 	cancel  context.CancelFunc
 	polling sync.WaitGroup // running polls; Add is called under mu, and only while closed is false
+	wrapped atomic.Bool    // Handler or Wrap was called
 
 	applying sync.Mutex // serializes the calls of the sink; mu is not held during these calls
 

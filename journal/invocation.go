@@ -18,6 +18,8 @@ type Flusher = extension.Flusher
 // of the follower, or the error with which Lambda refused the registration. A flush extends an invocation by at most
 // [FlushBudget], ends 100 ms before the invocation's deadline, and happens at most once in each [FlushInterval]. Events
 // that were not sent are kept for a later flush. They are lost at a panic, a timeout of the function or a SIGKILL.
+// Without [Follower.Handler] or [Wrap], the end of an invocation is not known, so its events are sent when a later
+// invocation begins.
 //
 // Outside of Lambda it does nothing. On Lambda Managed Instances it sends events only at shutdown, because the process
 // is never frozen there, and the client sends its events on its own timer.
@@ -26,7 +28,8 @@ func (f *Follower) FlushEvents(ctx context.Context, client Flusher) error {
 		return f.err
 	}
 	events, err := extension.Start(ctx, extension.Config{
-		Client: client, FlushBudget: f.flushBudget, Interval: f.flushInterval, Logger: f.logger, Clock: f.clock,
+		Client: client, FlushBudget: f.flushBudget, Interval: f.flushInterval, Wrapped: f.wrapped.Load,
+		Logger: f.logger, Clock: f.clock,
 	})
 	if err != nil {
 		return err
@@ -43,7 +46,10 @@ func (f *Follower) FlushEvents(ctx context.Context, client Flusher) error {
 // cached flags.
 //
 // Pass the returned handler to lambda.Start. If your handler is a function with its own types, use [Wrap].
-func (f *Follower) Handler(h lambda.Handler) lambda.Handler { return handler{f, h} }
+func (f *Follower) Handler(h lambda.Handler) lambda.Handler {
+	f.wrapped.Store(true)
+	return handler{f, h}
+}
 
 type handler struct {
 	follower *Follower
@@ -60,6 +66,7 @@ func (h handler) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 func Wrap[In, Out any](
 	f *Follower, handle func(context.Context, In) (Out, error),
 ) func(context.Context, In) (Out, error) {
+	f.wrapped.Store(true)
 	return func(ctx context.Context, in In) (Out, error) {
 		defer f.begin(ctx)()
 		return handle(ctx, in)

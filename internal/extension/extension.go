@@ -42,11 +42,14 @@ type Flusher interface {
 // Config configures an extension.
 type Config struct {
 	Client      Flusher
-	FlushBudget time.Duration       // timeout of a flush after an answer; 0 means DefaultFlushBudget
-	Interval    time.Duration       // shortest time between the beginnings of two flushes; 0 means DefaultInterval
-	Logger      *slog.Logger        // nil means slog.Default()
-	Getenv      func(string) string // nil means os.Getenv
-	Clock       func() clock.Instant
+	FlushBudget time.Duration // timeout of a flush after an answer; 0 means DefaultFlushBudget
+	Interval    time.Duration // shortest time between the beginnings of two flushes; 0 means DefaultInterval
+	// Wrapped reports whether [Extension.Ended] is called for invocations. If it is not, a flush begins with the
+	// invocation and sends the events of earlier invocations. nil means that it is called.
+	Wrapped func() bool
+	Logger  *slog.Logger        // nil means slog.Default()
+	Getenv  func(string) string // nil means os.Getenv
+	Clock   func() clock.Instant
 }
 
 // Extension is a registered extension. Create one with [Start]. Its methods are safe for concurrent use. The methods of
@@ -115,6 +118,9 @@ func (c Config) withDefaults() Config {
 	if c.Interval == 0 {
 		c.Interval = DefaultInterval
 	}
+	if c.Wrapped == nil {
+		c.Wrapped = func() bool { return true }
+	}
 	if c.Logger == nil {
 		c.Logger = slog.Default()
 	}
@@ -143,7 +149,7 @@ func (e *Extension) run(ctx context.Context) {
 			continue
 		}
 		limit, cancel := context.WithDeadline(ctx, time.UnixMilli(invocation.DeadlineMs).Add(-deadlineMargin))
-		if e.await(limit, invocation.RequestID) {
+		if !e.config.Wrapped() || e.await(limit, invocation.RequestID) {
 			e.flush(limit, e.config.FlushBudget)
 		}
 		cancel()

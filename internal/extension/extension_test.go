@@ -182,6 +182,22 @@ func TestAFlushWaitsForItsOwnInvocation(t *testing.T) {
 	})
 }
 
+// A function whose handler is not wrapped does not call Ended. Its invocations must not stay open until the deadline.
+func TestAFlushDoesNotWaitForAHandlerThatIsNotWrapped(t *testing.T) {
+	config := Config{Wrapped: func() bool { return false }}
+	bubble(t, config, 30*time.Millisecond, func(t *testing.T, l *fakeLambda) {
+		for _, flushes := range []int{1, 0} {
+			<-l.asked
+			began := time.Now()
+			l.events <- Event{RequestID: "1", DeadlineMs: began.Add(time.Minute).UnixMilli()}
+			time.Sleep(30 * time.Millisecond)
+			synctest.Wait()
+			assert.Len(t, l.asked, 1, "it asks for the next event after the flush")
+			assert.Len(t, l.client.flushes(), flushes, "at most one in an interval")
+		}
+	})
+}
+
 func TestAFailureOfTheAPIIsLoggedOnce(t *testing.T) {
 	bubble(t, Config{}, 0, func(t *testing.T, l *fakeLambda) {
 		l.events <- Event{}
