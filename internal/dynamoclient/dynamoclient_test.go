@@ -4,7 +4,9 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -20,7 +22,8 @@ import (
 func setenv(t *testing.T, variables map[string]string) {
 	for _, name := range []string{
 		"AWS_REGION", "AWS_DEFAULT_REGION", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN",
-		"AWS_CONTAINER_CREDENTIALS_FULL_URI", "AWS_CONTAINER_AUTHORIZATION_TOKEN", "AWS_ENDPOINT_URL",
+		"AWS_CONTAINER_CREDENTIALS_FULL_URI", "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
+		"AWS_CONTAINER_AUTHORIZATION_TOKEN", "AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", "AWS_ENDPOINT_URL",
 		"AWS_ENDPOINT_URL_DYNAMODB", "AWS_USE_FIPS_ENDPOINT", "AWS_USE_DUALSTACK_ENDPOINT",
 	} {
 		t.Setenv(name, variables[name])
@@ -62,30 +65,50 @@ func TestLambdasEnvironment(t *testing.T) {
 	}
 }
 
-// A process that was restored from a snapshot has no keys in its environment, because they may have expired.
-func TestCredentialsOfARestoredProcess(t *testing.T) {
+// In these processes no variable has the keys, because they expire. The endpoint's requests are checked by their path
+// and their token.
+func TestCredentialsFromAnEndpoint(t *testing.T) {
 	url, last := table(t)
-	fetched := 0
+	var requests []string
 	endpoint := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		fetched++
-		assert.Equal(t, "restored", r.Header.Get("Authorization"))
+		requests = append(requests, r.URL.RequestURI()+" "+r.Header.Get("Authorization"))
 		_, _ = fmt.Fprint(w, `{"AccessKeyId":"FETCHED","SecretAccessKey":"secret","Token":"fresh",
 			"Expiration":"2999-01-01T00:00:00Z"}`)
 	}))
 	defer endpoint.Close()
-	setenv(t, map[string]string{
-		"AWS_REGION": "eu-west-1", "AWS_ENDPOINT_URL": url,
-		"AWS_CONTAINER_CREDENTIALS_FULL_URI": endpoint.URL, "AWS_CONTAINER_AUTHORIZATION_TOKEN": "restored",
-	})
-	client, err := dynamoclient.New(nil)
-	require.NoError(t, err)
-	for range 2 {
-		_, err = client.ListTables(t.Context(), &dynamodb.ListTablesInput{})
-		require.NoError(t, err)
-		assert.Contains(t, last.Get("Authorization"), "Credential=FETCHED/")
-		assert.Equal(t, "fresh", last.Get("X-Amz-Security-Token"))
+	defer dynamoclient.SetECSEndpoint(endpoint.URL)()
+	file := filepath.Join(t.TempDir(), "token")
+	for name, c := range map[string]struct {
+		variables map[string]string
+		want      string
+	}{
+		"a process restored from a snapshot": {map[string]string{
+			"AWS_CONTAINER_CREDENTIALS_FULL_URI": endpoint.URL + "/lambda", "AWS_CONTAINER_AUTHORIZATION_TOKEN": "restored",
+		}, "/lambda restored"},
+		"ECS": {map[string]string{"AWS_CONTAINER_CREDENTIALS_RELATIVE_URI": "/v2/credentials/1?a=b"},
+			"/v2/credentials/1?a=b "},
+		"EKS Pod Identity": {map[string]string{
+			"AWS_CONTAINER_CREDENTIALS_FULL_URI":     endpoint.URL + "/v1/credentials",
+			"AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE": file,
+		}, "/v1/credentials from a file"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			requests = nil
+			c.variables["AWS_REGION"], c.variables["AWS_ENDPOINT_URL"] = "eu-west-1", url
+			setenv(t, c.variables)
+			require.NoError(t, os.WriteFile(file, []byte("replaced later"), 0o600))
+			client, err := dynamoclient.New(nil)
+			require.NoError(t, err)
+			require.NoError(t, os.WriteFile(file, []byte("from a file\n"), 0o600))
+			for range 2 {
+				_, err = client.ListTables(t.Context(), &dynamodb.ListTablesInput{})
+				require.NoError(t, err)
+				assert.Contains(t, last.Get("Authorization"), "Credential=FETCHED/")
+				assert.Equal(t, "fresh", last.Get("X-Amz-Security-Token"))
+			}
+			assert.Equal(t, []string{c.want}, requests)
+		})
 	}
-	assert.Equal(t, 1, fetched)
 }
 
 func TestKindsOfEndpoints(t *testing.T) {
