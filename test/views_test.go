@@ -160,10 +160,10 @@ func TestStreamsOfEveryViewType(t *testing.T) {
 // it gets every change.
 func TestAFailingJournalDoesNotBlockOthers(t *testing.T) {
 	s := startStreamOf(t, types.StreamViewTypeNewAndOldImages)
-	failures := 0
+	failures, recovered := 0, false // guarded by s.mu
 	enough := make(chan struct{})
 	s.refuse = func(prefix string) bool {
-		if prefix != "stage" || failures >= 3 {
+		if prefix != "stage" || recovered {
 			return false
 		}
 		if failures++; failures == 3 {
@@ -180,13 +180,14 @@ func TestAFailingJournalDoesNotBlockOthers(t *testing.T) {
 	assert.True(t, s.appended["prod:features flag"])
 	assert.True(t, s.appended["features flag"])
 	assert.False(t, s.appended["stage:features first"])
+	recovered = true
 	s.mu.Unlock()
 	s.put("stage:features", "last", flagText("{}"))
 	s.await("last")
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	assert.True(t, s.appended["stage:features first"])
-	assert.Equal(t, 3, s.handler.Stats().Failures)
+	assert.GreaterOrEqual(t, s.handler.Stats().Failures, 3)
 }
 
 // The reason for layout.MaxPrefix: DynamoDB refuses the key of a journal with a longer one.
