@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"github.com/aws/aws-lambda-go/events"
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 	"github.com/aws/smithy-go"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -86,23 +88,49 @@ func TestOnPublishedRunsForAllPrefixesAtOnce(t *testing.T) {
 // If OnPublished refuses messages as invalid, it would refuse them for a day. So the refusal is counted and logged, and
 // does not block the shard.
 func TestOnPublishedThatRefusesDoesNotBlock(t *testing.T) {
-	var log bytes.Buffer
-	refuses := func(_ context.Context, published []change.Message) error {
-		if published[0].Prefix == "b" {
-			err := &smithy.GenericAPIError{Code: "ValidationException", Message: "key too long"}
-			return &smithy.OperationError{Err: err}
+	canceled := func(codes ...string) error {
+		var reasons []types.CancellationReason
+		for _, code := range codes {
+			reasons = append(reasons, types.CancellationReason{Code: aws.String(code)})
 		}
-		return nil
+		return &types.TransactionCanceledException{Message: aws.String("refer to the reasons"),
+			CancellationReasons: reasons}
 	}
-	h := newHandler(&topic{}, logTo(&log), streamhandler.OnPublished(refuses))
-	response, err := h.Handle(context.Background(), event(t,
-		rose("1", "a:features", "x", 2), rose("2", "b:features", "x", 2)))
-	require.NoError(t, err)
-	assert.Equal(t, failures(), response)
-	assert.Equal(t, 1, h.Stats().NotPassedOn)
-	assert.Zero(t, h.Stats().Failures)
-	line := linesOf(t, &log)[0]
-	assert.Equal(t, "ERROR", line["level"])
-	assert.InDelta(t, 1, line["NotPassedOn"], 0)
-	assert.Contains(t, line["not_passed_on"], "key too long")
+	for name, test := range map[string]struct {
+		err     error
+		refused bool
+	}{
+		"an invalid write":                    {&smithy.GenericAPIError{Code: "ValidationException"}, true},
+		"a transaction of invalid writes":     {canceled("ValidationError", "ValidationError"), true},
+		"a transaction with an invalid write": {canceled("None", "ValidationError"), true},
+		"a transaction with another problem":  {canceled("ConditionalCheckFailed", "ValidationError"), false},
+		"a throttled transaction":             {canceled("None", "ThrottlingError"), false},
+		"a transaction without reasons":       {canceled(), false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var log bytes.Buffer
+			refuses := func(_ context.Context, published []change.Message) error {
+				if published[0].Prefix == "b" {
+					return &smithy.OperationError{Err: test.err}
+				}
+				return nil
+			}
+			h := newHandler(&topic{}, logTo(&log), streamhandler.OnPublished(refuses))
+			response, err := h.Handle(context.Background(), event(t,
+				rose("1", "a:features", "x", 2), rose("2", "b:features", "x", 2)))
+			require.NoError(t, err)
+			line := linesOf(t, &log)[0]
+			assert.Equal(t, "ERROR", line["level"])
+			if !test.refused {
+				assert.Equal(t, failures("2"), response)
+				assert.Zero(t, h.Stats().NotPassedOn)
+				return
+			}
+			assert.Equal(t, failures(), response)
+			assert.Equal(t, 1, h.Stats().NotPassedOn)
+			assert.Zero(t, h.Stats().Failures)
+			assert.InDelta(t, 1, line["NotPassedOn"], 0)
+			assert.Contains(t, line["not_passed_on"], test.err.Error())
+		})
+	}
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	dynamodbtypes "github.com/aws/aws-sdk-go-v2/service/dynamodb/types"
 	"github.com/aws/aws-sdk-go-v2/service/sns"
 	"github.com/aws/aws-sdk-go-v2/service/sns/types"
 	"github.com/aws/smithy-go"
@@ -202,7 +203,24 @@ func (s *settings) call(ctx context.Context, body string, attributes map[string]
 // isRefusal reports whether err is AWS's refusal of a request as invalid, which no retry can fix. Throttling, broken
 // connections, missing permissions (which a deployment can fix) and all unknown errors are not refusals.
 // https://docs.aws.amazon.com/sns/latest/api/API_Publish.html#API_Publish_Errors
+//
+// DynamoDB refuses a transaction, such as a write of several copies of a journal, with a reason for each of its writes.
+// https://docs.aws.amazon.com/amazondynamodb/latest/APIReference/API_TransactWriteItems.html
 func isRefusal(err error) bool {
+	var canceled *dynamodbtypes.TransactionCanceledException
+	if errors.As(err, &canceled) {
+		refused := false
+		for _, reason := range canceled.CancellationReasons {
+			switch aws.ToString(reason.Code) {
+			case "ValidationError":
+				refused = true
+			case "", "None": // this write was not the cause
+			default:
+				return false // a retry can fail in another way
+			}
+		}
+		return refused
+	}
 	var answer smithy.APIError
 	if !errors.As(err, &answer) {
 		return false

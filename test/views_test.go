@@ -156,8 +156,8 @@ func TestStreamsOfEveryViewType(t *testing.T) {
 	}
 }
 
-// While the journal of one environment cannot be written, the journals of the others are. Once it can be written again,
-// it gets every change.
+// While the journal of one environment cannot be written, the journals of the others in its batch are. Once it can be
+// written again, it gets every change.
 func TestAFailingJournalDoesNotBlockOthers(t *testing.T) {
 	s := startStreamOf(t, types.StreamViewTypeNewAndOldImages)
 	failures, recovered := 0, false // guarded by s.mu
@@ -201,6 +201,29 @@ func TestAJournalOfALongPrefixIsRefused(t *testing.T) {
 	assert.Equal(t, "ValidationException", refused.ErrorCode())
 	message.Prefix = strings.Repeat("p", 512)
 	require.NoError(t, writer.Append(t.Context(), []change.Message{message}))
+}
+
+// DynamoDB refuses to write several copies of such a journal as a canceled transaction. streamhandler recognizes that,
+// so the record does not block the shard.
+func TestARefusedTransactionDoesNotBlock(t *testing.T) {
+	s := startStreamOf(t, types.StreamViewTypeNewAndOldImages)
+	writer := journal.Writer{Client: emulator.DynamoDB(), Table: s.table, Region: emulator.Region, Copies: 2}
+	handler := streamhandler.New(s, streamhandler.TopicARN("arn:aws:sns:us-east-1:000000000000:flags"),
+		streamhandler.Logger(quiet),
+		streamhandler.OnPublished(func(ctx context.Context, _ []change.Message) error {
+			err := writer.Renew(ctx, strings.Repeat("p", 1010))
+			var canceled *types.TransactionCanceledException
+			assert.ErrorAs(t, err, &canceled)
+			return err
+		}))
+	response, err := handler.Handle(t.Context(), events.DynamoDBEvent{Records: []events.DynamoDBEventRecord{{
+		EventName: "MODIFY", Change: events.DynamoDBStreamRecord{SequenceNumber: "1",
+			Keys: map[string]events.DynamoDBAttributeValue{"namespace": events.NewStringAttribute("features"),
+				"key": events.NewStringAttribute("flag")}},
+	}}})
+	require.NoError(t, err)
+	assert.Empty(t, response.BatchItemFailures)
+	assert.Equal(t, 1, handler.Stats().NotPassedOn)
 }
 
 // newTableWith creates a flag table whose stream has the view type.
