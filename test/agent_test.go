@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
@@ -56,6 +55,13 @@ type sidecar struct {
 	closed  atomic.Bool // while it is true, each DynamoDB call fails
 }
 
+// reserveAddress returns an address of the loopback interface for a server that must be given one.
+func reserveAddress(t *testing.T) string {
+	port, err := emulator.ReservePort()
+	require.NoError(t, err)
+	return fmt.Sprintf("127.0.0.1:%d", port)
+}
+
 func startSidecar(t *testing.T, table, prefix string) *sidecar {
 	t.Helper()
 	s := &sidecar{t: t}
@@ -71,10 +77,7 @@ func startSidecar(t *testing.T, table, prefix string) *sidecar {
 		proxy.ServeHTTP(w, r)
 	}))
 	t.Cleanup(gate.Close)
-	listener, err := net.Listen("tcp", "127.0.0.1:0") // reserves a free port, also for a restart
-	require.NoError(t, err)
-	s.address = listener.Addr().String()
-	require.NoError(t, listener.Close())
+	s.address = reserveAddress(t) // the clients keep it, also after a restart of the agent
 	s.env = append(
 		append(os.Environ(), emulator.Environment()...),
 		"AWS_ENDPOINT_URL_DYNAMODB="+gate.URL,

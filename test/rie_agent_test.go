@@ -57,7 +57,7 @@ func TestRIERunsTheAgentsLayer(t *testing.T) {
 	_, err = store.Upsert(features, "flag", written)
 	require.NoError(t, err)
 
-	address := freeAddress(t)
+	address := reserveAddress(t)
 	r := startRIEWith(t, layer, append(emulator.Environment(), rieAgent+"="+address,
 		"TABLE_NAME="+table, "WARMFLAGS_ADDRESS="+address, "AWS_LAMBDA_FUNCTION_NAME=function")...)
 	for range 3 {

@@ -83,14 +83,6 @@ type rie struct {
 	exited  chan struct{}
 }
 
-// freeAddress returns an unused address of the loopback interface.
-func freeAddress(t *testing.T) string {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	defer listener.Close()
-	return listener.Addr().String()
-}
-
 func startRIE(t *testing.T, env ...string) *rie { return startRIEWith(t, "", env...) }
 
 // startRIEWith starts the emulator in Linux namespaces of its own, so that all processes end with it. The folder,
@@ -101,14 +93,14 @@ func startRIEWith(t *testing.T, opt string, env ...string) *rie {
 	require.NotEmpty(t, programs, "run make integration, which installs it")
 	binary, err := os.Executable()
 	require.NoError(t, err)
-	address := freeAddress(t)
+	address := reserveAddress(t)
 	r := &rie{url: "http://" + address + "/2015-03-31/functions/function/invocations", exited: make(chan struct{})}
 	command := []string{
 		programs[len(programs)-1],
 		"--runtime-interface-emulator-address",
 		address,
 		"--runtime-api-address",
-		freeAddress(t),
+		reserveAddress(t),
 		binary,
 	}
 	if opt != "" {

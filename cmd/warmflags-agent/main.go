@@ -4,7 +4,7 @@
 //	TABLE_NAME               the flag table
 //	PREFIX                   the LaunchDarkly environment in it; default: no prefix
 //	LD_SDK_KEY               LaunchDarkly's SDK key, for events; default: no events are sent
-//	WARMFLAGS_ADDRESS        the address on which it listens; default: 127.0.0.1:8016
+//	WARMFLAGS_ADDRESS        the address on which it listens, with port 0 on any; it is logged. Default: 127.0.0.1:8016
 //	WARMFLAGS_API_KEY        the key that requests must have; required unless the address is loopback. Default: none
 //	WARMFLAGS_POLL_INTERVAL  how old an evaluation may be, such as 500ms; 0 polls at each one. Default: 1s
 //	WARMFLAGS_POLL_BUDGET    how long an evaluation waits for a poll; default: 20ms

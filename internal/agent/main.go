@@ -36,7 +36,6 @@ func Main(ctx context.Context, executable, version string) error {
 		if err != nil {
 			return err
 		}
-		logger.Info("agent listening", "address", a.Addr().String(), "version", version)
 		return a.Run(ctx)
 	}
 	if wrong != nil {

@@ -8,10 +8,10 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"regexp"
 	"strings"
 	"sync"
 	"testing"
@@ -44,10 +44,14 @@ func TestMain(m *testing.M) {
 	}
 }
 
-// evaluateByHTTP stands for a function in any language: it uses only OFREP.
-func evaluateByHTTP(ctx context.Context) (json.RawMessage, error) {
+// evaluateByHTTP stands for a function in any language: it uses only OFREP. Its event is the agent's address. If that
+// is empty, it evaluates nothing.
+func evaluateByHTTP(ctx context.Context, address string) (json.RawMessage, error) {
+	if address == "" {
+		return json.RawMessage("null"), nil
+	}
 	request, err := http.NewRequestWithContext(ctx, http.MethodPost,
-		"http://"+os.Getenv("WARMFLAGS_ADDRESS")+"/ofrep/v1/evaluate/flags/text", strings.NewReader(ada))
+		"http://"+address+"/ofrep/v1/evaluate/flags/text", strings.NewReader(ada))
 	if err != nil {
 		return nil, err
 	}
@@ -89,34 +93,49 @@ func newLaunchDarkly(t *testing.T) *launchDarkly {
 	return l
 }
 
+// function is a function with one container, in which the agent listens on the address.
+type function struct {
+	*runtimeapi.Function
+	address string
+}
+
+var listening = regexp.MustCompile(`"msg":"agent listening","address":"(.+?)"`)
+
 // lambdaWithAgent returns a function with the agent as its extension. The table is in this process.
-func lambdaWithAgent(t *testing.T, s *system, events string, more ...string) *runtimeapi.Function {
+func lambdaWithAgent(t *testing.T, s *system, events string, more ...string) *function {
 	db := httptest.NewServer(s.DynamoDB)
 	t.Cleanup(db.Close)
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	require.NoError(t, err)
-	address := listener.Addr().String()
-	require.NoError(t, listener.Close())
+	var log logBuffer
 	self, err := os.Executable()
 	require.NoError(t, err)
-	f := runtimeapi.New(runtimeapi.Config{
+	f := &function{Function: runtimeapi.New(runtimeapi.Config{
 		Bootstrap: self, Args: []string{asFunction}, Extensions: []string{self + " " + asAgent},
 		Env: append([]string{
-			"TABLE_NAME=" + table, "PREFIX=" + prefix, "LD_SDK_KEY=sdk-key", "WARMFLAGS_ADDRESS=" + address,
+			"TABLE_NAME=" + table, "PREFIX=" + prefix, "LD_SDK_KEY=sdk-key", "WARMFLAGS_ADDRESS=127.0.0.1:0",
 			"WARMFLAGS_POLL_INTERVAL=0", "WARMFLAGS_POLL_BUDGET=1m", "WARMFLAGS_EVENTS_URI=" + events,
 			"AWS_ENDPOINT_URL_DYNAMODB=" + db.URL, "AWS_REGION=" + region, "AWS_ACCESS_KEY_ID=key",
 			"AWS_SECRET_ACCESS_KEY=secret",
 		}, more...),
-		Timeout: 5 * time.Minute, InitLimit: 5 * time.Minute, PatientShutdown: true, Output: t.Output(),
-	})
+		Timeout: 5 * time.Minute, InitLimit: 5 * time.Minute, PatientShutdown: true,
+		Output: io.MultiWriter(t.Output(), &log),
+	})}
 	t.Cleanup(f.Close)
+	_, err = f.Invoke(t.Context(), []byte(`""`)) // starts the container
+	require.NoError(t, err)
+	require.Eventually(t, func() bool {
+		line := listening.FindStringSubmatch(log.String())
+		if line != nil {
+			f.address = line[1]
+		}
+		return line != nil
+	}, 5*time.Minute, time.Millisecond, "the agent logs its address")
 	return f
 }
 
 // invoke invokes the function and returns a field of its response.
-func invoke(t *testing.T, f *runtimeapi.Function, field string) any {
+func invoke(t *testing.T, f *function, field string) any {
 	t.Helper()
-	result, err := f.Invoke(t.Context(), nil)
+	result, err := f.Invoke(t.Context(), fmt.Appendf(nil, "%q", f.address))
 	require.NoError(t, err)
 	var body map[string]any
 	require.NoError(t, json.Unmarshal(result.Payload, &body), "%s", result.Payload)

@@ -28,7 +28,9 @@ const (
 
 // Config configures an agent.
 type Config struct {
-	Address string       // host:port; empty: DefaultAddress. A host that is not loopback needs an APIKey
+	// Address is host:port; empty: DefaultAddress. Port 0 is any unused port. A host that is not loopback needs an
+	// APIKey.
+	Address string
 	APIKey  string       // the key that requests must have; empty: no key is required
 	Version string       // for GET /status
 	Logger  *slog.Logger // nil: slog.Default()
@@ -71,8 +73,8 @@ type Agent struct {
 	stop     context.CancelFunc
 }
 
-// Listen starts an agent. The agent listens, and loads the flags in the background. Listen returns all configuration
-// problems in one error. The caller must close the agent.
+// Listen starts an agent. The agent listens, logs the address, and loads the flags in the background. Listen returns
+// all configuration problems in one error. The caller must close the agent.
 func Listen(ctx context.Context, config Config) (*Agent, error) {
 	config = config.withDefaults()
 	if err := config.check(); err != nil {
@@ -82,6 +84,7 @@ func Listen(ctx context.Context, config Config) (*Agent, error) {
 	if err != nil {
 		return nil, fmt.Errorf("listen on %q: %w", config.Address, err)
 	}
+	config.Logger.Info("agent listening", "address", listener.Addr().String(), "version", config.Version)
 	life, stop := context.WithCancel(context.WithoutCancel(ctx))
 	a := &Agent{config: config, loader: newLoader(config.Open, config.Logger), listener: listener, stop: stop}
 	a.server = &http.Server{

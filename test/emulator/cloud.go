@@ -16,7 +16,7 @@ type Cloud struct{ process *process }
 
 // StartCloud starts a MiniStack of its own. Its functions call AWS at the URL endpoint. The caller must stop it.
 func StartCloud(name, endpoint string) (*Cloud, error) {
-	port, err := freePort()
+	port, err := ReservePort()
 	if err != nil {
 		return nil, err
 	}

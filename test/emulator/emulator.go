@@ -69,7 +69,7 @@ func startBoth() error {
 
 // startDynamoDB starts DynamoDB Local. It cannot be limited to one network interface.
 func startDynamoDB() (*process, error) {
-	port, err := freePort()
+	port, err := ReservePort()
 	if err != nil {
 		return nil, err
 	}
@@ -86,7 +86,7 @@ func startDynamoDB() (*process, error) {
 
 // startMiniStack starts MiniStack with SNS, SQS and SSM only.
 func startMiniStack() (*process, error) {
-	port, err := freePort()
+	port, err := ReservePort()
 	if err != nil {
 		return nil, err
 	}
