@@ -78,7 +78,9 @@ test: ## Vet and test, with the race detector where there is a C compiler
 	go -C examples test $(RACE) -vet all -timeout $(TIMEOUT) ./...
 	@echo "make test: all passed, $(if $(RACE),with,without) the race detector."
 
-# Where make lint looks for the phrases of tools/phrases.txt. testenv has such words as data.
+# Where make lint looks for the phrases of tools/phrases.txt. testenv has such words as data, and the description of
+# SubscriberPolicy cannot change (TestManagedPoliciesKeepTheirARN).
+KEPT  := Makes, reads and removes a queue that
 PROSE := '*.go' '*.md' '*.yaml' '*.yml' '*.py' '*.js' '*.mjs' '*.toml' '*.txtar' Makefile '*/Makefile' .ci/run \
 	':!test/e2e/testdata' ':!internal/proof/testenv'
 
@@ -97,7 +99,7 @@ lint: texts $(LINT) $(SAM) $(CHECKOV) ## Check format, style, modules, imports, 
 	$(LINT) run ./...
 	cd v4store && $(LINT) run ./...
 	@cut -f1 tools/phrases.txt > $(TOOLS)/phrases; \
-		if git grep -nIE -f $(TOOLS)/phrases -- $(PROSE); then \
+		if git grep -nIE -f $(TOOLS)/phrases -- $(PROSE) | grep -v '$(KEPT)'; then \
 			echo "Not plain English: tools/phrases.txt says what to write instead."; exit 1; \
 		fi
 	@# A string of 45 characters or more may stay whole.

@@ -103,8 +103,8 @@ func (c *certificates) verify(ctx context.Context, m envelope) error {
 	if done, err := c.verifyCached(m); done { // another request has fetched this or a useless certificate meanwhile
 		return err
 	}
-	// The fetch does not end with the request: otherwise a sender of forged requests that hangs up would fail each fetch
-	// as if the host were not reached, and so cause another one without a pause.
+	// The fetch does not end with the request: otherwise a sender of forged requests that hangs up would fail each
+	// fetch as if the host were not reached, and so cause another one without a pause.
 	fetchCtx, cancel := context.WithTimeout(context.WithoutCancel(ctx), callTimeout)
 	defer cancel()
 	certificate, err := c.fetch(fetchCtx, m.SigningCertURL)

@@ -89,18 +89,10 @@ func measureWith(binary string, flags int) error {
 	}
 	server := httptest.NewServer(cloud.DynamoDB)
 	defer server.Close()
-	var times []time.Duration
-	for range starts {
-		p, took, err := start(binary, server.URL)
-		if err != nil {
-			return err
-		}
-		times = append(times, took)
-		if err := p.stop(); err != nil {
-			return err
-		}
+	usual, err := medianStart(binary, server.URL)
+	if err != nil {
+		return err
 	}
-	slices.Sort(times)
 	p, _, err := start(binary, server.URL)
 	if err != nil {
 		return err
@@ -134,7 +126,7 @@ func measureWith(binary string, flags int) error {
 		"agent, %d flags: start until ready %.1f ms (median of %d), "+
 			"memory %.0f MB at the start and %.0f MB with all flags, evaluation p50 %.3f ms, p99 %.3f ms\n",
 		flags,
-		ms(times[starts/2]),
+		ms(usual),
 		starts,
 		before,
 		after,
@@ -142,6 +134,23 @@ func measureWith(binary string, flags int) error {
 		ms(took[counts*99/100]),
 	)
 	return nil
+}
+
+// medianStart starts the agent several times and returns the median of the times until it is ready.
+func medianStart(binary, endpoint string) (time.Duration, error) {
+	var times []time.Duration
+	for range starts {
+		p, took, err := start(binary, endpoint)
+		if err != nil {
+			return 0, err
+		}
+		times = append(times, took)
+		if err := p.stop(); err != nil {
+			return 0, err
+		}
+	}
+	slices.Sort(times)
+	return times[starts/2], nil
 }
 
 func ms(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }

@@ -20,7 +20,7 @@ func demoCommand(target *targetFlags) *cobra.Command {
 clients in daemon mode with a TTL of an hour, all in this process, flips flags at random and measures the time
 from each flip to the first evaluation that shows it, for every client.
 
-warmflags status --probe does the like for a deployed stack: it follows one change through it.
+warmflags status --probe does the same in a deployed stack: it follows one change through it.
 
 With --sabotage it ends at the first fault that it sees, and prints it.
 

@@ -41,7 +41,7 @@ Exit code 0: removed, or with --dry-run listed. 1: it failed.`,
 	}
 	flags := cmd.Flags()
 	flags.DurationVar(&f.deadAfter, "dead-after", subscriber.DefaultOrphanAfter,
-		"the age of a heartbeat at which its process is taken for dead; at least 2h")
+		"the age of a heartbeat at which its process counts as ended; at least 2h")
 	flags.BoolVar(&f.dryRun, "dry-run", false, "remove nothing, and list what would be removed")
 	return cmd
 }

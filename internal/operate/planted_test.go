@@ -58,7 +58,7 @@ func TestPlantedFaults(t *testing.T) {
 			mutant.Fault("no consumer is null in JSON", "status.go",
 				"Consumers{List: []Consumer{}}", "Consumers{}"),
 			mutant.Fault(
-				"a dead process reads its queue",
+				"a process that ended reads its queue",
 				"status_consumers.go",
 				"r.now.Sub(beat) >= subscriber.DefaultOrphanAfter",
 				"r.now.Before(beat)",

@@ -273,7 +273,7 @@ func TestLostAnswers(t *testing.T) {
 		require.NoError(t, err)
 		written, err := s.Write(t.Context(), d, table.WriteOptions{})
 		require.NoError(t, err)
-		assert.Empty(t, written.Kept, "the rows are not taken for another program's")
+		assert.Empty(t, written.Kept, "the rows are not treated as another program's")
 		assert.Equal(t, map[string]int{"a": 1, "b": 1}, flags(t, s))
 		token, err := s.TakeToken(t.Context())
 		require.NoError(t, err)
