@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"strconv"
 	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -29,7 +30,7 @@ type account struct {
 	stack     *deployment.Deployment // does not announce changes
 	cloud     *localaws.Cloud        // the stack's
 	ld        *launchdarkly.Environment
-	parameter string
+	parameter string // the content of the SDK key parameter; empty: it does not exist
 }
 
 func newAccount(t *testing.T, flags int) *account {
@@ -52,7 +53,7 @@ func startAccount(flags int) *account {
 func (a *account) GetParameter(
 	_ context.Context, in *ssm.GetParameterInput, _ ...func(*ssm.Options),
 ) (*ssm.GetParameterOutput, error) {
-	if *in.Name != "/warmflags/sdk-key" {
+	if *in.Name != "/warmflags/sdk-key" || a.parameter == "" {
 		return nil, &types.ParameterNotFound{}
 	}
 	return &ssm.GetParameterOutput{Parameter: &types.Parameter{Value: aws.String(a.parameter)}}, nil
@@ -73,6 +74,7 @@ func (a *account) describe(_ context.Context, name string) (*operate.Stack, erro
 	}
 	a.stack.Stack.Parameters = map[string]string{
 		"SdkKeyParameter": "/warmflags/sdk-key", "StreamUri": a.ld.URL(), "MaxRemovals": "0",
+		"Sync": strconv.FormatBool(a.parameter != ""),
 	}
 	stack := a.stack.Stack
 	return &stack, nil

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"maps"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -49,7 +50,11 @@ func (f *sourceFlags) completePrefixes(
 	cmd *cobra.Command, args []string, toComplete string,
 ) ([]string, cobra.ShellCompDirective) {
 	return offer(func(ctx context.Context) ([]string, error) {
-		s, err := f.openForCompletion(ctx)
+		t, err := f.open(ctx, needTable)
+		if err != nil {
+			return nil, err
+		}
+		s, err := f.loadSource(t)
 		if err != nil || s.keys == nil {
 			return nil, err
 		}
@@ -58,28 +63,28 @@ func (f *sourceFlags) completePrefixes(
 	})(cmd, args, toComplete)
 }
 
-// completeKeys offers the keys of the table's items. It reads all of them.
-func (f *getFlags) completeKeys(
-	cmd *cobra.Command, args []string, toComplete string,
-) ([]string, cobra.ShellCompDirective) {
-	if len(args) > 0 {
-		return nil, cobra.ShellCompDirectiveNoFileComp
-	}
-	return offer(func(ctx context.Context) (keys []string, err error) {
-		s, err := f.openForCompletion(ctx)
-		if err != nil {
-			return nil, err
-		}
-		return keys, s.environment.EachRow(ctx, f.kind(), func(key string, _ table.Row) { keys = append(keys, key) })
-	})(cmd, args, toComplete)
-}
+// many is the limit of a command that takes any number of keys.
+const many = math.MaxInt
 
-func (f *sourceFlags) openForCompletion(ctx context.Context) (*source, error) {
-	t, err := f.open(ctx, needTable)
-	if err != nil {
-		return nil, err
+// completeKeys offers the keys of the environment's items of a kind, up to a limit of arguments. It reads all items.
+func (f *sourceFlags) completeKeys(limit int, kind func() string) completer {
+	return func(cmd *cobra.Command, args []string, toComplete string) ([]string, cobra.ShellCompDirective) {
+		if len(args) >= limit {
+			return nil, cobra.ShellCompDirectiveNoFileComp
+		}
+		return offer(func(ctx context.Context) (keys []string, err error) {
+			t, err := f.open(ctx, needTable)
+			if err != nil {
+				return nil, err
+			}
+			s, err := f.openSource(ctx, t)
+			if err != nil {
+				return nil, err
+			}
+			err = s.environment.EachRow(ctx, kind(), func(key string, _ table.Row) { keys = append(keys, key) })
+			return keys, err
+		})(cmd, args, toComplete)
 	}
-	return f.loadSource(t)
 }
 
 // completeStacks offers the stacks of warmflags in the region.

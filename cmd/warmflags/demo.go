@@ -24,7 +24,8 @@ warmflags status --probe does the same in a deployed stack: it follows one chang
 
 With --sabotage it ends at the first fault that it sees, and prints it.
 
-Exit code 1 means that a flip was lost or an evaluation stale, or that the demo could not run.`,
+Exit code 1 means that a flip was lost or an evaluation stale, that a sabotage was not noticed, or that the demo could
+not run.`,
 		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			config.Sabotage = demo.Sabotage(sabotage)
@@ -73,7 +74,6 @@ func judge(w io.Writer, report *demo.Report) error {
 	case report.Sabotage != "" && report.OK():
 		_, _ = fmt.Fprintf(w, "error: sabotage %q was not noticed in %d flips; raise --changes\n",
 			report.Sabotage, report.Changes)
-		return nil
 	case report.OK():
 		return nil
 	default:

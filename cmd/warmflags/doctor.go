@@ -40,7 +40,7 @@ Exit code 0: all is well. 1: there is no problem, but something is not known. 3:
 }
 
 func runDoctor(cmd *cobra.Command, f *targetFlags) error {
-	if f.stack == "" && f.table == "" && f.topic == "" {
+	if n := f.named(); n.Name == "" && n.Table == "" && n.TopicARN == "" {
 		return usageError{errors.Join(f.missing(needTable)...)}
 	}
 	ctx := cmd.Context()

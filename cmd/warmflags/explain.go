@@ -85,9 +85,13 @@ var explanations = []explanation{
 		hint: "run: aws sso login",
 	},
 	{
-		matches: contains("get credentials:", "failed to refresh cached credentials"),
-		text:    "there are no AWS credentials",
+		matches: operate.HasNoCredentials,
+		text:    operate.NoCredentials,
 		hint:    "set AWS_PROFILE, or run: aws sso login, or: aws configure",
+	},
+	{ // a role, a process or a service refuses them, and says why
+		matches: contains("get credentials:", "failed to refresh cached credentials"),
+		hint:    "the AWS credentials cannot be read; run: aws sts get-caller-identity",
 	},
 	{
 		matches: isCode("UnrecognizedClientException", "InvalidClientTokenId", "InvalidSignatureException",

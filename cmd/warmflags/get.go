@@ -65,7 +65,7 @@ differ.`,
 	cmd.Flags().BoolVar(&f.segment, "segment", false, "show a segment, not a flag")
 	cmd.Flags().StringVar(&f.context, "context", "",
 		`evaluate for this context, in LaunchDarkly's JSON: '{"kind": "user", "key": "ada"}'`)
-	cmd.ValidArgsFunction = f.completeKeys
+	cmd.ValidArgsFunction = f.completeKeys(1, f.kind)
 	return cmd
 }
 
@@ -117,8 +117,10 @@ func (f *getFlags) run(cmd *cobra.Command, key string) error {
 	return nil
 }
 
-func (f *getFlags) kind() string {
-	if f.segment {
+func (f *getFlags) kind() string { return kindOf(f.segment) }
+
+func kindOf(segment bool) string {
+	if segment {
 		return operate.Segments
 	}
 	return operate.Features

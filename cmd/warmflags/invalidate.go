@@ -4,26 +4,22 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/warmflags/warmflags/internal/operate"
-	"github.com/warmflags/warmflags/internal/table"
-	"github.com/warmflags/warmflags/journal"
 )
 
 // invalidateFlags are the command's.
 type invalidateFlags struct {
-	*targetFlags
-	prefix                       string
+	sourceFlags
+	copiesFlag
 	all, segments, dryRun, force bool
-	copies                       int
 }
 
 func invalidateCommand(target *targetFlags) *cobra.Command {
-	f := invalidateFlags{targetFlags: target}
+	f := invalidateFlags{sourceFlags: sourceFlags{targetFlags: target}}
 	cmd := &cobra.Command{
 		Use:   "invalidate {key... | --all} [--prefix environment]",
 		Short: "Make every process read flags again",
@@ -34,8 +30,8 @@ appends to the environment's journal, which Lambda functions follow. It changes 
 It can be repeated: what is announced twice is only read twice.
 
 Permissions: dynamodb:GetItem and PutItem on the table (TransactWriteItems for several copies of the journal,
-DeleteItem if the journal is off), sns:Publish on the topic; with --stack, cloudformation:DescribeStacks and
-DescribeStackResources.
+DeleteItem if the journal is off), sns:Publish on the topic. To find the only prefix, ssm:GetParameter and kms:Decrypt
+on the SDK key's parameter. With --stack, cloudformation:DescribeStacks and DescribeStackResources.
 
 Exit code 0: it was published, and is in the journal. 1: it failed; the error says what was done.`,
 		Example: `  warmflags invalidate --stack warmflags new-checkout
@@ -43,14 +39,14 @@ Exit code 0: it was published, and is in the journal. 1: it failed; the error sa
   warmflags invalidate --stack warmflags --all --dry-run`,
 		RunE: func(cmd *cobra.Command, args []string) error { return f.run(cmd, args) },
 	}
+	f.addPrefix(cmd)
+	cmd.ValidArgsFunction = f.completeKeys(many, f.kind)
 	flags := cmd.Flags()
-	flags.StringVar(&f.prefix, "prefix", "", "the environment's name in the table")
 	flags.BoolVar(&f.all, "all", false, "everything in the environment")
 	flags.BoolVar(&f.segments, "segments", false, "the keys are those of segments")
 	flags.BoolVar(&f.dryRun, "dry-run", false, "publish and write nothing, and print what would be invalidated")
 	flags.BoolVar(&f.force, "force", false, "also what is not in the table")
-	flags.IntVar(&f.copies, "journal-copies", 1,
-		"the number of the journal's copies, 0 for no journal; with --stack: the stack's")
+	f.copiesFlag.add(cmd)
 	return cmd
 }
 
@@ -64,14 +60,16 @@ func (f *invalidateFlags) run(cmd *cobra.Command, args []string) error {
 	if err != nil {
 		return err
 	}
-	if stacks := t.Parameters["JournalCopies"]; stacks != "" && !cmd.Flags().Changed("journal-copies") {
-		if f.copies, err = strconv.Atoi(stacks); err != nil {
-			return fmt.Errorf("the stack's parameter JournalCopies is %q: it must be a number", stacks)
-		}
+	if err := f.fill(cmd, t); err != nil {
+		return err
+	}
+	s, err := f.openSource(ctx, t)
+	if err != nil {
+		return err
 	}
 	i := operate.Invalidation{
-		Environment: &table.Environment{Client: t.db, Table: t.Table, Prefix: f.prefix},
-		Journal:     t.db, Topic: t.topics, TopicARN: t.TopicARN, Region: t.Region, Copies: f.copies, Changes: changes,
+		Environment: s.environment, Journal: t.db, Topic: t.topics, TopicARN: t.TopicARN, Region: t.Region,
+		Copies: f.copies, Changes: changes,
 	}
 	if !f.force {
 		if err := i.Check(ctx); errors.Is(err, operate.ErrUnknownItem) {
@@ -104,16 +102,15 @@ func (f *invalidateFlags) run(cmd *cobra.Command, args []string) error {
 		"run the command again", published)
 }
 
+func (f *invalidateFlags) kind() string { return kindOf(f.segments) }
+
 // check reports all wrong arguments at once.
 func (f *invalidateFlags) check(args []string) error {
 	var problems []error
 	if f.all == (len(args) > 0) {
 		problems = append(problems, errors.New("name the keys, or pass --all: one of them"))
 	}
-	if f.copies < 0 || f.copies > journal.MaxCopies {
-		problems = append(problems, fmt.Errorf("--journal-copies %d: use 0 to %d", f.copies, journal.MaxCopies))
-	}
-	return errors.Join(problems...)
+	return errors.Join(append(problems, f.copiesFlag.check())...)
 }
 
 // print prints what was done, or, of a dry run, what would be.
@@ -124,7 +121,7 @@ func (f *invalidateFlags) print(out io.Writer, i operate.Invalidation, done oper
 	}
 	if f.json {
 		return printJSON(out, map[string]any{
-			"prefix":         f.prefix,
+			"prefix":         i.Environment.Prefix,
 			"all":            f.all,
 			"items":          items,
 			"dry_run":        f.dryRun,
@@ -136,9 +133,9 @@ func (f *invalidateFlags) print(out io.Writer, i operate.Invalidation, done oper
 				i.Copies > 0,
 		})
 	}
-	what := fmt.Sprintf("%s of prefix %q", operate.Count(len(items), "item"), f.prefix)
+	what := fmt.Sprintf("%s of prefix %q", operate.Count(len(items), "item"), i.Environment.Prefix)
 	if f.all {
-		what = fmt.Sprintf("everything of prefix %q", f.prefix)
+		what = fmt.Sprintf("everything of prefix %q", i.Environment.Prefix)
 	}
 	names := ""
 	if len(items) > 0 {

@@ -10,13 +10,19 @@ import (
 	"github.com/warmflags/warmflags/internal/operate"
 )
 
-func runProbe(cmd *cobra.Command, f *targetFlags) error {
+func runProbe(cmd *cobra.Command, f *targetFlags, copies *copiesFlag) error {
+	if err := errors.Join(append(f.missing(needTable, needTopic), copies.check())...); err != nil {
+		return usageError{err}
+	}
 	ctx := cmd.Context()
 	t, err := f.open(ctx, needTable, needTopic)
 	if err != nil {
 		return err
 	}
-	report, err := operate.Probe(ctx, t.account, &t.Stack)
+	if err := copies.fill(cmd, t); err != nil {
+		return err
+	}
+	report, err := operate.Probe(ctx, t.account, &t.Stack, copies.copies)
 	printed := printProbe(cmd.OutOrStdout(), f.json, report)
 	if report.Problem != "" && printed == nil && report.Removed {
 		return errProblem

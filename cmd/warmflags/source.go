@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/warmflags/warmflags/internal/flagsync"
+	"github.com/warmflags/warmflags/internal/operate"
 	"github.com/warmflags/warmflags/internal/table"
 )
 
@@ -62,7 +63,11 @@ func (f *sourceFlags) openSource(ctx context.Context, t *target) (*source, error
 	if err != nil || s.keys == nil {
 		return s, err
 	}
-	return s, f.choosePrefix(ctx, s)
+	err = f.choosePrefix(ctx, s)
+	if operate.HasCode(err, "ParameterNotFound") && t.Parameters["Sync"] == "false" { // such a stack needs no key
+		s.keys, err = nil, nil
+	}
+	return s, err
 }
 
 // loadSource is openSource for a prefix that is given.

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/sns"
@@ -100,6 +101,18 @@ func refuse(ts *testscript.TestScript, _ bool, args []string) {
 			if operation == refused {
 				return errors.New(operation + " is refused")
 			}
+		}
+		return nil
+	})
+}
+
+// refuseAfter lets AWS refuse an operation after so many more calls.
+func refuseAfter(ts *testscript.TestScript, _ bool, args []string) {
+	left := atomic.Int64{}
+	left.Store(int64(atoi(ts, args[1])))
+	accountOf(ts).cloud.Intercept(func(_ context.Context, operation string, _ any) error {
+		if operation == args[0] && left.Add(-1) < 0 {
+			return errors.New(operation + " is refused")
 		}
 		return nil
 	})

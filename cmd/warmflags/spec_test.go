@@ -60,7 +60,7 @@ func scriptCommands() map[string]func(*testscript.TestScript, bool, []string) {
 		"calls":          checkCalls,      // OPERATION N: fails unless the engine has had so many such calls
 		"flip":           flip,            // KEY...: changes flags in LaunchDarkly
 		"launchdarkly":   launchDarkly,    // FLAGS: replaces LaunchDarkly by one with so many flags, at version 1
-		"sdk-keys":       setKeys,         // TEXT: the content of the stack's SDK key parameter
+		"sdk-keys":       setKeys,         // TEXT: the content of the stack's SDK key parameter; '': there is none, and no sync
 		"put-item":       putItem,         // NAMESPACE KEY VERSION FILE: writes a row
 		"remove-row":     removeRow,       // NAMESPACE KEY
 		"announce":       announce,        // KEY VERSION: appends a flag's change to the journal of the empty prefix
@@ -69,6 +69,7 @@ func scriptCommands() map[string]func(*testscript.TestScript, bool, []string) {
 		"published":      printPublished,  // prints what came to that queue since the last call
 		"journal":        readJournal,     // [PREFIX]: prints a journal
 		"refuse":         refuse,          // [OPERATION...]: AWS refuses these operations from now on, and no others
+		"refuse-after":   refuseAfter,     // OPERATION N: AWS refuses the operation after N more calls
 		"webhook":        webhookEndpoint, // starts the stack's webhook at $WEBHOOK, with the secrets "old" and "new"
 		"real-aws":       realAWS,         // from here on, the program is a process of its own, with AWS's client
 		"aws-answers":    awsAnswers,      // STATUS FILE: real-aws, with a server that answers every request so

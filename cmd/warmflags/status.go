@@ -14,7 +14,7 @@ import (
 )
 
 func statusCommand(target *targetFlags) *cobra.Command {
-	probe := false
+	probe, copies := false, &copiesFlag{}
 	cmd := &cobra.Command{
 		Use:   "status --stack name",
 		Short: "Whether flags are up to date and changes are published",
@@ -26,7 +26,8 @@ writes nothing.
 
 With --probe it writes one item to the table, under the prefix ` + operate.ProbePrefix + ` that no sync touches,
 follows it through stream and topic into a queue of its own and into the journal, prints the time for each step, and
-removes item, journal and queue, also if it is interrupted. For that, --table and --topic are enough.
+removes item, journal and queue, also if it is interrupted. For that, --table and --topic are enough, with
+--journal-copies if the journal is off or has several copies.
 
 Permissions: cloudformation:DescribeStacks and DescribeStackResources; dynamodb:DescribeTable, Scan, GetItem and Query;
 ssm:GetParameter; sqs:GetQueueAttributes, GetQueueUrl and ListQueueTags; sns:ListSubscriptionsByTopic;
@@ -40,8 +41,11 @@ up to date and changes are published; or the probe did not arrive.`,
   warmflags status --stack warmflags --probe`,
 		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if probe {
-				return runProbe(cmd, target)
+			switch {
+			case probe:
+				return runProbe(cmd, target, copies)
+			case cmd.Flags().Changed("journal-copies"):
+				return usageError{errors.New("--journal-copies is for --probe")}
 			}
 			return runStatus(cmd, target)
 		},
@@ -52,6 +56,7 @@ up to date and changes are published; or the probe did not arrive.`,
 		false,
 		"write an item, follow it to topic and journal, print the times, and remove it",
 	)
+	copies.add(cmd)
 	return cmd
 }
 

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/warmflags/warmflags/internal/flagsync"
+	"github.com/warmflags/warmflags/internal/operate"
 	"github.com/warmflags/warmflags/internal/table"
 )
 
@@ -18,6 +19,9 @@ type syncReport struct {
 	flagsync.Result
 	err error
 }
+
+// allWritten reports whether every change was written. After a failure, which of them were is not known.
+func (r *syncReport) allWritten() bool { return r.err == nil && !r.dryRun }
 
 // nothingWritten reports whether the changes are only what would have been written.
 func (r *syncReport) nothingWritten() bool { return r.dryRun || r.err != nil && r.Transactions == 0 }
@@ -86,7 +90,8 @@ func orDash(v *int) string {
 	return strconv.Itoa(*v)
 }
 
-// words are the changes as people read them: what was done, or what would be done.
+// words are the changes as people read them: what was done, what would be done, or what was to be done, of which a
+// part was done.
 var (
 	words = map[string]string{
 		"add": "added", "update": "updated", "remove": "removed",
@@ -94,6 +99,10 @@ var (
 	}
 	unsaved = map[string]string{
 		"add": "would add", "update": "would update", "remove": "would remove",
+		"held_back": "held back", "refused": "refused", "kept": "kept",
+	}
+	unfinished = map[string]string{
+		"add": "to add", "update": "to update", "remove": "to remove",
 		"held_back": "held back", "refused": "refused", "kept": "kept",
 	}
 )
@@ -106,7 +115,7 @@ func (r *syncReport) print(out io.Writer, json bool) error {
 			"table":         r.table,
 			"prefix":        r.prefix,
 			"dry_run":       r.dryRun,
-			"written":       !r.nothingWritten(),
+			"written":       r.allWritten(),
 			"fencing_token": r.Token,
 			"transactions":  r.Transactions,
 			"changes":       changes,
@@ -121,8 +130,11 @@ func (r *syncReport) print(out io.Writer, json bool) error {
 		return printJSON(out, report)
 	}
 	if len(changes) > 0 {
-		done := words
-		if r.nothingWritten() {
+		done := unfinished
+		switch {
+		case r.allWritten():
+			done = words
+		case r.nothingWritten():
 			done = unsaved
 		}
 		columns := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
@@ -159,8 +171,8 @@ func (r *syncReport) summary() string {
 	case r.nothingWritten():
 		text = fmt.Sprintf("nothing was written: %d would change, %d unchanged", written, len(r.Unchanged))
 	case r.err != nil:
-		text = fmt.Sprintf("only a part was written, in %d transactions: of %d changes, %d unchanged",
-			r.Transactions, written, len(r.Unchanged))
+		text = fmt.Sprintf("only a part was written, in %s: %d to change, %d unchanged",
+			operate.Count(r.Transactions, "transaction"), written, len(r.Unchanged))
 	default:
 		text = fmt.Sprintf("%d changed, %d unchanged", written, len(r.Unchanged))
 	}

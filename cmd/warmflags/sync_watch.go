@@ -76,22 +76,27 @@ func (w *watch) report(r flagsync.Result) {
 
 // breakSilence shows each minute without a line that the watch is running, in a line that the next one replaces.
 func (w *watch) breakSilence(ctx context.Context) {
-	ticker := time.NewTicker(silence)
-	defer ticker.Stop()
+	timer := time.NewTimer(silence)
+	defer timer.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case <-ticker.C:
+		case <-timer.C:
 		}
 		w.mu.Lock()
-		if quiet := time.Since(w.latest); w.latest.IsZero() {
+		next := silence
+		switch quiet := time.Since(w.latest); {
+		case w.latest.IsZero():
 			_, _ = fmt.Fprintf(w.stderr, "\rstill connecting%s", clearRest)
-		} else if quiet >= silence {
+		case quiet < silence: // a line was printed meanwhile
+			next -= quiet
+		default:
 			_, _ = fmt.Fprintf(w.stderr, "\r%s no change for %v%s",
 				time.Now().Format(time.TimeOnly), quiet.Round(time.Minute), clearRest)
 		}
 		w.mu.Unlock()
+		timer.Reset(next)
 	}
 }
 

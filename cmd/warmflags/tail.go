@@ -40,6 +40,7 @@ Exit code 0: it was ended. 1: it failed.`,
 		},
 	}
 	cmd.Flags().StringVar(&prefix, "prefix", "", "the environment's name in the table; default: all environments")
+	complete(cmd, "prefix", (&sourceFlags{targetFlags: target}).completePrefixes)
 	return cmd
 }
 

@@ -13,7 +13,8 @@ import (
 )
 
 // targetFlags say which deployment a command works on. They belong to the root command, so that they are the same
-// everywhere; an environment variable gives each its default.
+// everywhere. Of the table and the topic, a flag comes first, then the stack, and then the environment variable:
+// variables of one deployment, which the shell may have from anywhere, never change what a stack of another one is.
 type targetFlags struct {
 	program
 	stack, region, table, topic string
@@ -25,14 +26,10 @@ func (f *targetFlags) add(root *cobra.Command) {
 	flags.StringVar(&f.stack, "stack", f.getenv("WARMFLAGS_STACK"),
 		"the CloudFormation stack: names table, topic, queues and parameters (WARMFLAGS_STACK)")
 	flags.StringVar(&f.region, "region", "", "the AWS region; default: AWS_REGION, or the profile's")
-	flags.StringVar(
-		&f.table,
-		"table",
-		f.getenv("TABLE_NAME"),
-		"the DynamoDB table, in place of the stack's (TABLE_NAME)",
-	)
-	flags.StringVar(&f.topic, "topic", f.getenv("TOPIC_ARN"),
-		"the ARN of the SNS topic, in place of the stack's (TOPIC_ARN)")
+	flags.StringVar(&f.table, "table", "",
+		"the DynamoDB table; default: the stack's, or, without a stack, TABLE_NAME")
+	flags.StringVar(&f.topic, "topic", "",
+		"the ARN of the SNS topic; default: the stack's, or, without a stack, TOPIC_ARN")
 	flags.BoolVar(&f.json, "json", false, "print JSON")
 	complete(root, "stack", f.completeStacks)
 }
@@ -57,9 +54,19 @@ var (
 	needStack = need{"stack", "--stack (WARMFLAGS_STACK)", func(t *target) string { return t.Name }}
 )
 
+// named is what flags and variables name.
+func (f *targetFlags) named() operate.Stack {
+	if f.stack != "" {
+		return operate.Stack{Name: f.stack, Table: f.table, TopicARN: f.topic}
+	}
+	return operate.Stack{
+		Table: cmp.Or(f.table, f.getenv("TABLE_NAME")), TopicARN: cmp.Or(f.topic, f.getenv("TOPIC_ARN")),
+	}
+}
+
 // missing returns an error for each value that neither a flag, a variable nor the stack names.
 func (f *targetFlags) missing(needs ...need) (problems []error) {
-	t := &target{Stack: operate.Stack{Name: f.stack, Table: f.table, TopicARN: f.topic}}
+	t := &target{Stack: f.named()}
 	for _, n := range needs {
 		if f.stack == "" && n.value(t) == "" {
 			hint := "pass " + n.flag
@@ -77,13 +84,13 @@ func (f *targetFlags) open(ctx context.Context, needs ...need) (*target, error) 
 	if problems := f.missing(needs...); len(problems) > 0 {
 		return nil, usageError{errors.Join(problems...)}
 	}
-	t := &target{now: time.Now, Stack: operate.Stack{Name: f.stack, Table: f.table, TopicARN: f.topic}}
+	t := &target{now: time.Now, Stack: f.named()}
 	region := f.region
-	if topic, err := arn.Parse(f.topic); err == nil {
+	if topic, err := arn.Parse(t.TopicARN); err == nil {
 		region = cmp.Or(region, topic.Region)
-	} else if f.topic != "" {
+	} else if t.TopicARN != "" {
 		return nil, usageError{
-			withHint(errors.New("the topic is not an ARN: "+f.topic), "it is the stack's output TopicArn"),
+			withHint(errors.New("the topic is not an ARN: "+t.TopicARN), "it is the stack's output TopicArn"),
 		}
 	}
 	var err error

@@ -66,7 +66,9 @@ func finish(cmd *cobra.Command, stderr io.Writer, err error) int {
 		return exitFailed
 	case errors.Is(err, context.Canceled):
 		_, _ = fmt.Fprintln(stderr, "error: interrupted")
-		return exitFailed
+		if err = withoutCanceled(err); err == nil {
+			return exitFailed
+		}
 	}
 	text, hint := explain(err, cmd.Flag("region").Value.String())
 	code := exitFailed
@@ -81,6 +83,23 @@ func finish(cmd *cobra.Command, stderr io.Writer, err error) int {
 		_, _ = fmt.Fprintln(stderr, "hint: "+strings.ReplaceAll(hint, "\n", "\nhint: "))
 	}
 	return code
+}
+
+// withoutCanceled returns what failed apart from the interruption, such as what could not be removed: of joined errors
+// those that are not canceled, or nil.
+func withoutCanceled(err error) error {
+	if !errors.Is(err, context.Canceled) {
+		return err
+	}
+	joined, ok := err.(interface{ Unwrap() []error })
+	if !ok || err.Error() != errors.Join(joined.Unwrap()...).Error() { // one error with several causes
+		return nil
+	}
+	var others []error
+	for _, e := range joined.Unwrap() {
+		others = append(others, withoutCanceled(e))
+	}
+	return errors.Join(others...)
 }
 
 // printJSON prints v for programs, and for people who look at it.

@@ -66,6 +66,7 @@ Exit code 0: the request is in the queue. 1: there was no answer. 3: it was refu
 	flags.StringVar(&f.prefix, "prefix", "", "request a sync of this environment; default: of all")
 	flags.StringVar(&f.parameter, "secret-parameter", "",
 		"SSM parameter with the secret; default: "+secretVariable+", or the stack's parameter")
+	complete(send, "prefix", (&sourceFlags{targetFlags: target}).completePrefixes)
 	cmd.AddCommand(send)
 	return cmd
 }

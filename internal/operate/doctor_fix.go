@@ -140,8 +140,8 @@ func unknown(what string, err error) Check {
 
 // brief is an error without what AWS's SDK reports about the request.
 func brief(err error) string {
-	if strings.Contains(err.Error(), "get credentials:") { // followed by where the SDK looked for them
-		return "there are no AWS credentials"
+	if HasNoCredentials(err) {
+		return NoCredentials
 	}
 	if answer := smithy.APIError(nil); errors.As(err, &answer) {
 		return fmt.Sprintf("%s: %s", answer.ErrorCode(), answer.ErrorMessage())
@@ -155,6 +155,13 @@ var noise = regexp.MustCompile(`exceeded maximum number of attempts, \d+, |` +
 
 // WithoutNoise returns the error's text without what AWS's client adds about attempts and requests.
 func WithoutNoise(err error) string { return noise.ReplaceAllString(err.Error(), "") }
+
+// NoCredentials is what [HasNoCredentials] means.
+const NoCredentials = "there are no AWS credentials" //nolint:gosec // a text
+
+// HasNoCredentials reports whether AWS's client found no credentials. It looks for a machine's role last, and its error
+// is only about that.
+func HasNoCredentials(err error) bool { return strings.Contains(err.Error(), "no EC2 IMDS role found") }
 
 // HasCode reports whether AWS answered with one of these error codes.
 func HasCode(err error, codes ...string) bool {

@@ -63,7 +63,7 @@ func TestPlantedFaults(t *testing.T) {
 				"r.now.Sub(beat) >= subscriber.DefaultOrphanAfter",
 				"r.now.Before(beat)",
 			),
-			mutant.Fault("the probe leaves its journal", "probe.go", "range p.copies()", "range 0"),
+			mutant.Fault("the probe leaves its journal", "probe.go", "range p.copies {", "range 0 {"),
 			mutant.Fault(
 				"the probe does not wait for its removal's announcement",
 				"probe.go",

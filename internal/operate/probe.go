@@ -1,7 +1,6 @@
 package operate
 
 import (
-	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -65,6 +64,7 @@ type Hop struct {
 type probe struct {
 	Account
 	stack   *Stack
+	copies  int // of the journal; 0: it is off
 	key     string
 	started bool        // an item was written, or may have been
 	writes  []time.Time // when each version was written: of version 1 first
@@ -79,9 +79,10 @@ type received struct {
 
 // Probe writes one item under [ProbePrefix], waits until it is announced on the topic and in the journal, and removes
 // it, its journal and its queue, also when ctx ends. The report has the hops that were seen, also next to an error,
-// which wraps [ErrNotSeen] if the item did not arrive. The stack needs a table, a topic and a region.
-func Probe(ctx context.Context, account Account, stack *Stack) (*ProbeReport, error) {
-	p := &probe{Account: account, stack: stack, key: "probe-" + strings.ToLower(rand.Text()[:8])}
+// which wraps [ErrNotSeen] if the item did not arrive. The stack needs a table, a topic and a region; its journal has so
+// many copies, and is off if it has none.
+func Probe(ctx context.Context, account Account, stack *Stack, copies int) (*ProbeReport, error) {
+	p := &probe{Account: account, stack: stack, copies: copies, key: "probe-" + strings.ToLower(rand.Text()[:8])}
 	p.report = &ProbeReport{Table: stack.Table, Topic: stack.TopicARN, Key: p.key, Hops: []Hop{}}
 	listening, stop := context.WithCancel(context.WithoutCancel(ctx))
 	defer stop()
@@ -240,16 +241,7 @@ func (p *probe) hop(name string, took time.Duration) {
 	p.report.Hops = append(p.report.Hops, Hop{name, float64(took.Microseconds()) / 1000})
 }
 
-// copies is how many copies the journal has.
-func (p *probe) copies() int {
-	copies, err := strconv.Atoi(cmp.Or(p.stack.Parameters["JournalCopies"], "1"))
-	if err != nil {
-		return 1
-	}
-	return copies
-}
-
-func (p *probe) hasJournal() bool { return p.copies() > 0 }
+func (p *probe) hasJournal() bool { return p.copies > 0 }
 
 // awaitJournal reads the journal until its latest entry of the item says that it exists, or that it was deleted. It
 // uses only fields that do not change.
@@ -301,7 +293,7 @@ func (p *probe) remove(ctx context.Context) error {
 		)
 	}
 	var errs []error
-	for n := range p.copies() {
+	for n := range p.copies {
 		namespace := layout.Namespace(ProbePrefix, layout.MarkerJournal+"/"+p.stack.Region+"/"+strconv.Itoa(n))
 		_, err := p.DynamoDB.DeleteItem(
 			ctx,

@@ -67,7 +67,7 @@ var allHops = []string{
 
 func TestProbeFollowsAnItemAndRemovesIt(t *testing.T) {
 	probed(t, func(t *testing.T, d *deployment.Deployment) {
-		r, err := operate.Probe(t.Context(), d.Account, &d.Stack)
+		r, err := operate.Probe(t.Context(), d.Account, &d.Stack, 1)
 		require.NoError(t, err)
 		assert.Equal(t, allHops, hops(r))
 		assert.Equal(t, 1, r.Writes)
@@ -80,8 +80,7 @@ func TestProbeFollowsAnItemAndRemovesIt(t *testing.T) {
 
 func TestProbeOfAStackWithoutAJournal(t *testing.T) {
 	probed(t, func(t *testing.T, d *deployment.Deployment) {
-		d.Stack.Parameters["JournalCopies"] = "0"
-		r, err := operate.Probe(t.Context(), d.Account, &d.Stack)
+		r, err := operate.Probe(t.Context(), d.Account, &d.Stack, 0)
 		require.NoError(t, err)
 		assert.Equal(t, allHops[:3], hops(r))
 	})
@@ -92,7 +91,7 @@ func TestProbeWritesAgain(t *testing.T) {
 	probed(t, func(t *testing.T, d *deployment.Deployment) {
 		d.StopPublishing()
 		time.AfterFunc(12*time.Second, d.Publish)
-		r, err := operate.Probe(t.Context(), d.Account, &d.Stack)
+		r, err := operate.Probe(t.Context(), d.Account, &d.Stack, 1)
 		require.NoError(t, err)
 		assert.Equal(t, 3, r.Writes, "at 0, 5 and 10 seconds")
 		assert.Equal(t, allHops, hops(r))
@@ -105,7 +104,7 @@ func TestProbeFindsAStreamThatIsStopped(t *testing.T) {
 	probed(t, func(t *testing.T, d *deployment.Deployment) {
 		d.StopPublishing()
 		began := time.Now()
-		r, err := operate.Probe(t.Context(), d.Account, &d.Stack)
+		r, err := operate.Probe(t.Context(), d.Account, &d.Stack, 1)
 		require.ErrorIs(t, err, operate.ErrNotSeen)
 		assert.Contains(t, r.Problem, "was not announced on the topic in 2m0s")
 		assert.Equal(t, allHops[:1], hops(r))
@@ -129,7 +128,7 @@ func TestProbeThatIsInterruptedRemovesWhatItMade(t *testing.T) {
 					}
 					return nil
 				})
-				_, err := operate.Probe(ctx, d.Account, &d.Stack)
+				_, err := operate.Probe(ctx, d.Account, &d.Stack, 1)
 				require.ErrorIs(t, err, context.Canceled)
 				d.Cloud.Intercept(nil)
 				synctest.Wait()
@@ -150,7 +149,7 @@ func TestProbeThatCannotSubscribeEndsAtOnce(t *testing.T) {
 					return nil
 				})
 				began := time.Now()
-				r, err := operate.Probe(t.Context(), d.Account, &d.Stack)
+				r, err := operate.Probe(t.Context(), d.Account, &d.Stack, 1)
 				require.ErrorContains(t, err, "access denied")
 				assert.NotNil(t, r.Hops, "an empty list in JSON, not null")
 				assert.Less(t, time.Since(began), time.Minute)
@@ -169,7 +168,7 @@ func TestProbeNamesWhatIsLeft(t *testing.T) {
 			}
 			return nil
 		})
-		r, err := operate.Probe(t.Context(), d.Account, &d.Stack)
+		r, err := operate.Probe(t.Context(), d.Account, &d.Stack, 1)
 		require.ErrorContains(t, err, `remove item "probe-`)
 		assert.False(t, r.Removed)
 		assert.Equal(t, allHops, hops(r))
