@@ -3,10 +3,7 @@ package cachedstore
 import (
 	"cmp"
 	"context"
-	"crypto/sha256"
-	"encoding/json"
 	"errors"
-	"fmt"
 	"sync/atomic"
 
 	"github.com/launchdarkly/go-server-sdk/v7/subsystems/ldstoretypes"
@@ -277,7 +274,7 @@ func (c *cache) readWhole(ctx context.Context, coll *collection) (*contents, err
 	}
 	found := &contents{items: make(map[string]*decoded, len(raw)), broken: map[string]error{}}
 	for key, err := range broken { // already logged by the inner store
-		found.broken[key] = err
+		found.broken[key] = &decodeError{cause: err, logged: true}
 	}
 	for _, item := range raw {
 		if d, err := coll.decode(item.Key, item.Item); err != nil {
@@ -312,13 +309,9 @@ func (c *cache) keepWholeLocked(f *flight, found *contents, now clock.Instant) {
 			coll.addEntry(key)
 		}
 	}
-	for key, err := range found.broken {
+	for key := range found.broken {
 		if _, ok := coll.entries.Load(key); !ok {
 			coll.addEntry(key)
-		}
-		var undecoded *decodeError
-		if errors.As(err, &undecoded) {
-			c.warnLocked("%s; its last known value is served", err)
 		}
 	}
 	coll.start, coll.taken, coll.until = f.start, f.began, f.began.Add(c.options.ttl)
@@ -329,11 +322,15 @@ func (c *cache) keepWholeLocked(f *flight, found *contents, now clock.Instant) {
 		c.stats.Discarded++
 		coll.until = f.began // not fresh
 	}
+	var undecoded []string
 	for key, e := range coll.entries.AllRelaxed() {
 		if e.flight != nil || e.ended > f.start {
 			continue // see covers
 		}
 		if err := found.broken[key]; err != nil {
+			if newlyUndecoded(e, err) {
+				undecoded = append(undecoded, err.Error())
+			}
 			e.note(err, now)
 			continue
 		}
@@ -347,53 +344,10 @@ func (c *cache) keepWholeLocked(f *flight, found *contents, now clock.Instant) {
 			e.fresh.Store(hit) // a discarded read does not replace a hit; last is served once the hit has expired
 		}
 	}
+	c.warnUndecodedLocked(undecoded...)
 	if found.failed != nil {
 		c.outage.Failed(found.failed, false, now)
 		return
 	}
 	c.stats.BrokenRows += len(found.broken)
-}
-
-// decoded is an item and a hash of its JSON. It is immutable.
-type decoded struct {
-	version int
-	sum     [sha256.Size]byte // of the JSON
-	item    ldstoretypes.ItemDescriptor
-}
-
-// found reports whether the table has a row for the key, which may be a tombstone.
-func (d *decoded) found() bool { return d.item.Version >= 0 }
-
-// live reports whether the table has a row that is not a tombstone. The receiver may be nil.
-func (d *decoded) live() bool { return d != nil && d.item.Item != nil }
-
-// decodeError is the failure of a read that reached the table but could not decode the item.
-type decodeError struct{ cause error }
-
-func (err *decodeError) Error() string { return err.cause.Error() }
-func (err *decodeError) Unwrap() error { return err.cause }
-
-// decode decodes a row, as LaunchDarkly's own wrapper does. JSON that equals the JSON last decoded for the key is not
-// decoded again: after an InvalidateAll or the TTL, most items are unchanged.
-func (coll *collection) decode(key string, raw ldstoretypes.SerializedItemDescriptor) (*decoded, error) {
-	if raw.Deleted || raw.SerializedItem == nil {
-		return &decoded{item: ldstoretypes.ItemDescriptor{Version: raw.Version}}, nil
-	}
-	sum := sha256.Sum256(raw.SerializedItem)
-	if e, ok := coll.entries.Load(key); ok {
-		if d := e.read.Load(); d != nil && d.version == raw.Version && d.sum == sum {
-			return d, nil
-		}
-	}
-	item, err := coll.kind.Deserialize(raw.SerializedItem)
-	if err != nil {
-		if err.Error() == "" { // LaunchDarkly's JSON reader returns an empty error for an unknown literal
-			err = cmp.Or(json.Unmarshal(raw.SerializedItem, new(any)), err)
-		}
-		return nil, &decodeError{fmt.Errorf("decode %s %q: %w", coll.name, key, err)}
-	}
-	if raw.Version != 0 {
-		item.Version = raw.Version // the version attribute takes precedence over the version in the JSON
-	}
-	return &decoded{raw.Version, sum, item}, nil
 }

@@ -67,6 +67,7 @@
 //   - entry.go: the cached values of one key, and its backoff after failed reads
 //   - flight.go: reads, from the call that joins one to its end
 //   - items.go, collections.go: what a Get and a GetAll wait for, and what their reads store
+//   - decode.go: rows as items, and rows that cannot be decoded
 //   - expiry.go, refresh.go: the sweeper, and background reads
 //   - inner.go: calls of the wrapped store, and the marker
 //

@@ -199,11 +199,13 @@ func (c *cache) failLocked(f *flight, now clock.Instant) {
 	case f.entry == nil && f.start > max(c.invalidAll, c.woken):
 		f.coll.note(f.err, now)
 	case f.entry != nil && f.start > c.discardLocked(f.entry):
+		if newlyUndecoded(f.entry, f.err) {
+			c.warnUndecodedLocked(f.err.Error())
+		}
 		f.entry.note(f.err, now)
 	}
-	var broken *decodeError
-	if errors.As(f.err, &broken) { // the table was reached
-		c.warnLocked("%s; its last known value is served", f.err)
+	var undecoded *decodeError
+	if errors.As(f.err, &undecoded) { // the table was reached
 		return
 	}
 	c.outage.Failed(f.err, abandoned, now)

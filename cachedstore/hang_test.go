@@ -127,8 +127,13 @@ func TestTheShortWaitIsAnOption(t *testing.T) {
 				s.versions()
 				s.pass(time.Hour)
 				release := hang(s, "flag")
+				s.put("flag", 2)
 				assert.Equal(t, c.took, elapsed(func() { assert.Equal(t, 1, s.version("flag")) }))
 				release()
+				synctest.Wait()
+				if c.wait >= 0 { // otherwise the read was abandoned
+					assert.Zero(t, elapsed(func() { assert.Equal(t, 2, s.version("flag")) }), "read in the meantime")
+				}
 			})
 		})
 	}

@@ -33,6 +33,10 @@ type brokenRowReporter interface {
 	) ([]ldstoretypes.KeyedSerializedItemDescriptor, map[string]error, error)
 }
 
+// brokenRow is an optional interface of an error of a store's Get: the row was read but cannot be decoded. dynamostore
+// implements it.
+type brokenRow interface{ BrokenRow() }
+
 // markerReader is an optional interface of a store. IsInitialized may return a cached true; HasMarker reads the marker
 // each time, strongly consistent. An error means that the table cannot be read. dynamostore implements it.
 type markerReader interface {
@@ -61,6 +65,10 @@ func (in *inner) get(
 	}
 	if err != nil {
 		err = fmt.Errorf("read %s %q: %w", kind.GetName(), key, err)
+		var broken brokenRow
+		if errors.As(err, &broken) {
+			err = &decodeError{cause: err}
+		}
 	}
 	return raw, err
 }

@@ -2,7 +2,6 @@ package cachedstore_test
 
 import (
 	"context"
-	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -11,7 +10,6 @@ import (
 	"github.com/launchdarkly/go-sdk-common/v3/ldlogtest"
 	"github.com/launchdarkly/go-server-sdk/v7/interfaces"
 	"github.com/launchdarkly/go-server-sdk/v7/subsystems"
-	"github.com/launchdarkly/go-server-sdk/v7/subsystems/ldstoretypes"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
@@ -174,88 +172,6 @@ func TestPastMaxStaleAGetReturnsTheError(t *testing.T) {
 		assert.ErrorIs(t, err, errTable)
 		_, err = s.client.GetAll(features)
 		assert.ErrorIs(t, err, errTable)
-	})
-}
-
-// skipping is a table that skips rows and reports them.
-type skipping struct {
-	*table
-	rows map[string]error
-}
-
-func (x *skipping) Build(subsystems.ClientContext) (subsystems.PersistentDataStore, error) {
-	return x, nil
-}
-
-func (x *skipping) GetAllAndBroken(
-	_ context.Context, kind ldstoretypes.DataKind,
-) ([]ldstoretypes.KeyedSerializedItemDescriptor, map[string]error, error) {
-	all, err := x.GetAll(kind)
-	return slices.DeleteFunc(all,
-		func(i ldstoretypes.KeyedSerializedItemDescriptor) bool { return x.rows[i.Key] != nil }), x.rows, err
-}
-
-func TestASkippedRowKeepsItsLastKnownValue(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		x := &skipping{table: newTable(t), rows: map[string]error{}}
-		store := cachedstore.New(x, cachedstore.InLambda(true))
-		client, err := store.Build(subsystems.BasicClientContext{
-			Logging: subsystems.LoggingConfiguration{Loggers: ldlog.NewDisabledLoggers()},
-		})
-		require.NoError(t, err)
-		versions := func() map[string]int {
-			all, err := client.GetAll(features)
-			require.NoError(t, err)
-			found := map[string]int{}
-			for _, i := range all {
-				found[i.Key] = i.Item.Version
-			}
-			return found
-		}
-		x.put("flag", 1)
-		x.put("other", 1)
-		assert.Equal(t, map[string]int{"flag": 1, "other": 1}, versions())
-		x.put("flag", 2)
-		x.put("other", 2)
-		x.put("new", 1)
-		x.rows["flag"], x.rows["new"] = errTable, errTable
-		store.InvalidateAll()
-		assert.Equal(t, map[string]int{"flag": 1, "other": 2}, versions())
-		assert.Equal(t, 2, store.Stats().BrokenRows)
-		item, err := client.Get(features, "flag")
-		require.NoError(t, err)
-		assert.Equal(t, 1, item.Version)
-		clear(x.rows)
-		store.InvalidateAll()
-		assert.Equal(t, map[string]int{"flag": 2, "other": 2, "new": 1}, versions())
-		require.NoError(t, client.Close())
-	})
-}
-
-func TestBrokenJSONKeepsTheLastKnownValue(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		s := newSystem(t, newTable(t))
-		s.put("flag", 1)
-		s.put("other", 1)
-		s.versions()
-		s.raw("flag", 2, `{"key": `)
-		s.put("other", 2)
-		s.invalidate("flag", 2)
-		assert.Equal(t, 1, s.version("flag"))
-		s.store.InvalidateAll()
-		assert.Equal(t, map[string]int{"flag": 1, "other": 2}, s.versions(), "other rows are not affected")
-		synctest.Wait() // lines are logged after the calls were released
-		assert.Empty(t, s.status, "not an outage")
-		assert.Contains(t, s.log.GetOutput(ldlog.Warn)[0], `decode features "flag": EOF`)
-
-		reads := s.store.Stats().Reads
-		s.versions()
-		s.version("flag")
-		assert.Equal(t, reads, s.store.Stats().Reads, "it is not read at each Get")
-		s.put("flag", 3)
-		s.pass(time.Minute)
-		assert.Equal(t, 3, s.version("flag"))
-		assert.Equal(t, map[string]int{"flag": 3, "other": 2}, s.versions())
 	})
 }
 

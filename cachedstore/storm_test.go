@@ -2,7 +2,6 @@ package cachedstore_test
 
 import (
 	"fmt"
-	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -129,27 +128,4 @@ func TestAfterAFailedQueryItemsAreReadOneByOne(t *testing.T) {
 		assert.Equal(t, 2, s.version("flag"))
 		assert.Equal(t, map[string]int{all: 2, "flag": 1}, s.allReads())
 	})
-}
-
-// A row that cannot be decoded is logged with a reason, once per read, and is not an outage.
-func TestARowThatCannotBeDecodedIsLoggedWithAReason(t *testing.T) {
-	for _, json := range []string{``, `{`, `[]`, `"text"`, `{"key": 5}`, `{"key":"flag","version":"x"}`, `nonsense`} {
-		t.Run(json, func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				s := newSystem(t, newTable(t))
-				s.raw("flag", 1, json)
-				_, err := s.client.Get(features, "flag")
-				require.ErrorContains(t, err, `decode features "flag": `)
-				s.versions()
-				synctest.Wait() // lines are logged after the calls were released
-				lines := s.log.GetOutput(ldlog.Warn)
-				require.Len(t, lines, 2, "one for the Get, one for the GetAll")
-				for _, line := range lines {
-					_, reason, _ := strings.Cut(line, `decode features "flag": `)
-					reason, _, _ = strings.Cut(reason, ";")
-					assert.NotEmpty(t, strings.TrimSpace(reason), line)
-				}
-			})
-		})
-	}
 }

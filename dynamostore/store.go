@@ -130,11 +130,19 @@ func (s *Store) GetContext(ctx context.Context, kind st.DataKind, key string) (s
 	}
 	item, err := table.ParseRow(r)
 	if err != nil {
-		return notFound, fmt.Errorf("read row %q %q of table %q: %w", s.rows.Namespace(kind.GetName()), key,
-			s.rows.Table, err)
+		return notFound, brokenRow{fmt.Errorf("read row %q %q of table %q: %w", s.rows.Namespace(kind.GetName()), key,
+			s.rows.Table, err)}
 	}
 	return descriptor(item), nil
 }
+
+// brokenRow is the error of a row that was read but does not have LaunchDarkly's schema.
+type brokenRow struct{ error }
+
+func (err brokenRow) Unwrap() error { return err.error }
+
+// BrokenRow distinguishes the error from a failed read, for package cachedstore.
+func (brokenRow) BrokenRow() {}
 
 // GetAll is [Store.GetAllContext] with a time limit of 30 seconds.
 func (s *Store) GetAll(kind st.DataKind) ([]st.KeyedSerializedItemDescriptor, error) {

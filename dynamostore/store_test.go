@@ -20,6 +20,7 @@ import (
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 
+	"github.com/warmflags/warmflags/cachedstore"
 	"github.com/warmflags/warmflags/dynamostore"
 	localaws "github.com/warmflags/warmflags/internal/local/aws"
 	"github.com/warmflags/warmflags/internal/proof/spy"
@@ -163,10 +164,23 @@ func TestBrokenRowsAreNamedAndHideNoOtherRow(t *testing.T) {
 			_, err = s.Get(features, "bad")
 			require.ErrorContains(t, err, name)
 			require.ErrorContains(t, err, `"features" "bad"`)
+			require.ErrorAs(t, err, new(interface{ BrokenRow() }))
 			assert.Equal(t, map[string]int{"good": 1}, flags(t, s))
 			assert.Equal(t, int64(1), s.Stats().BrokenRows)
 			require.Len(t, log.GetOutput(ldlog.Warn), 1)
 			assert.Contains(t, log.GetOutput(ldlog.Warn)[0], `"bad": attribute`)
+
+			cold, err := cachedstore.New(dynamostore.DataStore(spy.Table).Client(api)).Build(
+				subsystems.BasicClientContext{Logging: subsystems.LoggingConfiguration{Loggers: log.Loggers}})
+			require.NoError(t, err)
+			for range 3 { // the first reads all rows; later ones may read the bad row alone
+				all, err := cold.GetAll(features)
+				require.NoError(t, err)
+				require.Len(t, all, 1)
+				_, err = cold.Get(features, "bad")
+				require.ErrorContains(t, err, name)
+			}
+			require.NoError(t, cold.Close())
 
 			require.NoError(t, s.Init(data("good:1", "bad:1")), "Init rewrites the row")
 			assert.Equal(t, map[string]int{"good": 1, "bad": 1}, flags(t, s))

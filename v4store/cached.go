@@ -118,7 +118,7 @@ func (c *Cache[K, I]) readLocked(col *collection[K, I], e *entry[K, I], begun ui
 		return c.reasonLocked(e)
 	}
 	wait := c.waitLocked(e, now)
-	if wait == 0 && !c.outage.down { // another read is already slow
+	if c.skipsLocked(wait) {
 		return errSlow
 	}
 	f := c.joinLocked(col, e, c.needLocked(e, begun), now)

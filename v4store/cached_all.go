@@ -171,7 +171,7 @@ func (c *Cache[K, I]) readWholeLocked(a *all[K, I], cached bool, stale []*entry[
 			wait = -1
 		}
 	}
-	if wait == 0 && !c.outage.down { // another read is slow already
+	if c.skipsLocked(wait) {
 		return errSlow
 	}
 	if missed > c.options.stale || cached && !joinable(whole.flight, need) {
@@ -215,7 +215,7 @@ func (c *Cache[K, I]) readStaleLocked(a *all[K, I], stale []*entry[K, I]) error 
 		if !a.settled && wait > 0 {
 			wait = -1
 		}
-		if c.blockedLocked(e, now) || wait == 0 && !c.outage.down {
+		if c.blockedLocked(e, now) || c.skipsLocked(wait) {
 			continue
 		}
 		reads[e] = c.joinLocked(a.col, e, c.needLocked(e, a.begun), now)

@@ -119,6 +119,57 @@ func TestCallsWaitOnceForATableThatHangs(t *testing.T) {
 	}
 }
 
+func TestTheShortWaitIsAnOption(t *testing.T) {
+	get, all := func(s *system) int { return s.version("flag") }, func(s *system) int { return s.versions()["flag"] }
+	cases := []struct {
+		name   string
+		call   func(s *system) int
+		expire func(s *system)
+	}{
+		{"a Get", get, func(s *system) {
+			s.version("flag")
+			time.Sleep(time.Hour)
+		}},
+		{"an All", all, func(s *system) {
+			s.versions()
+			time.Sleep(time.Hour)
+		}},
+		{"an All of which one item has expired", all, func(s *system) {
+			release := s.hold("flag")
+			get := async(func() int { return s.version("flag") })
+			synctest.Wait()
+			time.Sleep(time.Second)
+			all := async(s.versions) // its read does not cover the flag, which is being read
+			synctest.Wait()
+			release()
+			<-get
+			<-all
+			time.Sleep(time.Hour - time.Millisecond)
+		}},
+	}
+	for _, c := range cases {
+		for wait, took := range map[time.Duration]time.Duration{-1: 3 * time.Second, 0: 0, time.Second: time.Second} {
+			t.Run(fmt.Sprint(c.name, " ", wait), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					s := newSystem(t, v4store.ShortWait(wait), v4store.Logger(slog.New(slog.DiscardHandler)))
+					s.put("flag", 1)
+					c.expire(s)
+					s.put("flag", 2)
+					releases := []func(){s.hold("flag"), s.hold(whole), s.hold(marker)}
+					assert.Equal(t, took, waited(func() { assert.Equal(t, 1, c.call(s), "the last known value") }))
+					for _, release := range releases {
+						release()
+					}
+					synctest.Wait()
+					if wait >= 0 { // otherwise the read was abandoned
+						assert.Zero(t, waited(func() { assert.Equal(t, 2, c.call(s)) }), "read in the meantime")
+					}
+				})
+			})
+		}
+	}
+}
+
 func TestAColdCacheWaitsOnceForATableThatHangs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSystem(t, v4store.ReadLimit(time.Second), v4store.Logger(slog.New(slog.DiscardHandler)))

@@ -173,6 +173,12 @@ func (c *Cache[K, I]) waitLocked(e *entry[K, I], now clock.Instant) time.Duratio
 	}
 }
 
+// skipsLocked reports whether a call whose wait is given by waitLocked starts no read, because another read is slow.
+// With ShortWait(0) it starts one without waiting for it.
+func (c *Cache[K, I]) skipsLocked(wait time.Duration) bool {
+	return wait == 0 && !c.outage.down && c.outage.slow != nil
+}
+
 // probeLocked starts a probe if the table is down and the backoff has ended. It reads the key or kind that failed last.
 func (c *Cache[K, I]) probeLocked(now clock.Instant) {
 	o, f := &c.outage, c.outage.latest

@@ -86,6 +86,8 @@ func TestPlantedFaultsInThePromises(t *testing.T) {
 			"	case o.down:\n", "	case false:\n"),
 		mutant.Fault("an expired value waits for the whole read", "cached_outage.go",
 			"	default:\n		return short\n", "	default:\n		return -1\n"),
+		mutant.Fault("ShortWait(0) never reads again", "cached_outage.go",
+			"!c.outage.down && c.outage.slow != nil", "!c.outage.down"),
 		mutant.Fault("each expired value waits", "cached_outage.go",
 			"	case c.outage.slow != nil:\n		return 0\n", ""),
 		mutant.Fault("Wake starts no probe", "cached.go", "c.probeLocked(c.nowLocked())", "c.nowLocked()"),

@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"context"
 	"errors"
 	"slices"
 	"time"
@@ -53,37 +54,88 @@ type table struct{ w *world }
 func (t table) Build(subsystems.ClientContext) (subsystems.PersistentDataStore, error) { return t, nil }
 
 func (t table) Get(kind ldstoretypes.DataKind, key string) (ldstoretypes.SerializedItemDescriptor, error) {
+	return t.get(kind, key, false)
+}
+
+// GetContext is Get with the errors of dynamostore, and so are the following two methods.
+func (t table) GetContext(
+	_ context.Context, kind ldstoretypes.DataKind, key string,
+) (ldstoretypes.SerializedItemDescriptor, error) {
+	return t.get(kind, key, true)
+}
+
+func (t table) GetAllContext(
+	_ context.Context, kind ldstoretypes.DataKind,
+) ([]ldstoretypes.KeyedSerializedItemDescriptor, error) {
+	found, _, err := t.getAll(kind, true)
+	return found, err
+}
+
+func (t table) GetAllAndBroken(
+	_ context.Context, kind ldstoretypes.DataKind,
+) ([]ldstoretypes.KeyedSerializedItemDescriptor, map[string]error, error) {
+	return t.getAll(kind, true)
+}
+
+func (t table) GetAll(kind ldstoretypes.DataKind) ([]ldstoretypes.KeyedSerializedItemDescriptor, error) {
+	found, _, err := t.getAll(kind, false)
+	return found, err
+}
+
+// brokenRow is the error of a row without LaunchDarkly's schema.
+type brokenRow struct{}
+
+func (brokenRow) Error() string { return "the row is broken" }
+func (brokenRow) BrokenRow()    {}
+
+// lacksSchema reports whether the read found a broken row of item x that has no JSON at all. Every other read finds
+// broken JSON instead.
+func (r *read) lacksSchema(x int) bool { return r.pos[x] < 0 && r.id%2 == 0 }
+
+// get reads an item. If reports is true, a row without the schema is an error.
+func (t table) get(
+	kind ldstoretypes.DataKind, key string, reports bool,
+) (ldstoretypes.SerializedItemDescriptor, error) {
+	notFound := ldstoretypes.SerializedItemDescriptor{}.NotFound()
 	for x, i := range t.w.items {
 		if i.key == key && kinds[i.kind] == kind {
 			r, err := t.w.read(i.kind, x)
+			if err == nil && reports && r.lacksSchema(x) {
+				err = brokenRow{}
+			}
 			if err != nil {
-				return ldstoretypes.SerializedItemDescriptor{}.NotFound(), err
+				return notFound, err
 			}
 			return t.w.serialized(x, r.pos[x]), nil
 		}
 	}
-	return ldstoretypes.SerializedItemDescriptor{}.NotFound(), nil
+	return notFound, nil
 }
 
-func (t table) GetAll(kind ldstoretypes.DataKind) (found []ldstoretypes.KeyedSerializedItemDescriptor, err error) {
-	for k := range kinds {
-		if kinds[k] != kind {
-			continue
-		}
-		r, err := t.w.read(k, -1)
-		if err != nil {
-			return nil, err
-		}
-		for x, i := range t.w.items {
-			if i.kind != k {
-				continue
-			}
+// getAll reads a kind. If reports is true, it skips the rows without the schema, and returns their errors.
+func (t table) getAll(
+	kind ldstoretypes.DataKind, reports bool,
+) (found []ldstoretypes.KeyedSerializedItemDescriptor, broken map[string]error, err error) {
+	k := slices.Index(kinds[:], kind)
+	if k < 0 {
+		return nil, nil, nil
+	}
+	r, err := t.w.read(k, -1)
+	if err != nil {
+		return nil, nil, err
+	}
+	for x, i := range t.w.items {
+		switch {
+		case i.kind != k:
+		case reports && r.lacksSchema(x):
+			broken = map[string]error{i.key: brokenRow{}}
+		default:
 			if item := t.w.serialized(x, r.pos[x]); item.SerializedItem != nil {
 				found = append(found, ldstoretypes.KeyedSerializedItemDescriptor{Key: i.key, Item: item})
 			}
 		}
 	}
-	return found, nil
+	return found, broken, nil
 }
 
 // serialized returns the row at pos of item x. A broken row has the latest version and incomplete JSON. Stores return
