@@ -8,11 +8,11 @@ package main
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"log"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -189,20 +189,16 @@ type process struct {
 
 // start starts the agent, and returns how long it took until it was ready.
 func start(binary, endpoint string) (*process, time.Duration, error) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return nil, 0, err
-	}
-	address := listener.Addr().String()
-	if err := listener.Close(); err != nil {
-		return nil, 0, err
-	}
 	var stderr bytes.Buffer
 	command := exec.Command(binary)
 	command.Stderr = &stderr
+	stdout, err := command.StdoutPipe()
+	if err != nil {
+		return nil, 0, err
+	}
 	command.Env = []string{
 		"TABLE_NAME=" + table,
-		"WARMFLAGS_ADDRESS=" + address,
+		"WARMFLAGS_ADDRESS=127.0.0.1:0",
 		"AWS_REGION=" + region,
 		"AWS_ENDPOINT_URL_DYNAMODB=" + endpoint,
 		"AWS_ACCESS_KEY_ID=key",
@@ -212,7 +208,13 @@ func start(binary, endpoint string) (*process, time.Duration, error) {
 	if err := command.Start(); err != nil {
 		return nil, 0, err
 	}
-	p := &process{command: command, url: "http://" + address}
+	var listening struct{ Address string } // the first line of its log
+	if err := json.NewDecoder(stdout).Decode(&listening); err != nil {
+		return nil, 0, errors.Join(fmt.Errorf("read the agent's address: %w", err), command.Wait(),
+			errors.New(stderr.String()))
+	}
+	go func() { _, _ = io.Copy(io.Discard, stdout) }() // ends when the agent does
+	p := &process{command: command, url: "http://" + listening.Address}
 	for {
 		response, err := http.Get(p.url + "/status")
 		if err == nil {
