@@ -124,11 +124,12 @@ func TestAlarmsAreDocumented(t *testing.T) {
 
 var (
 	ours    = regexp.MustCompile(`\["warmflags","\w+"(,"FunctionName","\$\{\w+}")?`)
-	counted = regexp.MustCompile(`emf\.(?:Count|Seconds|Milliseconds|Bytes)\("(\w+)"`)
+	counted = regexp.MustCompile(`emf\.(?:Count|Seconds|Milliseconds)\("(\w+)"`)
 )
 
-// Alarms and dashboard use the metric names of the functions, and read only this stack's functions. Every metric of
-// flagsync is read, because a metric costs $0.30 a month, and one with a prefix costs that for each environment.
+// Alarms and dashboard use the metric names of the functions, and read only this stack's functions. Every metric is
+// read, by an alarm, the dashboard or a page, because a metric costs $0.30 a month, and one with a prefix costs that
+// for each environment.
 func TestMetricsExist(t *testing.T) {
 	read := func(files ...string) (code string) {
 		for _, file := range files {
@@ -139,11 +140,11 @@ func TestMetricsExist(t *testing.T) {
 		return code
 	}
 	flagsync := read("../internal/flagsync/handler.go", "../internal/flagsync/log.go")
-	code, text := flagsync+read("../streamhandler/log.go", "../streamhandler/failure.go"), read("../template.yaml")
+	streamhandler, text := read("../streamhandler/log.go"), read("../template.yaml")
 	for name, r := range readTemplate(t).alarms() {
 		for _, metric := range r.metrics() {
 			if own, found := strings.CutPrefix(metric, "warmflags "); found {
-				assert.Contains(t, code, fmt.Sprintf("%q", own), name)
+				assert.Contains(t, flagsync+streamhandler, fmt.Sprintf("%q", own), name)
 			}
 		}
 	}
@@ -152,12 +153,25 @@ func TestMetricsExist(t *testing.T) {
 	for _, m := range shown {
 		assert.NotEmpty(t, m[1], m[0])
 	}
+	isRead := func(name string) bool {
+		return strings.Contains(text, `"`+name+`"`) || strings.Contains(text, "MetricName: "+name+",") ||
+			strings.Contains(text, `MetricName=\"`+name)
+	}
 	var names []string
 	for _, m := range counted.FindAllStringSubmatch(flagsync, -1) {
 		names = append(names, m[1])
-		assert.True(t, strings.Contains(text, `"`+m[1]+`"`) || strings.Contains(text, "MetricName: "+m[1]+",") ||
-			strings.Contains(text, `MetricName=\"`+m[1]), "no alarm and no widget reads %s", m[1])
+		assert.True(t, isRead(m[1]), "no alarm and no widget reads %s", m[1])
 	}
 	want := []string{"RequestsHeld", "RequestsFailed", "RequestsUnreadable", "OldestSyncAge", "SyncDuration"}
 	assert.ElementsMatch(t, want, slices.Compact(names))
+
+	page, number := read("../docs/messages.md"), 0
+	for _, m := range counted.FindAllStringSubmatch(streamhandler, -1) {
+		number++
+		skipped := strings.HasPrefix(m[1], "Skipped") && strings.Contains(page, "`Skipped...`")
+		assert.True(t, isRead(m[1]) || skipped || strings.Contains(page, "`"+m[1]+"`"), "nothing reads %s", m[1])
+	}
+	assert.Positive(t, number)
+	assert.Contains(t, read("../docs/cost.md"), fmt.Sprintf("`streamhandler` writes its %d metrics", number))
+	assert.NotContains(t, read("../streamhandler/failure.go"), "[]emf.Metric", "nothing reads a metric of streamfailure")
 }

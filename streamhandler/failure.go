@@ -128,8 +128,9 @@ func (f *FailureHandler) messages(ctx context.Context, id string) ([]*message, i
 	return messages, reads, nil
 }
 
-// log writes one line. Its level is ERROR even on success, because consumers received the changes most of a day late.
-// It names the first few positions of the lost records.
+// log writes one line, without metrics: the queue's own metrics drive the alarm and the dashboard. Its level is ERROR
+// even on success, because consumers received the changes most of a day late. It names the first few positions of the
+// lost records.
 func (f *FailureHandler) log(ctx context.Context, reports []report, reads int, o outcome) {
 	records, unreadable, published, failures := 0, 0, 0, 0
 	var lost []string
@@ -153,12 +154,11 @@ func (f *FailureHandler) log(ctx context.Context, reports []report, reads int, o
 		failures = 1
 		line = "records expired unpublished, and not every prefix got a message; the reports will be retried"
 	}
-	attrs := emf.Attrs(o.ended, emf.Function(), []emf.Metric{
-		emf.Count("ExpiredReports", len(reports)), emf.Count("ExpiredRecords", records),
-		emf.Count("UnreadableReports", unreadable), emf.Count("TableReads", reads),
-		emf.Count("Prefixes", len(o.messages)), emf.Count("Messages", published), emf.Count("Failures", failures),
-		emf.Milliseconds("PublishLatency", o.ended.Sub(o.began)),
-	})
-	attrs = append(attrs, slog.Any("positions", lost))
+	attrs := []slog.Attr{
+		slog.Int("ExpiredReports", len(reports)), slog.Int("ExpiredRecords", records),
+		slog.Int("UnreadableReports", unreadable), slog.Int("TableReads", reads),
+		slog.Int("Prefixes", len(o.messages)), slog.Int("Messages", published), slog.Int("Failures", failures),
+		o.latency(), slog.Any("positions", lost),
+	}
 	emf.Log(ctx, f.logger, slog.LevelError, line, append(attrs, o.problems()...)...)
 }

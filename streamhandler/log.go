@@ -16,11 +16,11 @@ type outcome struct {
 	from         string // the sequence number to continue from after a failure
 }
 
-// log writes one line for the batch. The line has counts, which CloudWatch turns into metrics, and the sequence numbers
-// of malformed records. It never has keys or flag data.
+// log writes one line for the batch. The line has counts, some of which CloudWatch turns into metrics, and the sequence
+// numbers of malformed records. It never has keys or flag data.
 func (h *Handler) log(ctx context.Context, b *batch, o outcome) {
 	level := slog.LevelInfo
-	attrs := emf.Attrs(o.ended, emf.Function(), b.metrics(o))
+	attrs := append(b.fields(o), emf.Attrs(o.ended, emf.Function(), b.metrics())...)
 	if len(b.malformed) > 0 {
 		level = slog.LevelWarn
 		attrs = append(attrs, slog.Any("malformed_sequence_numbers", b.malformed))
@@ -35,24 +35,38 @@ func (h *Handler) log(ctx context.Context, b *batch, o outcome) {
 	emf.Log(ctx, h.logger, level, "stream batch", attrs...)
 }
 
-// metrics returns the batch's counts. It includes zeros, so that an alarm always has a value.
-func (b *batch) metrics(o outcome) []emf.Metric {
+// metrics returns the counts that the dashboard or a page in docs/ reads, because CloudWatch charges for each metric.
+// It includes zeros, so that a graph always has a value.
+func (b *batch) metrics() []emf.Metric {
 	s := b.stats
-	metrics := []emf.Metric{
-		emf.Count("Records", s.Records), emf.Count("Changes", s.Changes), emf.Count("Coalesced", s.Coalesced),
-		emf.Count("UnknownVersion", s.Unknown), emf.Count("SkippedOwn", s.Skipped[SkippedOwn]),
-		emf.Count("SkippedNoItem", s.Skipped[SkippedNoItem]), emf.Count("SkippedForeign", s.Skipped[SkippedForeign]),
-		emf.Count("SkippedMalformed", s.Skipped[SkippedMalformed]), emf.Count("Messages", s.Messages),
-		emf.Count("Refused", s.Refused), emf.Count("NotPassedOn", s.NotPassedOn), emf.Count("Failures", s.Failures),
-		emf.Bytes("MessageBytes", s.Bytes),
+	return []emf.Metric{
+		emf.Count("Changes", s.Changes), emf.Count("Messages", s.Messages), emf.Count("Failures", s.Failures),
+		emf.Count("Refused", s.Refused), emf.Count("NotPassedOn", s.NotPassedOn),
+		emf.Count("SkippedOwn", s.Skipped[SkippedOwn]), emf.Count("SkippedNoItem", s.Skipped[SkippedNoItem]),
+		emf.Count("SkippedForeign", s.Skipped[SkippedForeign]),
+		emf.Count("SkippedMalformed", s.Skipped[SkippedMalformed]),
+	}
+}
+
+// fields returns the numbers that are only in the log line.
+func (b *batch) fields(o outcome) []slog.Attr {
+	s := b.stats
+	attrs := []slog.Attr{
+		slog.Int("Records", s.Records), slog.Int("Coalesced", s.Coalesced), slog.Int("UnknownVersion", s.Unknown),
+		slog.Int("MessageBytes", s.Bytes),
 	}
 	if len(o.messages) > 0 {
-		metrics = append(metrics, emf.Milliseconds("PublishLatency", o.ended.Sub(o.began)))
+		attrs = append(attrs, o.latency())
 	}
-	if !b.oldest.IsZero() { // in whole seconds, by DynamoDB's clock
-		metrics = append(metrics, emf.Seconds("OldestRecordAge", max(o.ended.Sub(b.oldest), 0)))
+	if !b.oldest.IsZero() { // in seconds; exact to the second, by DynamoDB's clock
+		attrs = append(attrs, slog.Float64("OldestRecordAge", max(o.ended.Sub(b.oldest), 0).Seconds()))
 	}
-	return metrics
+	return attrs
+}
+
+// latency returns the duration of publishing and passing on, in milliseconds.
+func (o outcome) latency() slog.Attr {
+	return slog.Int64("PublishLatency", o.ended.Sub(o.began).Milliseconds())
 }
 
 // problems returns the failure, the first refusal of a message by SNS, and the first refusal by OnPublished.

@@ -19,7 +19,7 @@ import (
 // Namespace is the CloudWatch namespace of warmflags' metrics.
 const Namespace = "warmflags"
 
-// Metric is one value. Create it with [Count], [Bytes], [Seconds] or [Milliseconds].
+// Metric is one value. Create it with [Count], [Seconds] or [Milliseconds].
 type Metric struct {
 	name  string // the name of the attribute in the line and of the metric in CloudWatch
 	unit  string
@@ -28,9 +28,6 @@ type Metric struct {
 
 // Count returns the metric of a number.
 func Count(name string, n int) Metric { return Metric{name, "Count", float64(n)} }
-
-// Bytes returns the metric of a size in bytes.
-func Bytes(name string, n int) Metric { return Metric{name, "Bytes", float64(n)} }
 
 // Seconds returns the metric of a duration, in seconds.
 func Seconds(name string, d time.Duration) Metric { return Metric{name, "Seconds", d.Seconds()} }

@@ -60,12 +60,12 @@ func ExampleAttrs() {
 func TestTheLineHasEveryDeclaredName(t *testing.T) {
 	var out strings.Builder
 	attrs := emf.Attrs(at, []emf.Dimension{{Name: "Prefix", Value: "staging"}}, []emf.Metric{
-		emf.Seconds("Age", 500*time.Millisecond), emf.Bytes("Size", 7), emf.Milliseconds("Took", 1500*time.Microsecond),
+		emf.Seconds("Age", 500*time.Millisecond), emf.Count("Size", 7), emf.Milliseconds("Took", 1500*time.Microsecond),
 	})
 	emf.Log(t.Context(), slog.New(slog.NewJSONHandler(&out, nil)), slog.LevelInfo, "line", attrs...)
 	for _, want := range []string{
 		`"Prefix":"staging"`, `"Dimensions":[["Prefix"]]`, `"Age":0.5`, `{"Name":"Age","Unit":"Seconds"}`,
-		`"Size":7`, `{"Name":"Size","Unit":"Bytes"}`, `"Took":1.5`, `{"Name":"Took","Unit":"Milliseconds"}`,
+		`"Size":7`, `{"Name":"Size","Unit":"Count"}`, `"Took":1.5`, `{"Name":"Took","Unit":"Milliseconds"}`,
 	} {
 		assert.Contains(t, out.String(), want)
 	}
