@@ -29,7 +29,7 @@ func (r *syncReport) nothingWritten() bool { return r.dryRun || r.err != nil && 
 // line is one change as it is printed.
 type line struct {
 	Time   *time.Time `json:"time,omitempty"` // of a watch
-	Change string     `json:"change"`         // add, update, remove; held_back, refused, kept: not written
+	Change string     `json:"change"`         // add, update, remove; held_back, refused, kept: not written; unparsable: written
 	Kind   string     `json:"kind"`
 	Key    string     `json:"key"`
 	From   *int       `json:"from"` // the table's version; null: no row
@@ -50,6 +50,7 @@ func lines(r flagsync.Result, withDiff bool) []line {
 		{"add", r.Added, ""}, {"update", r.Updated, ""}, {"remove", r.Removed, ""},
 		{"held_back", r.HeldBack, "its version is lower than the table's; --force writes it"},
 		{"refused", r.Refused, ""}, {"kept", r.Kept, "another program wrote a newer one meanwhile"},
+		{"unparsable", r.Unparsable, "it was written, but Go clients serve its last known value or the default: "},
 	} {
 		for _, i := range list.items {
 			l := line{
@@ -95,11 +96,11 @@ func orDash(v *int) string {
 var (
 	words = map[string]string{
 		"add": "added", "update": "updated", "remove": "removed",
-		"held_back": "held back", "refused": "refused", "kept": "kept",
+		"held_back": "held back", "refused": "refused", "kept": "kept", "unparsable": "unparsable",
 	}
 	unsaved = map[string]string{
 		"add": "would add", "update": "would update", "remove": "would remove",
-		"held_back": "held back", "refused": "refused", "kept": "kept",
+		"held_back": "held back", "refused": "refused", "kept": "kept", "unparsable": "unparsable",
 	}
 	unfinished = map[string]string{
 		"add": "to add", "update": "to update", "remove": "to remove",

@@ -264,6 +264,39 @@ func TestStatus(t *testing.T) {
 	})
 }
 
+// A large payload can take a small function longer than the time limit, which is for silence.
+func TestASlowPayloadIsWrittenWhileDataArrives(t *testing.T) {
+	slow := func(pieces int) (time.Duration, error) {
+		var took time.Duration
+		var failed error
+		synctest.Test(t, func(t *testing.T) {
+			b := newStreamBench(t, func(_ int, s sink) {
+				go func() {
+					for range pieces {
+						s.SendText("data: {\n")
+						time.Sleep(9 * time.Second) // virtual
+					}
+					s.SendText("\n") // an event without a name, which is ignored
+					s.payload("a:1")
+				}()
+			})
+			began := time.Now()
+			_, failed = b.sync(t)
+			took = time.Since(began)
+			s := b.stream.now()
+			s.Break()
+			time.Sleep(time.Hour)
+		})
+		return took, failed
+	}
+	took, err := slow(6)
+	require.NoError(t, err)
+	assert.Equal(t, 54*time.Second, took)
+	took, err = slow(7)
+	require.ErrorContains(t, err, "connected, but received no flags within 10s")
+	assert.Equal(t, time.Minute, took, "six times the limit")
+}
+
 // An event that would not fit into the function's memory ends the sync with an error that says so.
 func TestAnEventIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

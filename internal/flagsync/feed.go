@@ -21,6 +21,9 @@ const (
 	goodAfter  = time.Minute
 )
 
+// maxExtension is how many times as long as its limit the wait for the first payload can be, while data arrives.
+const maxExtension = 6
+
 // feed reads LaunchDarkly's stream into its inbox, one connection after the other, until it is closed or fails with
 // an error that no retry can fix. Each connection begins with a put, so the feed does not use the last event's ID.
 type feed struct {
@@ -36,6 +39,7 @@ type feed struct {
 	mu       sync.Mutex // guards the fields below
 	failed   error      // the error of the last attempt; nil while connected
 	answered bool       // the last attempt got a valid response
+	lastData time.Time  // when data arrived last; zero if none did
 }
 
 // listen starts a feed. The caller must close it.
@@ -115,7 +119,7 @@ func (f *feed) connect(ctx context.Context) (puts int, err error) {
 		return 0, err
 	}
 	f.setState(true, nil)
-	err = readEvents(response.Body, func(e eventsource.Event) error {
+	err = readEvents(response.Body, f.noteData, func(e eventsource.Event) error {
 		u, err := parseEvent(e.Event(), e.Data())
 		switch {
 		case err != nil:
@@ -126,7 +130,7 @@ func (f *feed) connect(ctx context.Context) (puts int, err error) {
 		case len(u.items) == 0 || puts == 0: // changes before this connection's put are included in the put
 			f.ignore()
 		default:
-			f.patch(u)
+			return f.patch(u)
 		}
 		return nil
 	})
@@ -139,17 +143,34 @@ func (f *feed) setState(answered bool, failed error) {
 	f.answered, f.failed = answered, failed
 }
 
-// first waits for the first payload, for at most limit. Its error has advice for the person who reads it.
+func (f *feed) noteData() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.lastData = time.Now()
+}
+
+// first waits for the first payload. It gives up after limit without data, and at the latest after maxExtension times
+// limit: a large payload can take a small function longer than limit. Its error has advice for the person who reads
+// it.
 func (f *feed) first(ctx context.Context, limit time.Duration) error {
-	late := time.NewTimer(limit)
-	defer late.Stop()
-	received, err := f.wait(ctx, late.C)
-	switch {
-	case err != nil:
-		return fmt.Errorf("fetch flags: %w", err)
-	case received:
-		return nil
+	last := time.Now().Add(maxExtension * limit)
+	for left := limit; left > 0; {
+		received, err := f.wait(ctx, time.After(left))
+		switch {
+		case err != nil:
+			return fmt.Errorf("fetch flags: %w", err)
+		case received:
+			return nil
+		}
+		f.mu.Lock()
+		left = min(time.Until(f.lastData.Add(limit)), time.Until(last))
+		f.mu.Unlock()
 	}
+	return f.noPayload(limit)
+}
+
+// noPayload returns the error of a feed that received no payload in time.
+func (f *feed) noPayload(limit time.Duration) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.answered {

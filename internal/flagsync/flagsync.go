@@ -46,7 +46,8 @@ func newOptions(list []Option) options {
 	return o
 }
 
-// Timeout bounds the wait for LaunchDarkly's first payload. Default, and 0: 10s. Negative: an error.
+// Timeout bounds the wait for LaunchDarkly's first payload: the time without data, and a sixth of the whole wait while
+// data arrives. Default, and 0: 10s. Negative: an error.
 func Timeout(d time.Duration) Option {
 	return func(o *options) {
 		if d < 0 {

@@ -67,7 +67,8 @@ func TestSyncWritesOnlyTheDifference(t *testing.T) {
 		"table": tableName, "prefix": "", "fencing_token": 4.0, "level": "WARN", "msg": "flags synced",
 		"added": []any{"features/new"}, "removed": []any{"features/flag-499"}, "held_back": []any{"features/flag-007"},
 		"Prefix": "-", "ItemsAdded": 1.0, "ItemsUpdated": 0.0, "ItemsRemoved": 1.0, "ItemsUnchanged": 499.0,
-		"ItemsRefused": 0.0, "ItemsHeldBack": 1.0, "ItemsKept": 0.0, "GuardEmpty": 0.0, "GuardRemovals": 0.0,
+		"ItemsRefused": 0.0, "ItemsHeldBack": 1.0, "ItemsKept": 0.0, "ItemsUnparsable": 0.0,
+		"GuardEmpty": 0.0, "GuardRemovals": 0.0,
 		"TokensLost": 0.0, "KeysRefused": 0.0, "SyncFailures": 0.0, "SyncTransactions": 1.0,
 	}, without(lines[3], "time", "SyncDuration", "_aws"))
 }
@@ -97,6 +98,7 @@ func TestCountsOfFailures(t *testing.T) {
 	b.ld.set(sdkKey, many(10)...)
 	line := failed()
 	check("GuardRemovals", line)
+	assert.NotContains(t, line, "_aws", "SyncDuration is a metric of syncs that succeeded")
 	assert.EqualValues(t, 20, line["ItemsRemoved"])
 	assert.Len(t, line["removed"], 20, "the line names the items")
 	b.ld.set(sdkKey)

@@ -40,6 +40,9 @@ const (
 // acknowledged; the next request or the schedule causes the next sync.
 var errHeld = errors.New("not retried")
 
+// errNoKey is the cause of errHeld if the environment has no SDK key.
+var errNoKey = errors.New("there is no SDK key")
+
 // QueueClient is the part of *sqs.Client that [Queue] needs.
 type QueueClient interface {
 	SendMessageBatch(context.Context, *sqs.SendMessageBatchInput,
@@ -152,7 +155,12 @@ func (h *Handler) handle(ctx context.Context, record events.SQSMessage) error {
 
 // one handles a request for one environment.
 func (h *Handler) one(ctx context.Context, prefix string, l *requestLine) error {
-	if err := h.checkKey(ctx, prefix); err != nil {
+	err := h.checkKey(ctx, prefix)
+	if errors.Is(err, errNoKey) && l.request.Reason == "schedule" { // its key was removed a moment ago
+		l.removed = true
+		return nil
+	}
+	if err != nil {
 		return err
 	}
 	environment := &table.Environment{Client: h.client, Table: h.table, Prefix: prefix}
@@ -171,7 +179,7 @@ func (h *Handler) one(ctx context.Context, prefix string, l *requestLine) error 
 	}
 	result, err := New(environment, h.keys, list...).Sync(ctx)
 	l.synced = true
-	l.held = len(result.HeldBack)+len(result.Refused) > 0
+	l.held = err == nil && len(result.HeldBack)+len(result.Refused) > 0
 	if isFinal(err) {
 		return fmt.Errorf("%w: %w", errHeld, err)
 	}
@@ -189,7 +197,7 @@ func (h *Handler) checkKey(ctx context.Context, prefix string) error {
 			return nil
 		}
 	}
-	return fmt.Errorf("%w: there is no SDK key for prefix %q", errHeld, prefix)
+	return fmt.Errorf("%w: %w for prefix %q", errHeld, errNoKey, prefix)
 }
 
 // isFinal reports whether a sync failed for a reason that no retry can fix.
@@ -241,6 +249,7 @@ type requestLine struct {
 	sent    time.Time
 	// The outcome. A request that was synced can also be failed or held.
 	unreadable, coalesced, synced, held, failed bool
+	removed                                     bool          // the environment has no SDK key any more
 	requests                                    int           // number of requests that a request for all has sent
 	oldest                                      time.Duration // highest age of an environment's last sync
 	aged                                        bool          // oldest is known
@@ -274,6 +283,9 @@ func (h *Handler) log(ctx context.Context, l *requestLine, err error) {
 	}
 	if l.coalesced {
 		attrs = append(attrs, slog.Bool("coalesced", true))
+	}
+	if l.removed {
+		attrs = append(attrs, slog.Bool("removed", true))
 	}
 	if l.requests > 0 {
 		attrs = append(attrs, slog.Int("requests_sent", l.requests))

@@ -10,6 +10,7 @@ import (
 
 	"github.com/aws/aws-lambda-go/events"
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
 	"github.com/aws/aws-sdk-go-v2/service/ssm"
 	"github.com/aws/aws-sdk-go-v2/service/ssm/types"
 	"github.com/stretchr/testify/assert"
@@ -163,6 +164,34 @@ func TestWhatNoRetryCanFixIsHeld(t *testing.T) {
 			}
 		})
 	}
+}
+
+// An environment that was removed from the parameter is in cached keys for a few minutes, so the schedule's request for
+// all environments still includes it. That needs no person.
+func TestAScheduledRequestForARemovedEnvironmentIsDone(t *testing.T) {
+	b := newBench(t)
+	h := b.handler(&parameter{value: aws.String("sdk-1")})
+	line := b.requireDone(t, h, one("m1", strings.Replace(forStaging, "webhook", "schedule", 1)))
+	assert.EqualValues(t, 0, line["RequestsHeld"])
+	assert.Equal(t, true, line["removed"])
+	assert.Equal(t, "INFO", line["level"])
+	assert.Zero(t, b.cloud.Calls("UpdateItem"))
+}
+
+// A request is held or failed, not both: a retried request that also has a held item is counted once it is acknowledged.
+func TestAFailedRequestIsNotHeld(t *testing.T) {
+	b := newBench(t)
+	b.ld.set("sdk-1", "a:2")
+	h := b.handler(&parameter{value: aws.String("sdk-1")})
+	b.requireDone(t, h, one("m1", forAll))
+	b.ld.set("sdk-1", "a:1", "b:1")
+	b.beforeTransaction(1, func(*dynamodb.TransactWriteItemsInput) error { return errors.New("throttled") })
+	response, err := h.Handle(t.Context(), one("m2", forAll))
+	require.NoError(t, err)
+	assert.Len(t, response.BatchItemFailures, 1)
+	line := b.lineOf(t, one("m2", forAll))
+	assert.EqualValues(t, 1, line["RequestsFailed"])
+	assert.EqualValues(t, 0, line["RequestsHeld"])
 }
 
 func TestUnreadableRequestsAreAcknowledgedAndCounted(t *testing.T) {

@@ -1,6 +1,7 @@
 package flagsync
 
 import (
+	"fmt"
 	"strings"
 	"sync"
 
@@ -17,11 +18,17 @@ import (
 type inbox struct {
 	updates chan struct{} // holds one value while there is something to take
 
-	mu       sync.Mutex                // guards the fields below
-	whole    bool                      // there was a put since the last take
-	items    map[string][]table.Item   // by kind; of several items of a key, the last counts
-	versions map[string]map[string]int // of each item since the last put, by kind and key
-	ignored  int                       // number of events that were about neither flags nor segments, or before a put
+	mu       sync.Mutex                    // guards the fields below
+	whole    bool                          // there was a put since the last take
+	items    map[string][]table.Item       // by kind; of several items of a key, the last counts
+	versions map[string]map[string]version // of each item since the last put, by kind and key
+	ignored  int                           // number of events that were neither flags nor segments, or before a put
+}
+
+// version is the last version of an item that was received.
+type version struct {
+	number  int
+	deleted bool
 }
 
 func newInbox() *inbox {
@@ -32,12 +39,12 @@ func newInbox() *inbox {
 func (in *inbox) put(u update) {
 	in.mu.Lock()
 	defer in.mu.Unlock()
-	in.whole, in.items, in.versions = true, u.items, map[string]map[string]int{}
+	in.whole, in.items, in.versions = true, u.items, map[string]map[string]version{}
 	for kind, items := range u.items {
-		versions := make(map[string]int, len(items))
+		versions := make(map[string]version, len(items))
 		for _, item := range items {
 			// a clone, so that this does not keep the whole payload in memory
-			versions[strings.Clone(item.Key)] = item.Version
+			versions[strings.Clone(item.Key)] = version{item.Version, item.Deleted}
 		}
 		in.versions[kind] = versions
 	}
@@ -45,25 +52,32 @@ func (in *inbox) put(u update) {
 }
 
 // patch adds an item, or a deleted item's tombstone. An item that is late or repeated, which means that its version
-// is not higher than the one received before, is ignored, as LaunchDarkly's SDKs do.
-func (in *inbox) patch(u update) {
+// is not higher than the one received before, is ignored, as LaunchDarkly's SDKs do. The exception is an item that was
+// deleted: it is late, or it was created again and its versions start at 1. Only the next put can tell, so the error
+// ends the connection.
+func (in *inbox) patch(u update) error {
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	for kind, items := range u.items {
 		if in.versions[kind] == nil {
-			in.versions[kind] = map[string]int{}
+			in.versions[kind] = map[string]version{}
 		}
 		for _, item := range items {
-			if version, known := in.versions[kind][item.Key]; item.Reason == "" {
-				if known && item.Version <= version {
+			if last, known := in.versions[kind][item.Key]; item.Reason == "" {
+				if known && item.Version <= last.number {
+					if last.deleted && !item.Deleted {
+						return fmt.Errorf("%s %q has version %d, after its deletion with version %d", kind, item.Key,
+							item.Version, last.number)
+					}
 					continue
 				}
-				in.versions[kind][strings.Clone(item.Key)] = item.Version
+				in.versions[kind][strings.Clone(item.Key)] = version{item.Version, item.Deleted}
 			}
 			in.items[kind] = append(in.items[kind], item)
 			in.notify()
 		}
 	}
+	return nil
 }
 
 // putSeen reports whether a put was ever received.

@@ -22,10 +22,6 @@ const keysLogged = 20
 // dimensions.
 func (s *Syncer) log(ctx context.Context, b *resultBuilder, err error) {
 	r := b.result()
-	took := b.took // without the time that the sync lingered: the metric is the time until the payload was written
-	if err != nil || took == 0 {
-		took = time.Since(b.start)
-	}
 	level, message := slog.LevelInfo, "flags synced"
 	switch {
 	case err != nil:
@@ -54,6 +50,12 @@ func (s *Syncer) log(ctx context.Context, b *resultBuilder, err error) {
 	}
 	if !s.dryRun { // a dry run must not count as a sync
 		attrs = append(attrs, counts(r, err)...)
+	}
+	if !s.dryRun && err == nil {
+		took := b.took // without the time that the sync lingered: the metric is the time until the payload was written
+		if took == 0 {
+			took = time.Since(b.start)
+		}
 		attrs = append(attrs,
 			emf.Attrs(time.Now(), s.dimensions(), []emf.Metric{emf.Milliseconds("SyncDuration", took)})...)
 	}
@@ -96,6 +98,7 @@ func counts(r Result, err error) []slog.Attr {
 		slog.Int("ItemsRemoved", len(r.Removed)),
 		slog.Int("ItemsUnchanged", len(r.Unchanged)), slog.Int("ItemsRefused", len(r.Refused)),
 		slog.Int("ItemsHeldBack", len(r.HeldBack)), slog.Int("ItemsKept", len(r.Kept)),
+		slog.Int("ItemsUnparsable", len(r.Unparsable)),
 		is("GuardEmpty", errEmpty), is("GuardRemovals", errRemovals),
 		is("TokensLost", table.ErrTokenLost), is("KeysRefused", ErrUnauthorized),
 		slog.Int("SyncFailures", boolToInt(err != nil)), slog.Int("SyncTransactions", r.Transactions),

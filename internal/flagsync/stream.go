@@ -23,8 +23,9 @@ const (
 	readTimeout = 5 * time.Minute
 )
 
-// maxEventBytes is the maximum size of an event, because a whole event is in memory. Only tests change it.
-var maxEventBytes int64 = 128 << 20
+// maxEventBytes is the maximum size of an event, because a whole event is in memory: about six times its size, of the
+// function's 512 MB. Only tests change it.
+var maxEventBytes int64 = 64 << 20
 
 // ErrUnauthorized is the cause of [Syncer.Sync]'s error if LaunchDarkly refuses the SDK key: it was rotated or
 // mistyped, or it is a mobile key or an API key.
@@ -101,10 +102,10 @@ func checkStatus(r *http.Response) error {
 	}
 }
 
-// readEvents calls handle for each event of body until the first error, which it returns. It closes the body. When it
-// returns, the decoder's goroutine has ended.
-func readEvents(body io.ReadCloser, handle func(eventsource.Event) error) (err error) {
-	limited := &limitedBody{ReadCloser: body}
+// readEvents calls handle for each event of body until the first error, which it returns. It calls noteData, in
+// another goroutine, when data arrives. It closes the body. When it returns, the decoder's goroutine has ended.
+func readEvents(body io.ReadCloser, noteData func(), handle func(eventsource.Event) error) (err error) {
+	limited := &limitedBody{ReadCloser: body, noteData: noteData}
 	limited.left.Store(maxEventBytes)
 	decoder := eventsource.NewDecoderWithOptions(limited, eventsource.DecoderOptionReadTimeout(readTimeout))
 	var event eventsource.Event
@@ -129,12 +130,16 @@ func readEvents(body io.ReadCloser, handle func(eventsource.Event) error) (err e
 // limitedBody is a response body that fails if an event is too large. The decoder reads it in a separate goroutine.
 type limitedBody struct {
 	io.ReadCloser
-	left atomic.Int64 // number of bytes that the current event may still have
+	noteData func()       // called after each read
+	left     atomic.Int64 // number of bytes that the current event may still have
 }
 
 // Read implements [io.Reader].
 func (l *limitedBody) Read(p []byte) (int, error) {
 	n, err := l.ReadCloser.Read(p)
+	if n > 0 {
+		l.noteData()
+	}
 	if l.left.Add(-int64(n)) < 0 {
 		return 0, final{fmt.Errorf("an event has more than %d bytes", maxEventBytes)}
 	}

@@ -73,6 +73,28 @@ func TestWatchWritesEachPatch(t *testing.T) {
 	})
 }
 
+// A flag that was deleted and created again has low versions. A late change looks the same, so the next payload decides.
+func TestAFlagThatIsCreatedAgainIsWritten(t *testing.T) {
+	for name, second := range map[string]string{"created again": "a:1", "a late change": "b:1"} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := watch(t, oneKey(sdkKey), func(n int, s sink) { s.payload([]string{"a:5", second}[n-1]) })
+				w.stream.now().remove("a:6")
+				synctest.Wait()
+				w.stream.now().patch("a:1")
+				synctest.Wait()
+				assert.Equal(t, map[string]int{"a": -6}, w.flags(t, ""))
+				time.Sleep(time.Second) // virtual
+				synctest.Wait()
+				assert.Equal(t, 2, w.stream.connections())
+				assert.Equal(t, map[string]int{second[:1]: 1}, w.flags(t, ""))
+				w.end(t)
+				assert.Empty(t, w.log.loud(t))
+			})
+		})
+	}
+}
+
 // After a reconnect, the next payload is written as a whole: it was requested after the fencing token was taken.
 func TestWatchWritesTheNextPayloadWhole(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
