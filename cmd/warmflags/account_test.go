@@ -46,6 +46,7 @@ func startAccount(flags int) *account {
 	a.stack.StopPublishing()
 	a.cloud, a.topic = a.stack.Cloud, a.stack.Stack.TopicARN
 	a.ctx = context.Background()
+	a.cloud.NoDeadlines = true // the limits of calls are on the real clock
 	a.stack.Stack.Region, a.stack.Account.Parameters = region, a
 	return a
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -33,8 +34,14 @@ func awsAnswers(ts *testscript.TestScript, _ bool, args []string) {
 	accountOf(ts).real = true
 }
 
+// closedPort takes a connection's own port: nothing listens at it, and no other process gets it while the connection is
+// open.
 func closedPort(ts *testscript.TestScript, _ bool, args []string) {
-	server := httptest.NewServer(nil)
-	server.Close()
-	ts.Setenv(args[0], server.URL)
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	ts.Check(err)
+	ts.Defer(func() { _ = listener.Close() })
+	connection, err := net.Dial("tcp", listener.Addr().String())
+	ts.Check(err)
+	ts.Defer(func() { _ = connection.Close() })
+	ts.Setenv(args[0], "http://"+connection.LocalAddr().String())
 }

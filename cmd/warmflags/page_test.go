@@ -38,7 +38,7 @@ Results go to standard output; errors, hints and progress go to standard error. 
 output is one JSON value, or one in each line for a command that goes on. Color appears only on a terminal, and not if
 ` + "`NO_COLOR`" + ` is set.
 
-These flags are the same for every command:
+These flags are the same for every command that uses them; for another command they are an error:
 
 `
 

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"io"
+	"strings"
 
 	"github.com/spf13/cobra"
 )
@@ -53,6 +54,13 @@ func (p program) root() *cobra.Command {
 		webhookCommand(f),
 	)
 	root.InitDefaultCompletionCmd()
+	for name, flags := range unusedFlags {
+		cmd, _, err := root.Find(strings.Fields(name))
+		if err != nil {
+			panic(err)
+		}
+		refuseFlags(cmd, flags)
+	}
 	checkArguments(root)
 	return root
 }

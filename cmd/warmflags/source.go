@@ -128,6 +128,6 @@ func (f *sourceFlags) options(t *target, log slog.Handler) []flagsync.Option {
 	) // CloudFormation checked it; empty: 0, the default
 	return []flagsync.Option{
 		flagsync.Logger(slog.New(log)), flagsync.StreamURI(f.stream), flagsync.PayloadFilter(f.filter),
-		flagsync.MaxRemovals(removals),
+		flagsync.MaxRemovals(removals), flagsync.Timeout(t.account.Limit), // 0, except in tests: the default
 	}
 }

@@ -35,6 +35,34 @@ func checkArguments(cmd *cobra.Command) {
 	}
 }
 
+// unusedFlags are, for each command, the flags of all commands that it has no use for.
+var unusedFlags = map[string][]string{
+	"demo":         {"stack", "region", "table", "topic"},
+	"get":          {"topic"},
+	"list":         {"topic"},
+	"reap":         {"table"},
+	"sync":         {"topic"},
+	"tail":         {"table"},
+	"version":      {"stack", "region", "table", "topic"},
+	"webhook send": {"table", "topic"},
+}
+
+// refuseFlags makes these flags a usage error of the command: who passes one expects that it has an effect.
+func refuseFlags(cmd *cobra.Command, flags []string) {
+	cmd.PreRunE = func(cmd *cobra.Command, _ []string) error {
+		var problems []error
+		for _, name := range flags {
+			if cmd.Flags().Changed(name) {
+				problems = append(problems, fmt.Errorf("--%s: %q does not use it", name, cmd.CommandPath()))
+			}
+		}
+		if len(problems) > 0 {
+			return usageError{errors.Join(problems...)}
+		}
+		return nil
+	}
+}
+
 // noArguments is the check of a command that takes only flags.
 func noArguments(_ *cobra.Command, args []string) error {
 	if len(args) > 0 {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"testing"
+	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
@@ -99,6 +100,22 @@ func TestInterceptAndCalls(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	_, err = d.GetItem(ctx, &dynamodb.GetItemInput{TableName: aws.String("flags"), Key: flagKey("a")})
+	require.ErrorIs(t, err, context.Canceled)
+}
+
+func TestNoDeadlines(t *testing.T) {
+	c, d := flags(t)
+	passed, cancel := context.WithDeadline(t.Context(), time.Now())
+	defer cancel()
+	in := &dynamodb.GetItemInput{TableName: aws.String("flags"), Key: flagKey("a")}
+	_, err := d.GetItem(passed, in)
+	require.ErrorIs(t, err, context.DeadlineExceeded)
+	c.NoDeadlines = true
+	_, err = d.GetItem(passed, in)
+	require.NoError(t, err)
+	canceled, cancel := context.WithCancel(t.Context())
+	cancel()
+	_, err = d.GetItem(canceled, in)
 	require.ErrorIs(t, err, context.Canceled)
 }
 
