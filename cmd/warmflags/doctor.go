@@ -45,10 +45,10 @@ func runDoctor(cmd *cobra.Command, f *targetFlags) error {
 	}
 	ctx := cmd.Context()
 	t, err := f.open(ctx)
-	if err != nil {
+	if t == nil {
 		return err
 	}
-	doctor := operate.Doctor{AWS: t.aws, Stack: t.Stack}
+	doctor := operate.Doctor{AWS: t.aws, Stack: t.Stack, NoStack: err}
 	checks := doctor.Examine(ctx)
 	if ctx.Err() != nil { // what was cut off is not what is wrong
 		return ctx.Err()

@@ -79,7 +79,8 @@ func (f *targetFlags) missing(needs ...need) (problems []error) {
 	return problems
 }
 
-// open connects to AWS and finds out what the stack consists of. Everything that is missing is one usage error.
+// open connects to AWS and finds out what the stack consists of. Everything that is missing is one usage error. If the
+// stack cannot be described, the target of what flags name is returned with the error.
 func (f *targetFlags) open(ctx context.Context, needs ...need) (*target, error) {
 	if problems := f.missing(needs...); len(problems) > 0 {
 		return nil, usageError{errors.Join(problems...)}
@@ -104,7 +105,7 @@ func (f *targetFlags) open(ctx context.Context, needs ...need) (*target, error) 
 	}
 	stack, err := t.describe(ctx, f.stack)
 	if err != nil {
-		return nil, err
+		return t, err
 	}
 	t.Stack = *stack
 	t.Table, t.TopicARN = cmp.Or(f.table, t.Table), cmp.Or(f.topic, t.TopicARN)

@@ -48,6 +48,8 @@ const defaultCheckLimit = 20 * time.Second
 type Doctor struct {
 	AWS   aws.Config // required
 	Stack Stack      // what is known of the deployment: without a Name, at least a Table or a TopicARN
+	// NoStack is why the stack of that Name could not be described. Nil: it was, or there is no Name.
+	NoStack error
 	// Limit is how long each check may take. Zero: 20 seconds.
 	Limit time.Duration
 	// HTTP sends the request to the webhook. Nil: http.DefaultClient.
@@ -168,8 +170,13 @@ func (e *examination) queue(ctx context.Context, url string) (map[string]string,
 // checks are all checks, in the order in which they are reported.
 func (e *examination) checks() []check {
 	noStack, noTable, noTopic, noSync := "", "", "", ""
-	if e.Stack.Name == "" {
+	noName := ""
+	switch {
+	case e.Stack.Name == "":
 		noStack = "it needs the stack: pass --stack"
+		noName = noStack
+	case e.NoStack != nil:
+		noStack = "it needs the stack, which could not be described"
 	}
 	if e.Stack.Table == "" {
 		noTable = "it needs the table: pass --stack or --table"
@@ -184,7 +191,7 @@ func (e *examination) checks() []check {
 		{"credentials", "", one(e.checkCredentials)},
 		{"region", "", one(e.checkRegion)},
 		{"clock", "", one(e.checkClock)},
-		{"stack", noStack, one(e.checkStack)},
+		{"stack", noName, one(e.checkStack)},
 		{"SDK key parameter", noSync, one(e.checkKeyParameter)},
 		{"SDK key", noSync, e.checkKeys},
 		{"webhook secret parameter", noSync, one(e.checkSecret)},

@@ -96,7 +96,23 @@ func judgeClock(local, server time.Time) Check {
 	return checkOK(found)
 }
 
-func (e *examination) checkStack(context.Context) Check { return judgeStatus(e.Stack, e.fixes) }
+func (e *examination) checkStack(context.Context) Check {
+	if e.NoStack != nil {
+		return judgeNoStack(e.Stack.Name, e.NoStack, e.fixes)
+	}
+	return judgeStatus(e.Stack, e.fixes)
+}
+
+// judgeNoStack judges why a stack could not be described.
+func judgeNoStack(name string, err error, fixes commands) Check {
+	switch {
+	case errors.Is(err, ErrNoStack):
+		return problem(err.Error(), fixes.aws("cloudformation list-stacks"))
+	case errors.Is(err, errNoOutputs):
+		return problem(err.Error(), fixes.stackEvents(name))
+	}
+	return unknown(fmt.Sprintf("stack %q cannot be described", name), err)
+}
 
 // judgeStatus judges CloudFormation's status of the stack.
 func judgeStatus(s Stack, fixes commands) Check {

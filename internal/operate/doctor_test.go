@@ -94,6 +94,27 @@ func TestDoctorJudgesTheStacksStatus(t *testing.T) {
 	})
 }
 
+// A stack that cannot be described is a finding: what fails then is what doctor is called for.
+func TestDoctorJudgesAStackThatCannotBeDescribed(t *testing.T) {
+	judge := func(err error) Check { return judgeNoStack("flags", fmt.Errorf("describe: %w", err), testFixes) }
+	assertJudgments(t, []judgment{
+		{"none", judge(ErrNoStack), CheckProblem, "there is no such stack",
+			"aws cloudformation list-stacks --region eu-west-1"},
+		{"a first deployment that failed", judge(errNoOutputs), CheckProblem, "is not deployed completely",
+			"aws cloudformation describe-stack-events --region eu-west-1 --stack-name flags"},
+		{"no permission", judge(apiError("AccessDenied")), CheckUnknown, `stack "flags" cannot be described`, ""},
+	})
+	e := newExamination(t.Context(), Doctor{Stack: Stack{Name: "flags"}, NoStack: ErrNoStack})
+	for _, c := range e.checks() {
+		switch c.name {
+		case "credentials", "region", "clock", "stack":
+			assert.Empty(t, c.skip, c.name)
+		default:
+			assert.NotEmpty(t, c.skip, c.name)
+		}
+	}
+}
+
 // apiError is an answer of AWS.
 func apiError(code string) error { return &smithy.GenericAPIError{Code: code, Message: "no"} }
 

@@ -14,6 +14,11 @@ import (
 // ErrNoStack is the cause of [Describe]'s error when the account has no such stack in the region.
 var ErrNoStack = errors.New("there is no such stack in this account and region")
 
+// errNoOutputs is the cause of [Describe]'s error for a stack of something else, and after a first deployment that
+// failed.
+var errNoOutputs = errors.New("has no outputs TableName and TopicArn: " +
+	"it is not a warmflags stack, or is not deployed completely")
+
 // Stack is what a command needs to know of a deployment. Without a stack, a command fills in what its flags name;
 // an empty field is not known.
 type Stack struct {
@@ -68,8 +73,7 @@ func Describe(ctx context.Context, cfg aws.Config, name string) (*Stack, error) 
 		}
 	}
 	if s.Table == "" || s.TopicARN == "" {
-		return nil, fmt.Errorf("stack %q has no outputs TableName and TopicArn: "+
-			"it is not a warmflags stack, or is not deployed completely (%s)", name, s.Status)
+		return nil, fmt.Errorf("stack %q %w (%s)", name, errNoOutputs, s.Status)
 	}
 	for _, p := range found.Parameters {
 		s.Parameters[aws.ToString(p.ParameterKey)] = aws.ToString(p.ParameterValue)
