@@ -79,8 +79,8 @@ type received struct {
 
 // Probe writes one item under [ProbePrefix], waits until it is announced on the topic and in the journal, and removes
 // it, its journal and its queue, also when ctx ends. The report has the hops that were seen, also next to an error,
-// which wraps [ErrNotSeen] if the item did not arrive. The stack needs a table, a topic and a region; its journal has so
-// many copies, and is off if it has none.
+// which wraps [ErrNotSeen] if the item did not arrive. The stack needs a table, a topic and a region. The journal has
+// that many copies; with 0 it is off.
 func Probe(ctx context.Context, account Account, stack *Stack, copies int) (*ProbeReport, error) {
 	p := &probe{Account: account, stack: stack, copies: copies, key: "probe-" + strings.ToLower(rand.Text()[:8])}
 	p.report = &ProbeReport{Table: stack.Table, Topic: stack.TopicARN, Key: p.key, Hops: []Hop{}}
