@@ -62,8 +62,7 @@ func (a *account) GetParameter(
 
 func (a *account) connect(context.Context, string) (clients, error) {
 	return clients{
-		aws: aws.Config{Region: region}, describe: a.describe, db: a.cloud.DynamoDB, parameters: a,
-		queues: a.cloud.SQS, topics: a.cloud.SNS, account: a.stack.Account,
+		aws: aws.Config{Region: region}, describe: a.describe, account: a.stack.Account,
 	}, nil
 }
 

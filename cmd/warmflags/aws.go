@@ -11,41 +11,16 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	"github.com/aws/aws-sdk-go-v2/config"
-	"github.com/aws/aws-sdk-go-v2/service/dynamodb"
-	"github.com/aws/aws-sdk-go-v2/service/sns"
-	"github.com/aws/aws-sdk-go-v2/service/sqs"
-	"github.com/aws/aws-sdk-go-v2/service/ssm"
 	"github.com/aws/smithy-go/logging"
 
-	"github.com/warmflags/warmflags/dynamostore"
 	"github.com/warmflags/warmflags/internal/operate"
-	"github.com/warmflags/warmflags/internal/parameter"
-	"github.com/warmflags/warmflags/journal"
-	"github.com/warmflags/warmflags/streamhandler"
-	"github.com/warmflags/warmflags/subscriber"
 )
 
 // clients are those of AWS that the commands use.
 type clients struct {
-	aws        aws.Config
-	describe   func(ctx context.Context, stack string) (*operate.Stack, error)
-	db         database
-	parameters parameter.Client
-	queues     subscriber.ReaperSQS
-	topics     topics
-	account    operate.Account
-}
-
-// database is the part of *dynamodb.Client that the commands use.
-type database interface {
-	dynamostore.API
-	journal.WriteAPI
-}
-
-// topics is the part of *sns.Client that the commands use.
-type topics interface {
-	subscriber.ReaperSNS
-	streamhandler.Publisher
+	aws      aws.Config
+	describe func(ctx context.Context, stack string) (*operate.Stack, error)
+	account  operate.Account
 }
 
 // connector makes the clients, of a region or, where it is empty, of the environment's.
@@ -101,8 +76,6 @@ func connectAWS(ctx context.Context, region string) (clients, error) {
 		describe: func(ctx context.Context, name string) (*operate.Stack, error) {
 			return operate.Describe(ctx, cfg, name)
 		},
-		db: dynamodb.NewFromConfig(cfg), parameters: ssm.NewFromConfig(cfg),
-		queues: sqs.NewFromConfig(cfg), topics: sns.NewFromConfig(cfg),
 		account: operate.Connect(cfg),
 	}, nil
 }

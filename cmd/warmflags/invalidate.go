@@ -68,7 +68,7 @@ func (f *invalidateFlags) run(cmd *cobra.Command, args []string) error {
 		return err
 	}
 	i := operate.Invalidation{
-		Environment: s.environment, Journal: t.db, Topic: t.topics, TopicARN: t.TopicARN, Region: t.Region,
+		Environment: s.environment, Journal: t.account.DynamoDB, Topic: t.account.SNS, TopicARN: t.TopicARN, Region: t.Region,
 		Copies: f.copies, Changes: changes,
 	}
 	if !f.force {

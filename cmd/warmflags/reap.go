@@ -56,7 +56,7 @@ func (f *reapFlags) run(cmd *cobra.Command) error {
 		return err
 	}
 	reaper := subscriber.Reaper{
-		SQS: t.queues, SNS: t.topics, TopicARN: t.TopicARN, OrphanAfter: f.deadAfter, DryRun: f.dryRun,
+		SQS: t.account.SQS, SNS: t.account.SNS, TopicARN: t.TopicARN, OrphanAfter: f.deadAfter, DryRun: f.dryRun,
 	}
 	dead, err := reaper.Reap(cmd.Context())
 	if err != nil && len(dead) == 0 {

@@ -72,7 +72,7 @@ func (f *sourceFlags) openSource(ctx context.Context, t *target) (*source, error
 
 // loadSource is openSource for a prefix that is given.
 func (f *sourceFlags) loadSource(t *target) (*source, error) {
-	s := &source{environment: &table.Environment{Client: t.db, Table: t.Table, Prefix: f.prefix}}
+	s := &source{environment: &table.Environment{Client: t.account.DynamoDB, Table: t.Table, Prefix: f.prefix}}
 	name := f.parameter
 	if name == "" {
 		name = t.Parameters["SdkKeyParameter"]
@@ -85,7 +85,7 @@ func (f *sourceFlags) loadSource(t *target) (*source, error) {
 	}
 	switch {
 	case name != "":
-		s.keys = flagsync.ParameterKeys(t.parameters, name)
+		s.keys = flagsync.ParameterKeys(t.account.Parameters, name)
 	case f.getenv(keyVariable) != "":
 		keys, err := flagsync.ParseKeys(f.getenv(keyVariable))
 		if err != nil {

@@ -124,7 +124,7 @@ func (f *webhookFlags) destination(ctx context.Context) (base, secret string, er
 	}
 	if secret == "" {
 		secrets, err := webhook.Parameter(
-			t.parameters,
+			t.account.Parameters,
 			cmp.Or(f.parameter, t.Parameters["WebhookSecretParameter"]),
 		)(
 			ctx,

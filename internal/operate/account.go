@@ -18,10 +18,11 @@ import (
 
 	"github.com/warmflags/warmflags/internal/parameter"
 	"github.com/warmflags/warmflags/internal/table"
+	"github.com/warmflags/warmflags/streamhandler"
 	"github.com/warmflags/warmflags/subscriber"
 )
 
-// Account is an AWS account and region, as [Status], [Probe] and [Tail] use it. [Connect] makes it; the embedded engine
+// Account is an AWS account and region, as the commands use it. [Connect] makes it; the embedded engine
 // takes its place in tests.
 type Account struct {
 	DynamoDB   DynamoDB
@@ -59,6 +60,7 @@ type SQS interface {
 type SNS interface {
 	subscriber.SNS
 	subscriber.ReaperSNS
+	streamhandler.Publisher
 }
 
 // Metrics is the part of *cloudwatch.Client that is used.
