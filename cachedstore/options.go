@@ -93,8 +93,8 @@ func StrictClock() Option { return func(opts *options) { opts.strict = true } }
 
 // InLambda sets whether this process is a Lambda function that is frozen between invocations. If so, the store reads
 // nothing in the background, and starts its sweeper at the first [Store.Wake]. The default is determined from Lambda's
-// environment variables; it is false on Lambda Managed Instances. The default of [ReadLimit] depends on the environment,
-// not on InLambda.
+// environment variables; it is false on Lambda Managed Instances. The default of [ReadLimit] depends on the
+// environment, not on InLambda.
 func InLambda(yes bool) Option { return func(opts *options) { opts.freezes = yes } }
 
 // validate returns all problems at once, or nil.

@@ -83,7 +83,8 @@ func TestCredentialsFromAnEndpoint(t *testing.T) {
 		want      string
 	}{
 		"a process restored from a snapshot": {map[string]string{
-			"AWS_CONTAINER_CREDENTIALS_FULL_URI": endpoint.URL + "/lambda", "AWS_CONTAINER_AUTHORIZATION_TOKEN": "restored",
+			"AWS_CONTAINER_CREDENTIALS_FULL_URI": endpoint.URL + "/lambda",
+			"AWS_CONTAINER_AUTHORIZATION_TOKEN":  "restored",
 		}, "/lambda restored"},
 		"ECS": {map[string]string{"AWS_CONTAINER_CREDENTIALS_RELATIVE_URI": "/v2/credentials/1?a=b"},
 			"/v2/credentials/1?a=b "},

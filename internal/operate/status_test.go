@@ -317,8 +317,8 @@ func TestStatusShowsTheRestOfWhatCannotBeRead(t *testing.T) {
 	)
 }
 
-// In JSON, a list without elements is [] and not null, also if nothing can be read: a program that goes through it needs
-// no special case.
+// In JSON, a list without elements is [] and not null, also if nothing can be read: a program that goes through it
+// needs no special case.
 func TestStatusAsJSONHasNoNullLists(t *testing.T) {
 	s := newStack(t)
 	reports := map[string]*operate.Report{"works": s.status()}

@@ -98,8 +98,8 @@ func listen(ctx context.Context, account Account, topicARN, owner string, l list
 	return errors.Join(sink.failure, err)
 }
 
-// connection is the sink of a temporary queue, and its log: both show whether the queue is subscribed. The goroutine of the
-// queue's Run calls all of its methods, so it needs no lock.
+// connection is the sink of a temporary queue, and its log: both show whether the queue is subscribed. The goroutine of
+// the queue's Run calls all of its methods, so it needs no lock.
 type connection struct {
 	listener
 	cancel     context.CancelFunc
