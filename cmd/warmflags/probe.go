@@ -23,7 +23,7 @@ func runProbe(cmd *cobra.Command, f *targetFlags, copies *copiesFlag) error {
 		return err
 	}
 	report, err := operate.Probe(ctx, t.account, &t.Stack, copies.copies)
-	printed := printProbe(cmd.OutOrStdout(), f.json, report)
+	printed := printProbe(cmd.OutOrStdout(), f, report)
 	if report.Problem != "" && printed == nil && report.Removed {
 		return errProblem
 	}
@@ -31,17 +31,16 @@ func runProbe(cmd *cobra.Command, f *targetFlags, copies *copiesFlag) error {
 }
 
 // printProbe prints the hops that were seen, also of a probe that failed.
-func printProbe(out io.Writer, asJSON bool, r *operate.ProbeReport) error {
-	if asJSON {
+func printProbe(out io.Writer, f *targetFlags, r *operate.ProbeReport) error {
+	if f.json {
 		return printJSON(out, r)
 	}
 	if r.Problem != "" {
-		_, err := fmt.Fprintf(
-			out,
-			"%s\n  hint: run: warmflags status, and: warmflags doctor\n",
-			paint(out, red, "PROBLEM: "+r.Problem),
-		)
-		if err != nil {
+		hint := "run: " + f.doctor()
+		if f.stack != "" { // status needs it
+			hint += ", and: " + operate.Command("status", f.given()...)
+		}
+		if _, err := fmt.Fprintf(out, "%s\n  hint: %s\n", paint(out, red, "PROBLEM: "+r.Problem), hint); err != nil {
 			return err
 		}
 	}

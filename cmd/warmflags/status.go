@@ -18,7 +18,7 @@ func statusCommand(target *targetFlags) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "status --stack name",
 		Short: "Whether flags are up to date and changes are published",
-		Long: `Prints a verdict, and below it what it is made of: for each environment the last sync, the rows that
+		Long: `Prints the outcome, and below it what it is made of: for each environment the last sync, the rows that
 differ from LaunchDarkly, guards that hold and the journal; then the stream and its lag, requests that wait, consumers
 with owner and heartbeat, alarms that fire, and webhooks of the last 24 hours that were refused or that name an
 unknown environment. Everything is read at the same time. What cannot be read is "not known", with the reason. It
@@ -37,7 +37,7 @@ dynamodb:PutItem, DeleteItem and GetItem, and the stack's SubscriberPolicy.
 Exit code 0: no problem, as far as is known. 1: it failed. 3: there is a problem, or it is not known whether flags are
 up to date and changes are published; or the probe did not arrive.`,
 		Example: `  warmflags status --stack warmflags
-  warmflags status --stack warmflags --json | jq -r .verdict
+  warmflags status --stack warmflags --json | jq -r .outcome
   warmflags status --stack warmflags --probe`,
 		Args: noArguments,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -64,11 +64,12 @@ func runStatus(cmd *cobra.Command, f *targetFlags) error {
 	if f.stack == "" { // a table alone does not tell where to look
 		return usageError{withHint(errors.New("no stack"), "pass --stack NAME (WARMFLAGS_STACK)")}
 	}
-	ctx, out := cmd.Context(), cmd.OutOrStdout()
+	ctx, out, given := cmd.Context(), cmd.OutOrStdout(), f.given()
 	t, err := f.open(ctx)
 	if err != nil {
 		return err
 	}
+	t.Flags = given
 	report := operate.Status(ctx, t.account, &t.Stack, t.now())
 	if ctx.Err() != nil {
 		return ctx.Err() // parts that were interrupted are not a finding
@@ -114,11 +115,11 @@ func (p *statusPrinter) notKnown(why string) string {
 
 func printStatus(out io.Writer, r *operate.Report) error {
 	p := &statusPrinter{out: out, report: r}
-	verdictColor := green
+	outcomeColor := green
 	if !r.OK {
-		verdictColor = red
+		outcomeColor = red
 	}
-	p.printf("%s\n", paint(out, verdictColor, strings.ReplaceAll(r.Verdict, "\n", "; ")))
+	p.printf("%s\n", paint(out, outcomeColor, strings.ReplaceAll(r.Outcome, "\n", "; ")))
 	for i, problem := range r.Problems {
 		if i > 0 {
 			p.printf("%s\n", paint(out, red, "also: ")+strings.ReplaceAll(problem.Problem, "\n", "; "))
@@ -255,7 +256,7 @@ func (p *statusPrinter) stream() {
 	p.line("stream", s.NotKnown, text)
 	text = "no measurement in the last 15 minutes; Lambda makes one for each batch"
 	if lag.Seconds != nil {
-		text = fmt.Sprintf("%v at %s", duration(*lag.Seconds), lag.Time.Format(time.TimeOnly))
+		text = fmt.Sprintf("%v at %s", operate.Seconds(*lag.Seconds), lag.Time.Format(time.TimeOnly))
 	}
 	if lag.NotKnown != "" {
 		text = ""
@@ -346,6 +347,10 @@ func (p *statusPrinter) webhooks() {
 			w.Refused.Answer,
 		)
 	}
+	if w.UnsignedCount > 0 {
+		text += fmt.Sprintf("; %s without a signature refused: if LaunchDarkly sends them, turn on \"Sign this webhook\"",
+			operate.Count(w.UnsignedCount, "request"))
+	}
 	for _, u := range w.UnknownEnvironments {
 		text += fmt.Sprintf("; %d for unknown environment %q, last %s", u.Webhooks, u.Prefix, p.ago(u.Last))
 	}
@@ -361,7 +366,23 @@ func (p *statusPrinter) ago(t time.Time) string {
 	return fmt.Sprintf("%v ago (%s)", age, t.UTC().Format(time.RFC3339))
 }
 
-// duration is so many seconds, for people.
-func duration(seconds float64) time.Duration {
-	return time.Duration(seconds * float64(time.Second)).Round(time.Millisecond)
+// given are the flags that name the deployment, for the commands in hints. After open, they include the region.
+func (f *targetFlags) given() (flags []string) {
+	named := f.named()
+	for _, flag := range [][]string{
+		{"--stack", named.Name}, {"--region", f.region}, {"--table", named.Table}, {"--topic", named.TopicARN},
+	} {
+		if flag[1] != "" {
+			flags = append(flags, flag...)
+		}
+	}
+	return flags
+}
+
+// doctor is the command that examines the deployment, for hints.
+func (f *targetFlags) doctor() string {
+	if named := f.named(); named.Name+named.Table+named.TopicARN == "" { // what is known of it is a URL
+		return operate.Command("doctor", "--stack", "NAME")
+	}
+	return operate.Command("doctor", f.given()...)
 }

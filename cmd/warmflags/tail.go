@@ -80,7 +80,7 @@ func printPassing(out io.Writer, c operate.Passing) {
 		what = c.Prefix + ": " + what
 	}
 	if c.SinceWrite != nil {
-		what += fmt.Sprintf(", %v after the write", duration(*c.SinceWrite).Round(time.Second))
+		what += fmt.Sprintf(", %v after the write", operate.Seconds(*c.SinceWrite).Round(time.Second))
 	}
 	_, _ = fmt.Fprintln(out, c.Time.Local().Format(time.TimeOnly)+"  "+what)
 }

@@ -90,7 +90,7 @@ func (f *webhookFlags) send(cmd *cobra.Command) error {
 	}
 	answer, err := operate.PostWebhook(ctx, http.DefaultClient, to, []string{webhook.Sign(secret, body)}, body)
 	if err != nil {
-		return withHint(err, "check the URL and the network; run: warmflags doctor")
+		return withHint(err, "check the URL and the network; run: %s", f.doctor())
 	}
 	return f.print(cmd, to, answer)
 }
@@ -141,7 +141,7 @@ func (f *webhookFlags) destination(ctx context.Context) (base, secret string, er
 // print prints the answer, and returns the error that gives the exit code.
 func (f *webhookFlags) print(cmd *cobra.Command, to string, a operate.WebhookAnswer) error {
 	out := cmd.OutOrStdout()
-	meaning, hint := a.Meaning()
+	meaning, hint := a.Meaning(f.doctor())
 	took := a.Took.Round(time.Millisecond)
 	var err error
 	if f.json {

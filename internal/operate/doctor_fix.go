@@ -63,11 +63,12 @@ func (c commands) setStream(table, specification string) string {
 	return c.aws("dynamodb update-table", "--table-name", table, "--stream-specification", specification)
 }
 
-// restartStream replaces a stream by one with the right images: a stream's view type cannot be changed.
-func (c commands) restartStream(table string) string {
-	return c.setStream(table, "StreamEnabled=false") + " && " + c.aws("dynamodb wait table-exists", "--table-name",
-		table) +
-		" && " + c.setStream(table, streamOn)
+// deployStream deploys the stack again, with another stream of its table. The command runs in a checkout. It does not
+// touch the mapping, which is CloudFormation's.
+func (c commands) deployStream(s *Stack, stream string) string {
+	words := []string{"sam build && sam deploy --region", quote(c.region), "--stack-name", quote(s.Name),
+		"--parameter-overrides", quote("ExistingTableName=" + s.Table), quote("ExistingTableStreamArn=" + stream)}
+	return strings.Join(words, " ")
 }
 
 func (c commands) createMapping(m mapping) string {
@@ -84,10 +85,6 @@ func (c commands) updateMapping(uuid string, m mapping) string {
 
 func (c commands) enableMapping(uuid string) string {
 	return c.aws("lambda update-event-source-mapping", "--uuid", uuid, "--enabled")
-}
-
-func (c commands) deleteMapping(uuid string) string {
-	return c.aws("lambda delete-event-source-mapping", "--uuid", uuid)
 }
 
 // arguments are a mapping's settings, as the AWS CLI takes them.

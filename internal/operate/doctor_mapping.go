@@ -59,7 +59,8 @@ func (e *examination) mappings(ctx context.Context, function string) ([]types.Ev
 }
 
 // judgeMapping looks for the wanted mapping among those of the function, and judges its state and settings. A table
-// that was restored, or whose stream was off, has a new stream, and a mapping's source cannot be changed.
+// that was restored, or whose stream was off, has a new stream. The mapping on the old one is CloudFormation's, so that
+// a deployment replaces it.
 func judgeMapping(want mapping, found []types.EventSourceMappingConfiguration, s Stack, fixes commands) Check {
 	i := slices.IndexFunc(found, func(m types.EventSourceMappingConfiguration) bool {
 		return aws.ToString(m.EventSourceArn) == want.source
@@ -69,7 +70,10 @@ func judgeMapping(want mapping, found []types.EventSourceMappingConfiguration, s
 		text := fmt.Sprintf("function %q has no mapping on %q", want.function, want.source)
 		for _, other := range found {
 			text += fmt.Sprintf("; it has one on %q", aws.ToString(other.EventSourceArn))
-			fix += " && " + fixes.deleteMapping(aws.ToString(other.UUID))
+		}
+		if want.stream && len(found) > 0 {
+			text += ": deploy the stack again, with the current stream"
+			fix = fixes.deployStream(&s, want.source)
 		}
 		return problem(text, fix)
 	}

@@ -67,21 +67,19 @@ func (e *examination) checkStream(context.Context) Check {
 	return judgeStream(t, e.fixes)
 }
 
-// judgeStream judges whether a table's stream is on and has the images from which changes are read.
+// judgeStream judges whether a table's stream is on. Every view type works. Only NEW_AND_OLD_IMAGES proves that the
+// version of an existing item rose, and a stream with another one may have other readers, so it is not to be replaced.
 func judgeStream(t *dynamodbtypes.TableDescription, fixes commands) Check {
 	name, specification := aws.ToString(t.TableName), t.StreamSpecification
 	if specification == nil || !aws.ToBool(specification.StreamEnabled) {
 		return problem(fmt.Sprintf("the stream of table %q is off: no change is published", name), fixes.setStream(name,
 			streamOn))
 	}
+	found := fmt.Sprintf("stream %q is on, with %s", aws.ToString(t.LatestStreamArn), specification.StreamViewType)
 	if specification.StreamViewType != dynamodbtypes.StreamViewTypeNewAndOldImages {
-		return problem(fmt.Sprintf("the stream of table %q has the view type %s in place of NEW_AND_OLD_IMAGES", name,
-			specification.StreamViewType),
-			fixes.restartStream(name))
+		return checkOK(found + ": changes of existing items carry no versions, and no consumer needs them")
 	}
-	return checkOK(
-		fmt.Sprintf("stream %q is on, with %s", aws.ToString(t.LatestStreamArn), specification.StreamViewType),
-	)
+	return checkOK(found)
 }
 
 func (e *examination) checkStreamMapping(ctx context.Context) Check {

@@ -34,9 +34,12 @@ func flagTable(status dynamodbtypes.TableStatus, hash, sort string) *dynamodbtyp
 func TestDoctorJudgesTheTable(t *testing.T) {
 	numbered := flagTable("ACTIVE", "namespace", "key")
 	numbered.AttributeDefinitions[0].AttributeType = dynamodbtypes.ScalarAttributeTypeN
-	keysOnly, off, never := flagTable("ACTIVE", "namespace", "key"), flagTable("ACTIVE", "namespace", "key"),
-		flagTable("ACTIVE", "namespace", "key")
-	keysOnly.StreamSpecification.StreamViewType = dynamodbtypes.StreamViewTypeKeysOnly
+	off, never := flagTable("ACTIVE", "namespace", "key"), flagTable("ACTIVE", "namespace", "key")
+	viewed := func(view dynamodbtypes.StreamViewType) *dynamodbtypes.TableDescription {
+		t := flagTable("ACTIVE", "namespace", "key")
+		t.StreamSpecification.StreamViewType = view
+		return t
+	}
 	off.StreamSpecification.StreamEnabled = aws.Bool(false)
 	never.StreamSpecification = nil
 	other := testFixes.createTable("flags-flags")
@@ -65,14 +68,10 @@ func TestDoctorJudgesTheTable(t *testing.T) {
 			`stream "arn:stream/2" is on, with NEW_AND_OLD_IMAGES`, ""},
 		{"stream off", judgeStream(off, testFixes), CheckProblem, `the stream of table "flags" is off`, on},
 		{"never a stream", judgeStream(never, testFixes), CheckProblem, "is off", on},
-		{
-			"stream with keys only",
-			judgeStream(keysOnly, testFixes),
-			CheckProblem,
-			"KEYS_ONLY in place of NEW_AND_OLD_IMAGES",
-			"aws dynamodb update-table --region eu-west-1 --table-name flags --stream-specification StreamEnabled=false && " +
-				"aws dynamodb wait table-exists --region eu-west-1 --table-name flags && " + on,
-		},
+		{"stream with keys only", judgeStream(viewed("KEYS_ONLY"), testFixes), CheckOK,
+			`stream "arn:stream/2" is on, with KEYS_ONLY: changes of existing items carry no versions`, ""},
+		{"stream with new images", judgeStream(viewed("NEW_IMAGE"), testFixes), CheckOK, "carry no versions", ""},
+		{"stream with old images", judgeStream(viewed("OLD_IMAGE"), testFixes), CheckOK, "carry no versions", ""},
 	})
 }
 
@@ -110,7 +109,7 @@ const mappingSettings = "--batch-size 1000 --function-response-types ReportBatch
 
 func TestDoctorJudgesTheStreamsMapping(t *testing.T) {
 	type found = types.EventSourceMappingConfiguration
-	s := Stack{LogGroup: "/aws/lambda/flags"}
+	s := Stack{Name: "flags", Table: "my flags", LogGroup: "/aws/lambda/flags"}
 	judge := func(change func(*found)) Check { return judgeMapping(streamWanted, streamFound(change), s, testFixes) }
 	const update = "aws lambda update-event-source-mapping --region eu-west-1 --uuid u1 "
 	const create = "aws lambda create-event-source-mapping --region eu-west-1 --function-name sh --event-source-arn arn:stream/2 " +
@@ -120,8 +119,9 @@ func TestDoctorJudgesTheStreamsMapping(t *testing.T) {
 		{"none", judgeMapping(streamWanted, nil, s, testFixes), CheckProblem,
 			`function "sh" has no mapping on "arn:stream/2"`, create},
 		{"on an old stream", judge(func(m *found) { m.EventSourceArn = aws.String("arn:stream/1") }), CheckProblem,
-			`it has one on "arn:stream/1"`,
-			create + " && aws lambda delete-event-source-mapping --region eu-west-1 --uuid u1"},
+			`it has one on "arn:stream/1": deploy the stack again, with the current stream`,
+			"sam build && sam deploy --region eu-west-1 --stack-name flags --parameter-overrides " +
+				"'ExistingTableName=my flags' ExistingTableStreamArn=arn:stream/2"},
 		{"disabled", judge(func(m *found) { m.State = aws.String("Disabled") }), CheckProblem, "is disabled", update +
 			"--enabled"},
 		{"being enabled", judge(func(m *found) { m.State = aws.String("Enabling") }), CheckUnknown, "is Enabling", ""},
@@ -337,4 +337,13 @@ func TestDoctorKnowsTheTemplate(t *testing.T) {
 	target, _ := template.Resources["Schedule"].Properties.Target.(map[string]any)
 	assert.Equal(t, []any{scheduleInput, map[string]any{"MessageGroupId": "all"}}, []any{target["Input"],
 		target["SqsParameters"]})
+}
+
+// The hint of each alarm is docs/alarms.md.
+func TestThePageOfAlarmsHasAllAlarms(t *testing.T) {
+	page, err := os.ReadFile("../../docs/alarms.md")
+	require.NoError(t, err)
+	for _, alarm := range alarmResources {
+		assert.Contains(t, string(page), "| `"+alarm+"` |")
+	}
 }

@@ -15,25 +15,25 @@ func TestPlantedFaults(t *testing.T) {
 		Mutants: []mutant.Mutant{
 			mutant.Fault(
 				"a disabled mapping is fine",
-				"verdict.go",
+				"judge.go",
 				"\tcase !s.enabled():\n",
 				"\tcase s.State == \"\":\n",
 			),
 			mutant.Fault(
 				"an old stream is fine",
-				"verdict.go",
+				"judge.go",
 				"\tcase s.ARN != s.Current:\n",
 				"\tcase s.ARN == \"\":\n",
 			),
 			mutant.Fault(
 				"what is not known is fine",
-				"verdict.go",
+				"judge.go",
 				"\tcase s.NotKnown != \"\":\n\t\tr.problem(\"it is not known whether changes",
 				"\tcase s.NotKnown == \"-\":\n\t\tr.problem(\"it is not known whether changes",
 			),
 			mutant.Fault(
 				"a webhook that was refused long ago is a problem",
-				"verdict.go",
+				"judge.go",
 				" || w.Refused.Time.After(*w.Accepted)",
 				" || w.RefusedCount > 0",
 			),

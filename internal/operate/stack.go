@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -34,6 +35,22 @@ type Stack struct {
 	LogGroup              string            `json:"log_group,omitempty"`
 	Parameters            map[string]string `json:"-"` // the template's parameters, such as SdkKeyParameter
 	Resources             map[string]string `json:"-"` // physical by logical name, such as StreamhandlerFunction
+	// Flags name the deployment on the command line, such as "--stack" and "flags". Hints have them.
+	Flags []string `json:"-"`
+}
+
+// command returns a command line of warmflags for the deployment.
+func (s *Stack) command(name string, flags ...string) string {
+	return Command(name, slices.Concat(s.Flags, flags)...)
+}
+
+// Command returns a command line of warmflags, with flags and their values quoted for a shell. The name may be two words.
+func Command(name string, flags ...string) string {
+	words := []string{"warmflags", name}
+	for _, flag := range flags {
+		words = append(words, quote(flag))
+	}
+	return strings.Join(words, " ")
 }
 
 // Describe reads the stack's outputs, parameters and resources. It returns an error that wraps [ErrNoStack] if there is

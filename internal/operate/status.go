@@ -12,7 +12,7 @@ const defaultLimit = 20 * time.Second
 // Report is what [Status] found. Each part has the field NotKnown: empty, or why the part could not be read.
 type Report struct {
 	OK       bool      `json:"ok"`
-	Verdict  string    `json:"verdict"`   // one line
+	Outcome  string    `json:"outcome"`   // one line
 	Problems []Problem `json:"problems"`  // the worst first
 	NotKnown []string  `json:"not_known"` // the parts that could not be read, and why
 	Time     time.Time `json:"time"`

@@ -62,7 +62,7 @@ func (s *stack) status() *operate.Report {
 // An idle stack without alarms and consumers, to which everything else is compared.
 func TestStatusOfAStackThatWorks(t *testing.T) {
 	r := newStack(t).status()
-	assert.Equal(t, "OK: the table is equal to LaunchDarkly, and changes are published", r.Verdict)
+	assert.Equal(t, "OK: the table is equal to LaunchDarkly, and changes are published", r.Outcome)
 	assert.True(t, r.OK)
 	assert.Empty(t, r.Problems)
 	assert.Empty(t, r.NotKnown)
@@ -102,26 +102,28 @@ var environmentProblems = []changed{
 		"LaunchDarkly has a change",
 		func(s *stack) { s.ld.Flip("flag-0") },
 		`environment "production" differs from LaunchDarkly in 1 row`,
-		"warmflags sync",
+		"run: warmflags sync --stack flags --prefix production",
 	},
 	{
 		"the last sync was long ago",
 		func(s *stack) { s.now = s.now.Add(31 * time.Minute) },
 		`environment "production" was last synced 31m0s ago`,
-		"FlagsyncFunction",
+		"read the log of FlagsyncFunction; run: warmflags doctor --stack flags",
 	},
 	{"it may be longer ago", func(s *stack) {
 		s.Stack.Parameters["SyncLateSeconds"], s.now = "3600", s.now.Add(31*time.Minute)
 	}, "", ""},
 	{"another environment was never synced", func(s *stack) {
 		s.Keys = `{"production": "` + key + `", "staging": "` + key + `"}`
-	}, `environment "staging" was never synced`, "warmflags sync"},
+	}, `environment "staging" was never synced`, "run: warmflags sync --stack flags --prefix staging; read"},
 	{"LaunchDarkly refuses the key", func(s *stack) { s.Keys = `{"production": "sdk-wrong"}` },
-		`LaunchDarkly refuses the SDK key of environment "production"`, "doctor"},
+		`LaunchDarkly refuses the SDK key of environment "production"`, "run: warmflags doctor --stack flags"},
 	{"the key is gone", func(s *stack) { s.Keys = `{"other": "` + key + `"}` },
-		`environment "other" was never synced`, "warmflags sync"},
-	{"the parameter cannot be read", fail("GetParameter"), "the SDK keys cannot be read: ", "doctor"},
-	{"the parameter is no key", func(s *stack) { s.Keys = "{" }, "the SDK keys cannot be read: ", "doctor"},
+		`environment "other" was never synced`, "run: warmflags sync --stack flags --prefix other; read"},
+	{"the parameter cannot be read", fail("GetParameter"), "the SDK keys cannot be read: ",
+		"run: warmflags doctor --stack flags"},
+	{"the parameter is no key", func(s *stack) { s.Keys = "{" }, "the SDK keys cannot be read: ",
+		"run: warmflags doctor --stack flags"},
 	{"the table cannot be read", func(s *stack) {
 		s.Cloud.Intercept(func(_ context.Context, operation string, _ any) error {
 			if operation == "Scan" {
@@ -138,7 +140,7 @@ var pipelineProblems = []changed{
 		"the stream's mapping is disabled",
 		disabled("StreamhandlerFunction"),
 		"changes are not published: the event source mapping of the table's stream is Disabled",
-		"update-event-source-mapping --uuid uuid-of-StreamhandlerFunction --enabled",
+		"run: aws lambda update-event-source-mapping --region us-east-1 --uuid uuid-of-StreamhandlerFunction --enabled",
 	},
 	{"the stream's mapping is gone", func(s *stack) { s.Mappings["flags-StreamhandlerFunction"] = nil },
 		"changes are not published: StreamhandlerFunction has no event source mapping", "deploy"},
@@ -146,7 +148,8 @@ var pipelineProblems = []changed{
 		"the mapping is on an old stream",
 		func(s *stack) { s.Mappings["flags-StreamhandlerFunction"][0].EventSourceArn = aws.String("arn:old") },
 		"changes are not published: the event source mapping reads the old stream arn:old",
-		"deploy",
+		"sam deploy --region us-east-1 --stack-name flags --parameter-overrides ExistingTableName=flags " +
+			"ExistingTableStreamArn=arn:",
 	},
 	{"the last batch failed", func(s *stack) {
 		s.Mappings["flags-StreamhandlerFunction"][0].LastProcessingResult = aws.String("PROBLEM: Function call failed")
@@ -181,19 +184,20 @@ var pipelineProblems = []changed{
 		"StreamhandlerFunction",
 	},
 	{"changes waited", func(s *stack) { s.Lag = []cwtypes.Datapoint{point(s, 0, 5e3), point(s, 1, 90e3)} }, "", ""},
-	{"an alarm fires", func(s *stack) { s.alarm(cwtypes.StateValueAlarm) }, "alarm FlagsNotSynced fires: late", "docs"},
+	{"an alarm fires", func(s *stack) { s.alarm(cwtypes.StateValueAlarm) }, "alarm FlagsNotSynced fires: late",
+		"docs/alarms.md"},
 	{"an alarm is fine", func(s *stack) { s.alarm(cwtypes.StateValueOk) }, "", ""},
 	{
 		"a consumer's queue is gone",
 		func(s *stack) { s.consumer("warmflags_changes_gone", "") },
 		"1 consumer queue without a reader",
-		"warmflags reap",
+		"run: warmflags reap --stack flags",
 	},
 	{
 		"a consumer is dead",
 		func(s *stack) { s.consumer("warmflags_changes_dead", "2000-01-01T00:00:00Z") },
 		"1 consumer queue without a reader",
-		"warmflags reap",
+		"run: warmflags reap --stack flags",
 	},
 	{
 		"a consumer lives",
@@ -246,12 +250,12 @@ func TestStatusNamesTheWorstProblem(t *testing.T) {
 			c.change(s)
 			r := s.status()
 			if c.want == "" {
-				assert.True(t, r.OK, r.Verdict)
+				assert.True(t, r.OK, r.Outcome)
 				return
 			}
 			assert.False(t, r.OK)
 			require.NotEmpty(t, r.Problems)
-			assert.Contains(t, r.Verdict, "PROBLEM: "+c.want)
+			assert.Contains(t, r.Outcome, "PROBLEM: "+c.want)
 			assert.Contains(t, r.Problems[0].Hint, c.hint)
 		})
 	}
@@ -267,7 +271,7 @@ func TestStatusPutsWhatNobodyLearnsOfFirst(t *testing.T) {
 	assert.Contains(t, r.Problems[0].Problem, "changes are not published")
 	assert.Contains(t, r.Problems[1].Problem, "differs from LaunchDarkly")
 	assert.Contains(t, r.Problems[2].Problem, "consumer queue")
-	assert.Contains(t, r.Verdict, "(and 2 more)")
+	assert.Contains(t, r.Outcome, "(and 2 more)")
 	assert.Equal(t, 1, r.Environments.List[0].Differences.Update)
 }
 
@@ -284,8 +288,8 @@ func TestStatusShowsWhatIsHeld(t *testing.T) {
 		require.NoError(t, err)
 	}
 	r := s.status()
-	assert.Contains(t, r.Verdict, `PROBLEM: a guard holds environment "production": `)
-	assert.Contains(t, r.Problems[0].Hint, "--force")
+	assert.Contains(t, r.Outcome, `PROBLEM: a guard holds environment "production": `)
+	assert.Contains(t, r.Problems[0].Hint, "run: warmflags sync --stack flags --prefix production --force")
 	assert.Equal(t, 15, r.Environments.List[0].Differences.Remove)
 }
 
@@ -305,7 +309,7 @@ func TestStatusShowsTheRestOfWhatCannotBeRead(t *testing.T) {
 		assert.Equal(
 			t,
 			"OK: the table is equal to LaunchDarkly, and changes are published; not known: 1 of the parts below",
-			r.Verdict,
+			r.Outcome,
 		)
 	}
 	s := newStack(t)

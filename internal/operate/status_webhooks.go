@@ -31,6 +31,9 @@ type Webhooks struct {
 	// Refused is the last one that was not; nil: none. RefusedCount is how many there were.
 	Refused      *RefusedWebhook `json:"refused"`
 	RefusedCount int             `json:"refused_count"`
+	// UnsignedCount is how many requests without a signature were refused. Any program can send them; LaunchDarkly
+	// does if "Sign this webhook" is off.
+	UnsignedCount int `json:"unsigned_count"`
 	// UnknownEnvironments are named by webhooks, and have no SDK key.
 	UnknownEnvironments []UnknownEnvironment `json:"unknown_environments"`
 }
@@ -57,6 +60,7 @@ type logLine struct {
 	Message string    `json:"message"`
 	Status  int       `json:"status"` // of a webhook
 	Sum     string    `json:"sha256"` // of its body, in hex
+	Signed  bool      `json:"signed"` // it has a signature, right or wrong
 	Answer  string    `json:"answer"`
 	From    string    `json:"from"`
 	Prefix  string    `json:"prefix"`
@@ -102,6 +106,8 @@ func (w *Webhooks) add(l logLine) {
 			w.Accepted = at(l.Time)
 		}
 	case l.Message == "webhook" && l.Sum == unsignedSum: // doctor's own request
+	case l.Message == "webhook" && !l.Signed && l.Status < http.StatusInternalServerError:
+		w.UnsignedCount++
 	case l.Message == "webhook":
 		w.RefusedCount++
 		if w.Refused == nil || l.Time.After(w.Refused.Time) {

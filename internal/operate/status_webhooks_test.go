@@ -76,29 +76,49 @@ func TestStatusShowsRefusedWebhooks(t *testing.T) {
 	f.webhook("wrong", "")
 	f.webhook("wrong", "production")
 	r := f.status()
-	assert.Equal(t, "PROBLEM: the last webhook was refused with status 401: the signature is wrong", r.Verdict)
+	assert.Equal(t, "PROBLEM: the last webhook was refused with status 401: the signature is wrong", r.Outcome)
 	assert.Contains(t, r.Problems[0].Hint, "secret")
+	assert.Contains(t, r.Problems[0].Hint, "run: warmflags webhook send --stack flags")
 	assert.Equal(t, 2, r.Webhooks.RefusedCount)
 	assert.Equal(t, "production", r.Webhooks.Refused.Prefix)
 
 	f.webhook("right", "production")
 	r = f.status()
-	assert.True(t, r.OK, r.Verdict)
+	assert.True(t, r.OK, r.Outcome)
 	assert.Equal(t, 2, r.Webhooks.RefusedCount, "it is still shown")
 	assert.True(t, r.Webhooks.Accepted.After(r.Webhooks.Refused.Time))
 }
 
-// A request without a signature is a webhook that was refused, except doctor's own.
-func TestStatusIgnoresTheRequestOfDoctor(t *testing.T) {
+// Any program can send requests without a signature: they are counted, and are no problem. Doctor's own is not counted.
+func TestStatusCountsRequestsWithoutASignature(t *testing.T) {
 	f := &functions{stack: newStack(t)}
 	f.webhook("right", "")
 	f.post(operate.UnsignedBody, nil, "")
 	r := f.status()
-	assert.True(t, r.OK, r.Verdict)
+	assert.True(t, r.OK, r.Outcome)
 	assert.Zero(t, r.Webhooks.RefusedCount)
+	assert.Zero(t, r.Webhooks.UnsignedCount)
 
 	f.post("{}", nil, "")
-	assert.Contains(t, f.status().Verdict, "PROBLEM: the last webhook was refused with status 401: header")
+	f.post("{}", nil, "\xff") // refused before the signature is examined
+	r = f.status()
+	assert.True(t, r.OK, r.Outcome)
+	assert.Equal(t, 2, r.Webhooks.UnsignedCount)
+	assert.Zero(t, r.Webhooks.RefusedCount)
+
+	f.webhook("wrong", "")
+	f.post("{}", nil, "")
+	assert.Contains(t, f.status().Outcome, "PROBLEM: the last webhook was refused with status 401: the signature is wrong",
+		"a later request without a signature does not hide it")
+}
+
+// A function that fails is a problem, whatever it was asked.
+func TestStatusShowsAWebhookFunctionThatFails(t *testing.T) {
+	f := &functions{stack: newStack(t)}
+	_, err := webhook.New("", nil, nil, webhook.Logger(f.logger())).Handle(t.Context(), events.APIGatewayV2HTTPRequest{})
+	require.Error(t, err, "wrong arguments")
+	f.keep()
+	assert.Contains(t, f.status().Outcome, "PROBLEM: the last webhook was refused with status 500")
 }
 
 func TestStatusShowsWebhooksOfUnknownEnvironments(t *testing.T) {
@@ -107,7 +127,7 @@ func TestStatusShowsWebhooksOfUnknownEnvironments(t *testing.T) {
 	f.request(`{"reason":"webhook","prefix":"prodution"}`)
 	f.request(`{"reason":"test","prefix":"other"}`) // not a webhook's
 	r := f.status()
-	assert.Equal(t, `PROBLEM: 2 webhooks for environment "prodution", which has no SDK key`, r.Verdict)
+	assert.Equal(t, `PROBLEM: 2 webhooks for environment "prodution", which has no SDK key`, r.Outcome)
 	require.Len(t, r.Webhooks.UnknownEnvironments, 1)
 	assert.Equal(t, 2, r.Webhooks.UnknownEnvironments[0].Webhooks)
 

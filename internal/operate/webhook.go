@@ -56,8 +56,9 @@ func WebhookURL(base, prefix string) string {
 	return strings.TrimSuffix(base, "/") + "/" + url.PathEscape(prefix)
 }
 
-// Meaning says what a signed request's answer means, and what to do about it; hint is empty for success.
-func (a WebhookAnswer) Meaning() (text, hint string) {
+// Meaning says what a signed request's answer means, and what to do about it; hint is empty for success. Doctor is the
+// command that examines the deployment.
+func (a WebhookAnswer) Meaning(doctor string) (text, hint string) {
 	switch a.Status {
 	case http.StatusAccepted:
 		return "the signature is right, and the request for a sync is in the queue", ""
@@ -72,7 +73,7 @@ func (a WebhookAnswer) Meaning() (text, hint string) {
 		return "the API refuses requests for a while, because there were too many",
 			"wait a minute; a lost webhook is made up for by the schedule"
 	case http.StatusServiceUnavailable:
-		return "the function cannot read its secret or reach its queue now", "run: warmflags doctor --stack NAME"
+		return "the function cannot read its secret or reach its queue now", "run: " + doctor
 	}
-	return "the webhook failed", "the function's log has the reason; run: warmflags doctor --stack NAME"
+	return "the webhook failed", "the function's log has the reason; run: " + doctor
 }

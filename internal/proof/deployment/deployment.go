@@ -68,6 +68,7 @@ func Start() *Deployment {
 		LogGroup:              "/aws/lambda/flags",
 		Parameters:            map[string]string{"SdkKeyParameter": "/warmflags/sdk-key"},
 		Resources:             map[string]string{},
+		Flags:                 []string{"--stack", "flags"},
 	}
 	d.Mappings = map[string][]lambdatypes.EventSourceMappingConfiguration{}
 	for function, source := range map[string]string{

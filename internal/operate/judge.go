@@ -9,7 +9,7 @@ import (
 // lagLimit is the age of changes at which the alarm ChangesNotPublished fires too.
 const lagLimit = time.Minute
 
-// judge fills in the problems, the worst first, and the verdict. The order of the calls is the order of the problems:
+// judge fills in the problems, the worst first, and the outcome. The order of the calls is the order of the problems:
 // changes that no cache learns of, then environments that are not synced, then what is late, then what can wait.
 func (r *Report) judge() {
 	r.Problems, r.NotKnown = []Problem{}, []string{}
@@ -25,17 +25,17 @@ func (r *Report) judge() {
 	r.judgeQueue("the reports of expired changes", &r.Expired)
 	r.judgeLag()
 	for _, a := range r.Alarms.Firing {
-		r.problem("alarm "+a.Name+" fires: "+a.Text, "docs/deploying.md says what to do about each alarm")
+		r.problem("alarm "+a.Name+" fires: "+a.Text, "docs/alarms.md says what to do about each alarm")
 	}
 	r.judgeWebhooks()
 	r.judgeConsumers()
 	r.listNotKnown()
 	r.OK = len(r.Problems) == 0
-	r.Verdict = r.verdict()
+	r.Outcome = r.outcome()
 }
 
-// verdict is the report in one line.
-func (r *Report) verdict() string {
+// outcome is the report in one line.
+func (r *Report) outcome() string {
 	if !r.OK {
 		text := "PROBLEM: " + r.Problems[0].Problem
 		if more := len(r.Problems) - 1; more > 0 {
@@ -66,7 +66,7 @@ func (r *Report) synced() bool {
 
 func (r *Report) problem(text, hint string) { r.Problems = append(r.Problems, Problem{text, hint}) }
 
-// judgeStream is about what every cache depends on. Not to know it is a problem.
+// judgeStream reports whether changes are published; an unknown state is a problem.
 func (r *Report) judgeStream() {
 	s := &r.Stream
 	switch {
@@ -78,13 +78,13 @@ func (r *Report) judgeStream() {
 			"deploy the stack again",
 		)
 	case !s.enabled():
-		r.problem("changes are not published: the event source mapping of the table's stream is "+s.State, s.enable())
+		r.problem("changes are not published: the event source mapping of the table's stream is "+s.State, r.enable(s.Mapping))
 	case s.Current == "":
 		r.problem("changes are not published: the table has no stream",
 			"enable the stream with NEW_AND_OLD_IMAGES, and deploy with its ARN as ExistingTableStreamArn")
 	case s.ARN != s.Current:
 		r.problem("changes are not published: the event source mapping reads the old stream "+s.ARN,
-			"deploy the stack again, with the stream "+s.Current)
+			"deploy the stack again, with the current stream; run: "+r.fixes().deployStream(r.Stack, s.Current))
 	case failed(s.LastResult):
 		r.problem("the last changes could not be published: "+s.LastResult, "read the log of StreamhandlerFunction")
 	}
@@ -93,20 +93,31 @@ func (r *Report) judgeStream() {
 // failed reports whether Lambda's LastProcessingResult is a failure.
 func failed(result string) bool { return strings.HasPrefix(result, "PROBLEM") }
 
-// enable is the command that enables the mapping.
-func (m Mapping) enable() string {
-	return "run: aws lambda update-event-source-mapping --uuid " + m.ID + " --enabled"
+// enable is the hint that enables a mapping.
+func (r *Report) enable(m Mapping) string { return "run: " + r.fixes().enableMapping(m.ID) }
+
+func (r *Report) fixes() commands { return commands{region: r.Stack.Region} }
+
+// doctor is the hint to look for a cause.
+func (r *Report) doctor() string { return "run: " + r.Stack.command("doctor") }
+
+// sync is a command that syncs an environment.
+func (r *Report) sync(e *Environment, flags ...string) string {
+	if e.Prefix != "" {
+		flags = append([]string{"--prefix", e.Prefix}, flags...)
+	}
+	return r.Stack.command("sync", flags...)
 }
 
 func (r *Report) judgeKeys() {
 	if e := &r.Environments; e.NotKnown != "" {
 		r.problem("it is not known whether flags are up to date: "+e.NotKnown, "")
 	} else if e.KeysNotKnown != "" {
-		r.problem("the SDK keys cannot be read: "+e.KeysNotKnown, "run: warmflags doctor")
+		r.problem("the SDK keys cannot be read: "+e.KeysNotKnown, r.doctor())
 	}
 }
 
-// judgeSync is about when an environment was synced, and why it cannot be.
+// judgeSync reports when an environment was synced, and why it cannot be.
 func (r *Report) judgeSync(e *Environment) {
 	s, name := &e.Sync, environmentName(e.Prefix)
 	switch {
@@ -115,17 +126,17 @@ func (r *Report) judgeSync(e *Environment) {
 	case e.Differences.KeyRefused:
 		r.problem(
 			"LaunchDarkly refuses the SDK key of "+name,
-			"put the environment's SDK key into the parameter; run: warmflags doctor",
+			"put the environment's SDK key into the parameter; "+r.doctor(),
 		)
 	case !e.HasKey && s.Synced != nil && r.Environments.KeysNotKnown == "" && !r.Stack.onlyAnnounces():
 		r.problem(name+" is no longer synced: there is no SDK key for it",
 			"add the key to the parameter, or remove the environment's rows from the table")
 	case e.HasKey && s.Synced == nil:
-		r.problem(name+" was never synced", "run: warmflags sync; read the log of FlagsyncFunction")
+		r.problem(name+" was never synced", "run: "+r.sync(e)+"; read the log of FlagsyncFunction")
 	case s.Late && e.HasKey:
 		r.problem(
-			fmt.Sprintf("%s was last synced %v ago", name, seconds(s.Age)),
-			"read the log of FlagsyncFunction; run: warmflags doctor",
+			fmt.Sprintf("%s was last synced %v ago", name, Seconds(s.Age)),
+			"read the log of FlagsyncFunction; "+r.doctor(),
 		)
 	}
 }
@@ -140,34 +151,34 @@ func (r *Report) judgeDifferences(e *Environment) {
 	}
 	switch {
 	case d.NotKnown != "":
-		r.problem("it is not known whether "+name+" is equal to LaunchDarkly: "+d.NotKnown, "run: warmflags doctor")
+		r.problem("it is not known whether "+name+" is equal to LaunchDarkly: "+d.NotKnown, r.doctor())
 	case d.Guard != "":
 		r.problem("a guard holds "+name+": "+d.Guard,
-			"look at the environment in LaunchDarkly; if it is right, run: warmflags sync --force")
+			"look at the environment in LaunchDarkly; if it is right, run: "+r.sync(e, "--force"))
 	case d.differ() > 0:
 		r.problem(name+" differs from LaunchDarkly in "+count(d.differ(), "row"),
-			"a sync may be on its way: run this again in a minute; to write them now, run: warmflags sync")
+			"a sync may be on its way: run this again in a minute; to write them now, run: "+r.sync(e))
 	}
 	if d.HeldBack > 0 {
 		r.problem(count(d.HeldBack, "item")+" of "+name+" held back: the version is lower than the table's",
-			"if LaunchDarkly is right, run: warmflags sync --force")
+			"if LaunchDarkly is right, run: "+r.sync(e, "--force"))
 	}
 	if d.Refused > 0 {
 		r.problem(
 			count(d.Refused, "item")+" of "+name+" refused: DynamoDB cannot hold it",
-			"run: warmflags sync --dry-run",
+			"run: "+r.sync(e, "--dry-run"),
 		)
 	}
 }
 
-// judgeQueue is about a queue whose messages a function must take.
+// judgeQueue reports whether a function takes a queue's messages.
 func (r *Report) judgeQueue(what string, q *Queue) {
 	switch {
 	case q.NotKnown != "" || r.Stack.onlyAnnounces() && q == &r.Requests:
 	case q.ID == "":
 		r.problem("nothing handles "+what+": there is no event source mapping", "deploy the stack again")
 	case !q.enabled():
-		r.problem("nothing handles "+what+": the event source mapping is "+q.State, q.enable())
+		r.problem("nothing handles "+what+": the event source mapping is "+q.State, r.enable(q.Mapping))
 	}
 	if q == &r.Expired && q.Waiting > 0 {
 		r.problem("changes expired before they were published: "+count(q.Waiting, "report")+" waiting",
@@ -177,16 +188,17 @@ func (r *Report) judgeQueue(what string, q *Queue) {
 
 func (r *Report) judgeLag() {
 	if l := r.Lag.Seconds; l != nil && *l >= lagLimit.Seconds() {
-		r.problem(fmt.Sprintf("changes wait %v to be published", seconds(*l)), "read the log of StreamhandlerFunction")
+		r.problem(fmt.Sprintf("changes wait %v to be published", Seconds(*l).Round(time.Second)), "read the log of StreamhandlerFunction")
 	}
 }
 
-// judgeWebhooks is about the last webhook: what was refused before one was accepted is over.
+// judgeWebhooks reports whether the last webhook was refused; those before one that was accepted are over. Requests
+// without a signature are no problem: anyone can send them.
 func (r *Report) judgeWebhooks() {
 	w := &r.Webhooks
 	if w.Refused != nil && (w.Accepted == nil || w.Refused.Time.After(*w.Accepted)) {
 		r.problem(fmt.Sprintf("the last webhook was refused with status %d: %s", w.Refused.Status, w.Refused.Answer),
-			"compare the webhook's secret in LaunchDarkly with the parameter; run: warmflags webhook send")
+			"compare the webhook's secret in LaunchDarkly with the parameter; run: "+r.Stack.command("webhook send"))
 	}
 	for _, u := range w.UnknownEnvironments {
 		if !r.hasKey(u.Prefix) {
@@ -216,7 +228,7 @@ func (r *Report) judgeConsumers() {
 		}
 	}
 	if orphans > 0 {
-		r.problem(count(orphans, "consumer queue")+" without a reader", "run: warmflags reap")
+		r.problem(count(orphans, "consumer queue")+" without a reader", "run: "+r.Stack.command("reap"))
 	}
 }
 
@@ -255,7 +267,7 @@ func environmentName(prefix string) string {
 	return fmt.Sprintf("environment %q", prefix)
 }
 
-// seconds is a duration of so many seconds, for people.
-func seconds(s float64) time.Duration {
-	return time.Duration(s * float64(time.Second)).Round(time.Second)
+// Seconds returns a duration of so many seconds, to the millisecond.
+func Seconds(s float64) time.Duration {
+	return time.Duration(s * float64(time.Second)).Round(time.Millisecond)
 }
