@@ -74,6 +74,8 @@ func TestPlantedFaultsOfSingleTests(t *testing.T) {
 		mutant.Fault("a duplicate name fails the event", "decode.go", "jsontext.AllowDuplicateNames(true)",
 			"jsontext.AllowDuplicateNames(false)"),
 		mutant.Fault("text after the event is accepted", "decode.go", "if d.err == nil && !d.end() {", "if false {"),
+		mutant.Fault("one image without an item is enough to skip", "row.go", "after.exists) && complete {",
+			"after.exists) {"),
 		mutant.Fault("markers are announced", "row.go", "case layout.IsMarker(kind):", "case false:"),
 		mutant.Fault("a prefix without items is skipped", "failure.go", "\t\t\tprefixes = append(prefixes, prefix)\n",
 			"\t\t\tif !layout.IsMarker(kind) {\n\t\t\t\tprefixes = append(prefixes, prefix)\n\t\t\t}\n"),

@@ -78,6 +78,7 @@ func TestRecordsOfOneItemMakeOneChange(t *testing.T) {
 
 func TestOtherViewTypes(t *testing.T) {
 	v1, v2 := flag(ns, "a", "1"), flag(ns, "a", "2")
+	noItem := with(flag(ns, "a", "2"), "item", events.NewBinaryAttribute([]byte("{}")))
 	tests := []struct {
 		view, event   string
 		before, after image
@@ -94,6 +95,9 @@ func TestOtherViewTypes(t *testing.T) {
 		{"OLD_IMAGE", "MODIFY", v1, nil, 0, false},
 		{"OLD_IMAGE", "REMOVE", v1, nil, 0, true},
 		{"", "SOMETHING_NEW", nil, nil, 0, false},
+		// A row without an item in the only image may have lost it, or may have gained one.
+		{"NEW_IMAGE", "MODIFY", nil, noItem, 0, true},
+		{"OLD_IMAGE", "MODIFY", noItem, nil, 0, false},
 	}
 	for _, test := range tests {
 		t.Run(test.view+" "+test.event, func(t *testing.T) {

@@ -40,8 +40,12 @@ func readRow(r *record) (row, Reason) {
 		return row{}, SkippedForeign
 	}
 	before, after := r.before, r.after
-	// Without images (KEYS_ONLY), every row counts as an item.
-	if !before.hasItem && !after.hasItem && (before.exists || after.exists) {
+	// Without images (KEYS_ONLY), every row counts as an item. So does a row whose change is known by one image only: it
+	// may have gained its item (OLD_IMAGE) or lost it (NEW_IMAGE).
+	event := events.DynamoDBOperationType(r.event)
+	complete := before.exists == after.exists || event == events.DynamoDBOperationTypeInsert ||
+		event == events.DynamoDBOperationTypeRemove
+	if !before.hasItem && !after.hasItem && (before.exists || after.exists) && complete {
 		return row{}, SkippedNoItem
 	}
 
@@ -51,7 +55,7 @@ func readRow(r *record) (row, Reason) {
 	}
 	// The event's name is enough if an image is missing: before an INSERT there was no row, so any version is a rise
 	// from 0; after a REMOVE there is no row.
-	switch events.DynamoDBOperationType(r.event) {
+	switch event {
 	case events.DynamoDBOperationTypeInsert:
 		read.before = 0
 	case events.DynamoDBOperationTypeRemove:
@@ -60,7 +64,7 @@ func readRow(r *record) (row, Reason) {
 	switch {
 	case after.hasItem:
 		read.deleted = after.tombstone
-	case before.hasItem && after.exists: // the row has lost its item, so readers no longer find it
+	case after.exists: // the row has no item any more, so readers do not find it
 		read.after, read.deleted = 0, true
 	}
 	return read, ""
