@@ -216,3 +216,17 @@ func TestDropCacheRemovesCachedValues(t *testing.T) {
 		assert.Equal(t, 1, s.writes)
 	})
 }
+
+// A background read would fill the memory that DropCache has freed.
+func TestDropCacheCancelsBackgroundReads(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSystem(t, newTable(t), cachedstore.InLambda(false))
+		manyFlags(s, 3, 1)
+		s.versions()
+		s.store.InvalidateAll()
+		s.client.(interface{ DropCache() }).DropCache()
+		time.Sleep(time.Minute)
+		assert.Equal(t, 1, s.readsOf(all))
+		assert.Zero(t, s.store.Stats().Entries)
+	})
+}

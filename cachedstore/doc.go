@@ -17,7 +17,8 @@
 //   - If every message is lost, nothing older than the TTL is served, by the monotonic and by the wall clock: the time
 //     during which a Lambda sandbox was frozen counts. See [TTL] for the exceptions.
 //   - While the table cannot be reached, the last known value is served, and the SDK's data store status shows the
-//     outage. Gets wait for a hanging table once per outage, not once per key. The cache recovers by itself.
+//     outage. Gets wait for a hanging table once per outage, not once per key. The cache recovers by itself: after the
+//     table has recovered, values are stale for at most 5 s, or 1 s in Lambda.
 //   - Concurrent misses on a key share one read. An invalidated flag costs one read, even for AllFlagsState. A kind
 //     that was cached as a whole is read again by one Query.
 //   - A hit takes no lock, allocates nothing and, with a sweeper running, reads no clock.

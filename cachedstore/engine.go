@@ -229,6 +229,7 @@ func (c *cache) forget() {
 	c.mu.Lock()
 	defer c.unlock()
 	c.seq++
+	clear(c.refresher.due)
 	c.invalidAll = c.seq // a read in progress may be older than an invalidation that the removed entries recorded
 	for _, coll := range c.collections {
 		coll.view.Store(nil)

@@ -190,7 +190,9 @@ func (c *cache) finish(f *flight, keep func(now clock.Instant), err error) {
 // between invocations, an abandoned read that no call waits for is not counted as an outage: its timer may have run out
 // because of a freeze.
 func (c *cache) failLocked(f *flight, now clock.Instant) {
-	c.stats.Errors++
+	if f.coll != c.markers {
+		c.stats.Errors++
+	}
 	abandoned := errors.Is(f.err, errAbandoned)
 	if abandoned && c.options.freezes && f.waitersLocked() == 0 {
 		return

@@ -139,6 +139,27 @@ func TestTheShortWaitIsAnOption(t *testing.T) {
 	}
 }
 
+// A read that is only slow, such as the first one after a cold start, is no failure of a healthy table.
+func TestASlowReadOfAHealthyTableIsNotLogged(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSystem(t, newTable(t))
+		s.put("flag", 1)
+		release := s.hold("flag")
+		got := async(func() int { return s.version("flag") })
+		time.Sleep(600 * time.Millisecond)
+		release()
+		assert.Equal(t, 1, <-got)
+		synctest.Wait()
+		assert.Equal(t, 1, s.checks())
+		assert.Empty(t, s.log.GetOutput(ldlog.Warn))
+		s.failOnly("other", errTable)
+		_, err := s.client.Get(features, "other")
+		require.ErrorIs(t, err, errTable)
+		time.Sleep(time.Minute)
+		assert.Len(t, s.log.GetOutput(ldlog.Warn), 1, "a failure is")
+	})
+}
+
 // GetAll waits for ShortWait if its values have only expired, and once per outage.
 func TestGetAllUsesTheShortWaitForAnExpiredCollection(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

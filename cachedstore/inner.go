@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync/atomic"
+	"time"
 
 	"github.com/launchdarkly/go-server-sdk/v7/subsystems"
 	"github.com/launchdarkly/go-server-sdk/v7/subsystems/ldstoretypes"
@@ -141,10 +142,14 @@ func (c *cache) confirmMarker() error {
 	return f.err
 }
 
-// lookForMarkerLocked reads the marker after a live item was read, unless the marker was read before. To detect later
-// that the marker is missing, this process must have seen it.
+// lookForMarkerLocked reads the marker after a live item was read, until the marker was seen, at most once a minute. To
+// detect later that the marker is missing, this process must have seen it.
 func (c *cache) lookForMarkerLocked(now clock.Instant) {
-	if e := c.marker; e.last == nil && e.flight == nil && !e.pausing(now) && !c.inner.markerSeen.Load() {
+	if c.inner.markerSeen.Load() {
+		return
+	}
+	e := c.marker
+	if (e.last == nil || e.last.taken.Age(now) >= time.Minute) && e.flight == nil && !e.pausing(now) {
 		c.joinLocked(c.markers, e, 0, now)
 	}
 }

@@ -166,7 +166,7 @@ func (c *cache) readItem(ctx context.Context, coll *collection, e *entry) (*deco
 // value.
 func (c *cache) keepItemLocked(f *flight, d *decoded, now clock.Instant) {
 	fresh := f.start > c.discardLocked(f.entry) && !c.frozenLocked(f, now)
-	if !fresh {
+	if !fresh && f.coll != c.markers {
 		c.stats.Discarded++
 	}
 	if f.entry.failures > 0 {

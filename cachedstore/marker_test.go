@@ -149,3 +149,45 @@ func TestAMarkerThatHangsIsAFailedRead(t *testing.T) {
 		assert.Equal(t, -1, s.version("flag"))
 	})
 }
+
+// A writer may write the marker after this process has read its first flag.
+func TestAMarkerThatIsWrittenLaterIsSeen(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSystem(t, newTable(t))
+		s.setMarker(false)
+		read := func(version int) {
+			s.put("flag", version)
+			s.invalidate("flag", version)
+			assert.Equal(t, version, s.version("flag"))
+			synctest.Wait()
+		}
+		read(1)
+		s.setMarker(true)
+		read(2)
+		assert.Equal(t, 1, s.markerReads(), "once a minute")
+		s.pass(time.Minute)
+		read(3)
+		assert.Equal(t, 2, s.markerReads())
+		s.pass(time.Minute)
+		read(4)
+		assert.Equal(t, 2, s.markerReads(), "until it was seen")
+		wipe(s)
+		s.invalidate("flag", 0)
+		assert.Equal(t, 4, s.version("flag"), "the last known value")
+	})
+}
+
+// Reads of the marker are not reads of items.
+func TestReadsOfTheMarkerAreNotCounted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSystem(t, newTable(t))
+		release := s.hold("marker")
+		s.put("flag", 1)
+		s.version("flag")
+		synctest.Wait()
+		s.store.Wake()
+		release()
+		synctest.Wait()
+		assert.Equal(t, cachedstore.Stats{Misses: 1, Reads: 1, Entries: 1}, s.store.Stats())
+	})
+}

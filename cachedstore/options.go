@@ -51,10 +51,10 @@ func defaults() options {
 // With a negative value an item never expires, and is read again only after an invalidation.
 //
 // The TTL ends when either the monotonic or the wall clock has advanced by it. A sweeper removes an item up to 200 ms
-// earlier, so that a hit need not read a clock. An item is served longer than the TTL in two cases: for at most 100 ms
-// (one sweep) after the whole process was frozen and continues without [Store.Wake], and until the next sweep after the
-// wall clock was set forward. Neither applies with [StrictClock] or a TTL below one second, because hits then read the
-// clock.
+// earlier, so that a hit need not read a clock. An item is served longer than the TTL in two cases: after the whole
+// process was frozen and continues without [Store.Wake], for at most 100 ms (one sweep) plus the time until the sweeper
+// is scheduled; and after the wall clock was set forward, until the next sweep. Neither applies with [StrictClock] or a
+// TTL below one second, because hits then read the clock.
 func TTL(d time.Duration) Option { return func(opts *options) { opts.ttl = d } }
 
 // MaxStale limits the age up to which a last known value is served while the table cannot be reached. The age counts

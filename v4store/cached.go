@@ -129,10 +129,20 @@ func (c *Cache[K, I]) readLocked(col *collection[K, I], e *entry[K, I], begun ui
 	return cmp.Or(err, f.err)
 }
 
+// unusable returns the error of invalid options or of a closed cache, or nil.
+func (c *Cache[K, I]) unusable() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.wrong == nil && c.closed {
+		return errClosed
+	}
+	return c.wrong
+}
+
 // Init writes to the inner store and invalidates everything.
 func (c *Cache[K, I]) Init(all map[K]map[string]I) error {
-	if c.wrong != nil {
-		return c.wrong
+	if err := c.unusable(); err != nil {
+		return err
 	}
 	defer c.InvalidateAll() // also after an error, because some items may have been written
 	err := c.inner.Init(all)
@@ -146,8 +156,8 @@ func (c *Cache[K, I]) Init(all map[K]map[string]I) error {
 
 // Upsert writes to the inner store and invalidates the item.
 func (c *Cache[K, I]) Upsert(kind K, item I) error {
-	if c.wrong != nil {
-		return c.wrong
+	if err := c.unusable(); err != nil {
+		return err
 	}
 	defer c.Invalidate(change.Change{Kind: kind.GetNamespace(), Key: item.GetKey()})
 	return c.inner.Upsert(kind, item)
@@ -155,8 +165,8 @@ func (c *Cache[K, I]) Upsert(kind K, item I) error {
 
 // Delete writes to the inner store and invalidates the item.
 func (c *Cache[K, I]) Delete(kind K, key string, version int) error {
-	if c.wrong != nil {
-		return c.wrong
+	if err := c.unusable(); err != nil {
+		return err
 	}
 	defer c.Invalidate(change.Change{Kind: kind.GetNamespace(), Key: key})
 	return c.inner.Delete(kind, key, version)

@@ -21,9 +21,10 @@ type markerReader interface {
 // writers never write one.
 type marker struct {
 	mu    sync.Mutex    // guards the fields below; never held while the store is called
-	asked bool          // loadOnce has read the marker or is reading it
+	asked clock.Instant // when look last read the marker
 	seen  bool          // the marker was present in some read
 	check *markerFlight // the read in progress, or nil
+	next  *markerFlight // the read that starts after it, or nil
 }
 
 // markerFlight is a read of the marker that several calls can wait for.
@@ -33,19 +34,21 @@ type markerFlight struct {
 	err     error
 }
 
-// loadOnce reads the marker after a read has found an item, until it has succeeded once in the life of the process.
-func (m *marker) loadOnce(inner any) {
+// look reads the marker after a read has found an item, until the marker is seen, at most once a minute.
+func (m *marker) look(inner any, now clock.Instant) {
 	m.mu.Lock()
-	known := m.asked
-	m.asked = true
+	skip := m.seen || m.asked != (clock.Instant{}) && m.asked.Age(now) < quiet
+	if !skip {
+		m.asked = now
+	}
 	m.mu.Unlock()
-	if known {
+	if skip {
 		return
 	}
 	if _, err := m.load(inner); err != nil {
 		m.mu.Lock()
 		defer m.mu.Unlock()
-		m.asked = false
+		m.asked = clock.Instant{}
 	}
 }
 
@@ -71,20 +74,27 @@ func (m *marker) read(inner any) error {
 	return err
 }
 
-// load reads the marker if the inner store can. Concurrent calls share a read.
+// load reads the marker if the inner store can. Concurrent calls share a read that starts after all of them.
 func (m *marker) load(inner any) (present bool, err error) {
 	reader, ok := inner.(markerReader)
 	if !ok {
 		return false, nil
 	}
 	m.mu.Lock()
-	f, mine := m.check, m.check == nil
+	f, before := m.next, m.check
+	mine := f == nil
 	if mine {
 		f = &markerFlight{done: make(chan struct{})}
-		m.check = f
+		m.next = f
 	}
 	m.mu.Unlock()
 	if mine {
+		if before != nil {
+			<-before.done
+		}
+		m.mu.Lock()
+		m.check, m.next = f, nil
+		m.mu.Unlock()
 		f.present, f.err = hasMarker(reader)
 		m.mu.Lock()
 		m.check, m.seen = nil, m.seen || f.present

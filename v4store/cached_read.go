@@ -122,7 +122,7 @@ func (c *Cache[K, I]) beginLocked(f *flight[K, I]) {
 		got, err := guarded(func() (found[I], error) { return c.fetch(f) })
 		c.end(f, got, err)
 		if len(got.items) > 0 {
-			c.marker.loadOnce(c.inner)
+			c.marker.look(c.inner, c.options.clock())
 		}
 	}()
 }
@@ -212,9 +212,10 @@ func (c *Cache[K, I]) endLocked(f *flight[K, I], got found[I], err error) (r rep
 		}
 	} else {
 		c.outage.succeed(f)
-		if len(got.broken) == 0 {
+		if f.entry == &f.col.whole || len(got.broken) == 0 {
 			c.answered = max(c.answered, f.start)
-		} else if c.warned == (clock.Instant{}) || c.warned.Age(now) >= quiet {
+		}
+		if len(got.broken) > 0 && (c.warned == (clock.Instant{}) || c.warned.Age(now) >= quiet) {
 			c.warned, r.broken = now, got.broken
 		}
 	}

@@ -170,10 +170,11 @@ func (m *memory) Delete(_ ld.VersionedDataKind, key string, _ int) error {
 
 // HasMarker is like [v4store.Table]'s.
 func (m *memory) HasMarker() (bool, error) {
-	_, err := m.read(marker)
 	m.mu.Lock()
-	defer m.mu.Unlock()
-	return m.marker, err
+	present := m.marker
+	m.mu.Unlock()
+	_, err := m.read(marker)
+	return present, err
 }
 
 func (m *memory) Initialized() bool {

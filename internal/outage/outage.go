@@ -1,9 +1,9 @@
 // Package outage tracks whether a table can be reached, for a cache over it, and notifies LaunchDarkly's clients.
 //
-// A failing period begins with the first read or write that fails. One goroutine, the watch, then checks the table, no
-// matter how many keys fail. It checks once if the table responds, and with growing pauses while reads keep failing or
-// the table is down. It logs one line per failing period. Only the watch notifies clients, so each outage's end follows
-// its beginning.
+// A failing period begins with the first read or write that fails, or takes too long. One goroutine, the watch, then
+// checks the table, no matter how many keys fail. It checks once if the table responds, and with growing pauses while
+// reads keep failing or the table is down. It logs one line per failing period, except if a read was only slow and the
+// check succeeded. Only the watch notifies clients, so each outage's end follows its beginning.
 //
 // A failed write is lost even if the table is healthy: a client sends its data again only when it is notified of the
 // end of an outage. Therefore a lost write is announced as an outage too, during which reads continue.
@@ -70,6 +70,7 @@ type Outage struct {
 	lostWrite bool          // a write was lost, and the end of an outage was not announced since
 	announced bool          // clients were notified of an outage, but not of its end
 	logged    bool          // this failing period's line was logged
+	onlySlow  bool          // the latest failure is a read that takes longer than ShortWait
 	cause     error         // the latest failure
 	failedAt  clock.Instant // when it happened
 	checkedAt clock.Instant // when the latest check started
@@ -147,6 +148,7 @@ func (o *Outage) Suspect(wait time.Duration, now clock.Instant) {
 	defer o.mu.Unlock()
 	if o.cause == nil || o.failedAt.Age(now) > Steady {
 		o.noteLocked(fmt.Errorf("a read takes longer than %v", wait), now)
+		o.onlySlow = true
 	}
 	o.suspectLocked(slow, now)
 }
@@ -156,7 +158,7 @@ func (o *Outage) noteLocked(err error, now clock.Instant) {
 	if !o.watching && (o.cause == nil || o.failedAt.Age(now) > Steady) {
 		o.pause, o.logged = 0, false
 	}
-	o.cause, o.failedAt, o.failedNow = err, now, true
+	o.cause, o.failedAt, o.failedNow, o.onlySlow = err, now, true, false
 	if !o.watching {
 		o.watching = o.config.Start(o.watch)
 	}
@@ -274,7 +276,7 @@ func (o *Outage) conclude(up bool) (ends bool) {
 	default:
 		o.setLocked(reachable)
 		o.announced = o.lostWrite
-		if !o.logged {
+		if !o.logged && !o.onlySlow { // one slow read is no failure
 			line = cause.Error() + "; a check of the table succeeded"
 		}
 		if o.lostWrite {
