@@ -90,18 +90,29 @@ func (f *Follower) RefreshWithinBudget(ctx context.Context) error {
 	return f.wait(ctx, p)
 }
 
-// wait waits for a poll until ctx ends. If both have ended, it returns the poll's result.
+// wait waits for a poll until ctx ends. If both have ended, it returns the poll's result. If the poll was canceled to
+// make room for a later one, wait waits for the latest poll instead.
 func (f *Follower) wait(ctx context.Context, p *poll) error {
-	select {
-	case <-p.done:
-		return p.err
-	default:
-	}
-	select {
-	case <-p.done:
-		return p.err
-	case <-ctx.Done():
-		return f.wrap(ctx.Err())
+	for {
+		select {
+		case <-p.done:
+		default:
+			select {
+			case <-p.done:
+			case <-ctx.Done():
+				return f.wrap(ctx.Err())
+			}
+		}
+		latest := p
+		if p.canceled {
+			f.mu.Lock()
+			latest = f.latest
+			f.mu.Unlock()
+		}
+		if latest == p {
+			return p.err
+		}
+		p = latest
 	}
 }
 

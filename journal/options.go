@@ -72,7 +72,7 @@ func Copies(n int) Option { return func(s *settings) { s.copies = n } }
 
 // Budget is the longest time that an invocation waits for a poll; the default is 20 milliseconds ([DefaultBudget]). An
 // invocation never waits for more than half of the time until its deadline. With 0 it does not wait. The poll itself
-// continues during the invocation, and after it. A negative value is an error.
+// continues during the invocation, and after it, for 2.5 seconds or the budget. A negative value is an error.
 func Budget(d time.Duration) Option { return func(s *settings) { s.budget = d } }
 
 // ReconnectBudget replaces [Budget] for a poll that may need a new TLS connection: the first poll, and the first poll

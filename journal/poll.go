@@ -24,22 +24,23 @@ import (
 //   - Answers can arrive in any order. An answer that is older than the known state is ignored. If its epoch or history
 //     differs, it invalidates everything, and so does the next answer.
 //   - At most maxPolls run at once. Before one more begins, the one that began last is canceled: the oldest one is
-//     closest to its end, and only the new one is recent enough for the caller.
+//     closest to its end, and only the new one is recent enough for the caller. Calls that waited for the canceled poll
+//     wait for the latest one, which began later.
 
 // maxPolls is the largest number of running polls. A process that is not frozen does not reach it with the default
-// interval, because a poll ends after pollLimit.
+// interval and budgets, because a poll ends after pollLimit.
 const maxPolls = 4
 
-// pollLimit is the timeout of a poll, by the monotonic clock. It is shorter than the time that warmflags.Open waits, so
-// that a table that does not answer during Open is logged once.
+// pollLimit is the timeout of a poll, by the monotonic clock, unless a budget is longer. It is shorter than the time
+// that warmflags.Open waits, so that a table that does not answer during Open is logged once.
 const pollLimit = 2500 * time.Millisecond
 
 // longPause is the time without a poll after which the connection may have been closed: AWS's client closes it after 90
 // seconds at the latest, and DynamoDB or a gateway may close it sooner.
 const longPause = 5 * time.Second
 
-// poll is one read of the journal. Its fields do not change after it began, except err, which is set before done is
-// closed.
+// poll is one read of the journal. Its fields do not change after it began, except err and canceled, which are set
+// before done is closed.
 type poll struct {
 	began      clock.Instant
 	good       time.Duration // how long its result is reused, from began
@@ -47,6 +48,7 @@ type poll struct {
 	cancel     context.CancelFunc
 	done       chan struct{} // closed when it ended
 	err        error
+	canceled   bool // it failed because it was canceled
 }
 
 // join returns the latest poll if it began less than an interval ago, and a new one otherwise. The result of a failed
@@ -68,7 +70,7 @@ func (f *Follower) join() (*poll, error) {
 		f.polls[maxPolls-1].cancel()
 		f.polls = f.polls[:maxPolls-1]
 	}
-	ctx, cancel := context.WithTimeout(f.life, pollLimit)
+	ctx, cancel := context.WithTimeout(f.life, max(pollLimit, f.budget, f.reconnectBudget))
 	p := &poll{
 		began: now, good: f.interval - rand.N(f.interval/10+1),
 		reconnects: f.latest == nil || f.latest.began.Age(now) >= longPause,
@@ -130,13 +132,14 @@ func (f *Follower) finish(p *poll, found *state, err error, canceled bool) {
 		f.stats.Errors++
 		err = f.wrap(err)
 	}
-	if canceled && err != nil {
+	canceled = canceled && err != nil
+	if canceled {
 		f.stats.Canceled++
 	} else if p == f.latest { // an earlier poll may fail only because a freeze broke its connection
 		line = f.lineLocked(found, err)
 	}
 	f.mu.Unlock()
-	p.err = err
+	p.err, p.canceled = err, canceled
 	close(p.done)
 	line()
 }

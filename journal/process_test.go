@@ -52,7 +52,8 @@ func TestMain(m *testing.M) {
 		panic(err)
 	}
 	db := dynamodb.NewFromConfig(cfg)
-	store := cachedstore.New(dynamostore.DataStore(table).Client(db), cachedstore.TTL(ttl))
+	store := cachedstore.New(dynamostore.DataStore(table).Client(db), cachedstore.TTL(ttl),
+		cachedstore.ReadLimit(time.Minute))
 	follower := journal.Follow(table, store, journal.Client(db), journal.Interval(processInterval),
 		journal.Budget(time.Minute), journal.FlushBudget(time.Minute), // long, because the machine may be busy
 		journal.FlushInterval(1))
@@ -63,6 +64,7 @@ func TestMain(m *testing.M) {
 	}
 	if url := os.Getenv(eventsTo); url != "" {
 		flags.Events, flags.ServiceEndpoints.Events = ldcomponents.SendEvents().FlushInterval(time.Hour), url
+		flags.HTTP = ldcomponents.HTTPConfiguration().ConnectTimeout(time.Hour) // otherwise it sends twice after a stall
 	}
 	client, err := ld.MakeCustomClient("sdk", flags, time.Minute)
 	if err != nil {
@@ -91,7 +93,7 @@ func newLab(t *testing.T, ttl time.Duration, env ...string) *lab {
 	server := httptest.NewServer(a.DynamoDB)
 	t.Cleanup(server.Close)
 	f := runtimeapi.New(runtimeapi.Config{
-		Bootstrap: binary, Timeout: time.Minute, InitLimit: time.Minute, Output: t.Output(),
+		Bootstrap: binary, Timeout: 10 * time.Minute, InitLimit: 10 * time.Minute, Output: t.Output(),
 		Env: append(env, asFunction+"="+ttl.String(), "AWS_ENDPOINT_URL="+server.URL),
 	})
 	t.Cleanup(f.Close)

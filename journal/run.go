@@ -5,8 +5,9 @@ import (
 	"time"
 )
 
-// Run polls the journal at once and then once in each interval, until ctx ends. It is for processes that are never
-// frozen: services, and functions on Lambda Managed Instances. A failed poll is logged; the next poll is the retry.
+// Run polls the journal at once, and again one interval after the latest poll began, until ctx ends. It is for processes
+// that are never frozen: services, and functions on Lambda Managed Instances. A failed poll is logged; the next poll is
+// the retry.
 //
 // Run returns an error for wrong options at once, and otherwise ctx's error.
 func (f *Follower) Run(ctx context.Context) error {
@@ -17,14 +18,16 @@ func (f *Follower) Run(ctx context.Context) error {
 	if interval == 0 {
 		interval = DefaultInterval
 	}
-	ticker := time.NewTicker(interval)
-	defer ticker.Stop()
 	for {
-		_ = f.Refresh(ctx) // finish logs failures
+		pause := interval
+		if p, err := f.join(); err == nil {
+			_ = f.wait(ctx, p) // finish logs failures
+			pause -= p.began.Age(f.clock())
+		}
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
-		case <-ticker.C:
+		case <-time.After(pause):
 		}
 	}
 }

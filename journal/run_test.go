@@ -41,6 +41,29 @@ func TestRunPollsEachInterval(t *testing.T) {
 	})
 }
 
+// A poll that is late does not make the next one later than an interval after it.
+func TestRunPollsAnIntervalAfterASlowPoll(t *testing.T) {
+	bubble(t, func(t *testing.T, a *account) {
+		const interval = time.Second
+		f := a.follow(&sink{}, journal.Interval(interval))
+		a.append("flag")
+		release := slow(a)
+		ctx, stop := context.WithCancel(t.Context())
+		ended := make(chan error, 1)
+		start := time.Now()
+		go func() { ended <- f.Run(ctx) }()
+		<-time.After(interval * 6 / 5)
+		release()
+		for i := range 3 {
+			synctest.Wait()
+			assert.Equal(t, interval*6/5+interval*time.Duration(i), f.Stats().LastPoll.Sub(start))
+			<-time.After(interval)
+		}
+		stop()
+		assert.ErrorIs(t, <-ended, context.Canceled)
+	})
+}
+
 // With an interval of 0 each Refresh polls, and Run uses the default interval.
 func TestIntervalZero(t *testing.T) {
 	bubble(t, func(t *testing.T, a *account) {

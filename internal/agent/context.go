@@ -63,7 +63,7 @@ func parseSingle(attributes ldvalue.Value) (ldcontext.Context, *failure) {
 	if all == nil {
 		all = map[string]ldvalue.Value{}
 	}
-	if targetingKey, found := all[attrTargetingKey]; found {
+	if targetingKey, found := all[attrTargetingKey]; found && !targetingKey.IsNull() {
 		all[attrKey] = targetingKey
 	}
 	switch key := all[attrKey]; {

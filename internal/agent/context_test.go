@@ -14,6 +14,7 @@ func TestParseContext(t *testing.T) {
 		"a key":              {`{"targetingKey":"ada"}`, `{"kind":"user","key":"ada"}`},
 		"LaunchDarkly's key": {`{"key":"ada"}`, `{"kind":"user","key":"ada"}`},
 		"both keys":          {`{"targetingKey":"ada","key":"bob"}`, `{"kind":"user","key":"ada"}`},
+		"no targetingKey":    {`{"targetingKey":null,"key":"ada"}`, `{"kind":"user","key":"ada"}`},
 		"a kind":             {`{"targetingKey":"acme","kind":"org"}`, `{"kind":"org","key":"acme"}`},
 		"attributes": {
 			`{"targetingKey":"ada","name":"Ada","anonymous":true,"age":36,"tags":["a",{"b":null}],` +

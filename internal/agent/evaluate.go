@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"net/http"
@@ -124,7 +125,7 @@ func newEvaluation(
 ) evaluation {
 	e := evaluation{Key: key, Reason: mapReason(reason, flag), Metadata: metadata(reason, flag)}
 	if !value.IsNull() {
-		e.Value = json.RawMessage(value.JSONString())
+		e.Value = canonical(value.JSONString())
 	}
 	if index, found := variation.Get(); found {
 		e.Variant = strconv.Itoa(index)
@@ -153,12 +154,26 @@ func metadata(reason ldreason.EvaluationReason, flag *ldmodel.FeatureFlag) map[s
 	return m
 }
 
+// canonical returns JSON text whose objects have sorted keys. The texts of LaunchDarkly's values and contexts have them
+// in random order.
+func canonical(text string) json.RawMessage {
+	decoder := json.NewDecoder(strings.NewReader(text))
+	decoder.UseNumber() // keeps numbers as they are
+	var value any
+	err := decoder.Decode(&value)
+	sorted, marshalErr := json.Marshal(value)
+	if err = errors.Join(err, marshalErr); err != nil {
+		panic(err) // a fault in this package: text is JSON
+	}
+	return sorted
+}
+
 // etag returns a strong validator for the flags' values and the context.
 func etag(answer bulk, evaluated ldcontext.Context) (string, error) {
 	hash := sha256.New()
 	err := json.NewEncoder(hash).Encode(answer)
 	if err == nil {
-		_, err = hash.Write([]byte(evaluated.String()))
+		_, err = hash.Write(canonical(evaluated.String()))
 	}
 	return `"` + base64.RawURLEncoding.EncodeToString(hash.Sum(nil)[:18]) + `"`, err
 }

@@ -144,6 +144,21 @@ func TestETagCoversFlagsAndContext(t *testing.T) {
 	})
 }
 
+// LaunchDarkly's values and contexts are maps, which Go iterates in random order.
+func TestTheETagOfEqualRequestsIsEqual(t *testing.T) {
+	s := newSystem(t)
+	defer s.opened.Close(t.Context())
+	s.put("object", `"on":true,"fallthrough":{"variation":0},"variations":[{"a":1,"b":2.50,"c":3,"d":{"e":4,"f":5}}]`)
+	tags := map[string]bool{}
+	for range 50 {
+		a := s.evaluate(all, `{"context":{"kind":"multi","user":{"targetingKey":"ada","a":1,"b":2,"c":3,"d":4,`+
+			`"e":{"x":1,"y":2,"z":3}},"org":{"key":"acme"},"device":{"key":"1"}}}`)
+		require.Equal(t, 200, a.status)
+		tags[a.header.Get("ETag")] = true
+	}
+	assert.Len(t, tags, 1)
+}
+
 // An evaluation is at most one interval old although neither an invocation nor a timer polls the journal, as in a
 // Lambda environment that was frozen.
 func TestEachEvaluationIsAtMostTheIntervalOld(t *testing.T) {

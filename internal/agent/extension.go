@@ -12,9 +12,11 @@ import (
 )
 
 const (
-	// initLimit is the longest time by which the agent delays the end of Lambda's INIT phase while it loads the
-	// flags.
-	initLimit = 2 * time.Second
+	// defaultInitLimit is the default of Extension.InitLimit.
+	defaultInitLimit = 2 * time.Second
+
+	// terminateLimit is the time until Lambda kills the process after SIGTERM without an event.
+	terminateLimit = 2 * time.Second
 
 	// deadlineMargin is the time between the end of a flush and the deadline of the invocation or the shutdown.
 	deadlineMargin = 100 * time.Millisecond
@@ -33,14 +35,17 @@ type Extension struct {
 	// FlushBudget is the longest time of a flush of events during an invocation. FlushInterval is the shortest time
 	// between the beginnings of two flushes. 0 means the defaults of package extension.
 	FlushBudget, FlushInterval time.Duration
-	Logger                     *slog.Logger         // nil: slog.Default()
-	Clock                      func() clock.Instant // nil: clock.Now
+	// InitLimit is the longest time by which the extension delays the end of Lambda's INIT phase while the agent loads
+	// the flags. 0 means 2 seconds.
+	InitLimit time.Duration
+	Logger    *slog.Logger         // nil: slog.Default()
+	Clock     func() clock.Instant // nil: clock.Now
 }
 
 // Run registers the extension and serves until Lambda shuts the environment down or ctx ends. Then it sends the
 // recorded events before Lambda's deadline.
 //
-// It ends the INIT phase after the first attempt to load the flags, or after 2 seconds.
+// It ends the INIT phase after the first attempt to load the flags, or after InitLimit.
 func (e Extension) Run(ctx context.Context) {
 	e = e.withDefaults()
 	events := []string{extension.Shutdown}
@@ -53,12 +58,12 @@ func (e Extension) Run(ctx context.Context) {
 		<-ctx.Done()
 	} else {
 		if e.Agent != nil {
-			e.Agent.loader.await(ctx, initLimit)
+			e.Agent.loader.await(ctx, e.InitLimit)
 		}
 		shutdown = e.serve(ctx, api)
 	}
 	if shutdown.IsZero() {
-		shutdown = time.Now().Add(initLimit) // SIGTERM without an event: Lambda kills the process after about 2 seconds
+		shutdown = time.Now().Add(terminateLimit)
 	}
 	end, cancel := context.WithDeadline(context.WithoutCancel(ctx), shutdown.Add(-deadlineMargin))
 	defer cancel()
@@ -76,6 +81,9 @@ func (e Extension) withDefaults() Extension {
 	}
 	if e.FlushInterval <= 0 {
 		e.FlushInterval = extension.DefaultInterval
+	}
+	if e.InitLimit <= 0 {
+		e.InitLimit = defaultInitLimit
 	}
 	if e.Logger == nil {
 		e.Logger = slog.Default()

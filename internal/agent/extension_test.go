@@ -92,7 +92,8 @@ func TestAnExtensionsLife(t *testing.T) {
 	loaded := make(chan struct{})
 	now := clock.Instant{Mono: time.Hour}
 	a, _, ended := run(t, s, api,
-		agent.Extension{Freezes: true, FlushInterval: time.Second, Clock: func() clock.Instant { return now }},
+		agent.Extension{Freezes: true, FlushInterval: time.Second, FlushBudget: time.Hour, InitLimit: time.Hour,
+			Clock: func() clock.Instant { return now }},
 		func(context.Context) (agent.Opened, error) { <-loaded; return s.opened, nil })
 	assert.Equal(t, 503, get(t, "http://"+a.Addr().String()+"/status"), "it listens before it registers")
 	assert.ElementsMatch(t, []string{"INVOKE", "SHUTDOWN"}, <-api.registered)
@@ -154,7 +155,7 @@ func TestTheNextEventWaitsForTheFlush(t *testing.T) {
 		<-flushing
 		return true
 	}
-	run(t, s, api, agent.Extension{Freezes: true}, s.opening)
+	run(t, s, api, agent.Extension{Freezes: true, FlushBudget: time.Hour}, s.opening)
 	<-api.registered
 	<-api.next
 	s.evaluate("on", ada)
@@ -197,7 +198,8 @@ func TestAnExtensionThatFailsGoesOnServing(t *testing.T) {
 					return strings.Contains(s.log.String(),
 						"flags are still served")
 				}, time.Minute, time.Millisecond)
-			assert.Equal(t, 200, get(t, "http://"+a.Addr().String()+"/status"))
+			status := "http://" + a.Addr().String() + "/status" // 503 until the loader has run
+			require.Eventually(t, func() bool { return get(t, status) == 200 }, time.Minute, time.Millisecond)
 			select {
 			case <-ended:
 				t.Fatal("Lambda ends the function when an extension exits")
@@ -213,7 +215,7 @@ func TestAnExtensionThatFailsGoesOnServing(t *testing.T) {
 func TestAPanicInAFlushIsRecovered(t *testing.T) {
 	s, api := newSystem(t), newLambdaAPI(t)
 	s.events.flush = func() bool { panic("planted") }
-	run(t, s, api, agent.Extension{Freezes: true}, s.opening)
+	run(t, s, api, agent.Extension{Freezes: true, FlushBudget: time.Hour}, s.opening)
 	<-api.registered
 	<-api.next
 	s.evaluate("on", ada)

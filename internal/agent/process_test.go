@@ -67,12 +67,13 @@ func evaluateByHTTP(ctx context.Context, address string) (json.RawMessage, error
 // launchDarkly receives events and counts the evaluations in them.
 type launchDarkly struct {
 	*httptest.Server
-	mu          sync.Mutex // guards evaluations
+	mu          sync.Mutex // guards the fields below
 	evaluations int
+	received    map[string]bool // IDs of the payloads: the client sends one again that was not answered in time
 }
 
 func newLaunchDarkly(t *testing.T) *launchDarkly {
-	l := &launchDarkly{}
+	l := &launchDarkly{received: map[string]bool{}}
 	l.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		var sent []struct {
 			Kind     string
@@ -82,12 +83,17 @@ func newLaunchDarkly(t *testing.T) *launchDarkly {
 		assert.NoError(t, json.NewDecoder(bytes.NewReader(body)).Decode(&sent), "%s", body)
 		l.mu.Lock()
 		defer l.mu.Unlock()
+		w.WriteHeader(http.StatusAccepted)
+		id := r.Header.Get("X-LaunchDarkly-Payload-ID")
+		if l.received[id] {
+			return
+		}
+		l.received[id] = true
 		for _, event := range sent {
 			for _, counter := range event.Features["text"].Counters {
 				l.evaluations += counter.Count
 			}
 		}
-		w.WriteHeader(http.StatusAccepted)
 	}))
 	t.Cleanup(l.Close)
 	return l

@@ -41,6 +41,7 @@ func TestMain(m *testing.M) {
 	config := ld.Config{
 		DataSource: data, Events: ldcomponents.SendEvents().FlushInterval(24 * time.Hour), DiagnosticOptOut: true,
 		Logging: ldcomponents.Logging().MinLevel(ldlog.Error),
+		HTTP:    ldcomponents.HTTPConfiguration().ConnectTimeout(time.Hour), // otherwise it sends twice after a stall
 	}
 	config.ServiceEndpoints.Events = url
 	client, err := ld.MakeCustomClient("sdk", config, time.Minute)
