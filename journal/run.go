@@ -5,9 +5,9 @@ import (
 	"time"
 )
 
-// Run polls the journal at once, and again one interval after the latest poll began, until ctx ends. It is for processes
-// that are never frozen: services, and functions on Lambda Managed Instances. A failed poll is logged; the next poll is
-// the retry.
+// Run polls the journal at once, and again one interval after the latest poll began, until ctx ends. It is for
+// processes that are never frozen: services, and functions on Lambda Managed Instances. A failed poll is logged; the
+// next poll is the retry.
 //
 // Run returns an error for wrong options at once, and otherwise ctx's error.
 func (f *Follower) Run(ctx context.Context) error {

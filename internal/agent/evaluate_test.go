@@ -245,15 +245,25 @@ func TestStatus(t *testing.T) {
 		assert.Equal(t, time.Minute, status.LastPoll.Sub(start))
 		assert.Equal(t, time.Minute, status.LastChange.Sub(start))
 		status.LastPoll, status.LastChange = nil, nil
+		queued := int64(3)
 		assert.Equal(t,
-			agent.Status{Ready: true, Table: table, Prefix: prefix, Evaluations: 3, Events: "sent", Queued: 3}, status)
+			agent.Status{Ready: true, Table: table, Prefix: prefix, Evaluations: 3, Events: "sent", Queued: &queued}, status)
 		s.opened.Flush(t.Context())
-		assert.Zero(t, s.opened.Status(t.Context()).Queued)
+		assert.Zero(t, *s.opened.Status(t.Context()).Queued)
 		s.Intercept(func(context.Context, string, any) error { return errors.New("planted") })
 		status = s.opened.Status(t.Context())
 		assert.False(t, status.Ready)
 		assert.Contains(t, status.Reason, "the table cannot be read")
 	})
+}
+
+// A sidecar's client flushes on its own timer, so the agent does not know how many events are queued.
+func TestASidecarsStatusHasNoQueue(t *testing.T) {
+	t.Setenv("AWS_LAMBDA_FUNCTION_NAME", "")
+	s := newSystem(t)
+	defer s.opened.Close(t.Context())
+	s.evaluate("on", ada)
+	assert.Nil(t, s.opened.Status(t.Context()).Queued)
 }
 
 func TestAnOutageServesTheLastKnownValues(t *testing.T) {

@@ -14,6 +14,7 @@ import (
 	"github.com/launchdarkly/go-server-sdk/v7/subsystems/ldstoreimpl"
 
 	"github.com/warmflags/warmflags"
+	"github.com/warmflags/warmflags/internal/lambdaenv"
 	"github.com/warmflags/warmflags/journal"
 )
 
@@ -50,7 +51,7 @@ type tableFlags struct {
 	polls         turns        // used if the interval is 0
 	events        bool         // events are sent, because there is an SDK key
 	evaluations   atomic.Int64 // number of evaluations of single flags
-	sent          atomic.Int64 // number of those evaluations whose events were sent for certain
+	flushed       atomic.Int64 // number of those evaluations before the latest call of Flush that ended in time
 }
 
 // OpenTable returns a function for [Config] that opens the flags of a table. Without an SDK key, no events are sent.
@@ -114,11 +115,11 @@ func (f *tableFlags) Flush(ctx context.Context) {
 	if deadline, found := ctx.Deadline(); found {
 		limit = time.Until(deadline)
 	}
-	if evaluations == f.sent.Load() || limit <= 0 {
+	if evaluations == f.flushed.Load() || limit <= 0 {
 		return
 	}
 	if f.Client.FlushAndWait(limit) {
-		f.sent.Store(evaluations)
+		f.flushed.Store(evaluations)
 	}
 }
 
@@ -126,7 +127,11 @@ func (f *tableFlags) Flush(ctx context.Context) {
 func (f *tableFlags) Status(ctx context.Context) Status {
 	status := Status{Ready: true, Table: f.table, Prefix: f.prefix, Evaluations: f.evaluations.Load(), Events: "off"}
 	if f.events {
-		status.Events, status.Queued = "sent", status.Evaluations-f.sent.Load()
+		status.Events = "sent"
+	}
+	if f.events && lambdaenv.Freezes() {
+		queued := status.Evaluations - f.flushed.Load()
+		status.Queued = &queued
 	}
 	if at := f.Stats().Journal.LastPoll; !at.IsZero() {
 		status.LastPoll = &at

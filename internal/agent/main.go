@@ -14,7 +14,9 @@ import (
 	"github.com/launchdarkly/go-server-sdk/v7/ldcomponents"
 
 	"github.com/warmflags/warmflags"
+	"github.com/warmflags/warmflags/internal/dynamoclient"
 	"github.com/warmflags/warmflags/internal/lambdaenv"
+	"github.com/warmflags/warmflags/internal/table/layout"
 	"github.com/warmflags/warmflags/journal"
 )
 
@@ -73,6 +75,12 @@ func configure(version string, logger *slog.Logger) (Config, error) {
 	budget := duration("WARMFLAGS_POLL_BUDGET", journal.DefaultBudget)
 	if table == "" {
 		problems = append(problems, errors.New("TABLE_NAME is not set. hint: set it to the flag table's name"))
+	}
+	if prefix := os.Getenv("PREFIX"); layout.CheckPrefix(prefix) != nil {
+		problems = append(problems, fmt.Errorf("PREFIX %q: %w", prefix, layout.CheckPrefix(prefix)))
+	}
+	if _, err := dynamoclient.New(nil); err != nil {
+		problems = append(problems, err)
 	}
 	launchDarkly := ld.Config{Logging: ldcomponents.Logging().MinLevel(ldlog.Warn)}
 	launchDarkly.ServiceEndpoints.Events = os.Getenv("WARMFLAGS_EVENTS_URI")

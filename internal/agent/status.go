@@ -20,7 +20,9 @@ type Status struct {
 	LastChange  *time.Time `json:"lastChange,omitempty"` // when the journal last announced a change to this agent
 	Evaluations int64      `json:"evaluations"`          // of single flags, since the start
 	Events      string     `json:"events"`               // "sent", or "off" without an SDK key
-	Queued      int64      `json:"eventsQueued"`         // upper bound of the evaluations without sent events
+	// Queued is the number of evaluations since the latest flush of events, whether or not that flush delivered them.
+	// It is nil in a process that is not frozen between invocations: there the client flushes on its own timer.
+	Queued *int64 `json:"eventsQueued,omitempty"`
 }
 
 func (h *handler) status(w http.ResponseWriter, r *http.Request) {
