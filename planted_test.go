@@ -46,6 +46,8 @@ func TestPlantedFaults(t *testing.T) {
 			mutant.Fault("OnChange is called before the cache is invalidated", "warmflags.go",
 				"		f.store.Invalidate(changes...)\n		f.onChange(changes...)",
 				"		f.onChange(changes...)\n		f.store.Invalidate(changes...)"),
+			mutant.Fault("no extension after a start without a table", "warmflags.go",
+				"	f.start(ctx, s)\n", "	f.start(limited, s)\n"),
 			mutant.Fault("the client waits for the connection", "warmflags.go",
 				"	client, err := ld.MakeCustomClient(", "	<-polled\n	client, err := ld.MakeCustomClient("),
 			mutant.Fault("Close does not wait", "warmflags.go", "case err := <-closed:",
