@@ -87,7 +87,7 @@ func provider() aws.CredentialsProvider {
 		o.AuthorizationToken = os.Getenv("AWS_CONTAINER_AUTHORIZATION_TOKEN")
 		if file := os.Getenv("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE"); file != "" {
 			o.AuthorizationTokenProvider = endpointcreds.TokenProviderFunc(func() (string, error) {
-				token, err := os.ReadFile(file) // at each request, because EKS replaces the token
+				token, err := os.ReadFile(file) //nolint:gosec // read at each request, because EKS replaces the token
 				return strings.TrimSpace(string(token)), err
 			})
 		}
