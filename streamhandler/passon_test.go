@@ -68,16 +68,16 @@ func TestOnPublished(t *testing.T) {
 	}
 }
 
-// A prefix whose function does not return does not block the others: here it returns only after all others have.
+// A prefix whose function does not return does not block the others: here each returns only after all were called.
 func TestOnPublishedRunsForAllPrefixesAtOnce(t *testing.T) {
-	var others sync.WaitGroup
-	others.Add(9)
+	var called sync.WaitGroup
+	called.Add(10)
 	h := newHandler(&topic{}, streamhandler.OnPublished(func(_ context.Context, published []change.Message) error {
+		called.Done()
+		called.Wait()
 		if published[0].Prefix == "p0" {
-			others.Wait()
 			return errDown
 		}
-		others.Done()
 		return nil
 	}))
 	response, err := h.Handle(context.Background(), event(t, prefixes(10)...))

@@ -144,15 +144,15 @@ func (a *account) requireNoMessages() {
 
 // lose removes queues or subscriptions, as another program could.
 func (a *account) lose(queues, subscriptions bool) {
-	if queues {
-		for _, url := range a.queues() {
-			_, err := a.SQS.DeleteQueue(a.own, &sqs.DeleteQueueInput{QueueUrl: &url})
-			require.NoError(a.t, err)
-		}
-	}
 	if subscriptions {
 		for _, arn := range a.subscriptions() {
 			_, err := a.SNS.Unsubscribe(a.own, &sns.UnsubscribeInput{SubscriptionArn: &arn})
+			require.NoError(a.t, err)
+		}
+	}
+	if queues { // last, because this wakes the subscriber, which makes a new queue and a new subscription
+		for _, url := range a.queues() {
+			_, err := a.SQS.DeleteQueue(a.own, &sqs.DeleteQueueInput{QueueUrl: &url})
 			require.NoError(a.t, err)
 		}
 	}

@@ -3,7 +3,8 @@
 //
 // A [Mutant] is a named fault, as replacements of text. [Check] builds the package's tests once without changes and
 // once with each mutant. It uses the go command's -overlay flag, so it does not change the checkout, and the product
-// code needs no switches for tests. The tests must pass without changes and fail with each mutant:
+// code needs no switches for tests. The tests must pass without changes and fail with each mutant, in one
+// of three runs:
 //
 //	//go:build prove
 //

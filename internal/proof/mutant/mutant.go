@@ -1,6 +1,7 @@
 package mutant
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -22,7 +23,7 @@ type Suite struct {
 	Package string        // its folder, relative to the working directory: "." is the package under test itself
 	Run     string        // which tests, as in go test -run; it must not match the test that calls Check
 	Args    []string      // further arguments for the test, such as "-sim.seeds=500"
-	Timeout time.Duration // of one run of the test, which then counts as failed; 0 is 1 minute
+	Timeout time.Duration // of one run of the test with a fault, which then counts as failed; 0 is 1 minute
 	Mutants []Mutant
 }
 
@@ -56,6 +57,13 @@ var (
 // inChild is set in the environment of the tests that this package runs, so that they do not run Check again.
 const inChild = "WARMFLAGS_MUTANT"
 
+const (
+	// runs is how often the test is run with a fault that it does not notice.
+	runs = 3
+	// patience is the timeout of the test without a fault: the machine may be busy.
+	patience = 10 * time.Minute
+)
+
 // slots bounds the number of children that are built or run concurrently.
 var slots = make(chan struct{}, 2)
 
@@ -71,7 +79,11 @@ func Check(t *testing.T, s Suite) {
 		}
 		return
 	}
-	if output, err := s.run(t.Context(), Mutant{}, t.TempDir()); err != nil {
+	binary, err := s.build(t.Context(), Mutant{}, t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if output, err := s.test(t.Context(), binary, patience); err != nil {
 		t.Fatalf("test %q must pass before faults are planted: %v\n%s", s.Run, err, output)
 	}
 	for _, m := range s.Mutants {
@@ -87,24 +99,33 @@ func Check(t *testing.T, s Suite) {
 }
 
 // Try plants m and runs the test, with its files in the folder dir. It returns how the test failed, or an error
-// that wraps [ErrSurvived], [ErrText], [ErrBuild] or ctx's.
+// that wraps [ErrSurvived], [ErrText], [ErrBuild] or ctx's. The test of concurrent code can notice some faults only in
+// some orders of the goroutines, so it may miss a fault in two runs; the returned text says so.
 func (s Suite) Try(ctx context.Context, m Mutant, dir string) (caught string, err error) {
-	output, err := s.run(ctx, m, dir)
-	var failed *exec.ExitError
-	switch {
-	case err == nil:
-		return "", fmt.Errorf("%w\n%s", ErrSurvived, output)
-	case ctx.Err() != nil:
-		return "", ctx.Err()
-	case !errors.As(err, &failed) || errors.Is(err, ErrBuild):
+	binary, err := s.build(ctx, m, dir)
+	if err != nil {
 		return "", err
 	}
-	return firstComplaint(output), nil
+	var output string
+	for run := range runs {
+		if output, err = s.test(ctx, binary, cmp.Or(s.Timeout, time.Minute)); err == nil {
+			continue
+		}
+		var failed *exec.ExitError
+		if ctx.Err() != nil || !errors.As(err, &failed) {
+			return "", cmp.Or(ctx.Err(), err)
+		}
+		caught = firstComplaint(output)
+		if run > 0 {
+			caught = fmt.Sprintf("in run %d: %s", run+1, caught)
+		}
+		return caught, nil
+	}
+	return "", fmt.Errorf("%w\n%s", ErrSurvived, output)
 }
 
-// run builds the tests with m in dir, and runs them. An [exec.ExitError] that is not an [ErrBuild] says that
-// they failed.
-func (s Suite) run(ctx context.Context, m Mutant, dir string) (output string, err error) {
+// build builds the tests with m in dir, and returns the test's path.
+func (s Suite) build(ctx context.Context, m Mutant, dir string) (binary string, err error) {
 	if os.Getenv(inChild) != "" {
 		return "", fmt.Errorf("pattern %q matches the test that plants the faults", s.Run)
 	}
@@ -114,17 +135,20 @@ func (s Suite) run(ctx context.Context, m Mutant, dir string) (output string, er
 	}
 	slots <- struct{}{}
 	defer func() { <-slots }()
-	binary := filepath.Join(dir, "mutant.test")
+	binary = filepath.Join(dir, "mutant.test")
 	build := exec.CommandContext(ctx, "go", "test", "-c", "-vet=off", "-ldflags=-s -w", "-overlay", overlay,
 		"-o", binary, ".")
 	build.Dir = s.Package
 	if text, err := build.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("%w: %w\n%s", ErrBuild, err, text)
 	}
-	timeout := s.Timeout
-	if timeout == 0 {
-		timeout = time.Minute
-	}
+	return binary, nil
+}
+
+// test runs the test in binary. The error is an [exec.ExitError] if it failed.
+func (s Suite) test(ctx context.Context, binary string, timeout time.Duration) (output string, err error) {
+	slots <- struct{}{}
+	defer func() { <-slots }()
 	test := exec.CommandContext(ctx, binary, append([]string{
 		"-test.run", s.Run, "-test.count=1", "-test.failfast", "-test.timeout", timeout.String()}, s.Args...)...)
 	test.Dir = s.Package

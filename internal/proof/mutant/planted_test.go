@@ -4,6 +4,8 @@ package mutant_test
 
 import (
 	"os"
+	"path/filepath"
+	"strconv"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -60,6 +62,17 @@ func TestPlantedFaultsThatSurviveAreErrors(t *testing.T) {
 			assert.Contains(t, caught, c.caught)
 		})
 	}
+}
+
+// A fault that the test notices only in some runs is caught, and the text says in which run.
+func TestPlantedFaultsMayBeMissedAtFirst(t *testing.T) {
+	first := filepath.Join(t.TempDir(), "first")
+	fault := mutant.Mutant{Edits: append(edit("package ledger\n", "package ledger\n\nimport \"os\"\n"),
+		edit("total := 0", "total := 0\n\tif os.Mkdir("+strconv.Quote(first)+", 0o700) != nil {\n\t\ttotal = 1\n\t}")...)}
+	caught, err := suite.Try(t.Context(), fault, t.TempDir())
+	require.NoError(t, err)
+	assert.Contains(t, caught, "in run 2: ")
+	assert.Contains(t, caught, "Sum(1, 2, 3) = 7")
 }
 
 func TestPlantedFaultsMayHangTheTest(t *testing.T) {
