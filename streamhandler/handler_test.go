@@ -293,8 +293,8 @@ func TestLogsOneLinePerBatchAndNoFlagData(t *testing.T) {
 	var line map[string]any
 	require.NoError(t, json.Unmarshal(log.Bytes(), &line), "one line")
 	require.Equal(t, []string{
-		"Changes", "Failures", "Messages", "NotPassedOn", "Refused", "SkippedForeign", "SkippedMalformed", "SkippedNoItem",
-		"SkippedOwn",
+		"Changes", "Failures", "Messages", "NotPassedOn", "Refused",
+		"SkippedForeign", "SkippedMalformed", "SkippedNoItem", "SkippedOwn",
 	}, metrics(t, line), "only what is read, because CloudWatch charges for each metric")
 	for _, name := range []string{"time", "_aws", "MessageBytes", "PublishLatency", "OldestRecordAge"} {
 		assert.Contains(t, line, name)

@@ -68,8 +68,8 @@ func (f *invalidateFlags) run(cmd *cobra.Command, args []string) error {
 		return err
 	}
 	i := operate.Invalidation{
-		Environment: s.environment, Journal: t.account.DynamoDB, Topic: t.account.SNS, TopicARN: t.TopicARN, Region: t.Region,
-		Copies: f.copies, Changes: changes,
+		Environment: s.environment, Journal: t.account.DynamoDB, Topic: t.account.SNS, TopicARN: t.TopicARN,
+		Region: t.Region, Copies: f.copies, Changes: changes,
 	}
 	if !f.force {
 		if err := i.Check(ctx); errors.Is(err, operate.ErrUnknownItem) {

@@ -60,7 +60,7 @@ func scriptCommands() map[string]func(*testscript.TestScript, bool, []string) {
 		"calls":          checkCalls,      // OPERATION N: fails unless the engine has had so many such calls
 		"flip":           flip,            // KEY...: changes flags in LaunchDarkly
 		"launchdarkly":   launchDarkly,    // FLAGS: replaces LaunchDarkly by one with so many flags, at version 1
-		"sdk-keys":       setKeys,         // TEXT: the content of the stack's SDK key parameter; '': there is none, and no sync
+		"sdk-keys":       setKeys,         // TEXT: the stack's SDK key parameter; '': there is none, and no sync
 		"put-item":       putItem,         // NAMESPACE KEY VERSION FILE: writes a row
 		"remove-row":     removeRow,       // NAMESPACE KEY
 		"announce":       announce,        // KEY VERSION: appends a flag's change to the journal of the empty prefix

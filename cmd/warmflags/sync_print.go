@@ -29,7 +29,7 @@ func (r *syncReport) nothingWritten() bool { return r.dryRun || r.err != nil && 
 // line is one change as it is printed.
 type line struct {
 	Time   *time.Time `json:"time,omitempty"` // of a watch
-	Change string     `json:"change"`         // add, update, remove; held_back, refused, kept: not written; unparsable: written
+	Change string     `json:"change"`         // add, update, remove; not written: held_back, refused, kept; unparsable
 	Kind   string     `json:"kind"`
 	Key    string     `json:"key"`
 	From   *int       `json:"from"` // the table's version; null: no row

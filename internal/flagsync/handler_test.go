@@ -178,7 +178,8 @@ func TestAScheduledRequestForARemovedEnvironmentIsDone(t *testing.T) {
 	assert.Zero(t, b.cloud.Calls("UpdateItem"))
 }
 
-// A request is held or failed, not both: a retried request that also has a held item is counted once it is acknowledged.
+// A request is held or failed, not both: a retried request that also has a held item is counted once it is
+// acknowledged.
 func TestAFailedRequestIsNotHeld(t *testing.T) {
 	b := newBench(t)
 	b.ld.set("sdk-1", "a:2")

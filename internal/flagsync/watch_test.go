@@ -73,7 +73,8 @@ func TestWatchWritesEachPatch(t *testing.T) {
 	})
 }
 
-// A flag that was deleted and created again has low versions. A late change looks the same, so the next payload decides.
+// A flag that was deleted and created again has low versions. A late change looks the same, so the next payload
+// decides.
 func TestAFlagThatIsCreatedAgainIsWritten(t *testing.T) {
 	for name, second := range map[string]string{"created again": "a:1", "a late change": "b:1"} {
 		t.Run(name, func(t *testing.T) {
