@@ -162,7 +162,7 @@ var single = []mutant.Mutant{
 	mutant.Fault("DropCache keeps background reads", "engine.go",
 		"	clear(c.refresher.due)\n", ""),
 	mutant.Fault("a marker that is written later is never seen", "inner.go",
-		"(e.last == nil || e.last.taken.Age(now) >= time.Minute)", "e.last == nil"),
+		"e.last.taken.Age(now) >= time.Minute", "e.last.taken.Age(now) >= 1000*time.Minute"),
 	mutant.Fault("reads of the marker count as discarded", "items.go",
 		"	if !fresh && f.coll != c.markers {", "	if !fresh {"),
 	mutant.Fault("DropCache keeps everything", "engine.go",
