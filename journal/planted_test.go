@@ -50,7 +50,8 @@ func TestPlantedFaultsOfSingleRules(t *testing.T) {
 		mutant.Fault("poll in each invocation", "poll.go",
 			"f.latest != nil && f.latest.began.Age(now) < f.latest.good", "false"),
 		mutant.Fault("any number of polls", "poll.go", "	if len(f.polls) == maxPolls {", "	if false {"),
-		mutant.Fault("a call whose poll was canceled fails", "follower.go", "		if p.canceled {", "		if false {"),
+		mutant.Fault("a call whose poll was canceled fails", "follower.go",
+			"		if p.canceled {", "		if false {"),
 		mutant.Fault("accept a lower number at once", "poll.go",
 			"found.seq < known.seq && found.consistent", "found.seq < known.seq"),
 		mutant.Fault("store an outdated replica's answer", "poll.go", "	case found.seq <= known.seq:\n",
@@ -68,7 +69,8 @@ func TestPlantedFaultsOfSingleRules(t *testing.T) {
 			"was.seq < wrote.seq ||", "was.seq != wrote.seq ||"),
 		mutant.Fault("the timer stops after a poll", "run.go",
 			"		case <-time.After(pause):\n", "		case <-time.After(pause):\n			<-ctx.Done()\n"),
-		mutant.Fault("the timer counts from the end of a poll", "run.go", "			pause -= p.began.Age(f.clock())\n", ""),
+		mutant.Fault("the timer counts from the end of a poll", "run.go",
+			"			pause -= p.began.Age(f.clock())\n", ""),
 		mutant.Fault("polls outlive the follower", "follower.go", "	f.cancel()\n", ""),
 	}
 	mutant.Check(t, tests)

@@ -64,7 +64,8 @@ func TestMain(m *testing.M) {
 	}
 	if url := os.Getenv(eventsTo); url != "" {
 		flags.Events, flags.ServiceEndpoints.Events = ldcomponents.SendEvents().FlushInterval(time.Hour), url
-		flags.HTTP = ldcomponents.HTTPConfiguration().ConnectTimeout(time.Hour) // otherwise it sends twice after a stall
+		// otherwise it sends twice after a stall
+		flags.HTTP = ldcomponents.HTTPConfiguration().ConnectTimeout(time.Hour)
 	}
 	client, err := ld.MakeCustomClient("sdk", flags, time.Minute)
 	if err != nil {

@@ -40,8 +40,8 @@ func readRow(r *record) (row, Reason) {
 		return row{}, SkippedForeign
 	}
 	before, after := r.before, r.after
-	// Without images (KEYS_ONLY), every row counts as an item. So does a row whose change is known by one image only: it
-	// may have gained its item (OLD_IMAGE) or lost it (NEW_IMAGE).
+	// Without images (KEYS_ONLY), every row counts as an item. So does a row whose change is known by one image only:
+	// it may have gained its item (OLD_IMAGE) or lost it (NEW_IMAGE).
 	event := events.DynamoDBOperationType(r.event)
 	complete := before.exists == after.exists || event == events.DynamoDBOperationTypeInsert ||
 		event == events.DynamoDBOperationTypeRemove

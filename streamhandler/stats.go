@@ -9,8 +9,8 @@ type Reason string
 const (
 	// SkippedOwn is a marker, which is a row whose kind begins with "$": LaunchDarkly's $inited or a row of warmflags.
 	SkippedOwn Reason = "own"
-	// SkippedNoItem is a row whose attribute "item" is known not to be a string, both before and after the change. No SDK
-	// reads it.
+	// SkippedNoItem is a row whose attribute "item" is known not to be a string, both before and after the change. No
+	// SDK reads it.
 	SkippedNoItem Reason = "no_item"
 	// SkippedForeign is a row of another kind of table, or a row of LaunchDarkly's big segments.
 	SkippedForeign Reason = "foreign"

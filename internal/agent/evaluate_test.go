@@ -247,7 +247,8 @@ func TestStatus(t *testing.T) {
 		status.LastPoll, status.LastChange = nil, nil
 		queued := int64(3)
 		assert.Equal(t,
-			agent.Status{Ready: true, Table: table, Prefix: prefix, Evaluations: 3, Events: "sent", Queued: &queued}, status)
+			agent.Status{Ready: true, Table: table, Prefix: prefix, Evaluations: 3, Events: "sent", Queued: &queued},
+			status)
 		s.opened.Flush(t.Context())
 		assert.Zero(t, *s.opened.Status(t.Context()).Queued)
 		s.Intercept(func(context.Context, string, any) error { return errors.New("planted") })

@@ -188,7 +188,8 @@ func (r *Report) judgeQueue(what string, q *Queue) {
 
 func (r *Report) judgeLag() {
 	if l := r.Lag.Seconds; l != nil && *l >= lagLimit.Seconds() {
-		r.problem(fmt.Sprintf("changes wait %v to be published", Seconds(*l).Round(time.Second)), "read the log of StreamhandlerFunction")
+		r.problem(fmt.Sprintf("changes wait %v to be published", Seconds(*l).Round(time.Second)),
+			"read the log of StreamhandlerFunction")
 	}
 }
 

@@ -44,7 +44,8 @@ func (s *Stack) command(name string, flags ...string) string {
 	return Command(name, slices.Concat(s.Flags, flags)...)
 }
 
-// Command returns a command line of warmflags, with flags and their values quoted for a shell. The name may be two words.
+// Command returns a command line of warmflags, with flags and their values quoted for a shell. The name may be two
+// words.
 func Command(name string, flags ...string) string {
 	words := []string{"warmflags", name}
 	for _, flag := range flags {

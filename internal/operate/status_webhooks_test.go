@@ -115,7 +115,8 @@ func TestStatusCountsRequestsWithoutASignature(t *testing.T) {
 // A function that fails is a problem, whatever it was asked.
 func TestStatusShowsAWebhookFunctionThatFails(t *testing.T) {
 	f := &functions{stack: newStack(t)}
-	_, err := webhook.New("", nil, nil, webhook.Logger(f.logger())).Handle(t.Context(), events.APIGatewayV2HTTPRequest{})
+	handler := webhook.New("", nil, nil, webhook.Logger(f.logger()))
+	_, err := handler.Handle(t.Context(), events.APIGatewayV2HTTPRequest{})
 	require.Error(t, err, "wrong arguments")
 	f.keep()
 	assert.Contains(t, f.status().Outcome, "PROBLEM: the last webhook was refused with status 500")

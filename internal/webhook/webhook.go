@@ -162,8 +162,8 @@ func (h *Handler) handle(ctx context.Context, r hook) *answer {
 		level = slog.LevelError
 	}
 	h.logger.Log(ctx, level, "webhook", "status", a.status, "answer", a.text, "error", a.cause, "method", r.method,
-		"prefix", r.prefix, "signed", len(r.signatures) > 0, "bytes", size, "sha256", sum, "from", r.from, "request_id", r.id,
-		"duration", time.Since(began))
+		"prefix", r.prefix, "signed", len(r.signatures) > 0, "bytes", size, "sha256", sum, "from", r.from,
+		"request_id", r.id, "duration", time.Since(began))
 	return a
 }
 

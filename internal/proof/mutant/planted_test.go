@@ -68,7 +68,8 @@ func TestPlantedFaultsThatSurviveAreErrors(t *testing.T) {
 func TestPlantedFaultsMayBeMissedAtFirst(t *testing.T) {
 	first := filepath.Join(t.TempDir(), "first")
 	fault := mutant.Mutant{Edits: append(edit("package ledger\n", "package ledger\n\nimport \"os\"\n"),
-		edit("total := 0", "total := 0\n\tif os.Mkdir("+strconv.Quote(first)+", 0o700) != nil {\n\t\ttotal = 1\n\t}")...)}
+		edit("total := 0",
+			"total := 0\n\tif os.Mkdir("+strconv.Quote(first)+", 0o700) != nil {\n\t\ttotal = 1\n\t}")...)}
 	caught, err := suite.Try(t.Context(), fault, t.TempDir())
 	require.NoError(t, err)
 	assert.Contains(t, caught, "in run 2: ")
