@@ -149,7 +149,7 @@ func (s Suite) build(ctx context.Context, m Mutant, dir string) (binary string, 
 func (s Suite) test(ctx context.Context, binary string, timeout time.Duration) (output string, err error) {
 	slots <- struct{}{}
 	defer func() { <-slots }()
-	test := exec.CommandContext(ctx, binary, append([]string{
+	test := exec.CommandContext(ctx, binary, append([]string{ //nolint:gosec // build made the binary
 		"-test.run", s.Run, "-test.count=1", "-test.failfast", "-test.timeout", timeout.String()}, s.Args...)...)
 	test.Dir = s.Package
 	test.Env = append(os.Environ(), inChild+"=1")
