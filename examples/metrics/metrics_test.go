@@ -40,7 +40,8 @@ func open(t *testing.T) *warmflags.Flags {
 	var down atomic.Bool
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, err := io.ReadAll(r.Body)
-		if err != nil || down.Load() && !bytes.Contains(body, []byte("$inited")) { // the cache reads it in the background
+		marker := bytes.Contains(body, []byte("$inited")) // which the cache reads in the background
+		if err != nil || down.Load() && !marker {
 			w.WriteHeader(http.StatusBadRequest) // which AWS's SDK does not retry
 			return
 		}
