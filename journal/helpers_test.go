@@ -61,13 +61,31 @@ type account struct {
 	*localaws.Cloud
 	t      *testing.T
 	writer *journal.Writer
-	log    *bytes.Buffer
+	log    *buffer
+}
+
+// buffer is a log that several followers write.
+type buffer struct {
+	mu sync.Mutex // guards b
+	b  bytes.Buffer
+}
+
+func (b *buffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.Write(p)
+}
+
+func (b *buffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.String()
 }
 
 func newAccount(t *testing.T) *account {
 	cloud := localaws.New()
 	cloud.CreateFlagTable(table)
-	return &account{cloud, t, &journal.Writer{Client: cloud.DynamoDB, Table: table, Region: region}, &bytes.Buffer{}}
+	return &account{cloud, t, &journal.Writer{Client: cloud.DynamoDB, Table: table, Region: region}, &buffer{}}
 }
 
 // follow creates a follower of the account's journal; its interval is 1 second.
